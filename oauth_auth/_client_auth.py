@@ -1,0 +1,94 @@
+"""How a client proves who it is at the token endpoint (RFC 6749 section 2.3). Pure."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+from .errors import ConfigurationError
+
+__all__ = [
+    "ClientAuthentication",
+    "ClientProof",
+    "ClientSecretBasic",
+    "ClientSecretPost",
+    "PublicClient",
+    "basic_authorization",
+]
+
+
+class ClientProof(NamedTuple):
+    """What a token call carries to authenticate the client: an Authorization header or form fields."""
+
+    authorization: str | None
+    fields: dict[str, str]
+
+
+class ClientAuthentication(Protocol):
+    """A way of client authentication. It's a plain value; id and secret come from the auth object."""
+
+    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+        """Return what to send. Raises `ConfigurationError` if this way needs a secret and there is none."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSecretBasic:
+    """Send id and secret in an HTTP Basic header (RFC 6749 section 2.3.1).
+
+    Both are form-encoded first, as the RFC demands; `encode=False` is for servers that don't decode them.
+    """
+
+    encode: bool = True
+
+    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+        """Return the Basic header."""
+        secret = _require_secret(self, client_secret)
+        if self.encode:
+            return ClientProof(basic_authorization(client_id, secret), {})
+        if ":" in client_id:
+            raise ConfigurationError("ClientSecretBasic(encode=False) can't send a client_id with a colon in it")
+        return ClientProof(_basic(client_id, secret), {})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClientSecretPost:
+    """Send id and secret as form fields (RFC 6749 section 2.3.1)."""
+
+    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+        """Return the form fields."""
+        return ClientProof(None, {"client_id": client_id, "client_secret": _require_secret(self, client_secret)})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PublicClient:
+    """Send only the client id, as a form field (RFC 6749 section 3.2.1)."""
+
+    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+        """Return the form field. Raises `ConfigurationError` if there is a secret, which would not be sent."""
+        if client_secret is not None:
+            raise ConfigurationError("PublicClient sends no client_secret: leave it out, or choose ClientSecretPost()")
+        return ClientProof(None, {"client_id": client_id})
+
+
+def basic_authorization(client_id: str, client_secret: str) -> str:
+    """Return the `Authorization` header value for a client (RFC 6749 section 2.3.1): form-encoded, then Basic."""
+    for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    if not client_id:
+        raise ConfigurationError("client_id is empty: give the id that the authorization server issued")
+    # A space becomes %20: some servers don't take the "+" that form encoding knows too.
+    return _basic(quote(client_id, safe=""), quote(client_secret, safe=""))
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def _require_secret(way: ClientAuthentication, client_secret: str | None) -> str:
+    if client_secret is None:
+        raise ConfigurationError(f"{type(way).__name__} needs a client_secret: pass it, or choose PublicClient()")
+    return client_secret

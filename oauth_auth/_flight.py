@@ -1,0 +1,129 @@
+"""A flight: one piece of blocking work, run apart from the callers that wait for it, who all share its outcome.
+
+The work runs in a thread of its own, so it's written once for sync and async callers, and a caller that's cancelled
+or interrupted takes nothing along: the flight goes on, and so do the others. The thread isn't a daemon: at exit the
+interpreter waits for it, since it may hold a refresh token that the server has just rotated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+__all__ = ["Flight"]
+
+_T = TypeVar("_T")
+
+_aboard: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar("oauth_auth_flights", default=())
+
+
+class Flight(Generic[_T]):
+    """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
+
+    __slots__ = ("_future", "_once", "_pid", "_unstarted", "_work")
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self._work = work
+        self._pid = os.getpid()
+        self._unstarted = [True]
+        self._once = threading.Lock()
+        self._future: Future[_T] = Future()
+        # From here on nobody's cancellation can reach it.
+        self._future.set_running_or_notify_cancel()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it will still bring a result to this process: a fork takes no threads along."""
+        return not self._future.done() and self._pid == os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the code that asks is part of this very flight, a callback in it, and so would wait for itself."""
+        return self in _aboard.get()
+
+    def start(self, *, in_background: bool = False) -> None:
+        """Begin, in the context of the caller; waiting does so too. Only the first call counts.
+
+        If no thread can start any more, as at exit, the work is done here and now, or for `in_background` not yet.
+        """
+        try:
+            self._unstarted.pop()  # atomic, unlike a test and an assignment
+        except IndexError:
+            return
+        context = contextvars.copy_context()
+        try:
+            threading.Thread(target=context.run, args=(self._run,), name="oauth_auth-flight", daemon=False).start()
+        except RuntimeError:
+            if in_background:
+                self._unstarted.append(True)
+            else:
+                context.run(self._run)
+        except BaseException:  # Ctrl-C in this very moment: whoever waits next tries again
+            self._unstarted.append(True)
+            raise
+
+    def _run(self) -> None:
+        if self._once.acquire(blocking=False):
+            _aboard.set((*_aboard.get(), self))
+            self._future.set_result(self._work())
+
+    def wait(self, timeout: float | None = None) -> _T | None:
+        """Block until the result is there and return it, or None after `timeout` seconds."""
+        self.start()
+        try:
+            return self._future.result(timeout)
+        except FutureTimeoutError:
+            return None
+
+    async def wait_async(self, timeout: float | None = None) -> _T | None:
+        """Do the same in a task of asyncio or trio."""
+        self.start()
+        if _in_trio():
+            await self._wait_in_trio(timeout)
+        else:
+            await self._wait_in_asyncio(timeout)
+        return self._future.result() if self._future.done() else None
+
+    async def _wait_in_asyncio(self, timeout: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        arrival: asyncio.Future[None] = loop.create_future()
+
+        def arrive() -> None:
+            if not arrival.done():
+                arrival.set_result(None)
+
+        def wake(_: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+                loop.call_soon_threadsafe(arrive)
+
+        self._future.add_done_callback(wake)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await arrival
+
+    async def _wait_in_trio(self, timeout: float | None) -> None:
+        import trio  # noqa: PLC0415 - it's loaded already, or this code wouldn't run
+
+        token = trio.lowlevel.current_trio_token()
+        arrival = trio.Event()
+
+        def wake(_: object) -> None:
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(arrival.set)
+
+        self._future.add_done_callback(wake)
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            await arrival.wait()
+
+
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())

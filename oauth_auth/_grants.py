@@ -1,0 +1,372 @@
+"""What each grant knows: its own way to a token, whether a refresh token renews it, what it learned on the way.
+
+A grant makes no decision about time, sharing or storing; it's asked by a flight, one flight at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from ._client_auth import ClientAuthentication, ClientProof, ClientSecretBasic
+from ._token import OAuthToken
+from ._wire import FieldParameters
+from .controller import OAuthAuthorizationController
+from .errors import (
+    OAuthError,
+    OAuthProviderError,
+    OAuthProviderException,
+    ReauthorizationRequired,
+    TokenError,
+    TokenResponseError,
+)
+
+__all__ = [
+    "AuthorizationCodeGrant",
+    "Client",
+    "ClientCredentialsGrant",
+    "FixedToken",
+    "Grant",
+    "PasswordGrant",
+    "RefreshTokenGrant",
+    "TokenProvider",
+    "ends_refresh_token",
+]
+
+
+class Grant:
+    """A way to tokens. `obtain` and `refresh` block, and raise `TokenError`."""
+
+    renews: ClassVar[bool] = True
+    """Whether there can ever be a token other than the first one."""
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether `obtain` is to be used before any token that there is, stored ones included."""
+        return False
+
+    def live_refresh_token(self, last: OAuthToken | None) -> str | None:
+        """Return the refresh token to renew `last` with, if there is one that no server has refused yet."""
+        return None
+
+    def refresh(self, refresh_token: str) -> OAuthToken:
+        """Renew with a refresh token that `live_refresh_token` returned."""
+        raise NotImplementedError
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        """Get a token without a refresh token; `refusal` is what ended the one that was tried before."""
+        raise NotImplementedError
+
+    def memory(self) -> dict[str, Any]:
+        """Return what is worth knowing after a restart, as JSON; it's stored with the token."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Take in what `memory` returned once; anything else in it is ignored."""
+
+
+def refuses_client(error: TokenError) -> bool:
+    """Tell whether the server says that it doesn't know the client, or answers so vaguely that it may mean that."""
+    if isinstance(error, OAuthProviderException):
+        return error.error in {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
+    return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}
+
+
+def ends_refresh_token(error: TokenError) -> bool:
+    """Tell whether a refusal means that the refresh token will never work again.
+
+    Servers answer 400 with `invalid_grant`, `invalid_request` or nothing at all, so the status decides.
+    """
+    if isinstance(error, OAuthProviderException):
+        if error.error == OAuthProviderError.INVALID_GRANT:
+            return True
+        return error.status_code == 400 and not refuses_client(error)
+    return isinstance(error, TokenResponseError) and error.status_code == 400
+
+
+class Client:
+    """The client at the authorization server, and the form of its Basic credentials that this server takes.
+
+    RFC 6749 section 2.3.1 has id and secret form-encoded, and about half of the servers don't decode them. Where
+    the two forms differ and the server refuses the client, the other one is tried once. The form that works is kept
+    and never doubted again, since some servers end a family of refresh tokens at one wrong client authentication.
+    """
+
+    def __init__(self, client_id: str, client_secret: str | None, way: ClientAuthentication) -> None:
+        self._client_id = client_id
+        self._client_secret = client_secret
+        self._way = way
+        self._proven: ClientSecretBasic | None = None
+        way.prove(client_id, client_secret)  # raises ConfigurationError early
+
+    def call(self, send: Callable[[ClientProof], OAuthToken]) -> OAuthToken:
+        """Send a token call that proves who the client is, in the other form too if the server refuses the first."""
+        way = self._proven or self._way
+        other = None if self._proven else self._other_form()
+        try:
+            token = send(way.prove(self._client_id, self._client_secret))
+        except TokenError as error:
+            if other is None or not refuses_client(error):
+                raise
+            refusal = error
+        else:
+            if other is not None and isinstance(way, ClientSecretBasic):
+                self._proven = way
+            return token
+        try:
+            token = send(other.prove(self._client_id, self._client_secret))
+        except TokenError as error:
+            if refuses_client(error):
+                raise refusal from None
+            if error.status_code is not None and not error.retryable:
+                self._proven = other
+            raise
+        self._proven = other
+        return token
+
+    def _other_form(self) -> ClientSecretBasic | None:
+        if not isinstance(self._way, ClientSecretBasic) or self._client_secret is None or ":" in self._client_id:
+            return None
+        other = ClientSecretBasic(encode=not self._way.encode)
+        same = other.prove(self._client_id, self._client_secret) == self._way.prove(
+            self._client_id, self._client_secret
+        )
+        return None if same else other
+
+    def memory(self) -> dict[str, Any]:
+        return {} if self._proven is None else {"basic_encode": self._proven.encode}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        encode = memory.get("basic_encode")
+        if isinstance(encode, bool) and self._proven is None and self._other_form() is not None:
+            self._proven = ClientSecretBasic(encode=encode)
+
+
+class _TokenEndpointGrant(Grant):
+    """A grant that calls the token endpoint, by the controller's operations."""
+
+    def __init__(
+        self,
+        controller: OAuthAuthorizationController,
+        client: Client,
+        scope: str | None,
+        field_parameters: FieldParameters,
+    ) -> None:
+        self._controller = controller
+        self._client = client
+        self._scope = scope
+        self._field_parameters = field_parameters
+
+    def _fields(self, proof: ClientProof) -> FieldParameters:
+        return {**proof.fields, **self._field_parameters}
+
+    def memory(self) -> dict[str, Any]:
+        return self._client.memory()
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        self._client.recall(memory)
+
+
+class ClientCredentialsGrant(_TokenEndpointGrant):
+    """RFC 6749 section 4.4; renewed by asking again."""
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        return self._client.call(
+            lambda proof: self._controller.request_token_o_auth_ccg(
+                proof.authorization, self._scope, self._fields(proof)
+            )
+        )
+
+
+class _RefreshingGrant(_TokenEndpointGrant):
+    """A grant whose tokens come with refresh tokens."""
+
+    def __init__(
+        self,
+        controller: OAuthAuthorizationController,
+        client: Client,
+        scope: str | None,
+        field_parameters: FieldParameters,
+    ) -> None:
+        super().__init__(controller, client, scope, field_parameters)
+        self._refused: frozenset[str] = frozenset()
+        """Digests of the refresh tokens that the server has ended: they're never sent again."""
+
+    def live_refresh_token(self, last: OAuthToken | None) -> str | None:
+        return self._unless_refused(last.refresh_token if last is not None else None)
+
+    def _unless_refused(self, refresh_token: str | None) -> str | None:
+        return None if refresh_token is None or _digest(refresh_token) in self._refused else refresh_token
+
+    def refresh(self, refresh_token: str) -> OAuthToken:
+        try:
+            token = self._client.call(lambda proof: self._refresh(proof, refresh_token))
+        except TokenError as error:
+            if ends_refresh_token(error):
+                self._refused |= {_digest(refresh_token)}
+            raise
+        # An answer without a refresh token means that the old one stays good (RFC 6749 section 6).
+        return token if token.refresh_token else dataclasses.replace(token, refresh_token=refresh_token)
+
+    def _refresh(self, proof: ClientProof, refresh_token: str) -> OAuthToken:
+        return self._controller.refresh_token_o_auth_acg(
+            proof.authorization, refresh_token, self._scope, self._fields(proof)
+        )
+
+
+class AuthorizationCodeGrant(_RefreshingGrant):
+    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); the code is used once."""
+
+    def __init__(
+        self,
+        controller: OAuthAuthorizationController,
+        client: Client,
+        scope: str | None,
+        field_parameters: FieldParameters,
+        *,
+        code: str | None,
+        redirect_uri: str | None,
+        code_verifier: str | None,
+    ) -> None:
+        super().__init__(controller, client, scope, field_parameters)
+        self._code = code
+        self._redirect_uri = redirect_uri
+        self._code_verifier = code_verifier
+        self._spent_code: str | None = None
+
+    @property
+    def begins_anew(self) -> bool:
+        return self._code is not None
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        code, redirect_uri = self._code, self._redirect_uri
+        if code is None or redirect_uri is None:
+            raise _reauthorization("the authorization code is used up", last, refusal) from refusal
+        verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
+        try:
+            token = self._client.call(
+                lambda proof: self._controller.request_token_o_auth_acg(
+                    proof.authorization, code, redirect_uri, {**verifier, **self._fields(proof)}
+                )
+            )
+        except TokenError as error:
+            if error.status_code is not None:
+                self._spend(code)
+            raise
+        self._spend(code)
+        return token
+
+    def _spend(self, code: str) -> None:
+        self._code = None
+        self._spent_code = _digest(code)
+
+    def memory(self) -> dict[str, Any]:
+        spent = {} if self._spent_code is None else {"code": self._spent_code}
+        return {**super().memory(), **spent}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Recall, too, that the code given has brought the stored token already: the program was started again."""
+        super().recall(memory)
+        if self._code is not None and memory.get("code") == _digest(self._code):
+            self._spend(self._code)
+
+
+class PasswordGrant(_RefreshingGrant):
+    """RFC 6749 section 4.3; without a live refresh token the password is used again."""
+
+    def __init__(
+        self,
+        controller: OAuthAuthorizationController,
+        client: Client,
+        scope: str | None,
+        field_parameters: FieldParameters,
+        *,
+        username: str,
+        password: str,
+    ) -> None:
+        super().__init__(controller, client, scope, field_parameters)
+        self._username = username
+        self._password = password
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        return self._client.call(
+            lambda proof: self._controller.request_token_o_auth_ropcg(
+                proof.authorization, self._username, self._password, self._scope, self._fields(proof)
+            )
+        )
+
+    def _refresh(self, proof: ClientProof, refresh_token: str) -> OAuthToken:
+        return self._controller.refresh_token_o_auth_ropcg(
+            proof.authorization, refresh_token, self._scope, self._fields(proof)
+        )
+
+
+class RefreshTokenGrant(_RefreshingGrant):
+    """RFC 6749 section 6, from a refresh token that came from elsewhere."""
+
+    def __init__(
+        self,
+        controller: OAuthAuthorizationController,
+        client: Client,
+        scope: str | None,
+        field_parameters: FieldParameters,
+        *,
+        refresh_token: str,
+    ) -> None:
+        super().__init__(controller, client, scope, field_parameters)
+        self._given = refresh_token
+
+    def live_refresh_token(self, last: OAuthToken | None) -> str | None:
+        rotated = last.refresh_token if last is not None else None
+        return self._unless_refused(rotated or self._given)
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        raise _reauthorization("the refresh token is used up", last, refusal) from refusal
+
+
+class TokenProvider(Grant):
+    """The user's own function, from the last token or None to the next."""
+
+    def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken]) -> None:
+        self._provider = provider
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        try:
+            token = self._provider(last)
+        except OAuthError:
+            raise
+        except Exception as error:
+            failure = TokenError(f"the token provider raised {type(error).__name__}")
+            failure.retryable = True
+            raise failure from error
+        if not isinstance(token, OAuthToken):
+            raise TokenError(f"the token provider must return an OAuthToken, not {type(token).__name__}")
+        return token
+
+
+class FixedToken(Grant):
+    """A token that came from elsewhere and that nothing here can renew."""
+
+    renews = False
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        raise ReauthorizationRequired("BearerAuth can't renew its token: make a new one with a new token")
+
+
+def _reauthorization(reason: str, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
+    if refusal is not None:
+        reason = f"the server refused the refresh token ({refusal})"
+    elif last is not None and last.refresh_token is None:
+        reason = "the token can't be renewed, since it came without a refresh token"
+    elif last is not None:
+        reason = "the refresh token was refused before"
+    error = ReauthorizationRequired(f"a person must log in again: {reason}")
+    if refusal is not None:
+        error.token_url, error.status_code = refusal.token_url, refusal.status_code
+    return error
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

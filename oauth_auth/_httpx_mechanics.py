@@ -1,0 +1,288 @@
+"""The mechanics that httpx and httpx2 share: an auth flow, sync and async, and the transport of token calls.
+
+The two libraries have the same shape and different classes, so each plug-in names its own; none is imported here.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator, Generator, Hashable
+from contextlib import suppress
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
+
+from . import errors
+from ._auth import AsyncTokens
+from ._grants import Grant
+from ._options import Settings
+from ._policy import is_rejection, tells_acceptance
+from ._replay import are_rewindable, is_fixed, position_of, rewind
+from ._token import OAuthToken
+from ._urls import check_transport, origin_of, without_query
+from ._wire import MAX_BODY, TokenRequest, TokenResponse
+from .errors import ConfigurationError, OAuthError
+
+__all__ = ["HttpxFlow", "HttpxTokenTransport"]
+
+logger = logging.getLogger("oauth_auth")
+
+_MOST_ORIGINS = 1000
+
+
+class _Rejected(NamedTuple):
+    """An answer that rejects the token: whether its request can be sent again, and what errors say of it."""
+
+    can_replay: bool
+    about: str
+
+
+class HttpxFlow(AsyncTokens):
+    """A flow that sends the token, and once more another one if the first is rejected.
+
+    A flow sees the answer after redirects, so it looks at the answer's own request: it acts only where that one was
+    sent to the origin first addressed and with the token, and it's that request which is sent again.
+    """
+
+    _library: ClassVar[Any]
+
+    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
+        super()._begin(settings, grant, token=token, store_key=store_key)
+        self._addressable: set[tuple[str, bytes, int | None]] = set()
+        """Origins that the token may go to."""
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
+        if not isinstance(request, self._library.Request):
+            raise self._wrong_library(request)
+        url = request.url
+        origin = (url.scheme, url.raw_host, url.port)
+        if origin not in self._addressable and not self._may_address(origin, url):
+            yield request
+            return
+        current = self._source.current
+        if current is None or time.time() >= current.refresh_at:
+            current = self._source.obtain()
+        header = request.headers["Authorization"] = current.header
+        stream = request.stream
+        position = None if isinstance(stream, self._library.ByteStream) else _position(stream)
+        response = yield request
+        if response.status_code not in self._rejection_statuses:
+            if self._source.accepted.get(origin) != header:
+                self._note(origin, header, response)
+            return
+        rejected = self._read_rejection(origin, header, position, response)
+        if rejected is None:
+            return
+        if not rejected.can_replay:
+            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                self._source.replace(header, origin, rejected.about)
+            return
+        try:
+            response.read()  # the connection is free for the next request while this one waits
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            response.close()
+            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
+        replacement = self._source.replace(header, origin, rejected.about)
+        if replacement is not None:
+            response = yield self._replay(response, replacement.header, rejected.about)
+            self._note(origin, replacement.header, response)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
+        if not isinstance(request, self._library.Request):
+            raise self._wrong_library(request)
+        url = request.url
+        origin = (url.scheme, url.raw_host, url.port)
+        if origin not in self._addressable and not self._may_address(origin, url):
+            yield request
+            return
+        current = self._source.current
+        if current is None or time.time() >= current.refresh_at:
+            current = await self._source.aobtain()
+        header = request.headers["Authorization"] = current.header
+        stream = request.stream
+        position = None if isinstance(stream, self._library.ByteStream) else _position(stream)
+        response = yield request
+        if response.status_code not in self._rejection_statuses:
+            if self._source.accepted.get(origin) != header:
+                self._note(origin, header, response)
+            return
+        rejected = self._read_rejection(origin, header, position, response)
+        if rejected is None:
+            return
+        if not rejected.can_replay:
+            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                await self._source.areplace(header, origin, rejected.about)
+            return
+        try:
+            await response.aread()  # the connection is free for the next request while this one waits
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            await response.aclose()
+            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
+        replacement = await self._source.areplace(header, origin, rejected.about)
+        if replacement is not None:
+            response = yield self._replay(response, replacement.header, rejected.about)
+            self._note(origin, replacement.header, response)
+
+    def _wrong_library(self, request: object) -> TypeError:
+        return TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
+
+    def _may_address(self, origin: tuple[str, bytes, int | None], url: Any) -> bool:
+        """Tell whether the token may go to this origin, and remember it if it may."""
+        text = f"{url.scheme}://{url.netloc.decode('ascii')}"
+        if self._allowed_origins is not None and origin_of(text) not in self._allowed_origins:
+            return False
+        check_transport(text, allow_insecure=self._allow_insecure_transport)
+        if len(self._addressable) < _MOST_ORIGINS:
+            self._addressable.add(origin)
+        return True
+
+    def _note(self, origin: Hashable, header: str, response: Any) -> None:
+        if tells_acceptance(response.status_code) and _carried(origin, header, response.request):
+            self._source.note_accepted(origin, header)
+
+    def _read_rejection(self, origin: Hashable, header: str, position: int | None, response: Any) -> _Rejected | None:
+        request = response.request
+        if not self._source.renews or not _carried(origin, header, request):
+            return None
+        if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
+            return None
+        about = f" (after {request.method} {without_query(str(request.url))} was answered with {response.status_code})"
+        can_replay = isinstance(request.stream, self._library.ByteStream) or _rewind(request.stream, position)
+        if not can_replay:
+            logger.warning("rejected, and not replayed, since the body can't be sent again%s", about)
+        return _Rejected(can_replay, about)
+
+    def _replay(self, response: Any, header: str, about: str) -> Any:
+        """Make the response's request anew, with another token and the cookies that the response sets."""
+        logger.info("replayed with another token%s", about)
+        old = response.request
+        request = self._library.Request(
+            old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
+        )
+        request.headers["Authorization"] = header
+        if isinstance(request.stream, self._library.ByteStream):
+            request.read()  # hooks of the caller's may look at its content
+        if response.cookies:
+            probe = self._library.Request(old.method, old.url)
+            response.cookies.set_cookie_header(probe)
+            cookies = {**_pairs(old.headers.get("Cookie")), **_pairs(probe.headers.get("Cookie"))}
+            request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        return request
+
+
+def _carried(origin: Hashable, header: str, request: Any) -> bool:
+    """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
+    url = request.url
+    return (url.scheme, url.raw_host, url.port) == origin and request.headers.get("Authorization") == header
+
+
+def _position(stream: Any) -> int | None:
+    """Return where the file behind a request's stream stands, if there is one."""
+    return position_of(getattr(stream, "_stream", None))
+
+
+def _rewind(stream: Any, position: int | None) -> bool:
+    """Make a stream that isn't just bytes ready to be sent once more; tell whether it is.
+
+    Neither library has a public way to look into its streams. An unknown one, or one that changes in a later
+    version, isn't replayed.
+    """
+    fields = getattr(stream, "fields", None)
+    if isinstance(fields, list) and type(stream).__name__ == "MultipartStream":
+        return are_rewindable(field.file for field in fields if hasattr(field, "file"))
+    if type(stream).__name__ != "IteratorByteStream":
+        return False
+    content = getattr(stream, "_stream", None)
+    return content is not None and (is_fixed(content) or rewind(content, position))
+
+
+def _pairs(cookies: str | None) -> dict[str, str]:
+    """Read a Cookie header."""
+    pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
+    return {name: value for name, separator, value in pairs if separator}
+
+
+class HttpxTokenTransport:
+    """Sends token calls with the user's client, or with one of its own for each call.
+
+    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
+    child or to forget to close.
+    """
+
+    __slots__ = ("_client",)
+
+    _library: ClassVar[Any]
+    _error_class: ClassVar[type[errors.TokenTransportError]]
+
+    def __init__(self, token_client: Any) -> None:
+        if token_client is not None and not isinstance(token_client, self._library.Client):
+            name = self._library.__name__
+            raise ConfigurationError(f"token_client must be a {name}.Client, which is sync, not {type(token_client)}")
+        self._client = token_client
+
+    def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+        """Send once. Raises `TokenTransportError`."""
+        if self._client is not None:
+            return self._send(self._client, request, timeout)
+        certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        with self._library.Client(verify=_ssl_context(self._library, certificates)) as client:
+            return self._send(client, request, timeout)
+
+    def _send(self, client: Any, request: TokenRequest, timeout: float) -> TokenResponse:
+        deadline = time.monotonic() + timeout
+        response = None
+        try:
+            call = client.build_request(
+                "POST", request.url, content=request.body, headers=request.headers, timeout=timeout
+            )
+            if "Authorization" not in request.headers:
+                call.headers.pop("Authorization", None)
+            response = client.send(call, stream=True, auth=None, follow_redirects=False)
+            try:
+                body = self._read(response, deadline)
+            finally:
+                response.close()
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return TokenResponse(response.status_code, headers, body)
+        except self._library.HTTPStatusError as error:  # a hook of the user's that raises for a status
+            return TokenResponse(error.response.status_code, dict(error.response.headers), b"")
+        except (self._library.HTTPError, self._library.InvalidURL, RuntimeError) as error:
+            failure = self._wrap(error, request, None if response is None else response.status_code)
+        raise failure
+
+    def _read(self, response: Any, deadline: float) -> bytes:
+        """Read the body as it arrives, to its end, the deadline, or one byte more than is allowed."""
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_BODY:
+                break
+            if time.monotonic() > deadline:
+                raise self._library.ReadTimeout("the answer took too long to arrive")
+        return bytes(body[: MAX_BODY + 1])
+
+    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
+        """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
+        endpoint = without_query(request.url)
+        text = str(error).replace(request.url.removeprefix(endpoint) or endpoint, "") or type(error).__name__
+        is_transport = isinstance(error, self._library.TransportError)
+        wrapped = self._error_class(
+            f"the token endpoint {endpoint} could not be reached: {text}",
+            token_url=endpoint,
+            status_code=status_code,
+            retryable=isinstance(error, self._library.RequestError)
+            and not isinstance(error, self._library.UnsupportedProtocol)
+            and (status_code is None or not 400 <= status_code < 500),
+        )
+        wrapped.__cause__ = (type(error) if is_transport else self._library.TransportError)(text)
+        return wrapped
+
+
+@functools.lru_cache(maxsize=8)
+def _ssl_context(library: ModuleType, certificates: tuple[str | None, str | None]) -> Any:  # noqa: ARG001 - part of the cache's key
+    """Return the library's default TLS context; loading its certificates takes longer than most token calls."""
+    return library.create_ssl_context()

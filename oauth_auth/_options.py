@@ -1,0 +1,178 @@
+"""The options that all auth classes share: their types, and the checks at construction."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypedDict
+
+from ._client_auth import ClientAuthentication, ClientSecretBasic, PublicClient
+from ._source import Renewal
+from ._token import OAuthToken
+from ._urls import read_origins
+from ._wire import FieldParameters, build_token_request, join_scope
+from .errors import ConfigurationError
+from .stores import TokenStore
+
+__all__ = ["CommonOptions", "Options", "Settings", "check_callback", "derive_store_key", "read_options"]
+
+
+class CommonOptions(TypedDict, total=False):
+    """Keyword-only options of all auth classes.
+
+    scope: text with names separated by spaces, or an iterable of names.
+    field_parameters: additional form fields of each token call, with the last word; a sequence repeats its field,
+        None drops it.
+    client_auth: `ClientSecretBasic()` (the default with a secret), `ClientSecretPost()` or `PublicClient()` (the
+        default without).
+    store, store_key: a `TokenStore`, and the key to use in it; by default one derived from what the token is for.
+    on_token_update: called with each new token, after it was saved and before anybody uses it, in a thread of its
+        own. What it raises is logged.
+    token_client: a sync client of the same HTTP library that sends the token calls; it stays yours to close.
+    token_timeout: seconds that a whole token call with its retries may take; one attempt takes at most half of it.
+    leeway: a token this near its expiry, in seconds, is not sent unless no better one can be had; at most a tenth
+        of the token's lifetime.
+    refresh_window: seconds before that in which the token is renewed in the background; at most a fifth of its
+        lifetime.
+    allowed_origins: the origins that the token may go to, such as "https://api.example.com"; None allows any that
+        the caller addresses. Requests to others go without the token.
+    allow_insecure_transport: allow http:// beyond loopback.
+    rejection_statuses: the statuses by which an API says that it rejects the token.
+    """
+
+    scope: str | Iterable[str] | None
+    field_parameters: FieldParameters | None
+    client_auth: ClientAuthentication | None
+    store: TokenStore | None
+    store_key: str | None
+    on_token_update: Callable[[OAuthToken], object] | None
+    token_client: Any
+    token_timeout: float
+    leeway: float
+    refresh_window: float
+    allowed_origins: Iterable[str] | None
+    allow_insecure_transport: bool
+    rejection_statuses: Iterable[int]
+
+
+class Options(CommonOptions, total=False):
+    """The options of all classes that don't take their token as an argument.
+
+    token: a token to begin with; of it and a stored one the later expiry wins.
+    """
+
+    token: OAuthToken | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of one auth object, checked."""
+
+    renewal: Renewal
+    scope: str | None
+    field_parameters: FieldParameters = dataclasses.field(repr=False)
+    client_auth: ClientAuthentication | None
+    token: OAuthToken | None
+    store: TokenStore | None
+    store_key: str | None
+    token_client: Any
+    allowed_origins: frozenset[str] | None
+    allow_insecure_transport: bool
+    rejection_statuses: tuple[int, ...]
+
+
+def read_options(options: Mapping[str, Any]) -> Settings:
+    """Check the options. Raises `ConfigurationError` with a text that says what to write instead."""
+    for name in options:
+        if name not in Options.__annotations__:
+            near = difflib.get_close_matches(name, Options.__annotations__, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(Options.__annotations__))}"
+            raise ConfigurationError(f"unknown option {name!r}: {hint}")
+    token, store, store_key = options.get("token"), options.get("store"), options.get("store_key")
+    if token is not None and not isinstance(token, OAuthToken):
+        raise ConfigurationError(f"token must be an OAuthToken, not {type(token).__name__}: OAuthToken(access_token=…)")
+    if store is not None and not isinstance(store, TokenStore):
+        raise ConfigurationError(f"store must have load, save, delete and lock; {type(store).__name__} has not")
+    if store_key is not None and (not isinstance(store_key, str) or not store_key):
+        raise ConfigurationError("store_key must be text that isn't empty, or None to derive one")
+    client_auth = options.get("client_auth")
+    if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "prove")):
+        raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
+    insecure = options.get("allow_insecure_transport", False)
+    if not isinstance(insecure, bool):
+        raise ConfigurationError("allow_insecure_transport must be True or False")
+    return Settings(
+        renewal=_read_renewal(options),
+        scope=join_scope(options.get("scope")),
+        field_parameters=_read_field_parameters(options.get("field_parameters")),
+        client_auth=client_auth,
+        token=token,
+        store=store,
+        store_key=store_key,
+        token_client=options.get("token_client"),
+        allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
+        allow_insecure_transport=insecure,
+        rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
+    )
+
+
+def _read_renewal(options: Mapping[str, Any]) -> Renewal:
+    seconds = {"leeway": 10.0, "refresh_window": 300.0, "token_timeout": 10.0}
+    for name, default in seconds.items():
+        value = options.get(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, such as {default}: {value!r}")
+        seconds[name] = float(value)
+    if seconds["token_timeout"] == 0:
+        raise ConfigurationError("token_timeout must be more than 0 seconds: a token call takes time")
+    return Renewal(**seconds, on_token_update=check_callback("on_token_update", options.get("on_token_update")))
+
+
+def check_callback(name: str, callback: Any) -> Any:
+    """Return a callback that is None or a plain function, or raise `ConfigurationError`."""
+    if callback is not None and not callable(callback):
+        raise ConfigurationError(f"{name} must be a function, not {type(callback).__name__}")
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(type(callback), "__call__", None)):  # noqa: B004
+        raise ConfigurationError(f"{name} must be a plain function, not async: it's called in a thread of its own")
+    return callback
+
+
+def _read_field_parameters(parameters: Any) -> FieldParameters:
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
+        raise ConfigurationError("field_parameters must be a mapping of field names to values")
+    build_token_request("", None, parameters)
+    return dict(parameters)
+
+
+def _read_statuses(statuses: Any) -> tuple[int, ...]:
+    try:
+        read = tuple(statuses)
+    except TypeError:
+        raise ConfigurationError(f"rejection_statuses must be a sequence of statuses: ({statuses!r},)") from None
+    if not all(isinstance(status, int) and 300 <= status <= 599 for status in read):
+        raise ConfigurationError(f"rejection_statuses must be HTTP statuses such as (401, 403), not {read!r}")
+    return read
+
+
+def choose_client_auth(settings: Settings, client_secret: str | None) -> ClientAuthentication:
+    """Return the way of client authentication that was asked for, or the default for this client."""
+    if settings.client_auth is not None:
+        return settings.client_auth
+    return PublicClient() if client_secret is None else ClientSecretBasic()
+
+
+def derive_store_key(settings: Settings, grant_type: str, token_url: str, client_id: str, subject: str) -> str:
+    """Return the key under which a token is stored: equal only for what must get equal tokens.
+
+    Field parameters tell audiences and tenants apart, so they count; their values may be secret, so it's a digest.
+    """
+    parameters = sorted((name, repr(value)) for name, value in settings.field_parameters.items())
+    scope = sorted((settings.scope or "").split())
+    parts = json.dumps([token_url, client_id, grant_type, subject, scope, parameters])
+    return hashlib.sha256(parts.encode()).hexdigest()

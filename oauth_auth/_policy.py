@@ -1,0 +1,58 @@
+"""Does an answer mean that the token was rejected, or that it was accepted? Pure.
+
+A 401 usually does, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
+good and the request isn't. The scanner below reads challenges from left to right, once; where it meets something
+that it can't read, it stops, and what it hasn't read counts as absent.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["bearer_errors", "is_rejection", "tells_acceptance"]
+
+_LONGEST_HEADER = 8192
+
+_NOT_ABOUT_THE_TOKEN = {"insufficient_scope", "invalid_request"}
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)')
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))")
+
+
+def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:
+    """Tell whether an answer rejects the token it was sent with.
+
+    A status of `rejection_statuses` does, unless all Bearer challenges that name an error say `insufficient_scope`
+    or `invalid_request` (RFC 6750 section 3.1). An absent or unreadable challenge says nothing.
+    """
+    if status_code not in rejection_statuses:
+        return False
+    errors = bearer_errors(www_authenticate) if www_authenticate else []
+    return not errors or not _NOT_ABOUT_THE_TOKEN.issuperset(errors)
+
+
+def bearer_errors(www_authenticate: str) -> list[str]:
+    """Return the `error` of each Bearer challenge in a `WWW-Authenticate` value; several headers joined by commas."""
+    if len(www_authenticate) > _LONGEST_HEADER:
+        return []
+    errors: list[str] = []
+    scheme, position = "", 0
+    while True:
+        # A parameter is tried first: "error = x" would else read as a scheme.
+        if scheme and (found := _PARAMETER.match(www_authenticate, position)):
+            if scheme == "bearer" and found[1].lower() == "error":
+                errors.append(found[3] or re.sub(r"\\(.)", r"\1", found[2] or "", flags=re.DOTALL))
+        elif found := _SCHEME.match(www_authenticate, position):
+            scheme = found[1].lower()
+        else:
+            return errors
+        position = found.end()
+
+
+def tells_acceptance(status_code: int) -> bool:
+    """Tell whether an answer that is no rejection shows that the token was looked at and found good.
+
+    Proxies and rate limiters answer before anybody has looked: 3xx, 407, 408, 429 and 5xx say nothing.
+    """
+    return status_code < 300 or (400 <= status_code < 500 and status_code not in {401, 407, 408, 429})

@@ -1,0 +1,544 @@
+"""A `TokenSource` keeps a program's current credential, and knows when a new one is due and who waits for it.
+
+    no token, or expired ──► callers wait for a flight
+    ── refresh_at ─────────► one flight in the background; the token is still sent, and nobody waits
+    ── stale_at ───────────► callers wait for a flight; if it fails, the old token is sent until it expires
+    rejected by an API ────► that caller waits for a flight, unless there's a newer token already
+
+Plug-ins read `current` and compare its `refresh_at` with the clock themselves: that's the hot path, and it's theirs.
+All that isn't hot goes through `_plan`, which decides under a lock without any I/O, and then through a `Flight`,
+which does the I/O without a lock: load from the store, call the token endpoint, save, publish.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from ._flight import Flight
+from ._grants import Grant, ends_refresh_token
+from ._token import Credential, OAuthToken
+from .errors import OAuthError, TokenError
+from .stores import TokenStore
+
+__all__ = ["Renewal", "TokenSource"]
+
+logger = logging.getLogger("oauth_auth")
+
+_FIRST_PAUSE = 2.0
+_LONGEST_PAUSE = 60.0
+_LONGEST_RETRY_AFTER = 300.0
+
+_FREE_REJECTIONS = 3
+"""So many new tokens may an origin reject before renewals for it are spaced."""
+_REJECTION_PAUSE = 10.0
+_MOST_ORIGINS = 1000
+
+_MEMORY = "oauth_auth"
+"""The field of a stored token's `extra` that keeps the grant's memory."""
+
+_lock = threading.Lock()
+"""Guards the decisions of all sources: held for microseconds, never across I/O."""
+
+if hasattr(os, "register_at_fork"):
+    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class Renewal(NamedTuple):
+    """When tokens are renewed and what else happens then; times in seconds."""
+
+    leeway: float
+    refresh_window: float
+    token_timeout: float
+    on_token_update: Callable[[OAuthToken], object] | None
+
+
+class _Outcome(NamedTuple):
+    """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
+
+    credential: Credential | None
+    error: OAuthError | None
+    is_new: bool = False
+
+
+class _Wait(NamedTuple):
+    """A caller's wait for a flight; after `patience` seconds, or if it fails, `fallback` is still good."""
+
+    flight: Flight[_Outcome]
+    fallback: Credential | None = None
+    patience: float | None = None
+
+    def settle(self, outcome: _Outcome | None, about: str = "") -> Credential:
+        """Return the credential to send; raise the flight's error, with a word about the caller's own trouble."""
+        if outcome is not None and outcome.credential is not None:
+            return outcome.credential
+        if self.fallback is not None and time.time() < self.fallback.expires_at:
+            return self.fallback
+        if outcome is None or outcome.error is None:
+            raise TokenError("the token expired while a renewal was still under way")
+        raise outcome.error.fresh_copy(about)
+
+
+class _Failure(NamedTuple):
+    """The last flight's error, and the pause after it."""
+
+    error: OAuthError
+    times: int
+    until: float
+
+    @property
+    def holds_callers(self) -> bool:
+        """Whether callers without a token get the error at once, too: no call could help, or the server asked."""
+        return not self.error.retryable or getattr(self.error, "retry_after", None) is not None
+
+
+class _Rejections(NamedTuple):
+    """How many tokens an origin rejected before it accepted any request with them, and the pause after that."""
+
+    times: int
+    until: float
+
+
+class TokenSource:
+    """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
+
+    `token` is a token to begin with; of it and a stored one the later expiry wins. `store_key` goes with `store`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_begun",
+        "_failure",
+        "_flight",
+        "_grant",
+        "_last",
+        "_rejections",
+        "_renewal",
+        "_seen",
+        "_spare",
+        "_store",
+        "_store_fails",
+        "_store_key",
+        "accepted",
+        "current",
+    )
+
+    def __init__(
+        self,
+        grant: Grant,
+        renewal: Renewal,
+        *,
+        token: OAuthToken | None = None,
+        store: TokenStore | None = None,
+        store_key: str = "",
+    ) -> None:
+        self._grant = grant
+        self._renewal = renewal
+        self._store = store
+        self._store_key = store_key
+        self._last = token
+        """The newest token known, whether or not it can be sent: what is renewed from."""
+        self._spare: OAuthToken | None = None
+        """The one that a sibling's replaced: asked only if that one's refresh token is refused."""
+        self._seen: OAuthToken | None = None
+        """What the store held when last looked at; only something else is news."""
+        self._begun = False
+        self.current: Credential | None = None
+        """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
+        # With a store or a code to look at first, the token given isn't sent before a flight has done so.
+        if token is not None and store is None and not grant.begins_anew:
+            self.current = self._credential(token)
+        self._forget_the_moment()
+
+    def _forget_the_moment(self) -> None:
+        self.accepted: dict[Hashable, str] = {}
+        """The header that each origin accepted last; an origin is whatever the plug-in calls it."""
+        self._rejections: dict[Hashable, _Rejections] = {}
+        self._flight: Flight[_Outcome] | None = None
+        self._failure: _Failure | None = None
+        self._store_fails = False
+
+    # -- What callers use ---------------------------------------------------------------------------------------
+
+    @property
+    def token(self) -> OAuthToken | None:
+        """The current token, or the one given to begin with; no I/O."""
+        current = self.current
+        return self._last if current is None else current.token
+
+    @property
+    def renews(self) -> bool:
+        """Whether there can ever be another token than the first."""
+        return self._grant.renews
+
+    def obtain(self) -> Credential:
+        """Return a credential to send now; block if there is none yet. Raises `OAuthError`."""
+        step = self._plan()
+        return step if isinstance(step, Credential) else step.settle(step.flight.wait(step.patience))
+
+    async def aobtain(self) -> Credential:
+        """Do the same for a task of asyncio or trio."""
+        step = self._plan()
+        return step if isinstance(step, Credential) else step.settle(await step.flight.wait_async(step.patience))
+
+    def renew(self) -> Credential:
+        """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
+        while True:
+            flight = self._plan_renewal()
+            outcome = flight.wait()
+            if outcome is not None and (outcome.is_new or outcome.error is not None):
+                return _Wait(flight).settle(outcome)
+
+    async def arenew(self) -> Credential:
+        """Do the same for a task of asyncio or trio."""
+        while True:
+            flight = self._plan_renewal()
+            outcome = await flight.wait_async()
+            if outcome is not None and (outcome.is_new or outcome.error is not None):
+                return _Wait(flight).settle(outcome)
+
+    def replace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
+        """Return a credential to replace the one with this header, which the origin has rejected.
+
+        None means that the origin rejects every token, so that another one now would be a waste. Errors end in `about`.
+        """
+        for _ in range(2):
+            step = self._plan_replacement(rejected, origin, about)
+            if step is None or isinstance(step, Credential):
+                return step
+            credential = step.settle(step.flight.wait(), about)
+            if credential.header != rejected:
+                return credential
+        return None
+
+    async def areplace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
+        """Do the same for a task of asyncio or trio."""
+        for _ in range(2):
+            step = self._plan_replacement(rejected, origin, about)
+            if step is None or isinstance(step, Credential):
+                return step
+            credential = step.settle(await step.flight.wait_async(), about)
+            if credential.header != rejected:
+                return credential
+        return None
+
+    def note_accepted(self, origin: Hashable, header: str) -> None:
+        """Note that an origin accepted a request with this header. To be called where `accepted` doesn't say so."""
+        with _lock:
+            if len(self.accepted) >= _MOST_ORIGINS:
+                self.accepted.clear()
+            self.accepted[origin] = header
+            self._rejections.pop(origin, None)
+
+    def finish(self) -> None:
+        """Block until no flight is under way."""
+        while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
+            flight.wait()
+
+    async def afinish(self) -> None:
+        """Do the same for a task of asyncio or trio."""
+        while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
+            await flight.wait_async()
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = ("_begun", "_grant", "_last", "_renewal", "_seen", "_spare", "_store", "_store_key", "current")
+        return {name: getattr(self, name) for name in names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._forget_the_moment()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TokenSource:
+        """Share store, callbacks, the user's client and what the grant has learned: none of them can be doubled."""
+        return copy.copy(self)
+
+    # -- Decisions: under the lock, without I/O -----------------------------------------------------------------
+
+    def _plan(self) -> Credential | _Wait:
+        """Decide for a request that is to be sent now."""
+        now = time.time()
+        with _lock:
+            current = self.current
+            if current is None or now >= current.stale_at:
+                return self._plan_wait(current if current is not None and now < current.expires_at else None)
+            flight = self._renew_in_background(current, now) if now >= current.refresh_at else None
+        if flight is not None:
+            flight.start(in_background=True)
+        return current
+
+    def _plan_wait(self, fallback: Credential | None) -> Credential | _Wait:
+        flight = self._running()
+        if flight is None:
+            failure = self._pausing()
+            if failure is not None and fallback is not None:
+                return fallback
+            if failure is not None and failure.holds_callers:
+                raise failure.error.fresh_copy()
+            flight = self._launch()
+        # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
+        patience = None if fallback is None else max(fallback.expires_at - time.time(), 0.0) / 2
+        return _Wait(flight, fallback, patience)
+
+    def _renew_in_background(self, current: Credential, now: float) -> Flight[_Outcome] | None:
+        """Return a flight to start that nobody waits for; keep other callers on the hot path meanwhile."""
+        flight = None
+        pause = self._renewal.token_timeout
+        failure = self._pausing()
+        if failure is not None:
+            pause = failure.until - time.monotonic()
+        elif self._flight is None or not self._flight.is_under_way:
+            flight = self._launch()
+        self.current = dataclasses.replace(current, refresh_at=min(current.stale_at, now + pause))
+        return flight
+
+    def _plan_renewal(self) -> Flight[_Outcome]:
+        """Decide for a caller who wants a new token, come what may."""
+        with _lock:
+            return self._running() or self._launch(forced=True)
+
+    def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
+        """Decide for a request that was answered with a rejection of its token."""
+        with _lock:
+            current = self.current
+            if current is not None and current.header != rejected and time.time() < current.stale_at:
+                return current
+            flight = self._running()
+            if flight is None:
+                failure = self._pausing()
+                if failure is not None and failure.holds_callers:
+                    raise failure.error.fresh_copy(about)
+                if not self._may_replace(rejected, origin):
+                    return None
+                flight = self._launch(rejected=rejected)
+        return _Wait(flight)
+
+    def _may_replace(self, rejected: str, origin: Hashable) -> bool:
+        """Tell whether a token call for this origin makes sense, and count it.
+
+        A token that the origin had accepted is replaced at once. One that it rejects before it accepted anything
+        with it may mean that it rejects them all: the first few are replaced at once, the next after growing pauses.
+        """
+        if self.accepted.get(origin) == rejected:
+            return True
+        past = self._rejections.get(origin)
+        now = time.monotonic()
+        if past is not None and now < past.until:
+            return False
+        count = 1 if past is None else past.times + 1
+        pause = 0.0
+        if count >= _FREE_REJECTIONS:
+            pause = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(count - _FREE_REJECTIONS, 10))
+        if len(self._rejections) >= _MOST_ORIGINS:
+            self._rejections.clear()
+        self._rejections[origin] = _Rejections(count, now + pause)
+        return True
+
+    def _running(self) -> Flight[_Outcome] | None:
+        """Return the flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
+        flight = self._flight
+        if flight is None or not flight.is_under_way:
+            return None
+        if flight.is_ours:
+            raise TokenError(
+                "a callback of this auth object used the auth object itself, which waits for the callback: "
+                "use the token that the callback was given, or another auth object"
+            )
+        return flight
+
+    def _pausing(self) -> _Failure | None:
+        failure = self._failure
+        return failure if failure is not None and time.monotonic() < failure.until else None
+
+    def _launch(self, *, rejected: str | None = None, forced: bool = False) -> Flight[_Outcome]:
+        self._flight = flight = Flight(lambda: self._fly(rejected, forced=forced))
+        return flight
+
+    # -- The flight: in a thread of its own, without the lock ---------------------------------------------------
+
+    def _fly(self, rejected: str | None, *, forced: bool) -> _Outcome:
+        begun = time.monotonic()
+        held = self.current
+        try:
+            token, is_own = self._acquire(held, rejected, forced=forced)
+            if is_own:
+                self._tell(token)
+            credential = self._credential(token)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
+            return self._publish_failure(error, time.monotonic() - begun)
+        verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
+        logger.info("token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
+        with _lock:
+            self._last = token
+            self._begun = True
+            self._failure = None
+            self.current = credential
+            self._flight = None
+        return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
+
+    def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
+        if isinstance(error, OAuthError):
+            ours = error.fresh_copy()
+        else:
+            logger.error("a renewal ended in an unexpected %s", type(error).__name__, exc_info=error)
+            ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
+        with _lock:
+            count = 1 if self._failure is None else self._failure.times + 1
+            longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count - 1, 10))
+            pause = random.uniform(longest / 2, longest)  # noqa: S311
+            pause = max(pause, min(getattr(ours, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
+            self._failure = _Failure(ours, count, time.monotonic() + pause)
+            current = self.current
+            if current is not None:
+                refresh_at = min(current.stale_at, time.time() + pause)
+                self.current = dataclasses.replace(current, refresh_at=refresh_at)
+            self._flight = None
+        logger.warning("token call failed after %.3f s, next one in %.1f s at the earliest: %s", seconds, pause, ours)
+        return _Outcome(None, ours)
+
+    def _acquire(self, held: Credential | None, rejected: str | None, *, forced: bool) -> tuple[OAuthToken, bool]:
+        """Return the token to go on with, and whether this flight made it rather than found it."""
+
+        def found() -> OAuthToken | None:
+            return self._look(held, rejected, forced=forced)
+
+        if (token := found()) is not None:
+            return token, False
+        with self._store_lock():
+            # A sibling may have renewed while this one waited for the lock.
+            if self._store is not None and (token := found()) is not None:
+                return token, False
+            return self._make(found)
+
+    def _make(self, found: Callable[[], OAuthToken | None]) -> tuple[OAuthToken, bool]:
+        """Renew with a refresh token, else go the grant's own way; save what comes."""
+        refusal = None
+        while (refresh_token := self._live_refresh_token()) is not None:
+            try:
+                token = self._grant.refresh(refresh_token)
+            except TokenError as error:
+                if not ends_refresh_token(error):
+                    raise
+                refusal = error
+            else:
+                break
+            # A sibling without the lock may have been faster: what it saved is worth a look before giving up.
+            if (adopted := found()) is not None:
+                return adopted, False
+        else:
+            token = self._grant.obtain(self._last, refusal)
+        self._save(token)
+        return token, True
+
+    def _live_refresh_token(self) -> str | None:
+        if self._grant.begins_anew:
+            return None
+        refresh_token = self._grant.live_refresh_token(self._last)
+        if refresh_token is None and self._spare is not None:
+            return self._grant.live_refresh_token(self._spare)
+        return refresh_token
+
+    def _credential(self, token: OAuthToken) -> Credential:
+        if not self._grant.renews:
+            return Credential.unending(token)
+        return Credential.from_token(token, leeway=self._renewal.leeway, refresh_window=self._renewal.refresh_window)
+
+    def _tell(self, token: OAuthToken) -> None:
+        if self._renewal.on_token_update is None:
+            return
+        try:
+            self._renewal.on_token_update(token)
+        except BaseException as error:
+            logger.exception("on_token_update raised %s", type(error).__name__)
+
+    # -- The store: its failures are logged, and nothing more ---------------------------------------------------
+
+    def _look(self, held: Credential | None, rejected: str | None, *, forced: bool) -> OAuthToken | None:
+        """Load; return a token that can be sent instead of making one, other than the one held or rejected."""
+        stored = self._load()
+        if stored is not None and not _same(stored, self._seen):
+            self._seen = stored
+            # At the start the later expiry wins; afterwards what is new in the store is a sibling's, and newer.
+            if self._begun or self._last is None or _expiry(stored) >= _expiry(self._last):
+                self._last, self._spare = stored, self._last
+        last = self._last
+        if last is None or self._grant.begins_anew or (forced and held is None):
+            return None
+        credential = self._credential(last)
+        usable = time.time() < credential.stale_at and credential.header != rejected
+        return last if usable and (held is None or held.header != credential.header) else None
+
+    def _load(self) -> OAuthToken | None:
+        if self._store is None:
+            return None
+        try:
+            stored = self._store.load(self._store_key)
+            if stored is None or not isinstance(stored, OAuthToken):
+                return None
+        except Exception as error:  # noqa: BLE001 - a store may raise anything
+            self._note_store("load", error)
+            return None
+        self._note_store("load", None)
+        memory = stored.extra.get(_MEMORY)
+        if isinstance(memory, dict):
+            self._grant.recall(memory)
+        return dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _MEMORY})
+
+    def _save(self, token: OAuthToken) -> None:
+        if self._store is None:
+            return
+        memory = self._grant.memory()
+        kept = dataclasses.replace(token, extra={**token.extra, _MEMORY: memory}) if memory else token
+        try:
+            self._store.save(self._store_key, kept)
+        except Exception as error:  # noqa: BLE001 - a store may raise anything
+            self._note_store("save", error)
+        else:
+            self._seen = token
+            self._note_store("save", None)
+
+    @contextmanager
+    def _store_lock(self) -> Iterator[None]:
+        """Hold the store's lock if it can be had; a renewal without it is better than none."""
+        lock = None
+        if self._store is not None:
+            try:
+                lock = self._store.lock(self._store_key)
+                lock.__enter__()
+            except Exception as error:  # noqa: BLE001 - a store may raise anything
+                lock = None
+                self._note_store("lock", error)
+        try:
+            yield
+        finally:
+            if lock is not None:
+                try:
+                    lock.__exit__(None, None, None)
+                except Exception as error:  # noqa: BLE001 - a store may raise anything
+                    self._note_store("unlock", error)
+
+    def _note_store(self, action: str, error: Exception | None) -> None:
+        """Log the first failure of a stretch, and its end."""
+        if error is not None and not self._store_fails:
+            logger.warning("token store failed to %s: %s: %s", action, type(error).__name__, error)
+        elif error is None and self._store_fails:
+            logger.info("token store works again")
+        self._store_fails = error is not None
+
+
+def _same(one: OAuthToken, other: OAuthToken | None) -> bool:
+    return other is not None and (one.access_token, one.refresh_token) == (other.access_token, other.refresh_token)
+
+
+def _expiry(token: OAuthToken) -> float:
+    return math.inf if token.expiry is None else token.expiry

@@ -1,0 +1,124 @@
+"""`OAuthToken`, which is wire data and persisted, and `Credential`, which requests are sent with."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from .errors import ConfigurationError
+
+__all__ = ["Credential", "OAuthToken"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OAuthToken:
+    """A successful answer of a token endpoint (RFC 6749 section 5.1). Immutable; its repr shows no secret.
+
+    `expires_in` is in seconds; `expiry` is Unix time in seconds (UTC). Given only `expires_in`, `expiry` counts
+    from the moment of construction; given neither, the token counts as never expiring. `extra` holds all other
+    fields of the answer. Raises `ConfigurationError` for an access token that no header can carry.
+    """
+
+    access_token: str = dataclasses.field(repr=False)
+    token_type: str = "Bearer"
+    expires_in: float | None = None
+    scope: str | None = None
+    expiry: float | None = None
+    refresh_token: str | None = dataclasses.field(default=None, repr=False)
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False, hash=False)
+
+    def __post_init__(self) -> None:
+        if not is_sendable(self.access_token):
+            raise ConfigurationError(
+                "access_token must be text of one or more printable ASCII characters (RFC 6750 section 2.1); "
+                "pass the token alone, without scheme or line end"
+            )
+        for name in ("expires_in", "expiry"):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value)
+            ):
+                raise ConfigurationError(f"{name} must be a number of seconds or None, not {type(value).__name__}")
+        if self.expiry is None and self.expires_in is not None:
+            object.__setattr__(self, "expiry", time.time() + self.expires_in)
+        object.__setattr__(self, "extra", dict(self.extra))
+
+    def is_expired(self, leeway: float = 0.0) -> bool:
+        """Tell whether the token expires within `leeway` seconds from now. A token without expiry never does."""
+        return self.expiry is not None and time.time() >= self.expiry - leeway
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, secrets included, as a dictionary that JSON can carry if `extra` can."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {**fields, "extra": dict(self.extra)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a token from `to_dict()`'s dictionary or a token answer; unknown fields go to `extra`.
+
+        Raises `ConfigurationError` if a field has the wrong type or `access_token` is missing.
+        """
+        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
+        values = {name: fields[name] for name in known if fields.get(name) is not None}
+        extra = fields.get("extra") or {}
+        if not isinstance(extra, Mapping):
+            raise ConfigurationError(f"extra must be a mapping, not {type(extra).__name__}")
+        for name in ("token_type", "scope", "refresh_token"):
+            if not isinstance(values.get(name, ""), str):
+                raise ConfigurationError(f"{name} must be text, not {type(values[name]).__name__}")
+        others = {name: value for name, value in fields.items() if name not in known and name != "extra"}
+        values.setdefault("access_token", "")
+        return cls(**values, extra={**others, **extra})
+
+
+def is_sendable(access_token: object) -> bool:
+    """Tell whether this is a token that an Authorization header can carry."""
+    return (
+        isinstance(access_token, str)
+        and access_token.isascii()
+        and access_token.isprintable()
+        and access_token.strip() == access_token != ""
+    )
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond float's range
+        return False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credential:
+    """A token ready to be sent: its header and the deadlines that decide what a request does. Immutable.
+
+    Before `refresh_at` it's sent as it is. From then on it's renewed in the background, and still sent. From
+    `stale_at` on callers wait for a better one; only if none can be had it's sent, until `expires_at`.
+    """
+
+    token: OAuthToken
+    header: str = dataclasses.field(repr=False)
+    refresh_at: float
+    stale_at: float
+    expires_at: float
+
+    @classmethod
+    def from_token(cls, token: OAuthToken, *, leeway: float, refresh_window: float) -> Credential:
+        """Work out the deadlines, Unix times in seconds, from the token's lifetime and the two windows."""
+        if token.expiry is None:
+            return cls.unending(token)
+        lifetime = token.expires_in if token.expires_in is not None else token.expiry - time.time()
+        lifetime = max(lifetime, 0.0)
+        stale_at = token.expiry - min(leeway, lifetime / 10)
+        # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
+        refresh_at = stale_at - min(refresh_window, lifetime / 5) * random.uniform(0.5, 1.0)  # noqa: S311
+        return cls(token, f"Bearer {token.access_token}", refresh_at, stale_at, token.expiry)
+
+    @classmethod
+    def unending(cls, token: OAuthToken) -> Credential:
+        """Make a credential that's sent whatever its age, since there's no other."""
+        return cls(token, f"Bearer {token.access_token}", math.inf, math.inf, math.inf)

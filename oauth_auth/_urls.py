@@ -1,0 +1,105 @@
+"""What a URL says about where a request goes: its origin, and whether it's safe to send a secret there. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import ConfigurationError, InsecureTransportError
+
+__all__ = ["check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str) -> str | None:
+    """Return scheme, host and port of a URL (RFC 6454), without a default port; None if it has no host."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not host:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    if port is None or port == _DEFAULT_PORTS.get(parts.scheme):
+        return f"{parts.scheme}://{host}"
+    return f"{parts.scheme}://{host}:{port}"
+
+
+def check_transport(url: str, *, allow_insecure: bool) -> None:
+    """Raise `InsecureTransportError` for a URL that would carry a secret in the clear beyond this machine."""
+    if allow_insecure:
+        return
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise InsecureTransportError(
+            f"{without_query(url)} would carry a token or secret over plain http: use https, "
+            "or pass allow_insecure_transport=True if the network itself is safe"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
+    """Return the URL of an endpoint, or raise `ConfigurationError` that says what to write instead."""
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{name} must be a URL as text, not {type(url).__name__}")
+    parts = _split(name, url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ConfigurationError(
+            f"{name} must be an absolute URL such as 'https://auth.example.com/token', not {without_query(url)!r}"
+        )
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(f"{name} must hold no user or password: pass client_id and client_secret instead")
+    if parts.fragment:
+        raise ConfigurationError(f"{name} must have no fragment (RFC 6749 section 3.2): leave out '#' and what follows")
+    check_transport(url, allow_insecure=allow_insecure)
+    return url
+
+
+def _split(name: str, url: str) -> SplitResult:
+    if url.isascii() and url.isprintable() and " " not in url:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"{name} is no URL: {error}") from None
+        return parts
+    raise ConfigurationError(f"{name} has a space, a control character or a letter beyond ASCII: percent-encode it")
+
+
+def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> frozenset[str] | None:
+    """Return the origins of `allowed_origins` in their normal form; None allows any."""
+    if origins is None:
+        return None
+    if isinstance(origins, str):
+        raise ConfigurationError(f"allowed_origins must be a list of origins: write [{origins!r}]")
+    normal = set()
+    for origin in origins:
+        check_endpoint("allowed_origins", origin, allow_insecure=allow_insecure)
+        parts = urlsplit(origin)
+        if parts.path not in {"", "/"} or parts.query:
+            raise ConfigurationError(
+                f"allowed_origins takes origins, not URLs: write {parts.scheme}://{parts.netloc} without a path"
+            )
+        normal.add(origin_of(origin) or origin)
+    return frozenset(normal)
+
+
+def without_query(url: str) -> str:
+    """Return a URL fit for messages: without the user info, query and fragment, which can hold secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an unreadable URL"
+    prefix = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{prefix}{parts.netloc.rpartition('@')[2]}{parts.path}"

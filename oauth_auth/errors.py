@@ -1,0 +1,182 @@
+"""Everything that oauth_auth raises.
+
+OAuthError
+├─ ConfigurationError (ValueError)     wrong options; raised before any request
+│  └─ InsecureTransportError           a secret would have gone over plain http
+├─ TokenError                          no usable token could be had
+│  ├─ OAuthProviderException           the authorization server answered with an error
+│  ├─ TokenTransportError              the token endpoint could not be reached
+│  ├─ TokenResponseError               an answer that is no token answer
+│  └─ ReauthorizationRequired          a person must log in again
+├─ AuthorizationResponseError          the redirect carried an error, or did not match
+└─ TokenStoreError                     a token store failed
+
+Every error pickles and holds no secret and no live request, response or client.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self, TypeVar
+
+__all__ = [
+    "AuthorizationResponseError",
+    "ConfigurationError",
+    "InsecureTransportError",
+    "OAuthError",
+    "OAuthProviderError",
+    "OAuthProviderException",
+    "ReauthorizationRequired",
+    "TokenError",
+    "TokenResponseError",
+    "TokenStoreError",
+    "TokenTransportError",
+]
+
+
+class OAuthProviderError(StrEnum):
+    """Error codes of a token endpoint (RFC 6749 section 5.2)."""
+
+    INVALID_REQUEST = "invalid_request"
+    INVALID_CLIENT = "invalid_client"
+    INVALID_GRANT = "invalid_grant"
+    UNAUTHORIZED_CLIENT = "unauthorized_client"
+    UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
+    INVALID_SCOPE = "invalid_scope"
+
+
+class OAuthError(Exception):
+    """Base of all errors of this library."""
+
+    retryable: bool = False
+    """Whether the same call may succeed later without anybody changing anything."""
+
+    def fresh_copy(self, note: str = "") -> Self:
+        """Return an equal error, its text followed by `note`, without a traceback in it or in its causes.
+
+        Many callers can share one failure: each raises a copy of its own. Tracebacks show the locals of their
+        frames, and those of a token call hold secrets.
+        """
+        args = (f"{self.args[0]}{note}", *self.args[1:]) if self.args and note else self.args
+        copy = _rebuild(type(self), args, self.__dict__.copy())
+        cause = self.__cause__
+        copy.__cause__ = cause.fresh_copy() if isinstance(cause, OAuthError) else cause and cause.with_traceback(None)
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+_E = TypeVar("_E", bound=OAuthError)
+
+
+def _rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
+    """Make an error without calling its constructor: library errors mixed in have their own."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(OAuthError, ValueError):
+    """An option is wrong; the text says what to write instead."""
+
+
+class InsecureTransportError(ConfigurationError):
+    """A token or secret would have gone over plain http beyond loopback (RFC 6749 section 1.6)."""
+
+
+class TokenError(OAuthError):
+    """No usable token could be had."""
+
+    token_url: str | None = None
+    """The token endpoint that was asked, without its query."""
+    status_code: int | None = None
+    """The HTTP status it answered with, or None if it did not answer."""
+    retry_after: float | None = None
+    """The pause in seconds that the server asked for (RFC 9110 section 10.2.3)."""
+
+
+class OAuthProviderException(TokenError):
+    """The authorization server answered with an error (RFC 6749 section 5.2).
+
+    `error` is a member of `OAuthProviderError` if it's one of the RFC's codes, else the server's text.
+    """
+
+    def __init__(
+        self,
+        error: str,
+        *,
+        error_description: str | None = None,
+        error_uri: str | None = None,
+        status_code: int = 400,
+        token_url: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        meaning = _MEANINGS.get(status_code, "OAuth 2 provider returned an error.")
+        detail = f": {error_description}" if error_description else ""
+        super().__init__(f"{meaning} {error}{detail} (status {status_code} from {token_url})")
+        self.error: OAuthProviderError | str = _known_error(error)
+        self.error_description = error_description
+        self.error_uri = error_uri
+        self.status_code = status_code
+        self.token_url = token_url
+        self.retry_after = retry_after
+        self.retryable = status_code == 429 or status_code >= 500
+
+
+_MEANINGS = {401: "OAuth 2 provider says client authentication failed."}
+
+
+def _known_error(error: str) -> OAuthProviderError | str:
+    try:
+        return OAuthProviderError(error)
+    except ValueError:
+        return error
+
+
+class TokenTransportError(TokenError):
+    """The token endpoint could not be reached; `__cause__` is the HTTP library's own error."""
+
+    def __init__(
+        self, message: str, *, token_url: str | None = None, status_code: int | None = None, retryable: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.token_url = token_url
+        self.status_code = status_code
+        self.retryable = retryable
+
+
+class TokenResponseError(TokenError):
+    """The answer is no token answer: HTML, nothing at all, no access token, too long, a redirect."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        content_type: str | None = None,
+        token_url: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{message} (status {status_code}, content type {content_type}, from {token_url})")
+        self.status_code = status_code
+        self.content_type = content_type
+        self.token_url = token_url
+        self.retry_after = retry_after
+        self.retryable = status_code is not None and (status_code == 429 or status_code >= 500)
+
+
+class ReauthorizationRequired(TokenError):
+    """A person must log in again: there is no live refresh token and no other way to a token."""
+
+
+class AuthorizationResponseError(OAuthError):
+    """The redirect from the authorization endpoint carried an error or did not match the request."""
+
+    error: str | None = None
+    error_description: str | None = None
+
+
+class TokenStoreError(OAuthError):
+    """A token store could not load, save, delete or lock."""

@@ -1,0 +1,73 @@
+"""OAuth 2 for `httpx`: pass one of these as `auth=`, sync or async, and never meet a token again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+try:
+    import httpx
+except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    raise ImportError('oauth_auth.httpx needs httpx: pip install "oauth_auth[httpx]"') from error
+
+from . import controller, errors
+from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport
+
+__all__ = [
+    "AuthorizationCodeAuth",
+    "BearerAuth",
+    "ClientCredentialsAuth",
+    "OAuthAuthorizationController",
+    "PasswordAuth",
+    "RefreshTokenAuth",
+    "TokenProviderAuth",
+    "TokenTransportError",
+]
+
+
+class TokenTransportError(errors.TokenTransportError, httpx.TransportError):
+    """The token endpoint could not be reached; also what httpx raises for trouble of its own."""
+
+
+class _TokenTransport(HttpxTokenTransport):
+    __slots__ = ()
+
+    _library: ClassVar[Any] = httpx
+    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+
+
+class OAuthAuthorizationController(controller.OAuthAuthorizationController):
+    __doc__ = controller.OAuthAuthorizationController.__doc__
+
+    _transport_class = _TokenTransport
+
+
+class HttpxAuth(HttpxFlow, httpx.Auth):
+    """The mechanics of httpx; one object serves `Client` and `AsyncClient`."""
+
+    _library: ClassVar[Any] = httpx
+    _controller_class = OAuthAuthorizationController
+
+
+class ClientCredentialsAuth(ClientCredentials, HttpxAuth):
+    __doc__ = ClientCredentials.__doc__
+
+
+class AuthorizationCodeAuth(AuthorizationCode, HttpxAuth):
+    __doc__ = AuthorizationCode.__doc__
+
+
+class PasswordAuth(Password, HttpxAuth):
+    __doc__ = Password.__doc__
+
+
+class RefreshTokenAuth(RefreshToken, HttpxAuth):
+    __doc__ = RefreshToken.__doc__
+
+
+class TokenProviderAuth(Provider, HttpxAuth):
+    __doc__ = Provider.__doc__
+
+
+class BearerAuth(Bearer, HttpxAuth):
+    __doc__ = Bearer.__doc__

@@ -1,0 +1,73 @@
+"""OAuth 2 for `httpx2`: pass one of these as `auth=`, sync or async, and never meet a token again."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+try:
+    import httpx2
+except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
+
+from . import controller, errors
+from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport
+
+__all__ = [
+    "AuthorizationCodeAuth",
+    "BearerAuth",
+    "ClientCredentialsAuth",
+    "OAuthAuthorizationController",
+    "PasswordAuth",
+    "RefreshTokenAuth",
+    "TokenProviderAuth",
+    "TokenTransportError",
+]
+
+
+class TokenTransportError(errors.TokenTransportError, httpx2.TransportError):
+    """The token endpoint could not be reached; also what httpx2 raises for trouble of its own."""
+
+
+class _TokenTransport(HttpxTokenTransport):
+    __slots__ = ()
+
+    _library: ClassVar[Any] = httpx2
+    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+
+
+class OAuthAuthorizationController(controller.OAuthAuthorizationController):
+    __doc__ = controller.OAuthAuthorizationController.__doc__
+
+    _transport_class = _TokenTransport
+
+
+class Httpx2Auth(HttpxFlow, httpx2.Auth):
+    """The mechanics of httpx2; one object serves `Client` and `AsyncClient`."""
+
+    _library: ClassVar[Any] = httpx2
+    _controller_class = OAuthAuthorizationController
+
+
+class ClientCredentialsAuth(ClientCredentials, Httpx2Auth):
+    __doc__ = ClientCredentials.__doc__
+
+
+class AuthorizationCodeAuth(AuthorizationCode, Httpx2Auth):
+    __doc__ = AuthorizationCode.__doc__
+
+
+class PasswordAuth(Password, Httpx2Auth):
+    __doc__ = Password.__doc__
+
+
+class RefreshTokenAuth(RefreshToken, Httpx2Auth):
+    __doc__ = RefreshToken.__doc__
+
+
+class TokenProviderAuth(Provider, Httpx2Auth):
+    __doc__ = Provider.__doc__
+
+
+class BearerAuth(Bearer, Httpx2Auth):
+    __doc__ = Bearer.__doc__

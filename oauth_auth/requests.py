@@ -1,0 +1,291 @@
+"""OAuth 2 for `requests`: set `session.auth` to one of these, and never meet a token again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import http.cookiejar
+import logging
+import time
+from contextlib import suppress
+from typing import Any
+
+try:
+    import requests
+except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    raise ImportError('oauth_auth.requests needs requests: pip install "oauth_auth[requests]"') from error
+import urllib3
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar, get_cookie_header
+
+from . import controller, errors
+from ._auth import (
+    AuthorizationCode,
+    Bearer,
+    ClientCredentials,
+    Password,
+    Provider,
+    RefreshToken,
+    TokenAuth,
+)
+from ._grants import Grant
+from ._options import Settings
+from ._policy import is_rejection, tells_acceptance
+from ._replay import is_fixed, rewind
+from ._token import OAuthToken
+from ._urls import check_transport, origin_of, without_query
+from ._wire import MAX_BODY, TokenRequest, TokenResponse
+from .errors import ConfigurationError, OAuthError
+
+__all__ = [
+    "AuthorizationCodeAuth",
+    "BearerAuth",
+    "ClientCredentialsAuth",
+    "OAuthAuthorizationController",
+    "PasswordAuth",
+    "RefreshTokenAuth",
+    "TokenProviderAuth",
+    "TokenTransportError",
+]
+
+logger = logging.getLogger("oauth_auth")
+
+PreparedRequest = requests.PreparedRequest
+Response = requests.Response
+
+_MOST_ORIGINS = 1000
+
+
+class TokenTransportError(errors.TokenTransportError, requests.RequestException):
+    """The token endpoint could not be reached; also what requests raises for trouble of its own."""
+
+
+class _TokenTransport:
+    """Sends token calls with the user's session, or with one of its own for each call.
+
+    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
+    child or to forget to close.
+    """
+
+    __slots__ = ("_session",)
+
+    def __init__(self, token_client: Any) -> None:
+        if token_client is not None and not isinstance(token_client, requests.Session):
+            raise ConfigurationError(f"token_client must be a requests.Session, not {type(token_client)}")
+        self._session: requests.Session | None = token_client
+
+    def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+        """Send once. Raises `TokenTransportError`."""
+        if self._session is not None:
+            return self._send(self._session, request, timeout)
+        with requests.Session() as session:
+            session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+            return self._send(session, request, timeout)
+
+    def _send(self, session: requests.Session, request: TokenRequest, timeout: float) -> TokenResponse:
+        deadline = time.monotonic() + timeout
+        response = None
+        try:
+            try:
+                response = session.post(
+                    request.url,
+                    data=request.body,
+                    headers={"Authorization": None, **request.headers},
+                    auth=_leave_alone,
+                    allow_redirects=False,
+                    stream=True,
+                    timeout=timeout,
+                )
+            except requests.HTTPError as error:  # a hook of the user's that raises for a status: it's an answer
+                if error.response is None:
+                    raise
+                response = error.response
+            with response:
+                body = _read(response, deadline)
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return TokenResponse(response.status_code, headers, body)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            failure = _transport_error(error, request, None if response is None else response.status_code)
+        raise failure
+
+
+def _leave_alone(request: PreparedRequest) -> PreparedRequest:
+    """Be the auth of a token call: without any, requests puts what .netrc has in place of the client's credentials."""
+    return request
+
+
+def _read(response: Response, deadline: float) -> bytes:
+    """Read the body as it arrives, to its end, the deadline, or one byte more than is allowed."""
+    body = bytearray()
+    while len(body) <= MAX_BODY:
+        chunk = response.raw.read1(65536, decode_content=True)
+        if not chunk:
+            break
+        body += chunk
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout("the answer took too long to arrive")
+    return bytes(body[: MAX_BODY + 1])
+
+
+def _transport_error(error: Exception, request: TokenRequest, status_code: int | None) -> TokenTransportError:
+    """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
+    endpoint = without_query(request.url)
+    text = str(error).replace(request.url.removeprefix(endpoint) or endpoint, "")
+    cls = type(error) if isinstance(error, requests.RequestException) else requests.ConnectionError
+    cause = cls.__new__(cls)
+    cause.args = (text,)
+    cause.request = cause.response = None
+    wrapped = TokenTransportError(
+        f"the token endpoint {endpoint} could not be reached: {text}",
+        token_url=endpoint,
+        status_code=status_code,
+        retryable=not isinstance(error, ValueError) and (status_code is None or not 400 <= status_code < 500),
+    )
+    wrapped.__cause__ = cause
+    return wrapped
+
+
+class OAuthAuthorizationController(controller.OAuthAuthorizationController):
+    __doc__ = controller.OAuthAuthorizationController.__doc__
+
+    _transport_class = _TokenTransport
+
+
+class RequestsAuth(TokenAuth, AuthBase):
+    """The mechanics of requests: a header on the way out, and a response hook that replays what was rejected.
+
+    The hook rides along on redirects, so it looks at each response's own request: it acts only where that one was
+    sent to the origin first addressed, and with a token.
+    """
+
+    _controller_class = OAuthAuthorizationController
+
+    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
+        super()._begin(settings, grant, token=token, store_key=store_key)
+        self._addressable: set[str] = set()
+        """URLs up to their path, of origins that the token may go to."""
+        # One bound method for all requests: making one for each would be a good part of what a request costs.
+        self._hook = self._on_response
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
+        if request.__class__ is not PreparedRequest and not isinstance(request, PreparedRequest):
+            raise TypeError(f"{type(self).__name__} of oauth_auth.requests can't be used with a {type(request)}")
+        url = request.url or ""
+        origin = url[: url.find("/", 8)]
+        if origin not in self._addressable and not self._may_address(url, origin):
+            return request
+        current = self._source.current
+        if current is None or time.time() >= current.refresh_at:
+            current = self._source.obtain()
+        request.headers["Authorization"] = current.header
+        request.hooks["response"].append(functools.partial(self._hook, origin))
+        return request
+
+    def _may_address(self, url: str, origin: str) -> bool:
+        """Tell whether the token may go to this URL, and remember its beginning if it may."""
+        if self._allowed_origins is not None and origin_of(url) not in self._allowed_origins:
+            return False
+        check_transport(url, allow_insecure=self._allow_insecure_transport)
+        if "@" not in origin and len(self._addressable) < _MOST_ORIGINS:
+            self._addressable.add(origin)
+        return True
+
+    def _on_response(self, origin: str, response: Response, **kwargs: Any) -> Response:
+        header = response.request.headers.get("Authorization")
+        if response.status_code not in self._rejection_statuses:
+            if header is not None and self._source.accepted.get(origin) != header:
+                self._note(origin, header, response)
+            return response
+        if header is None or not self._is_ours(origin, header, response) or not self._source.renews:
+            return response
+        if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
+            return response
+        request = response.request
+        about = f" (after {request.method} {without_query(request.url or '')} was answered with {response.status_code})"
+        if not _can_replay(request):
+            logger.warning("rejected, and not replayed, since the body can't be sent again%s", about)
+            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                self._source.replace(header, origin, about)
+            return response
+        _drain(response)
+        credential = self._source.replace(header, origin, about)
+        if credential is None:
+            return response
+        logger.info("replayed with another token%s", about)
+        return _replay(response, credential.header, **kwargs)
+
+    def _note(self, origin: str, header: str, response: Response) -> None:
+        if tells_acceptance(response.status_code) and self._is_ours(origin, header, response):
+            self._source.note_accepted(origin, header)
+
+    def _is_ours(self, origin: str, header: str, response: Response) -> bool:
+        """Tell whether this response is to a request that carried a token to the origin first addressed."""
+        url = response.request.url or ""
+        same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
+        return same and header.startswith("Bearer ")
+
+
+def _can_replay(request: PreparedRequest) -> bool:
+    return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
+
+
+def _drain(response: Response) -> None:
+    """Read what's left, so that the connection is free for the next request while this one waits."""
+    try:
+        _ = response.content
+    except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+        response.close()
+
+
+def _replay(response: Response, header: str, **kwargs: Any) -> Response:
+    """Send the response's request again.
+
+    It's the same object as before, since a redirect of the new answer copies it; the old answer keeps a copy of
+    what was sent then.
+    """
+    request = response.request
+    response.request = request.copy()
+    request.headers["Authorization"] = header
+    _keep_cookies(request, response)
+    begun = time.perf_counter()
+    replayed: Response = response.connection.send(request, **kwargs)
+    replayed.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
+    replayed.history.append(response)
+    return replayed
+
+
+def _keep_cookies(request: PreparedRequest, response: Response) -> None:
+    """Add the cookies that the answer sets, unless the caller wrote the Cookie header by hand."""
+    jar = getattr(request, "_cookies", None)
+    sent = request.headers.pop("Cookie", None)
+    if jar is None or (sent is not None and sent != get_cookie_header(jar, request)):  # type: ignore[no-untyped-call]
+        if sent is not None:
+            request.headers["Cookie"] = sent
+        return
+    extract_cookies_to_jar(jar, request, response.raw)  # type: ignore[no-untyped-call]
+    request.prepare_cookies(jar)
+
+
+class ClientCredentialsAuth(ClientCredentials, RequestsAuth):
+    __doc__ = ClientCredentials.__doc__
+
+
+class AuthorizationCodeAuth(AuthorizationCode, RequestsAuth):
+    __doc__ = AuthorizationCode.__doc__
+
+
+class PasswordAuth(Password, RequestsAuth):
+    __doc__ = Password.__doc__
+
+
+class RefreshTokenAuth(RefreshToken, RequestsAuth):
+    __doc__ = RefreshToken.__doc__
+
+
+class TokenProviderAuth(Provider, RequestsAuth):
+    __doc__ = Provider.__doc__
+
+
+class BearerAuth(Bearer, RequestsAuth):
+    __doc__ = Bearer.__doc__

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._token import OAuthToken
+from ..errors import TokenStoreError
+
+__all__ = ["MemoryTokenStore"]
+
+LOCK_WAIT = 30.0
+"""How long a renewal waits for another's, in seconds."""
+
+
+class MemoryTokenStore:
+    """Keeps tokens in this process; auth objects that are given the same store share them. Thread-safe.
+
+    A deep copy of an auth object shares the store; a pickled one gets a copy of its tokens. After a fork the child
+    has its own.
+    """
+
+    def __init__(self) -> None:
+        self._tokens: dict[str, OAuthToken] = {}
+        self._forget_locks()
+
+    def load(self, key: str) -> OAuthToken | None:
+        """Return the token saved under the key, or None."""
+        return self._tokens.get(key)
+
+    def save(self, key: str, token: OAuthToken) -> None:
+        """Save the token under the key, in place of any other."""
+        self._tokens[key] = token
+
+    def delete(self, key: str) -> None:
+        """Forget the token under the key; there need be none."""
+        self._tokens.pop(key, None)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the key's lock. Raises `TokenStoreError` if another renewal holds it for longer than 30 seconds."""
+        if self._pid != os.getpid():  # the holders of these locks did not survive the fork
+            self._forget_locks()
+        lock = self._locks.setdefault(key, threading.Lock())
+        if not lock.acquire(timeout=LOCK_WAIT):
+            raise TokenStoreError(f"another renewal has held the lock for more than {LOCK_WAIT:.0f} s")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _forget_locks(self) -> None:
+        self._locks: dict[str, threading.Lock] = {}
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self._tokens)} tokens)"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MemoryTokenStore:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_tokens": dict(self._tokens)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget_locks()
