@@ -9,7 +9,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, Generator, Hashable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
@@ -21,15 +21,16 @@ from ._options import Settings
 from ._policy import is_rejection, tells_acceptance
 from ._replay import are_rewindable, is_fixed, position_of, rewind
 from ._token import OAuthToken
-from ._urls import check_transport, origin_of, without_query
+from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse
 from .errors import ConfigurationError, OAuthError
 
-__all__ = ["HttpxFlow", "HttpxTokenTransport"]
+__all__ = ["HttpxFlow", "HttpxTokenTransport", "Shortcuts"]
 
 logger = logging.getLogger("oauth_auth")
 
-_MOST_ORIGINS = 1000
+
+_Origin = tuple[str, str | bytes, int | None]
 
 
 class _Rejected(NamedTuple):
@@ -47,30 +48,30 @@ class HttpxFlow(AsyncTokens):
     """
 
     _library: ClassVar[Any]
+    _byte_stream: ClassVar[type]
+    _shortcuts: ClassVar[Shortcuts]
 
     def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
         super()._begin(settings, grant, token=token, store_key=store_key)
-        self._addressable: set[tuple[str, bytes, int | None]] = set()
+        self._addressable: set[_Origin] = set()
         """Origins that the token may go to."""
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
-        if not isinstance(request, self._library.Request):
-            raise self._wrong_library(request)
-        url = request.url
-        origin = (url.scheme, url.raw_host, url.port)
-        if origin not in self._addressable and not self._may_address(origin, url):
+        shortcuts = self._shortcuts
+        origin = shortcuts.origin_of(request.url)
+        if origin not in self._addressable and not self._may_address(origin, request.url):
             yield request
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = self._source.obtain()
-        header = request.headers["Authorization"] = current.header
-        stream = request.stream
-        position = None if isinstance(stream, self._library.ByteStream) else _position(stream)
+        header = current.header
+        shortcuts.set_authorization(request.headers, header)
+        position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            if self._source.accepted.get(origin) != header:
+            if self._source.doubted:
                 self._note(origin, header, response)
             return
         rejected = self._read_rejection(origin, header, position, response)
@@ -92,22 +93,20 @@ class HttpxFlow(AsyncTokens):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
-        if not isinstance(request, self._library.Request):
-            raise self._wrong_library(request)
-        url = request.url
-        origin = (url.scheme, url.raw_host, url.port)
-        if origin not in self._addressable and not self._may_address(origin, url):
+        shortcuts = self._shortcuts
+        origin = shortcuts.origin_of(request.url)
+        if origin not in self._addressable and not self._may_address(origin, request.url):
             yield request
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = await self._source.aobtain()
-        header = request.headers["Authorization"] = current.header
-        stream = request.stream
-        position = None if isinstance(stream, self._library.ByteStream) else _position(stream)
+        header = current.header
+        shortcuts.set_authorization(request.headers, header)
+        position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            if self._source.accepted.get(origin) != header:
+            if self._source.doubted:
                 self._note(origin, header, response)
             return
         rejected = self._read_rejection(origin, header, position, response)
@@ -127,31 +126,32 @@ class HttpxFlow(AsyncTokens):
             response = yield self._replay(response, replacement.header, rejected.about)
             self._note(origin, replacement.header, response)
 
-    def _wrong_library(self, request: object) -> TypeError:
-        return TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
-
-    def _may_address(self, origin: tuple[str, bytes, int | None], url: Any) -> bool:
+    def _may_address(self, origin: _Origin, url: Any) -> bool:
         """Tell whether the token may go to this origin, and remember it if it may."""
         text = f"{url.scheme}://{url.netloc.decode('ascii')}"
         if self._allowed_origins is not None and origin_of(text) not in self._allowed_origins:
             return False
         check_transport(text, allow_insecure=self._allow_insecure_transport)
-        if len(self._addressable) < _MOST_ORIGINS:
+        if len(self._addressable) < MOST_ORIGINS:
             self._addressable.add(origin)
         return True
 
-    def _note(self, origin: Hashable, header: str, response: Any) -> None:
-        if tells_acceptance(response.status_code) and _carried(origin, header, response.request):
-            self._source.note_accepted(origin, header)
+    def _note(self, origin: _Origin, header: str, response: Any) -> None:
+        if tells_acceptance(response.status_code) and self._carried(origin, header, response.request):
+            self._source.trust(origin)
 
-    def _read_rejection(self, origin: Hashable, header: str, position: int | None, response: Any) -> _Rejected | None:
+    def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
+        """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
+        return self._shortcuts.origin_of(request.url) == origin and request.headers.get("Authorization") == header
+
+    def _read_rejection(self, origin: _Origin, header: str, position: int | None, response: Any) -> _Rejected | None:
         request = response.request
-        if not self._source.renews or not _carried(origin, header, request):
+        if not self._source.renews or not self._carried(origin, header, request):
             return None
         if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
             return None
         about = f" (after {request.method} {without_query(str(request.url))} was answered with {response.status_code})"
-        can_replay = isinstance(request.stream, self._library.ByteStream) or _rewind(request.stream, position)
+        can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
         if not can_replay:
             logger.warning("rejected, and not replayed, since the body can't be sent again%s", about)
         return _Rejected(can_replay, about)
@@ -164,7 +164,7 @@ class HttpxFlow(AsyncTokens):
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
         )
         request.headers["Authorization"] = header
-        if isinstance(request.stream, self._library.ByteStream):
+        if isinstance(request.stream, self._byte_stream):
             request.read()  # hooks of the caller's may look at its content
         if response.cookies:
             probe = self._library.Request(old.method, old.url)
@@ -174,10 +174,58 @@ class HttpxFlow(AsyncTokens):
         return request
 
 
-def _carried(origin: Hashable, header: str, request: Any) -> bool:
-    """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
-    url = request.url
-    return (url.scheme, url.raw_host, url.port) == origin and request.headers.get("Authorization") == header
+def _origin(url: Any) -> _Origin:
+    return url.scheme, url.raw_host, url.port
+
+
+def _origin_straight(url: Any) -> _Origin:
+    parts = url._uri_reference  # noqa: SLF001
+    return parts.scheme, parts.host, parts.port
+
+
+def _set_authorization(headers: Any, value: str) -> None:
+    headers["Authorization"] = value
+
+
+def _set_authorization_straight(headers: Any, value: str) -> None:
+    fields = headers._list  # noqa: SLF001
+    for position, present in enumerate(fields, 1):
+        if present[1] == b"authorization":
+            if position == len(fields):
+                fields.pop()
+                break
+            headers["Authorization"] = value
+            return
+    fields.append((b"Authorization", b"authorization", value.encode("ascii")))
+
+
+class Shortcuts(NamedTuple):
+    """Two things that the hot path does with requests, the fast way if the library is built as we know it.
+
+    The public ways, three properties of a URL and `headers[name] = value`, cost more than all else that a request
+    with a valid token needs; the private ones are tried on examples before they're used.
+    """
+
+    origin_of: Callable[[Any], _Origin]
+    set_authorization: Callable[[Any, str], None]
+
+    @classmethod
+    def for_library(cls, library: Any) -> Shortcuts:
+        plain = cls(_origin, _set_authorization)
+        try:
+            for text in ("https://api.example.com/v1?x=1", "http://u:p@127.0.0.1:8000", "http://[::1]:80/"):
+                url = library.URL(text)
+                if _origin_straight(url) != (url.scheme, url.host, url.port):
+                    return plain
+            for before in ([], [("authorization", "Basic")], [("authorization", "Basic"), ("Accept", "*/*")]):
+                one, other = library.Headers(before), library.Headers(before)
+                _set_authorization_straight(one, "Bearer token")
+                _set_authorization(other, "Bearer token")
+                if one.raw != other.raw or one["authorization"] != "Bearer token":
+                    return plain
+        except Exception:  # noqa: BLE001 - a version of the library that's built otherwise
+            return plain
+        return cls(_origin_straight, _set_authorization_straight)
 
 
 def _position(stream: Any) -> int | None:

@@ -53,6 +53,10 @@ def bearer_errors(www_authenticate: str) -> list[str]:
 def tells_acceptance(status_code: int) -> bool:
     """Tell whether an answer that is no rejection shows that the token was looked at and found good.
 
-    Proxies and rate limiters answer before anybody has looked: 3xx, 407, 408, 429 and 5xx say nothing.
+    Proxies and rate limiters answer before anybody has looked: redirects, 407, 408, 429 and 5xx say nothing.
     """
-    return status_code < 300 or (400 <= status_code < 500 and status_code not in {401, 407, 408, 429})
+    return (
+        status_code < 300
+        or status_code == 304
+        or (400 <= status_code < 500 and status_code not in {401, 407, 408, 429})
+    )

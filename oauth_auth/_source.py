@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from ._flight import Flight
 from ._grants import Grant, ends_refresh_token
 from ._token import Credential, OAuthToken
+from ._urls import MOST_ORIGINS
 from .errors import OAuthError, TokenError
 from .stores import TokenStore
 
@@ -41,7 +42,6 @@ _LONGEST_RETRY_AFTER = 300.0
 _FREE_REJECTIONS = 3
 """So many new tokens may an origin reject before renewals for it are spaced."""
 _REJECTION_PAUSE = 10.0
-_MOST_ORIGINS = 1000
 
 _MEMORY = "oauth_auth"
 """The field of a stored token's `extra` that keeps the grant's memory."""
@@ -122,15 +122,14 @@ class TokenSource:
         "_flight",
         "_grant",
         "_last",
-        "_rejections",
         "_renewal",
         "_seen",
         "_spare",
         "_store",
         "_store_fails",
         "_store_key",
-        "accepted",
         "current",
+        "doubted",
     )
 
     def __init__(
@@ -161,9 +160,8 @@ class TokenSource:
         self._forget_the_moment()
 
     def _forget_the_moment(self) -> None:
-        self.accepted: dict[Hashable, str] = {}
-        """The header that each origin accepted last; an origin is whatever the plug-in calls it."""
-        self._rejections: dict[Hashable, _Rejections] = {}
+        self.doubted: dict[Hashable, _Rejections] = {}
+        """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
         self._flight: Flight[_Outcome] | None = None
         self._failure: _Failure | None = None
         self._store_fails = False
@@ -232,13 +230,10 @@ class TokenSource:
                 return credential
         return None
 
-    def note_accepted(self, origin: Hashable, header: str) -> None:
-        """Note that an origin accepted a request with this header. To be called where `accepted` doesn't say so."""
+    def trust(self, origin: Hashable) -> None:
+        """Note that an origin accepted a token; needed only where it's `doubted`."""
         with _lock:
-            if len(self.accepted) >= _MOST_ORIGINS:
-                self.accepted.clear()
-            self.accepted[origin] = header
-            self._rejections.pop(origin, None)
+            self.doubted.pop(origin, None)
 
     def finish(self) -> None:
         """Block until no flight is under way."""
@@ -318,30 +313,28 @@ class TokenSource:
                 failure = self._pausing()
                 if failure is not None and failure.holds_callers:
                     raise failure.error.fresh_copy(about)
-                if not self._may_replace(rejected, origin):
+                if not self._may_replace(origin):
                     return None
                 flight = self._launch(rejected=rejected)
         return _Wait(flight)
 
-    def _may_replace(self, rejected: str, origin: Hashable) -> bool:
-        """Tell whether a token call for this origin makes sense, and count it.
+    def _may_replace(self, origin: Hashable) -> bool:
+        """Tell whether a token call for this origin makes sense, and count it until the origin accepts a token.
 
-        A token that the origin had accepted is replaced at once. One that it rejects before it accepted anything
-        with it may mean that it rejects them all: the first few are replaced at once, the next after growing pauses.
+        One token after the other that it rejects before it accepted anything may mean that it rejects them all: the
+        first few are replaced at once, the next after growing pauses.
         """
-        if self.accepted.get(origin) == rejected:
-            return True
-        past = self._rejections.get(origin)
+        past = self.doubted.get(origin)
         now = time.monotonic()
         if past is not None and now < past.until:
             return False
-        count = 1 if past is None else past.times + 1
+        times = 1 if past is None else past.times + 1
         pause = 0.0
-        if count >= _FREE_REJECTIONS:
-            pause = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(count - _FREE_REJECTIONS, 10))
-        if len(self._rejections) >= _MOST_ORIGINS:
-            self._rejections.clear()
-        self._rejections[origin] = _Rejections(count, now + pause)
+        if times >= _FREE_REJECTIONS:
+            pause = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - _FREE_REJECTIONS, 10))
+        if len(self.doubted) >= MOST_ORIGINS:
+            self.doubted.clear()
+        self.doubted[origin] = _Rejections(times, now + pause)
         return True
 
     def _running(self) -> Flight[_Outcome] | None:

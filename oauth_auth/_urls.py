@@ -8,7 +8,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConfigurationError, InsecureTransportError
 
-__all__ = ["check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
+__all__ = ["MOST_ORIGINS", "check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
+
+MOST_ORIGINS = 1000
+"""How many origins an auth object remembers, at most; a crawler's program must not grow by the sites it visits."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

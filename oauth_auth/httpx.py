@@ -11,7 +11,7 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 
 from . import controller, errors
 from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
-from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport
+from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport, Shortcuts
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -46,6 +46,8 @@ class HttpxAuth(HttpxFlow, httpx.Auth):
     """The mechanics of httpx; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx
+    _byte_stream = httpx.ByteStream
+    _shortcuts = Shortcuts.for_library(httpx)
     _controller_class = OAuthAuthorizationController
 
 

@@ -7,6 +7,7 @@ import functools
 import http.cookiejar
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,7 +34,7 @@ from ._options import Settings
 from ._policy import is_rejection, tells_acceptance
 from ._replay import is_fixed, rewind
 from ._token import OAuthToken
-from ._urls import check_transport, origin_of, without_query
+from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse
 from .errors import ConfigurationError, OAuthError
 
@@ -52,8 +53,6 @@ logger = logging.getLogger("oauth_auth")
 
 PreparedRequest = requests.PreparedRequest
 Response = requests.Response
-
-_MOST_ORIGINS = 1000
 
 
 class TokenTransportError(errors.TokenTransportError, requests.RequestException):
@@ -162,45 +161,60 @@ class RequestsAuth(TokenAuth, AuthBase):
 
     def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
         super()._begin(settings, grant, token=token, store_key=store_key)
-        self._addressable: set[str] = set()
-        """URLs up to their path, of origins that the token may go to."""
-        # One bound method for all requests: making one for each would be a good part of what a request costs.
-        self._hook = self._on_response
+        self._hooks: dict[str, Callable[..., Response]] = {}
+        """The response hook of each origin that the token may go to, by the URL's text up to its path.
+
+        Made once per origin: one for each request would be a good part of what a request costs.
+        """
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
-        if request.__class__ is not PreparedRequest and not isinstance(request, PreparedRequest):
-            raise TypeError(f"{type(self).__name__} of oauth_auth.requests can't be used with a {type(request)}")
-        url = request.url or ""
-        origin = url[: url.find("/", 8)]
-        if origin not in self._addressable and not self._may_address(url, origin):
+        try:
+            url: str = request.url  # type: ignore[assignment]
+            hook = self._hooks.get(url[: url.find("/", 8)]) or self._hook_for(request, url)
+        except (AttributeError, TypeError):
+            raise self._wrong_library(request) from None
+        if hook is None:
             return request
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = self._source.obtain()
         request.headers["Authorization"] = current.header
-        request.hooks["response"].append(functools.partial(self._hook, origin))
+        request.hooks["response"].append(hook)
         return request
 
-    def _may_address(self, url: str, origin: str) -> bool:
-        """Tell whether the token may go to this URL, and remember its beginning if it may."""
+    def _hook_for(self, request: PreparedRequest, url: str) -> Callable[..., Response] | None:
+        """Return the hook for this URL's origin, or None if the token may not go there."""
+        if not isinstance(request, PreparedRequest):
+            raise self._wrong_library(request)
         if self._allowed_origins is not None and origin_of(url) not in self._allowed_origins:
-            return False
+            return None
         check_transport(url, allow_insecure=self._allow_insecure_transport)
-        if "@" not in origin and len(self._addressable) < _MOST_ORIGINS:
-            self._addressable.add(origin)
-        return True
+        beginning = url[: url.find("/", 8)]
+        hook = functools.partial(self._on_response, beginning, None)
+        if "@" not in beginning and len(self._hooks) < MOST_ORIGINS:
+            self._hooks[beginning] = hook
+        return hook
 
-    def _on_response(self, origin: str, response: Response, **kwargs: Any) -> Response:
-        header = response.request.headers.get("Authorization")
+    def _wrong_library(self, request: object) -> TypeError:
+        return TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
+
+    def _on_response(
+        self, origin: str, replayed: PreparedRequest | None, response: Response, **kwargs: Any
+    ) -> Response:
+        """Replay what was rejected; after a replay only that very request, not a redirect of its new answer."""
+        request = response.request
+        header = request.headers.get("Authorization")
         if response.status_code not in self._rejection_statuses:
-            if header is not None and self._source.accepted.get(origin) != header:
+            if header is not None and self._source.doubted:
                 self._note(origin, header, response)
             return response
-        if header is None or not self._is_ours(origin, header, response) or not self._source.renews:
+        was_replayed = replayed is not None and replayed is not request
+        if header is None or was_replayed or not self._is_rejection(origin, header, response):
             return response
-        if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
-            return response
+        return self._renew_and_replay(origin, header, response, **kwargs)
+
+    def _renew_and_replay(self, origin: str, header: str, response: Response, **kwargs: Any) -> Response:
         request = response.request
         about = f" (after {request.method} {without_query(request.url or '')} was answered with {response.status_code})"
         if not _can_replay(request):
@@ -213,11 +227,27 @@ class RequestsAuth(TokenAuth, AuthBase):
         if credential is None:
             return response
         logger.info("replayed with another token%s", about)
-        return _replay(response, credential.header, **kwargs)
+        hooks = request.hooks["response"]
+        request.hooks = {**request.hooks, "response": [self._after_replay(hook, origin, request) for hook in hooks]}
+        answer = _replay(response, credential.header, **kwargs)
+        self._note(origin, credential.header, answer)
+        return answer
+
+    def _after_replay(self, hook: Any, origin: str, request: PreparedRequest) -> Any:
+        """Return the hook, or in place of our own one that knows of the replay: redirects will copy it."""
+        if isinstance(hook, functools.partial) and hook.func == self._on_response:
+            return functools.partial(self._on_response, origin, request)
+        return hook
+
+    def _is_rejection(self, origin: str, header: str, response: Response) -> bool:
+        """Tell whether a response rejects a token of ours that there can be another for."""
+        if not self._source.renews or not self._is_ours(origin, header, response):
+            return False
+        return is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses)
 
     def _note(self, origin: str, header: str, response: Response) -> None:
         if tells_acceptance(response.status_code) and self._is_ours(origin, header, response):
-            self._source.note_accepted(origin, header)
+            self._source.trust(origin)
 
     def _is_ours(self, origin: str, header: str, response: Response) -> bool:
         """Tell whether this response is to a request that carried a token to the origin first addressed."""

@@ -1,0 +1,302 @@
+"""A real OAuth authorization server and API on loopback, with faults on demand.
+
+The authorization server is Authlib's, the web framework Flask, the HTTP server werkzeug's; see
+`_authorization` and `_http`. Requests to the API don't pass through Flask: load tests send it
+thousands a second, and each would cost half as much again (measured: 0.3 ms for 0.2).
+"""
+
+import hashlib
+import io
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import flask
+from authlib.oauth2 import OAuth2Error
+
+from ._authorization import AuthorizationServer
+from ._http import LoopbackServer, json_answer
+from ._received import Headers, ReceivedRequest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_PIECE = 64 * 1024
+
+if sys.platform == "win32":
+    _now = time.monotonic
+else:
+
+    def _now() -> float:
+        # freezegun and its like replace `time.monotonic` too, wherever it is kept: a test that
+        # moves its client's clock would move the server's.
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class LocalProvider:
+    """Run an authorization server and an API on 127.0.0.1 while the context lasts.
+
+    It knows one client, confidential (``client_secret_basic``, ``client_secret_post``) and, for
+    codes with PKCE, also public; one user; and the grants client credentials, password,
+    authorization code and refresh token. The authorization endpoint approves at once, and allows
+    any plain http redirect URI on loopback.
+
+    All attributes may be set at any time, from any thread, and count from the next request on.
+    After the end the URLs stay, refusing connections; entering again serves at the same port,
+    with all that was issued before.
+
+    Attributes:
+        token_lifetime: of access tokens, in seconds; None: they don't expire, and answers don't
+            say when.
+        token_delay: how long the token endpoint takes for each answer, in seconds.
+        rotate_refresh_tokens: answer each refresh with a new refresh token. The old one is then
+            spent, and using it again ends all tokens of the same login.
+        token_requests: what the token endpoint received, failed requests too, in order of
+            arrival; a list to look at and to clear.
+        api_requests: the same for the API.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str = "local-client",
+        client_secret: str = "correct-horse-battery-staple",  # noqa: S107 (it guards nothing)
+        username: str = "alice",
+        password: str = "through-the-looking-glass",  # noqa: S107
+        token_lifetime: float | None = 3600,
+        token_delay: float = 0,
+        rotate_refresh_tokens: bool = True,
+    ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.username = username
+        self.password = password
+        self.token_lifetime = token_lifetime
+        self.token_delay = token_delay
+        self.rotate_refresh_tokens = rotate_refresh_tokens
+        self.token_requests: list[ReceivedRequest] = []
+        self.api_requests: list[ReceivedRequest] = []
+        self._now = _now
+        self._token_fault = _Fault()
+        self._api_fault = _Fault()
+        self._authorization_server = AuthorizationServer(self)
+        self._flask = self._create_flask_app()
+        self._server: LoopbackServer | None = None
+        self._port = 0
+
+    def __enter__(self) -> Self:
+        if self._server is not None:
+            raise RuntimeError("This LocalProvider is already running.")
+        self._server = LoopbackServer(self._serve, self._port)
+        self._port = self._server.port
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __repr__(self) -> str:
+        return f"<LocalProvider at {self.issuer}>" if self._port else "<LocalProvider, not started>"
+
+    @property
+    def issuer(self) -> str:
+        """The URL that the server calls itself by, in ``iss``; the root of all others."""
+        if not self._port:
+            raise RuntimeError("Start it first: `with LocalProvider() as provider:`")
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def token_url(self) -> str:
+        """The token endpoint."""
+        return f"{self.issuer}/token"
+
+    @property
+    def authorization_url(self) -> str:
+        """The authorization endpoint. It approves at once, as ``username``."""
+        return f"{self.issuer}/authorize"
+
+    @property
+    def revocation_url(self) -> str:
+        """The revocation endpoint (RFC 7009); a refresh token takes its login's tokens along."""
+        return f"{self.issuer}/revoke"
+
+    @property
+    def api_url(self) -> str:
+        """A protected resource, for any method, and with any path after it.
+
+        It answers with a JSON object: ``method``, ``path``, and of the body that it got
+        ``length`` and ``sha256``.
+        """
+        return f"{self.issuer}/api"
+
+    def fail_token_requests(
+        self,
+        status: int,
+        count: int = 1,
+        retry_after: float | str | None = None,
+        *,
+        error: str | None = None,
+    ) -> None:
+        """Answer the next ``count`` token requests with this status, whatever they ask.
+
+        This replaces an earlier call's failures; a ``count`` of 0 only ends them. ``retry_after``
+        is sent as given: seconds, or an HTTP date. ``error`` is the code in the answer; by
+        default ``invalid_client`` for 401, ``temporarily_unavailable`` for 429 and from 500 on,
+        else ``invalid_request``. Safe to call from any thread.
+        """
+        headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+        default_error = "invalid_request"
+        if status == HTTPStatus.UNAUTHORIZED:
+            default_error = "invalid_client"
+            headers["WWW-Authenticate"] = 'Basic realm="LocalProvider"'
+        elif status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            default_error = "temporarily_unavailable"
+        self._token_fault.plan(count, status, {"error": error or default_error}, headers.items())
+
+    def fail_api_requests(self, status: int, count: int = 1, headers: Mapping[str, str] | None = None) -> None:
+        """Answer the next ``count`` API requests with this status, whatever their token.
+
+        This replaces an earlier call's failures; a ``count`` of 0 only ends them. By default a
+        401 comes with the challenge of an invalid token (RFC 6750); an empty ``headers`` leaves
+        it out. Safe to call from any thread.
+        """
+        if headers is None and status == HTTPStatus.UNAUTHORIZED:
+            headers = {"WWW-Authenticate": 'Bearer realm="LocalProvider", error="invalid_token"'}
+        self._api_fault.plan(count, status, {}, (headers or {}).items())
+
+    def revoke_access_tokens(self) -> None:
+        """Reject from now on each access token that was issued so far."""
+        with self._authorization_server.lock:
+            self._authorization_server.access_tokens.clear()
+
+    def revoke_refresh_tokens(self) -> None:
+        """Refuse from now on each refresh token that was issued so far."""
+        with self._authorization_server.lock:
+            self._authorization_server.refresh_tokens.clear()
+
+    def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/api" or path.startswith("/api/"):
+            return self._serve_api(environ, start_response)
+        if path == "/token":
+            return self._serve_token(environ, start_response)
+        return self._flask(environ, start_response)
+
+    def _serve_api(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> list[bytes]:
+        body = environ["wsgi.input"]
+        head = piece = body.read(_PIECE)
+        digest, length = hashlib.sha256(head), len(head)
+        while piece := piece and body.read(_PIECE):
+            digest.update(piece)
+            length += len(piece)
+        request = self._received(environ, head)
+        self.api_requests.append(request)
+
+        refusal = self._api_fault.take() or self._authorization_server.challenge(request)
+        if refusal:
+            return json_answer(start_response, *refusal)
+        answer = {
+            "method": request.method,
+            "path": request.path,
+            "length": length,
+            "sha256": digest.hexdigest(),
+        }
+        return json_answer(start_response, 200, answer)
+
+    def _serve_token(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        body = b"".join(iter(lambda: environ["wsgi.input"].read(_PIECE), b""))
+        environ["wsgi.input"] = io.BytesIO(body)
+        self.token_requests.append(self._received(environ, body))
+
+        fault = self._token_fault.take()
+        if self.token_delay > 0 and self._server and self._server.stopping.wait(self.token_delay):
+            raise ConnectionAbortedError("The server ends: this request gets no answer.")
+        if fault:
+            return json_answer(start_response, *fault)
+        return self._flask(environ, start_response)
+
+    def _received(self, environ: "WSGIEnvironment", body: bytes) -> ReceivedRequest:
+        path, _, query = environ["REQUEST_URI"].partition("?")
+        headers = {
+            name.removeprefix("HTTP_").replace("_", "-"): value
+            for name, value in environ.items()
+            if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        }
+        return ReceivedRequest(
+            method=environ["REQUEST_METHOD"],
+            path=path,
+            query=query,
+            headers=Headers(headers),
+            body=body,
+            time=self._now(),
+        )
+
+    def _create_flask_app(self) -> flask.Flask:
+        app = flask.Flask(__name__, static_folder=None)
+        server = self._authorization_server
+
+        @app.post("/token")
+        def token() -> flask.Response:
+            with server.lock:
+                return server.create_token_response()  # type: ignore[no-any-return]
+
+        @app.post("/revoke")
+        def revoke() -> flask.Response:
+            with server.lock:
+                return server.create_endpoint_response("revocation")  # type: ignore[no-any-return]
+
+        @app.get("/authorize")
+        def authorize() -> flask.Response:
+            try:
+                grant = server.get_consent_grant(end_user=self.username)
+            except OAuth2Error as error:
+                response: flask.Response = server.handle_error_response(None, error)
+                server.execute_hook("after_create_authorization_response", response)  # adds iss
+                return response
+            # A login page would be shown here, and the rest done when its form comes back.
+            return server.create_authorization_response(  # type: ignore[no-any-return]
+                grant_user=self.username, grant=grant
+            )
+
+        return app
+
+
+class _Fault:
+    """A refusal to give a number of times: status, JSON fields and header fields."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._remaining = 0
+        self._refusal: tuple[int, Mapping[str, str], list[tuple[str, str]]] | None = None
+
+    def plan(
+        self,
+        count: int,
+        status: int,
+        fields: Mapping[str, str],
+        headers: Iterable[tuple[str, str]],
+    ) -> None:
+        with self._lock:
+            self._remaining = count
+            self._refusal = status, fields, list(headers)
+
+    def take(self) -> tuple[int, Mapping[str, str], list[tuple[str, str]]] | None:
+        """Return the refusal if this request is one of the number, else None."""
+        if self._remaining <= 0:
+            return None
+        with self._lock:
+            if self._remaining <= 0:
+                return None
+            self._remaining -= 1
+            return self._refusal

@@ -1,0 +1,57 @@
+"""What a client sent, kept for a test to look at. Pure: no HTTP library, no server."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+
+class Headers(Mapping[str, str]):
+    """Look up header fields by name, in any case; iterating gives the names in lower case."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self._fields = {name.lower(): value for name, value in fields.items()}
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        """Name the fields without their values, which may be secret."""
+        return f"<Headers {', '.join(self._fields)}>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReceivedRequest:
+    """Hold one request as it arrived.
+
+    ``path`` and ``query`` are as sent, still percent-encoded. ``headers`` can be looked up in any
+    case. ``body`` of an API request is cut at 64 KiB. ``time`` is the moment of arrival in seconds
+    on a monotonic clock, of which only differences mean something.
+
+    The ``repr`` shows method and path, nothing that may be secret.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    time: float
+
+    @property
+    def form(self) -> dict[str, list[str]]:
+        """The fields of a form-encoded body, each with all its values; else empty."""
+        media_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type != "application/x-www-form-urlencoded":
+            return {}
+        return parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+
+    def __repr__(self) -> str:
+        return f"<ReceivedRequest {self.method} {self.path}>"
