@@ -1,8 +1,8 @@
 """A flight: one piece of blocking work, run apart from the callers that wait for it, who all share its outcome.
 
 The work runs in a thread of its own, so it's written once for sync and async callers, and a caller that's cancelled
-or interrupted takes nothing along: the flight goes on, and so do the others. The thread isn't a daemon: at exit the
-interpreter waits for it, since it may hold a refresh token that the server has just rotated.
+or interrupted takes nothing along: the flight goes on, and so do the others. At exit the interpreter waits for the
+thread, since it may hold a refresh token that the server has just rotated; `daemon` is for work that may hang.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _aboard: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVa
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
 
-    __slots__ = ("_future", "_once", "_pid", "_unstarted", "_work")
+    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_unstarted", "_work")
 
-    def __init__(self, work: Callable[[], _T]) -> None:
+    def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
         self._work = work
+        self._is_daemon = daemon
         self._pid = os.getpid()
         self._unstarted = [True]
         self._once = threading.Lock()
@@ -60,7 +61,8 @@ class Flight(Generic[_T]):
             return
         context = contextvars.copy_context()
         try:
-            threading.Thread(target=context.run, args=(self._run,), name="oauth_auth-flight", daemon=False).start()
+            name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
+            threading.Thread(target=context.run, args=(self._run,), name=name, daemon=self._is_daemon).start()
         except RuntimeError:
             if in_background:
                 self._unstarted.append(True)

@@ -82,7 +82,8 @@ class HttpxFlow(AsyncTokens):
                 self._source.replace(header, origin, rejected.about)
             return
         try:
-            response.read()  # the connection is free for the next request while this one waits
+            if _is_short(response):
+                response.read()  # the connection is free for the next request while this one waits
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             response.close()
             response._content = b""  # noqa: SLF001 - else the client fails when it reads it
@@ -117,7 +118,8 @@ class HttpxFlow(AsyncTokens):
                 await self._source.areplace(header, origin, rejected.about)
             return
         try:
-            await response.aread()  # the connection is free for the next request while this one waits
+            if _is_short(response):
+                await response.aread()  # the connection is free for the next request while this one waits
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             await response.aclose()
             response._content = b""  # noqa: SLF001 - else the client fails when it reads it
@@ -166,12 +168,22 @@ class HttpxFlow(AsyncTokens):
         request.headers["Authorization"] = header
         if isinstance(request.stream, self._byte_stream):
             request.read()  # hooks of the caller's may look at its content
-        if response.cookies:
-            probe = self._library.Request(old.method, old.url)
-            response.cookies.set_cookie_header(probe)
-            cookies = {**_pairs(old.headers.get("Cookie")), **_pairs(probe.headers.get("Cookie"))}
-            request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        self._keep_cookies(request, response)
         return request
+
+    def _keep_cookies(self, request: Any, response: Any) -> None:
+        """Bring the Cookie header up to date with what the response sets and deletes."""
+        named = {line.partition("=")[0].strip() for line in response.headers.get_list("Set-Cookie")}
+        if not named:
+            return
+        probe = self._library.Request(request.method, request.url)
+        response.cookies.set_cookie_header(probe)
+        sent, now_set = _pairs(request.headers.get("Cookie")), _pairs(probe.headers.get("Cookie"))
+        deleted = named - {cookie.name for cookie in response.cookies.jar}
+        cookies = {name: value for name, value in {**sent, **now_set}.items() if name not in deleted}
+        request.headers.pop("Cookie", None)
+        if cookies:
+            request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
 def _origin(url: Any) -> _Origin:
@@ -228,9 +240,13 @@ class Shortcuts(NamedTuple):
         return cls(_origin_straight, _set_authorization_straight)
 
 
+def _is_short(response: Any) -> bool:
+    return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
+
+
 def _position(stream: Any) -> int | None:
     """Return where the file behind a request's stream stands, if there is one."""
-    return position_of(getattr(stream, "_stream", None))
+    return position_of(stream._stream) if type(stream).__name__ == "IteratorByteStream" else None  # noqa: SLF001
 
 
 def _rewind(stream: Any, position: int | None) -> bool:
@@ -277,8 +293,19 @@ class HttpxTokenTransport:
         if self._client is not None:
             return self._send(self._client, request, timeout)
         certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        with self._library.Client(verify=_ssl_context(self._library, certificates)) as client:
-            return self._send(client, request, timeout)
+        try:
+            client = self._library.Client(verify=_ssl_context(self._library, certificates))
+        except (OSError, ValueError, self._library.InvalidURL) as error:
+            # An environment that names a CA bundle that isn't there, or a proxy that is no URL.
+            failure = self._wrap(error, request, None)
+        else:
+            with client:
+                return self._send(client, request, timeout)
+        raise failure
+
+    def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
+        """Return the error for an answer that wasn't there after so many seconds."""
+        return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, client: Any, request: TokenRequest, timeout: float) -> TokenResponse:
         deadline = time.monotonic() + timeout
@@ -297,26 +324,30 @@ class HttpxTokenTransport:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return TokenResponse(response.status_code, headers, body)
         except self._library.HTTPStatusError as error:  # a hook of the user's that raises for a status
-            return TokenResponse(error.response.status_code, dict(error.response.headers), b"")
-        except (self._library.HTTPError, self._library.InvalidURL, RuntimeError) as error:
+            response = error.response
+            body = response.content[: MAX_BODY + 1] if hasattr(response, "_content") else b""
+            return TokenResponse(response.status_code, dict(response.headers), body)
+        except (self._library.HTTPError, self._library.InvalidURL, RuntimeError, OSError, ValueError) as error:
             failure = self._wrap(error, request, None if response is None else response.status_code)
         raise failure
 
     def _read(self, response: Any, deadline: float) -> bytes:
-        """Read the body as it arrives, to its end, the deadline, or one byte more than is allowed."""
+        """Read the body as it arrives, to its end or to one byte more than is allowed."""
         body = bytearray()
+        late = False
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > MAX_BODY:
                 break
-            if time.monotonic() > deadline:
+            if late:  # nobody waits any more; but what had arrived whole by then was used
                 raise self._library.ReadTimeout("the answer took too long to arrive")
+            late = time.monotonic() > deadline
         return bytes(body[: MAX_BODY + 1])
 
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
         """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
         endpoint = without_query(request.url)
-        text = str(error).replace(request.url.removeprefix(endpoint) or endpoint, "") or type(error).__name__
+        text = str(error).replace(request.url.removeprefix(endpoint), "") or type(error).__name__
         is_transport = isinstance(error, self._library.TransportError)
         wrapped = self._error_class(
             f"the token endpoint {endpoint} could not be reached: {text}",

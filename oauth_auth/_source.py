@@ -2,7 +2,7 @@
 
     no token, or expired ──► callers wait for a flight
     ── refresh_at ─────────► one flight in the background; the token is still sent, and nobody waits
-    ── stale_at ───────────► callers wait for a flight; if it fails, the old token is sent until it expires
+    ── stale_at ───────────► callers wait for a flight; if one fails, the old token is sent until it expires
     rejected by an API ────► that caller waits for a flight, unless there's a newer token already
 
 Plug-ins read `current` and compare its `refresh_at` with the clock themselves: that's the hot path, and it's theirs.
@@ -63,6 +63,24 @@ class Renewal(NamedTuple):
     on_token_update: Callable[[OAuthToken], object] | None
 
 
+class _Pause(NamedTuple):
+    """A stretch of the monotonic clock. It ends, too, if that clock is set back, as tests do that move it."""
+
+    begun: float
+    until: float
+
+    @classmethod
+    def of(cls, seconds: float) -> _Pause:
+        now = time.monotonic()
+        return cls(now, now + seconds)
+
+    @property
+    def rest(self) -> float:
+        """What's left of it, in seconds."""
+        now = time.monotonic()
+        return self.until - now if self.begun <= now < self.until else 0.0
+
+
 class _Outcome(NamedTuple):
     """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
 
@@ -94,7 +112,7 @@ class _Failure(NamedTuple):
 
     error: OAuthError
     times: int
-    until: float
+    pause: _Pause
 
     @property
     def holds_callers(self) -> bool:
@@ -106,7 +124,7 @@ class _Rejections(NamedTuple):
     """How many tokens an origin rejected before it accepted any request with them, and the pause after that."""
 
     times: int
-    until: float
+    pause: _Pause
 
 
 class TokenSource:
@@ -265,25 +283,25 @@ class TokenSource:
         now = time.time()
         with _lock:
             current = self.current
-            if current is None or now >= current.stale_at:
-                return self._plan_wait(current if current is not None and now < current.expires_at else None)
+            if current is None or now >= current.expires_at:
+                return self._plan_wait()
+            if now >= current.stale_at and self._failure is None:
+                # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
+                return _Wait(self._running() or self._launch(), current, (current.expires_at - now) / 2)
             flight = self._renew_in_background(current, now) if now >= current.refresh_at else None
         if flight is not None:
             flight.start(in_background=True)
         return current
 
-    def _plan_wait(self, fallback: Credential | None) -> Credential | _Wait:
+    def _plan_wait(self) -> _Wait:
+        """Decide for a caller for whom there is no token."""
         flight = self._running()
         if flight is None:
             failure = self._pausing()
-            if failure is not None and fallback is not None:
-                return fallback
             if failure is not None and failure.holds_callers:
                 raise failure.error.fresh_copy()
             flight = self._launch()
-        # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
-        patience = None if fallback is None else max(fallback.expires_at - time.time(), 0.0) / 2
-        return _Wait(flight, fallback, patience)
+        return _Wait(flight)
 
     def _renew_in_background(self, current: Credential, now: float) -> Flight[_Outcome] | None:
         """Return a flight to start that nobody waits for; keep other callers on the hot path meanwhile."""
@@ -291,10 +309,11 @@ class TokenSource:
         pause = self._renewal.token_timeout
         failure = self._pausing()
         if failure is not None:
-            pause = failure.until - time.monotonic()
+            pause = failure.pause.rest
         elif self._flight is None or not self._flight.is_under_way:
             flight = self._launch()
-        self.current = dataclasses.replace(current, refresh_at=min(current.stale_at, now + pause))
+        latest = current.stale_at if now < current.stale_at else current.expires_at
+        self.current = dataclasses.replace(current, refresh_at=min(latest, now + pause))
         return flight
 
     def _plan_renewal(self) -> Flight[_Outcome]:
@@ -305,18 +324,22 @@ class TokenSource:
     def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
         """Decide for a request that was answered with a rejection of its token."""
         with _lock:
+            now = time.time()
             current = self.current
-            if current is not None and current.header != rejected and time.time() < current.stale_at:
-                return current
+            newer = current if current is not None and current.header != rejected and now < current.expires_at else None
+            if newer is not None and now < newer.stale_at:
+                return newer
             flight = self._running()
             if flight is None:
                 failure = self._pausing()
+                if failure is not None and newer is not None:
+                    return newer
                 if failure is not None and failure.holds_callers:
                     raise failure.error.fresh_copy(about)
-                if not self._may_replace(origin):
+                if newer is None and not self._may_replace(origin):
                     return None
                 flight = self._launch(rejected=rejected)
-        return _Wait(flight)
+        return _Wait(flight, newer)
 
     def _may_replace(self, origin: Hashable) -> bool:
         """Tell whether a token call for this origin makes sense, and count it until the origin accepts a token.
@@ -325,8 +348,7 @@ class TokenSource:
         first few are replaced at once, the next after growing pauses.
         """
         past = self.doubted.get(origin)
-        now = time.monotonic()
-        if past is not None and now < past.until:
+        if past is not None and past.pause.rest > 0:
             return False
         times = 1 if past is None else past.times + 1
         pause = 0.0
@@ -334,7 +356,7 @@ class TokenSource:
             pause = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - _FREE_REJECTIONS, 10))
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
-        self.doubted[origin] = _Rejections(times, now + pause)
+        self.doubted[origin] = _Rejections(times, _Pause.of(pause))
         return True
 
     def _running(self) -> Flight[_Outcome] | None:
@@ -351,7 +373,7 @@ class TokenSource:
 
     def _pausing(self) -> _Failure | None:
         failure = self._failure
-        return failure if failure is not None and time.monotonic() < failure.until else None
+        return failure if failure is not None and failure.pause.rest > 0 else None
 
     def _launch(self, *, rejected: str | None = None, forced: bool = False) -> Flight[_Outcome]:
         self._flight = flight = Flight(lambda: self._fly(rejected, forced=forced))
@@ -390,11 +412,11 @@ class TokenSource:
             longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count - 1, 10))
             pause = random.uniform(longest / 2, longest)  # noqa: S311
             pause = max(pause, min(getattr(ours, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
-            self._failure = _Failure(ours, count, time.monotonic() + pause)
+            self._failure = _Failure(ours, count, _Pause.of(pause))
             current = self.current
             if current is not None:
-                refresh_at = min(current.stale_at, time.time() + pause)
-                self.current = dataclasses.replace(current, refresh_at=refresh_at)
+                latest = max(current.stale_at, time.time())
+                self.current = dataclasses.replace(current, refresh_at=min(latest, time.time() + pause))
             self._flight = None
         logger.warning("token call failed after %.3f s, next one in %.1f s at the earliest: %s", seconds, pause, ours)
         return _Outcome(None, ours)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime as dt
 import email.utils
 import json
 import logging
@@ -232,7 +233,9 @@ def read_retry_after(value: str | None) -> float | None:
     if value.isascii() and value.isdigit():
         return min(float(value), _A_CENTURY)
     try:
-        seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        date = email.utils.parsedate_to_datetime(value)
+        # Dates without a zone are in UTC (RFC 9110 section 5.6.7), which datetime takes for local time.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp() - time.time()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return min(max(seconds, 0.0), _A_CENTURY)

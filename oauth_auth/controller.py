@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
+from ._flight import Flight
 from ._token import OAuthToken
 from ._urls import check_endpoint
 from ._wire import (
@@ -22,11 +23,13 @@ from ._wire import (
     join_scope,
     read_token_response,
 )
-from .errors import ConfigurationError, OAuthError, TokenError
+from .errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
 
 __all__ = ["OAuthAuthorizationController", "Server", "TokenTransport"]
 
 _ATTEMPTS = 3
+_WORTHWHILE = 0.05
+"""The least time, in seconds, that must be left for another attempt."""
 _PAUSES = ((0.1, 0.3), (0.5, 1.5))
 """Bounds, in seconds, of the random pause after the first and the second attempt."""
 
@@ -45,7 +48,11 @@ class TokenTransport(Protocol):
         """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
 
     def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
-        """Send once, follow no redirect, take at most about `timeout` seconds. Raises `TokenTransportError`."""
+        """Send once, follow no redirect, wait for each part at most `timeout` seconds. Raises `TokenTransportError`."""
+        ...
+
+    def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
+        """Return the error for an answer that wasn't there after so many seconds."""
         ...
 
 
@@ -206,18 +213,36 @@ class OAuthAuthorizationController:
         request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})
         deadline = time.monotonic() + self._token_timeout
         for pauses in (*_PAUSES, None):
-            timeout = min(self._token_timeout / 2, deadline - time.monotonic())
+            timeout = min(self._token_timeout / 2, max(deadline - time.monotonic(), _WORTHWHILE))
             try:
-                return read_token_response(request, self._transport.send(request, timeout))
+                return read_token_response(request, self._send(request, timeout))
             except TokenError as error:
                 if pauses is None or not repeatable(error):
                     raise
                 pause = max(random.uniform(*pauses), error.retry_after or 0.0)  # noqa: S311
-                # What's left must be worth an attempt, else the caller waits for nothing.
-                if time.monotonic() + pause + 0.05 > deadline:
+                if time.monotonic() + pause + _WORTHWHILE > deadline:
                     raise
+                failure = error
             time.sleep(pause)
+            if time.monotonic() + _WORTHWHILE > deadline:  # the machine slept, too
+                raise failure
         raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    def _send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+        """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
+
+        def attempt() -> TokenResponse | Exception:
+            try:
+                return self._transport.send(request, timeout)
+            except Exception as error:  # noqa: BLE001 - it's raised where it's waited for
+                return error
+
+        answer = Flight(attempt, daemon=True).wait(timeout)
+        if answer is None:
+            raise self._transport.time_out(request, timeout)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def _unless_answered(error: TokenError) -> bool:
