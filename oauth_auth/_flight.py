@@ -60,6 +60,9 @@ class Flight(Generic[_T]):
         except IndexError:
             return
         context = contextvars.copy_context()
+        if (sniffio := sys.modules.get("sniffio")) is not None:
+            # No event loop runs in the new thread, whatever the caller's context says.
+            context.run(sniffio.current_async_library_cvar.set, None)
         try:
             name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
             threading.Thread(target=context.run, args=(self._run,), name=name, daemon=self._is_daemon).start()
@@ -75,7 +78,10 @@ class Flight(Generic[_T]):
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
             _aboard.set((*_aboard.get(), self))
-            self._future.set_result(_far_from_the_thread(self._work))
+            try:
+                self._future.set_result(_far_from_the_thread(self._work))
+            except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
+                self._future.set_exception(error)
 
     def wait(self, timeout: float | None = None) -> _T | None:
         """Block until the result is there and return it, or None after `timeout` seconds."""

@@ -191,24 +191,27 @@ class _RefreshingGrant(_TokenEndpointGrant):
         field_parameters: FieldParameters,
     ) -> None:
         super().__init__(controller, client, scope, field_parameters)
-        self._refused: frozenset[str] = frozenset()
-        """Digests of the refresh tokens that the server has ended: they're never sent again."""
+        self._spent: frozenset[str] = frozenset()
+        """Digests of the refresh tokens that the server has ended or replaced: they're never sent again."""
 
     def live_refresh_token(self, last: OAuthToken | None) -> str | None:
-        return self._unless_refused(last.refresh_token if last is not None else None)
+        return self._unless_spent(last.refresh_token if last is not None else None)
 
-    def _unless_refused(self, refresh_token: str | None) -> str | None:
-        return None if refresh_token is None or _digest(refresh_token) in self._refused else refresh_token
+    def _unless_spent(self, refresh_token: str | None) -> str | None:
+        return None if refresh_token is None or _digest(refresh_token) in self._spent else refresh_token
 
     def refresh(self, refresh_token: str) -> OAuthToken:
         try:
             token = self._client.call(lambda proof: self._refresh(proof, refresh_token))
         except TokenError as error:
             if ends_refresh_token(error):
-                self._refused |= {_digest(refresh_token)}
+                self._spent |= {_digest(refresh_token)}
             raise
-        # An answer without a refresh token means that the old one stays good (RFC 6749 section 6).
-        return token if token.refresh_token else dataclasses.replace(token, refresh_token=refresh_token)
+        if token.refresh_token is None:  # then the old one stays good (RFC 6749 section 6)
+            return dataclasses.replace(token, refresh_token=refresh_token)
+        if token.refresh_token != refresh_token:
+            self._spent |= {_digest(refresh_token)}
+        return token
 
     def _refresh(self, proof: ClientProof, refresh_token: str) -> OAuthToken:
         return self._controller.refresh_token_o_auth_acg(
@@ -269,8 +272,11 @@ class AuthorizationCodeGrant(_RefreshingGrant):
     def recall(self, memory: Mapping[str, Any]) -> None:
         """Recall, too, that the code given has brought the stored token already: the program was started again."""
         super().recall(memory)
-        if self._code is not None and memory.get("code") == _digest(self._code):
+        spent = memory.get("code")
+        if self._code is not None and spent == _digest(self._code):
             self._spend(self._code)
+        elif self._spent_code is None and isinstance(spent, str):
+            self._spent_code = spent  # another's, who may come back with it
 
 
 class PasswordGrant(_RefreshingGrant):
@@ -320,7 +326,7 @@ class RefreshTokenGrant(_RefreshingGrant):
 
     def live_refresh_token(self, last: OAuthToken | None) -> str | None:
         rotated = last.refresh_token if last is not None else None
-        return self._unless_refused(rotated or self._given)
+        return self._unless_spent(rotated) or self._unless_spent(self._given)
 
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         raise _reauthorization("the refresh token is used up", last, refusal) from refusal

@@ -321,13 +321,14 @@ class HttpxTokenTransport:
                 body = self._read(response, deadline)
             finally:
                 response.close()
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return TokenResponse(response.status_code, headers, body)
+            return TokenResponse(response.status_code, dict(response.headers), body)
         except self._library.HTTPStatusError as error:  # a hook of the user's that raises for a status
             response = error.response
             body = response.content[: MAX_BODY + 1] if hasattr(response, "_content") else b""
             return TokenResponse(response.status_code, dict(response.headers), body)
         except (self._library.HTTPError, self._library.InvalidURL, RuntimeError, OSError, ValueError) as error:
+            if response is not None and 400 <= response.status_code < 500:
+                return TokenResponse(response.status_code, dict(response.headers), b"")  # the status says enough
             failure = self._wrap(error, request, None if response is None else response.status_code)
         raise failure
 
@@ -354,8 +355,7 @@ class HttpxTokenTransport:
             token_url=endpoint,
             status_code=status_code,
             retryable=isinstance(error, self._library.RequestError)
-            and not isinstance(error, self._library.UnsupportedProtocol)
-            and (status_code is None or not 400 <= status_code < 500),
+            and not isinstance(error, self._library.UnsupportedProtocol),
         )
         wrapped.__cause__ = (type(error) if is_transport else self._library.TransportError)(text)
         return wrapped

@@ -21,7 +21,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from ._flight import Flight
@@ -90,21 +90,10 @@ class _Outcome(NamedTuple):
 
 
 class _Wait(NamedTuple):
-    """A caller's wait for a flight; after `patience` seconds, or if it fails, `fallback` is still good."""
+    """A caller's wait for a flight, of `patience` seconds at most."""
 
     flight: Flight[_Outcome]
-    fallback: Credential | None = None
     patience: float | None = None
-
-    def settle(self, outcome: _Outcome | None, about: str = "") -> Credential:
-        """Return the credential to send; raise the flight's error, with a word about the caller's own trouble."""
-        if outcome is not None and outcome.credential is not None:
-            return outcome.credential
-        if self.fallback is not None and time.time() < self.fallback.expires_at:
-            return self.fallback
-        if outcome is None or outcome.error is None:
-            raise TokenError("the token expired while a renewal was still under way")
-        raise outcome.error.fresh_copy(about)
 
 
 class _Failure(NamedTuple):
@@ -118,6 +107,12 @@ class _Failure(NamedTuple):
     def holds_callers(self) -> bool:
         """Whether callers without a token get the error at once, too: no call could help, or the server asked."""
         return not self.error.retryable or getattr(self.error, "retry_after", None) is not None
+
+
+class _SameToken(TokenError):
+    """A renewal brought the token that was there before, as from a provider's cache; another may come later."""
+
+    retryable = True
 
 
 class _Rejections(NamedTuple):
@@ -135,17 +130,17 @@ class TokenSource:
 
     __slots__ = (
         "__weakref__",
-        "_begun",
         "_failure",
         "_flight",
         "_grant",
+        "_knows_store",
         "_last",
         "_renewal",
         "_seen",
         "_spare",
         "_store",
-        "_store_fails",
         "_store_key",
+        "_store_troubles",
         "current",
         "doubted",
     )
@@ -169,7 +164,8 @@ class TokenSource:
         """The one that a sibling's replaced: asked only if that one's refresh token is refused."""
         self._seen: OAuthToken | None = None
         """What the store held when last looked at; only something else is news."""
-        self._begun = False
+        self._knows_store = False
+        """Whether the store could be read or written once: only then `_seen` says anything."""
         self.current: Credential | None = None
         """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
         # With a store or a code to look at first, the token given isn't sent before a flight has done so.
@@ -182,7 +178,7 @@ class TokenSource:
         """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
         self._flight: Flight[_Outcome] | None = None
         self._failure: _Failure | None = None
-        self._store_fails = False
+        self._store_troubles: set[str] = set()
 
     # -- What callers use ---------------------------------------------------------------------------------------
 
@@ -200,28 +196,26 @@ class TokenSource:
     def obtain(self) -> Credential:
         """Return a credential to send now; block if there is none yet. Raises `OAuthError`."""
         step = self._plan()
-        return step if isinstance(step, Credential) else step.settle(step.flight.wait(step.patience))
+        return step if isinstance(step, Credential) else self._settle(step.flight.wait(step.patience))
 
     async def aobtain(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
         step = self._plan()
-        return step if isinstance(step, Credential) else step.settle(await step.flight.wait_async(step.patience))
+        return step if isinstance(step, Credential) else self._settle(await step.flight.wait_async(step.patience))
 
     def renew(self) -> Credential:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
-            flight = self._plan_renewal()
-            outcome = flight.wait()
+            outcome = self._plan_renewal().wait()
             if outcome is not None and (outcome.is_new or outcome.error is not None):
-                return _Wait(flight).settle(outcome)
+                return self._settle(outcome, forced=True)
 
     async def arenew(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
         while True:
-            flight = self._plan_renewal()
-            outcome = await flight.wait_async()
+            outcome = await self._plan_renewal().wait_async()
             if outcome is not None and (outcome.is_new or outcome.error is not None):
-                return _Wait(flight).settle(outcome)
+                return self._settle(outcome, forced=True)
 
     def replace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
         """Return a credential to replace the one with this header, which the origin has rejected.
@@ -232,7 +226,7 @@ class TokenSource:
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
-            credential = step.settle(step.flight.wait(), about)
+            credential = self._settle(step.flight.wait(), rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
         return None
@@ -243,7 +237,7 @@ class TokenSource:
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
-            credential = step.settle(await step.flight.wait_async(), about)
+            credential = self._settle(await step.flight.wait_async(), rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
         return None
@@ -264,7 +258,7 @@ class TokenSource:
             await flight.wait_async()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_begun", "_grant", "_last", "_renewal", "_seen", "_spare", "_store", "_store_key", "current")
+        names = ("_knows_store", "_grant", "_last", "_renewal", "_seen", "_spare", "_store", "_store_key", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -275,6 +269,19 @@ class TokenSource:
     def __deepcopy__(self, memo: dict[int, Any]) -> TokenSource:
         """Share store, callbacks, the user's client and what the grant has learned: none of them can be doubled."""
         return copy.copy(self)
+
+    def _settle(
+        self, outcome: _Outcome | None, *, rejected: str | None = None, forced: bool = False, about: str = ""
+    ) -> Credential:
+        """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
+        if outcome is not None and outcome.credential is not None:
+            return outcome.credential
+        current = self.current
+        if current is not None and not forced and current.header != rejected and time.time() < current.expires_at:
+            return current
+        if outcome is None or outcome.error is None:
+            raise TokenError(f"the token expired while a renewal was still under way{about}")
+        raise outcome.error.fresh_copy(about)
 
     # -- Decisions: under the lock, without I/O -----------------------------------------------------------------
 
@@ -287,7 +294,7 @@ class TokenSource:
                 return self._plan_wait()
             if now >= current.stale_at and self._failure is None:
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
-                return _Wait(self._running() or self._launch(), current, (current.expires_at - now) / 2)
+                return _Wait(self._running() or self._launch(), (current.expires_at - now) / 2)
             flight = self._renew_in_background(current, now) if now >= current.refresh_at else None
         if flight is not None:
             flight.start(in_background=True)
@@ -339,7 +346,7 @@ class TokenSource:
                 if newer is None and not self._may_replace(origin):
                     return None
                 flight = self._launch(rejected=rejected)
-        return _Wait(flight, newer)
+        return _Wait(flight)
 
     def _may_replace(self, origin: Hashable) -> bool:
         """Tell whether a token call for this origin makes sense, and count it until the origin accepts a token.
@@ -391,35 +398,42 @@ class TokenSource:
             credential = self._credential(token)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
             return self._publish_failure(error, time.monotonic() - begun)
-        verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
-        logger.info("token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
         with _lock:
             self._last = token
-            self._begun = True
-            self._failure = None
             self.current = credential
+            if held is not None and held.header == credential.header:
+                self._pause_after(_SameToken("the renewal brought the same token again"))
+            else:
+                self._failure = None
             self._flight = None
+        verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
+        _log(logging.INFO, "token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
         return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
 
     def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
         if isinstance(error, OAuthError):
             ours = error.fresh_copy()
         else:
-            logger.error("a renewal ended in an unexpected %s", type(error).__name__, exc_info=error)
+            _log(logging.ERROR, "a renewal ended in an unexpected %s", type(error).__name__, exc_info=error)
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         with _lock:
-            count = 1 if self._failure is None else self._failure.times + 1
-            longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(count - 1, 10))
-            pause = random.uniform(longest / 2, longest)  # noqa: S311
-            pause = max(pause, min(getattr(ours, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
-            self._failure = _Failure(ours, count, _Pause.of(pause))
-            current = self.current
-            if current is not None:
-                latest = max(current.stale_at, time.time())
-                self.current = dataclasses.replace(current, refresh_at=min(latest, time.time() + pause))
+            pause = self._pause_after(ours)
             self._flight = None
-        logger.warning("token call failed after %.3f s, next one in %.1f s at the earliest: %s", seconds, pause, ours)
+        message = "token call failed after %.3f s, next one in %.1f s at the earliest: %s"
+        _log(logging.WARNING, message, seconds, pause, ours)
         return _Outcome(None, ours)
+
+    def _pause_after(self, error: OAuthError) -> float:
+        """Remember a failure, and put off the renewal that was due; return for how many seconds."""
+        times = 1 if self._failure is None else self._failure.times + 1
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(times - 1, 10))
+        pause = random.uniform(longest / 2, longest)  # noqa: S311
+        pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
+        self._failure = _Failure(error, times, _Pause.of(pause))
+        current, now = self.current, time.time()
+        if current is not None and now >= current.due_at:
+            self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
+        return pause
 
     def _acquire(self, held: Credential | None, rejected: str | None, *, forced: bool) -> tuple[OAuthToken, bool]:
         """Return the token to go on with, and whether this flight made it rather than found it."""
@@ -429,11 +443,20 @@ class TokenSource:
 
         if (token := found()) is not None:
             return token, False
+        self._fall_back_on_last(rejected)
         with self._store_lock():
             # A sibling may have renewed while this one waited for the lock.
             if self._store is not None and (token := found()) is not None:
                 return token, False
             return self._make(found)
+
+    def _fall_back_on_last(self, rejected: str | None) -> None:
+        """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
+        with _lock:
+            if self.current is None and self._last is not None and not self._grant.begins_anew:
+                credential = self._credential(self._last)
+                if time.time() < credential.expires_at and credential.header != rejected:
+                    self.current = credential
 
     def _make(self, found: Callable[[], OAuthToken | None]) -> tuple[OAuthToken, bool]:
         """Renew with a refresh token, else go the grant's own way; save what comes."""
@@ -474,7 +497,7 @@ class TokenSource:
         try:
             self._renewal.on_token_update(token)
         except BaseException as error:
-            logger.exception("on_token_update raised %s", type(error).__name__)
+            _log(logging.ERROR, "on_token_update raised %s", type(error).__name__, exc_info=error)
 
     # -- The store: its failures are logged, and nothing more ---------------------------------------------------
 
@@ -483,9 +506,12 @@ class TokenSource:
         stored = self._load()
         if stored is not None and not _same(stored, self._seen):
             self._seen = stored
-            # At the start the later expiry wins; afterwards what is new in the store is a sibling's, and newer.
-            if self._begun or self._last is None or _expiry(stored) >= _expiry(self._last):
+            # At the first look the later expiry wins; afterwards what is new in the store is a sibling's, and newer.
+            if self._knows_store or self._last is None or _expiry(stored) >= _expiry(self._last):
                 self._last, self._spare = stored, self._last
+            else:
+                self._spare = stored
+        self._knows_store = self._knows_store or "load" not in self._store_troubles
         last = self._last
         if last is None or self._grant.begins_anew or (forced and held is None):
             return None
@@ -498,12 +524,12 @@ class TokenSource:
             return None
         try:
             stored = self._store.load(self._store_key)
-            if stored is None or not isinstance(stored, OAuthToken):
-                return None
         except Exception as error:  # noqa: BLE001 - a store may raise anything
             self._note_store("load", error)
             return None
         self._note_store("load", None)
+        if not isinstance(stored, OAuthToken):
+            return None
         memory = stored.extra.get(_MEMORY)
         if isinstance(memory, dict):
             self._grant.recall(memory)
@@ -520,6 +546,7 @@ class TokenSource:
             self._note_store("save", error)
         else:
             self._seen = token
+            self._knows_store = True
             self._note_store("save", None)
 
     @contextmanager
@@ -530,6 +557,7 @@ class TokenSource:
             try:
                 lock = self._store.lock(self._store_key)
                 lock.__enter__()
+                self._note_store("lock", None)
             except Exception as error:  # noqa: BLE001 - a store may raise anything
                 lock = None
                 self._note_store("lock", error)
@@ -539,16 +567,26 @@ class TokenSource:
             if lock is not None:
                 try:
                     lock.__exit__(None, None, None)
+                    self._note_store("unlock", None)
                 except Exception as error:  # noqa: BLE001 - a store may raise anything
                     self._note_store("unlock", error)
 
     def _note_store(self, action: str, error: Exception | None) -> None:
         """Log the first failure of a stretch, and its end."""
-        if error is not None and not self._store_fails:
-            logger.warning("token store failed to %s: %s: %s", action, type(error).__name__, error)
-        elif error is None and self._store_fails:
-            logger.info("token store works again")
-        self._store_fails = error is not None
+        if error is not None:
+            if not self._store_troubles:
+                _log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, error)
+            self._store_troubles.add(action)
+        elif action in self._store_troubles:
+            self._store_troubles.discard(action)
+            if not self._store_troubles:
+                _log(logging.INFO, "token store works again")
+
+
+def _log(level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+    """Log from a flight: whatever a handler raises, the callers that wait get their token."""
+    with suppress(Exception):
+        logger.log(level, message, *values, exc_info=exc_info)
 
 
 def _same(one: OAuthToken, other: OAuthToken | None) -> bool:

@@ -96,12 +96,14 @@ def _is_finite(value: float) -> bool:
 class Credential:
     """A token ready to be sent: its header and the deadlines that decide what a request does. Immutable.
 
-    Before `refresh_at` it's sent as it is. From then on it's renewed in the background, and still sent. From
-    `stale_at` on callers wait for a better one; only if none can be had it's sent, until `expires_at`.
+    From `refresh_at` on it's renewed in the background, and still sent. From `stale_at` on callers wait for a better
+    one; only if none can be had it's sent, until `expires_at`. While a renewal is under way or has just failed,
+    `refresh_at` is later than `due_at`, where it stood at first.
     """
 
     token: OAuthToken
     header: str = dataclasses.field(repr=False)
+    due_at: float
     refresh_at: float
     stale_at: float
     expires_at: float
@@ -115,10 +117,10 @@ class Credential:
         lifetime = max(lifetime, 0.0)
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
-        refresh_at = stale_at - min(refresh_window, lifetime / 5) * random.uniform(0.5, 1.0)  # noqa: S311
-        return cls(token, f"Bearer {token.access_token}", refresh_at, stale_at, token.expiry)
+        due_at = stale_at - min(refresh_window, lifetime / 5) * random.uniform(0.5, 1.0)  # noqa: S311
+        return cls(token, f"Bearer {token.access_token}", due_at, due_at, stale_at, token.expiry)
 
     @classmethod
     def unending(cls, token: OAuthToken) -> Credential:
         """Make a credential that's sent whatever its age, since there's no other."""
-        return cls(token, f"Bearer {token.access_token}", math.inf, math.inf, math.inf)
+        return cls(token, f"Bearer {token.access_token}", math.inf, math.inf, math.inf, math.inf)

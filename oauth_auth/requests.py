@@ -104,10 +104,11 @@ class _TokenTransport:
                     raise
                 response = error.response
             body = _read(response, deadline)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return TokenResponse(response.status_code, headers, body)
+            return _answer(response, body)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # OSError is a CA bundle that isn't there, ValueError a proxy that is no URL.
+            if response is not None and 400 <= response.status_code < 500:
+                return _answer(response, b"")  # the status says enough
             failure = _transport_error(error, request, None if response is None else response.status_code)
         raise failure
 
@@ -119,6 +120,10 @@ _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError)
 def _leave_alone(request: PreparedRequest) -> PreparedRequest:
     """Be the auth of a token call: without any, requests puts what .netrc has in place of the client's credentials."""
     return request
+
+
+def _answer(response: Response, body: bytes) -> TokenResponse:
+    return TokenResponse(response.status_code, {name.lower(): text for name, text in response.headers.items()}, body)
 
 
 def _read(response: Response, deadline: float) -> bytes:
@@ -149,9 +154,7 @@ def _transport_error(error: Exception, request: TokenRequest, status_code: int |
         f"the token endpoint {endpoint} could not be reached: {text}",
         token_url=endpoint,
         status_code=status_code,
-        retryable=isinstance(error, _TROUBLE)
-        and not isinstance(error, ValueError)
-        and (status_code is None or not 400 <= status_code < 500),
+        retryable=isinstance(error, _TROUBLE) and not isinstance(error, ValueError),
     )
     wrapped.__cause__ = cause
     return wrapped
