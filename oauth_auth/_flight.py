@@ -28,13 +28,14 @@ _aboard: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVa
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
 
-    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_unstarted", "_work")
+    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work")
 
     def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
         self._work = work
         self._is_daemon = daemon
         self._pid = os.getpid()
-        self._unstarted = [True]
+        self._started = False
+        self._starting = threading.RLock()
         self._once = threading.Lock()
         self._future: Future[_T] = Future()
         # From here on nobody's cancellation can reach it.
@@ -54,26 +55,30 @@ class Flight(Generic[_T]):
         """Begin, in the context of the caller; waiting does so too. Only the first call counts.
 
         If no thread can start any more, as at exit, the work is done here and now, or for `in_background` not yet.
+        Safe from Ctrl-C and signal handlers at any point: whoever waits next begins it, and `_run` runs once.
         """
+        with self._starting:
+            if self._started:
+                return
+            context = contextvars.copy_context()
+            if (sniffio := sys.modules.get("sniffio")) is not None:
+                # No event loop runs in the new thread, whatever the caller's context says.
+                context.run(sniffio.current_async_library_cvar.set, None)
+            if not self._start_thread(context):
+                if in_background:
+                    return
+                context.run(self._run)
+            self._started = True
+
+    def _start_thread(self, context: contextvars.Context) -> bool:
+        if not threading.main_thread().is_alive():
+            return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
+        name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
         try:
-            self._unstarted.pop()  # atomic, unlike a test and an assignment
-        except IndexError:
-            return
-        context = contextvars.copy_context()
-        if (sniffio := sys.modules.get("sniffio")) is not None:
-            # No event loop runs in the new thread, whatever the caller's context says.
-            context.run(sniffio.current_async_library_cvar.set, None)
-        try:
-            name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
             threading.Thread(target=context.run, args=(self._run,), name=name, daemon=self._is_daemon).start()
         except RuntimeError:
-            if in_background:
-                self._unstarted.append(True)
-            else:
-                context.run(self._run)
-        except BaseException:  # Ctrl-C in this very moment: whoever waits next tries again
-            self._unstarted.append(True)
-            raise
+            return False
+        return True
 
     def _run(self) -> None:
         if self._once.acquire(blocking=False):

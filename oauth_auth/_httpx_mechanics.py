@@ -139,7 +139,12 @@ class HttpxFlow(AsyncTokens):
         return True
 
     def _note(self, origin: _Origin, header: str, response: Any) -> None:
-        if tells_acceptance(response.status_code) and self._carried(origin, header, response.request):
+        """Trust the origin if it answered with what it has, or with a redirect to another origin, as to a download."""
+        if self._carried(origin, header, response.request):
+            accepted = tells_acceptance(response.status_code)
+        else:
+            accepted = any(self._carried(origin, header, past.request) for past in response.history)
+        if accepted:
             self._source.trust(origin)
 
     def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
@@ -172,18 +177,15 @@ class HttpxFlow(AsyncTokens):
         return request
 
     def _keep_cookies(self, request: Any, response: Any) -> None:
-        """Bring the Cookie header up to date with what the response sets and deletes."""
-        named = {line.partition("=")[0].strip() for line in response.headers.get_list("Set-Cookie")}
-        if not named:
+        """Bring the Cookie header up to date with what the response sets and deletes, as a client's jar would."""
+        if "Set-Cookie" not in response.headers:
             return
-        probe = self._library.Request(request.method, request.url)
-        response.cookies.set_cookie_header(probe)
-        sent, now_set = _pairs(request.headers.get("Cookie")), _pairs(probe.headers.get("Cookie"))
-        deleted = named - {cookie.name for cookie in response.cookies.jar}
-        cookies = {name: value for name, value in {**sent, **now_set}.items() if name not in deleted}
+        cookies = self._library.Cookies()
+        for name, value in _pairs(request.headers.get("Cookie")).items():
+            cookies.set(name, value, domain=request.url.host)
+        cookies.extract_cookies(response)
         request.headers.pop("Cookie", None)
-        if cookies:
-            request.headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        cookies.set_cookie_header(request)
 
 
 def _origin(url: Any) -> _Origin:

@@ -20,7 +20,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -46,8 +46,13 @@ _REJECTION_PAUSE = 10.0
 _MEMORY = "oauth_auth"
 """The field of a stored token's `extra` that keeps the grant's memory."""
 
-_lock = threading.Lock()
-"""Guards the decisions of all sources: held for microseconds, never across I/O."""
+_lock = threading.RLock()
+"""Guards the decisions of all sources: held for microseconds, never across I/O.
+
+Re-entrant, so that a signal handler or a finalizer that sends a request doesn't wait for the code that it interrupts.
+A flight publishes without it, else such a handler would wait for a flight that waits for the lock. That's safe since
+a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
+"""
 
 if hasattr(os, "register_at_fork"):
     # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
@@ -287,62 +292,46 @@ class TokenSource:
 
     def _plan(self) -> Credential | _Wait:
         """Decide for a request that is to be sent now."""
-        now = time.time()
         with _lock:
-            current = self.current
+            flight = self._under_way()
+            current, now = self.current, time.time()
             if current is None or now >= current.expires_at:
-                return self._plan_wait()
+                if self._join(flight) is None:
+                    self._raise_what_holds_callers()
+                return _Wait(flight or self._launch())
             if now >= current.stale_at and self._failure is None:
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
-                return _Wait(self._running() or self._launch(), (current.expires_at - now) / 2)
-            flight = self._renew_in_background(current, now) if now >= current.refresh_at else None
+                return _Wait(self._join(flight) or self._launch(), (current.expires_at - now) / 2)
+            if now >= current.refresh_at and flight is None:
+                flight = self._renew_in_background(current, now)
         if flight is not None:
             flight.start(in_background=True)
         return current
 
-    def _plan_wait(self) -> _Wait:
-        """Decide for a caller for whom there is no token."""
-        flight = self._running()
-        if flight is None:
-            failure = self._pausing()
-            if failure is not None and failure.holds_callers:
-                raise failure.error.fresh_copy()
-            flight = self._launch()
-        return _Wait(flight)
-
     def _renew_in_background(self, current: Credential, now: float) -> Flight[_Outcome] | None:
         """Return a flight to start that nobody waits for; keep other callers on the hot path meanwhile."""
-        flight = None
-        pause = self._renewal.token_timeout
         failure = self._pausing()
-        if failure is not None:
-            pause = failure.pause.rest
-        elif self._flight is None or not self._flight.is_under_way:
-            flight = self._launch()
+        pause = self._renewal.token_timeout if failure is None else failure.pause.rest
         latest = current.stale_at if now < current.stale_at else current.expires_at
         self.current = dataclasses.replace(current, refresh_at=min(latest, now + pause))
-        return flight
+        return self._launch() if failure is None else None
 
     def _plan_renewal(self) -> Flight[_Outcome]:
         """Decide for a caller who wants a new token, come what may."""
         with _lock:
-            return self._running() or self._launch(forced=True)
+            return self._join(self._under_way()) or self._launch(forced=True)
 
     def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
         """Decide for a request that was answered with a rejection of its token."""
         with _lock:
-            now = time.time()
-            current = self.current
+            flight = self._under_way()
+            current, now = self.current, time.time()
             newer = current if current is not None and current.header != rejected and now < current.expires_at else None
-            if newer is not None and now < newer.stale_at:
+            if newer is not None and (now < newer.stale_at or (flight is None and self._pausing() is not None)):
                 return newer
-            flight = self._running()
+            flight = self._join(flight)
             if flight is None:
-                failure = self._pausing()
-                if failure is not None and newer is not None:
-                    return newer
-                if failure is not None and failure.holds_callers:
-                    raise failure.error.fresh_copy(about)
+                self._raise_what_holds_callers(about)
                 if newer is None and not self._may_replace(origin):
                     return None
                 flight = self._launch(rejected=rejected)
@@ -366,12 +355,13 @@ class TokenSource:
         self.doubted[origin] = _Rejections(times, _Pause.of(pause))
         return True
 
-    def _running(self) -> Flight[_Outcome] | None:
-        """Return the flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
+    def _under_way(self) -> Flight[_Outcome] | None:
         flight = self._flight
-        if flight is None or not flight.is_under_way:
-            return None
-        if flight.is_ours:
+        return flight if flight is not None and flight.is_under_way else None
+
+    def _join(self, flight: Flight[_Outcome] | None) -> Flight[_Outcome] | None:
+        """Return the flight to wait for it. Raises `TokenError` for a callback that would wait for itself."""
+        if flight is not None and flight.is_ours:
             raise TokenError(
                 "a callback of this auth object used the auth object itself, which waits for the callback: "
                 "use the token that the callback was given, or another auth object"
@@ -381,6 +371,11 @@ class TokenSource:
     def _pausing(self) -> _Failure | None:
         failure = self._failure
         return failure if failure is not None and failure.pause.rest > 0 else None
+
+    def _raise_what_holds_callers(self, about: str = "") -> None:
+        failure = self._pausing()
+        if failure is not None and failure.holds_callers:
+            raise failure.error.fresh_copy(about)
 
     def _launch(self, *, rejected: str | None = None, forced: bool = False) -> Flight[_Outcome]:
         self._flight = flight = Flight(lambda: self._fly(rejected, forced=forced))
@@ -398,14 +393,13 @@ class TokenSource:
             credential = self._credential(token)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
             return self._publish_failure(error, time.monotonic() - begun)
-        with _lock:
-            self._last = token
-            self.current = credential
-            if held is not None and held.header == credential.header:
-                self._pause_after(_SameToken("the renewal brought the same token again"))
-            else:
-                self._failure = None
-            self._flight = None
+        self._last = token
+        self.current = credential
+        if held is not None and held.header == credential.header:
+            self._pause_after(_SameToken("the renewal brought the same token again"))
+        else:
+            self._failure = None
+        self._flight = None
         verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
         _log(logging.INFO, "token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
         return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
@@ -416,9 +410,8 @@ class TokenSource:
         else:
             _log(logging.ERROR, "a renewal ended in an unexpected %s", type(error).__name__, exc_info=error)
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
-        with _lock:
-            pause = self._pause_after(ours)
-            self._flight = None
+        pause = self._pause_after(ours)
+        self._flight = None
         message = "token call failed after %.3f s, next one in %.1f s at the earliest: %s"
         _log(logging.WARNING, message, seconds, pause, ours)
         return _Outcome(None, ours)
@@ -437,28 +430,27 @@ class TokenSource:
 
     def _acquire(self, held: Credential | None, rejected: str | None, *, forced: bool) -> tuple[OAuthToken, bool]:
         """Return the token to go on with, and whether this flight made it rather than found it."""
-
-        def found() -> OAuthToken | None:
-            return self._look(held, rejected, forced=forced)
-
-        if (token := found()) is not None:
+        unwanted = {rejected, None if held is None else held.header}
+        token = self._look(unwanted)
+        if token is not None and not (forced and held is None):
             return token, False
+        if token is not None:  # a new token is wanted, and this is the one that there was
+            unwanted.add(self._credential(token).header)
         self._fall_back_on_last(rejected)
         with self._store_lock():
             # A sibling may have renewed while this one waited for the lock.
-            if self._store is not None and (token := found()) is not None:
+            if self._store is not None and (token := self._look(unwanted)) is not None:
                 return token, False
-            return self._make(found)
+            return self._make(unwanted)
 
     def _fall_back_on_last(self, rejected: str | None) -> None:
         """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
-        with _lock:
-            if self.current is None and self._last is not None and not self._grant.begins_anew:
-                credential = self._credential(self._last)
-                if time.time() < credential.expires_at and credential.header != rejected:
-                    self.current = credential
+        if self.current is None and self._last is not None and not self._grant.begins_anew:
+            credential = self._credential(self._last)
+            if time.time() < credential.expires_at and credential.header != rejected:
+                self.current = credential
 
-    def _make(self, found: Callable[[], OAuthToken | None]) -> tuple[OAuthToken, bool]:
+    def _make(self, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
         """Renew with a refresh token, else go the grant's own way; save what comes."""
         refusal = None
         while (refresh_token := self._live_refresh_token()) is not None:
@@ -471,7 +463,7 @@ class TokenSource:
             else:
                 break
             # A sibling without the lock may have been faster: what it saved is worth a look before giving up.
-            if (adopted := found()) is not None:
+            if (adopted := self._look(unwanted)) is not None:
                 return adopted, False
         else:
             token = self._grant.obtain(self._last, refusal)
@@ -496,13 +488,13 @@ class TokenSource:
             return
         try:
             self._renewal.on_token_update(token)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
             _log(logging.ERROR, "on_token_update raised %s", type(error).__name__, exc_info=error)
 
     # -- The store: its failures are logged, and nothing more ---------------------------------------------------
 
-    def _look(self, held: Credential | None, rejected: str | None, *, forced: bool) -> OAuthToken | None:
-        """Load; return a token that can be sent instead of making one, other than the one held or rejected."""
+    def _look(self, unwanted: Collection[str | None]) -> OAuthToken | None:
+        """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
         stored = self._load()
         if stored is not None and not _same(stored, self._seen):
             self._seen = stored
@@ -513,11 +505,10 @@ class TokenSource:
                 self._spare = stored
         self._knows_store = self._knows_store or "load" not in self._store_troubles
         last = self._last
-        if last is None or self._grant.begins_anew or (forced and held is None):
+        if last is None or self._grant.begins_anew:
             return None
         credential = self._credential(last)
-        usable = time.time() < credential.stale_at and credential.header != rejected
-        return last if usable and (held is None or held.header != credential.header) else None
+        return last if time.time() < credential.stale_at and credential.header not in unwanted else None
 
     def _load(self) -> OAuthToken | None:
         if self._store is None:

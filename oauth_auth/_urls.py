@@ -77,7 +77,9 @@ def _split(name: str, url: str) -> SplitResult:
         except ValueError as error:
             raise ConfigurationError(f"{name} is no URL: {error}") from None
         return parts
-    raise ConfigurationError(f"{name} has a space, a control character or a letter beyond ASCII: percent-encode it")
+    raise ConfigurationError(
+        f"{name} has a space, a control character or a letter beyond ASCII: percent-encode it, a host as xn--…"
+    )
 
 
 def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> frozenset[str] | None:

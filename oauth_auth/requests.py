@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 import http.cookiejar
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urljoin
 
 try:
     import requests
@@ -18,6 +20,7 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 import urllib3
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.utils import get_netrc_auth
 
 from . import controller, errors
 from ._auth import (
@@ -262,14 +265,15 @@ class RequestsAuth(TokenAuth, AuthBase):
         return is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses)
 
     def _note(self, origin: str, header: str, response: Response) -> None:
-        if tells_acceptance(response.status_code) and self._is_ours(origin, header, response):
+        accepted = tells_acceptance(response.status_code) or _leads_elsewhere(response)
+        if accepted and self._is_ours(origin, header, response):
             self._source.trust(origin)
 
     def _is_ours(self, origin: str, header: str, response: Response) -> bool:
         """Tell whether this response is to a request that carried a token to the origin first addressed."""
         url = response.request.url or ""
         same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
-        return same and header.startswith("Bearer ")
+        return same and (header.startswith("Bearer ") or _is_from_netrc(header, url))
 
 
 def _can_replay(response: Response) -> bool:
@@ -277,6 +281,18 @@ def _can_replay(response: Response) -> bool:
     if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
         return False
     return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
+
+
+def _is_from_netrc(header: str, url: str) -> bool:
+    """Tell whether requests has put what .netrc has in place of the token, as it does on a redirect."""
+    user = get_netrc_auth(url)
+    return user is not None and header == f"Basic {base64.b64encode(':'.join(user).encode('latin1')).decode()}"
+
+
+def _leads_elsewhere(response: Response) -> bool:
+    """Tell whether a redirect leads to another origin, as to a download; one within the origin may lead to a 401."""
+    url = response.request.url or ""
+    return response.is_redirect and origin_of(urljoin(url, response.headers["Location"])) != origin_of(url)
 
 
 def _drain(response: Response) -> None:
@@ -298,6 +314,8 @@ def _replay(response: Response, header: str, **kwargs: Any) -> Response:
     response.request = request.copy()
     request.headers["Authorization"] = header
     _keep_cookies(request, response)
+    if not getattr(response, "_content_consumed", True):
+        response.close()  # too long to be read for its connection's sake
     begun = time.perf_counter()
     replayed: Response = response.connection.send(request, **kwargs)
     replayed.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
