@@ -28,6 +28,7 @@ from ._options import (
     choose_client_auth,
     derive_store_key,
     read_options,
+    require_text,
 )
 from ._source import TokenSource
 from ._token import OAuthToken
@@ -136,10 +137,9 @@ class _TokenEndpointAuth(TokenAuth):
         *,
         subject: str = "",
     ) -> None:
-        if not isinstance(client_id, str) or not client_id:
-            raise ConfigurationError("client_id must be the text that the authorization server issued, not empty")
-        if client_secret is not None and (not isinstance(client_secret, str) or not client_secret):
-            raise ConfigurationError("client_secret must be text that isn't empty, or None for a public client")
+        require_text("client_id", client_id, "the text that the authorization server issued")
+        if client_secret is not None:
+            require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         controller = self._controller_class(
             token_url,
             token_client=settings.token_client,
@@ -193,8 +193,8 @@ class AuthorizationCode(_TokenEndpointAuth):
     ) -> None:
         settings = read_options(options)
         for name, value in (("code", code), ("redirect_uri", redirect_uri), ("code_verifier", code_verifier)):
-            if value is not None and not (isinstance(value, str) and value):
-                raise ConfigurationError(f"{name} must be text that isn't empty, or None")
+            if value is not None:
+                require_text(name, value, "text that isn't empty, or None")
         if code is not None and redirect_uri is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
         self._begin_with_endpoint(
@@ -233,9 +233,8 @@ class Password(_TokenEndpointAuth):
         **options: Unpack[Options],
     ) -> None:
         settings = read_options(options)
-        for name, value in (("username", username), ("password", password)):
-            if not isinstance(value, str) or not value:
-                raise ConfigurationError(f"{name} must be text that isn't empty")
+        require_text("username", username)
+        require_text("password", password)
         self._begin_with_endpoint(
             token_url,
             client_id,
@@ -266,8 +265,7 @@ class RefreshToken(_TokenEndpointAuth):
         **options: Unpack[Options],
     ) -> None:
         settings = read_options(options)
-        if not isinstance(refresh_token, str) or not refresh_token:
-            raise ConfigurationError("refresh_token must be text that isn't empty")
+        require_text("refresh_token", refresh_token)
         self._begin_with_endpoint(
             token_url,
             client_id,

@@ -25,6 +25,9 @@ class ClientProof(NamedTuple):
     authorization: str | None
     fields: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
 
 class ClientAuthentication(Protocol):
     """A way of client authentication. It's a plain value; id and secret come from the auth object."""

@@ -290,10 +290,11 @@ class HttpxTokenTransport:
             raise ConfigurationError(f"token_client must be a {name}.Client, which is sync, not {type(token_client)}")
         self._client = token_client
 
-    def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
+        timeouts = (connect_timeout, timeout)
         if self._client is not None:
-            return self._send(self._client, request, timeout)
+            return self._send(self._client, request, timeouts)
         certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         try:
             client = self._library.Client(verify=_ssl_context(self._library, certificates))
@@ -302,19 +303,21 @@ class HttpxTokenTransport:
             failure = self._wrap(error, request, None)
         else:
             with client:
-                return self._send(client, request, timeout)
+                return self._send(client, request, timeouts)
         raise failure
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that wasn't there after so many seconds."""
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
-    def _send(self, client: Any, request: TokenRequest, timeout: float) -> TokenResponse:
+    def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
+        connect_timeout, timeout = timeouts
         deadline = time.monotonic() + timeout
         response = None
         try:
+            waits = self._library.Timeout(timeout, connect=connect_timeout)
             call = client.build_request(
-                "POST", request.url, content=request.body, headers=request.headers, timeout=timeout
+                "POST", request.url, content=request.body, headers=request.headers, timeout=waits
             )
             if "Authorization" not in request.headers:
                 call.headers.pop("Authorization", None)
@@ -350,7 +353,7 @@ class HttpxTokenTransport:
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
         """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
         endpoint = without_query(request.url)
-        text = str(error).replace(request.url.removeprefix(endpoint), "") or type(error).__name__
+        text = str(error).replace(request.url, endpoint) or type(error).__name__
         is_transport = isinstance(error, self._library.TransportError)
         wrapped = self._error_class(
             f"the token endpoint {endpoint} could not be reached: {text}",

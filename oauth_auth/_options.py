@@ -14,11 +14,20 @@ from ._client_auth import ClientAuthentication, ClientSecretBasic, PublicClient
 from ._source import Renewal
 from ._token import OAuthToken
 from ._urls import read_origins
-from ._wire import FieldParameters, build_token_request, join_scope
+from ._wire import FieldParameters, build_token_request, encodable, join_scope
 from .errors import ConfigurationError
 from .stores import TokenStore
 
-__all__ = ["CommonOptions", "Options", "Settings", "check_callback", "derive_store_key", "read_options"]
+__all__ = [
+    "CommonOptions",
+    "Options",
+    "Settings",
+    "check_callback",
+    "choose_client_auth",
+    "derive_store_key",
+    "read_options",
+    "require_text",
+]
 
 
 class CommonOptions(TypedDict, total=False):
@@ -92,13 +101,11 @@ def read_options(options: Mapping[str, Any]) -> Settings:
             near = difflib.get_close_matches(name, Options.__annotations__, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(Options.__annotations__))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")
-    token, store, store_key = options.get("token"), options.get("store"), options.get("store_key")
+    token, store_key = options.get("token"), options.get("store_key")
     if token is not None and not isinstance(token, OAuthToken):
         raise ConfigurationError(f"token must be an OAuthToken, not {type(token).__name__}: OAuthToken(access_token=…)")
-    if store is not None and not isinstance(store, TokenStore):
-        raise ConfigurationError(f"store must have load, save, delete and lock; {type(store).__name__} has not")
-    if store_key is not None and (not isinstance(store_key, str) or not store_key):
-        raise ConfigurationError("store_key must be text that isn't empty, or None to derive one")
+    if store_key is not None:
+        require_text("store_key", store_key, "text that isn't empty, or None to derive one")
     client_auth = options.get("client_auth")
     if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "prove")):
         raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
@@ -111,7 +118,7 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         field_parameters=_read_field_parameters(options.get("field_parameters")),
         client_auth=client_auth,
         token=token,
-        store=store,
+        store=_read_store(options.get("store")),
         store_key=store_key,
         token_client=options.get("token_client"),
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
@@ -139,6 +146,24 @@ def check_callback(name: str, callback: Any) -> Any:
     if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(type(callback), "__call__", None)):  # noqa: B004
         raise ConfigurationError(f"{name} must be a plain function, not async: it's called in a thread of its own")
     return callback
+
+
+def require_text(name: str, value: Any, hint: str = "text that isn't empty") -> str:
+    """Return a text that can be sent, or raise `ConfigurationError`."""
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} must be {hint}, not {'empty' if value == '' else type(value).__name__}")
+    return encodable(name, value)
+
+
+def _read_store(store: Any) -> TokenStore | None:
+    if store is None:
+        return None
+    if isinstance(store, type) or not isinstance(store, TokenStore):
+        raise ConfigurationError("store must be an object with load, save, delete and lock, such as MemoryTokenStore()")
+    for name in ("load", "save", "delete", "lock"):
+        if inspect.iscoroutinefunction(getattr(store, name)):
+            raise ConfigurationError(f"store.{name} must be a plain method, not async: it's called in a thread")
+    return store
 
 
 def _read_field_parameters(parameters: Any) -> FieldParameters:

@@ -20,6 +20,7 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from ._flight import Flight
 from ._grants import Grant, ends_refresh_token
 from ._token import Credential, OAuthToken
 from ._urls import MOST_ORIGINS
-from .errors import OAuthError, TokenError
+from .errors import OAuthError, TokenError, TokenStoreError
 from .stores import TokenStore
 
 __all__ = ["Renewal", "TokenSource"]
@@ -408,7 +409,7 @@ class TokenSource:
         if isinstance(error, OAuthError):
             ours = error.fresh_copy()
         else:
-            _log(logging.ERROR, "a renewal ended in an unexpected %s", type(error).__name__, exc_info=error)
+            _log(logging.ERROR, "a renewal ended in an unexpected error:\n%s", _text_of(error))
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         pause = self._pause_after(ours)
         self._flight = None
@@ -489,7 +490,7 @@ class TokenSource:
         try:
             self._renewal.on_token_update(token)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
-            _log(logging.ERROR, "on_token_update raised %s", type(error).__name__, exc_info=error)
+            _log(logging.ERROR, "on_token_update raised an error:\n%s", _text_of(error))
 
     # -- The store: its failures are logged, and nothing more ---------------------------------------------------
 
@@ -566,7 +567,8 @@ class TokenSource:
         """Log the first failure of a stretch, and its end."""
         if error is not None:
             if not self._store_troubles:
-                _log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, error)
+                text = str(error) if isinstance(error, OSError | TokenStoreError) else "…"  # others may show the token
+                _log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, text)
             self._store_troubles.add(action)
         elif action in self._store_troubles:
             self._store_troubles.discard(action)
@@ -574,10 +576,15 @@ class TokenSource:
                 _log(logging.INFO, "token store works again")
 
 
-def _log(level: int, message: str, *values: object, exc_info: BaseException | None = None) -> None:
+def _text_of(error: BaseException) -> str:
+    """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
+    return "".join(traceback.format_exception(error))
+
+
+def _log(level: int, message: str, *values: object) -> None:
     """Log from a flight: whatever a handler raises, the callers that wait get their token."""
     with suppress(Exception):
-        logger.log(level, message, *values, exc_info=exc_info)
+        logger.log(level, message, *values)
 
 
 def _same(one: OAuthToken, other: OAuthToken | None) -> bool:

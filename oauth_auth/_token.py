@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from .errors import ConfigurationError
 
-__all__ = ["Credential", "OAuthToken"]
+__all__ = ["Credential", "Header", "OAuthToken", "is_sendable"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,17 @@ class OAuthToken:
                 "access_token must be text of one or more printable ASCII characters (RFC 6750 section 2.1); "
                 "pass the token alone, without scheme or line end"
             )
+        if self.access_token.lower().startswith("bearer "):
+            raise ConfigurationError("access_token must be the token alone: leave out the scheme 'Bearer'")
+        for name, text in (
+            ("token_type", self.token_type),
+            ("scope", self.scope),
+            ("refresh_token", self.refresh_token),
+        ):
+            if not isinstance(text, str) and (text is not None or name == "token_type"):
+                raise ConfigurationError(f"{name} must be text, not {type(text).__name__}")
+        if not isinstance(self.extra, Mapping):
+            raise ConfigurationError(f"extra must be a mapping, not {type(self.extra).__name__}")
         for name in ("expires_in", "expiry"):
             value = getattr(self, name)
             if value is not None and (
@@ -64,12 +75,8 @@ class OAuthToken:
         """
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         values = {name: fields[name] for name in known if fields.get(name) is not None}
-        extra = fields.get("extra") or {}
-        if not isinstance(extra, Mapping):
+        if not isinstance(extra := fields.get("extra") or {}, Mapping):
             raise ConfigurationError(f"extra must be a mapping, not {type(extra).__name__}")
-        for name in ("token_type", "scope", "refresh_token"):
-            if not isinstance(values.get(name, ""), str):
-                raise ConfigurationError(f"{name} must be text, not {type(values[name]).__name__}")
         others = {name: value for name, value in fields.items() if name not in known and name != "extra"}
         values.setdefault("access_token", "")
         return cls(**values, extra={**others, **extra})
@@ -92,6 +99,15 @@ def _is_finite(value: float) -> bool:
         return False
 
 
+class Header(str):
+    """The value of an Authorization header; its repr, which tracebacks and dumps of headers show, hides the token."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'Bearer …'"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Credential:
     """A token ready to be sent: its header and the deadlines that decide what a request does. Immutable.
@@ -102,7 +118,7 @@ class Credential:
     """
 
     token: OAuthToken
-    header: str = dataclasses.field(repr=False)
+    header: Header = dataclasses.field(repr=False)
     due_at: float
     refresh_at: float
     stale_at: float
@@ -118,9 +134,9 @@ class Credential:
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
         due_at = stale_at - min(refresh_window, lifetime / 5) * random.uniform(0.5, 1.0)  # noqa: S311
-        return cls(token, f"Bearer {token.access_token}", due_at, due_at, stale_at, token.expiry)
+        return cls(token, Header(f"Bearer {token.access_token}"), due_at, due_at, stale_at, token.expiry)
 
     @classmethod
     def unending(cls, token: OAuthToken) -> Credential:
         """Make a credential that's sent whatever its age, since there's no other."""
-        return cls(token, f"Bearer {token.access_token}", math.inf, math.inf, math.inf, math.inf)
+        return cls(token, Header(f"Bearer {token.access_token}"), math.inf, math.inf, math.inf, math.inf)

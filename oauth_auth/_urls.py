@@ -74,8 +74,8 @@ def _split(name: str, url: str) -> SplitResult:
         try:
             parts = urlsplit(url)
             _ = parts.port
-        except ValueError as error:
-            raise ConfigurationError(f"{name} is no URL: {error}") from None
+        except ValueError:
+            raise ConfigurationError(f"{name} is no URL: its host or port can't be read") from None
         return parts
     raise ConfigurationError(
         f"{name} has a space, a control character or a letter beyond ASCII: percent-encode it, a host as xn--…"
@@ -87,7 +87,9 @@ def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> froz
     if origins is None:
         return None
     if isinstance(origins, str):
-        raise ConfigurationError(f"allowed_origins must be a list of origins: write [{origins!r}]")
+        raise ConfigurationError("allowed_origins must be a list of origins: put the text in brackets")
+    if not isinstance(origins, Iterable):
+        raise ConfigurationError(f"allowed_origins must be a list of origins, not {type(origins).__name__}")
     normal = set()
     for origin in origins:
         check_endpoint("allowed_origins", origin, allow_insecure=allow_insecure)

@@ -14,6 +14,7 @@ import email.utils
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ __all__ = [
     "TokenRequest",
     "TokenResponse",
     "build_token_request",
+    "encodable",
     "join_scope",
     "read_retry_after",
     "read_token_response",
@@ -42,7 +44,12 @@ MAX_BODY = 1024 * 1024
 FieldValue = str | int | float | bool
 FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
 
-_SECRET_FIELDS = ("client_secret", "code", "code_verifier", "password", "refresh_token", "client_assertion")
+_SECRET_FIELDS = frozenset(
+    {
+        *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
+        *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +68,9 @@ class TokenResponse(NamedTuple):
     status_code: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(status_code={self.status_code}, …)"
 
 
 def build_token_request(url: str, authorization: str | None, fields: Mapping[str, Any]) -> TokenRequest:
@@ -92,18 +102,31 @@ def _secrets_of(authorization: str) -> list[str]:
 def _field_text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, str):
+        return encodable(f"field parameter {name!r}", value)
     raise ConfigurationError(
         f"field parameter {name!r} must be text, a number, a sequence of them, or None to leave it out; "
         f"it is {type(value).__name__}"
     )
 
 
+def encodable(name: str, text: str) -> str:
+    """Return a text that UTF-8 can encode, or raise `ConfigurationError`: half a surrogate pair can't be sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent") from None
+    return text
+
+
 def join_scope(scope: str | Iterable[str] | None) -> str | None:
     """Return a scope as the space-delimited text of RFC 6749 section 3.3, or None if it's empty."""
     if scope is None:
         return None
+    if not isinstance(scope, Iterable):
+        raise ConfigurationError(f"scope must be text or an iterable of names, not {type(scope).__name__}")
     names = scope.split(" ") if isinstance(scope, str) else list(scope)
     for name in names:
         if not isinstance(name, str) or not name.isprintable() or (" " in name):
@@ -129,7 +152,7 @@ def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuth
     }
 
     def unreadable(message: str) -> TokenResponseError:
-        shown = content_type[:100] if content_type and content_type.isprintable() else None
+        shown = content_type if content_type and _MEDIA_TYPE.fullmatch(content_type) else None
         return TokenResponseError(message, content_type=shown, **where)  # type: ignore[arg-type]
 
     if len(body) > MAX_BODY:
@@ -205,6 +228,8 @@ def _lifetime(value: object) -> float | None:
 
 
 _A_CENTURY = 100 * 366 * 86400.0
+
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
 
 _logged_types: set[str] = set()
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
@@ -27,7 +29,8 @@ from .errors import ConfigurationError, OAuthError, TokenError, TokenTransportEr
 
 __all__ = ["OAuthAuthorizationController", "Server", "TokenTransport"]
 
-_ATTEMPTS = 3
+logger = logging.getLogger("oauth_auth")
+
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
 _PAUSES = ((0.1, 0.3), (0.5, 1.5))
@@ -47,8 +50,8 @@ class TokenTransport(Protocol):
     def __init__(self, token_client: Any) -> None:
         """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
 
-    def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
-        """Send once, follow no redirect, wait for each part at most `timeout` seconds. Raises `TokenTransportError`."""
+    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
+        """Send once, follow no redirect; the time-outs bound each wait, in seconds. Raises `TokenTransportError`."""
         ...
 
     def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
@@ -83,7 +86,8 @@ class OAuthAuthorizationController:
 
     `token_urls` is one URL for both servers, or a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs.
     `token_client` sends the calls (a sync client of the plug-in's library; it stays the caller's to close).
-    `token_timeout` bounds a whole call with its retries, in seconds; one attempt takes at most half of it.
+    `token_timeout` bounds a whole call with its retries, in seconds; one attempt takes at most half of it, but for
+    refresh tokens, where a late answer is waited for as long as there's time.
 
     Each operation raises `OAuthProviderException` if the server answers with an error, `TokenResponseError` if
     with something else, `TokenTransportError` if not at all, and `ConfigurationError` for values that can't be sent.
@@ -115,6 +119,8 @@ class OAuthAuthorizationController:
         }
         if isinstance(token_timeout, bool) or not isinstance(token_timeout, int | float) or not 0 < token_timeout < 1e6:
             raise ConfigurationError("token_timeout must be a positive number of seconds, such as 10.0")
+        if not isinstance(allow_insecure_transport, bool):
+            raise ConfigurationError("allow_insecure_transport must be True or False")
         self._token_timeout = float(token_timeout)
         self._transport = self._transport_class(token_client)
 
@@ -197,7 +203,11 @@ class OAuthAuthorizationController:
             "refresh_token": _required("refresh_token", refresh_token),
             "scope": join_scope(scope),
         }
-        return self._call(Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent)
+        # An answer that's late is waited for: sent again, the refresh token would count as stolen where the server has
+        # rotated it by then, and the whole family would end.
+        return self._call(
+            Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, patient=True
+        )
 
     def _call(
         self,
@@ -207,15 +217,17 @@ class OAuthAuthorizationController:
         field_parameters: FieldParameters | None,
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
+        patient: bool = False,
     ) -> OAuthToken:
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})
         deadline = time.monotonic() + self._token_timeout
         for pauses in (*_PAUSES, None):
-            timeout = min(self._token_timeout / 2, max(deadline - time.monotonic(), _WORTHWHILE))
+            left = max(deadline - time.monotonic(), _WORTHWHILE)
+            half = min(self._token_timeout / 2, left)
             try:
-                return read_token_response(request, self._send(request, timeout))
+                return read_token_response(request, self._send(request, half, left if patient else half))
             except TokenError as error:
                 if pauses is None or not repeatable(error):
                     raise
@@ -228,20 +240,24 @@ class OAuthAuthorizationController:
                 raise failure
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+    def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
 
         def attempt() -> TokenResponse | Exception:
             try:
-                return self._transport.send(request, timeout)
+                return self._transport.send(request, connect_timeout, timeout)
             except Exception as error:  # noqa: BLE001 - it's raised where it's waited for
                 return error
 
         answer = Flight(attempt, daemon=True).wait(timeout)
         if answer is None:
             raise self._transport.time_out(request, timeout)
-        if isinstance(answer, Exception):
+        if isinstance(answer, OAuthError):
             raise answer
+        if isinstance(answer, Exception):  # a hook of the user's client, say
+            logger.error("a token call ended in an unexpected error:\n%s", "".join(traceback.format_exception(answer)))
+            name = type(answer).__name__
+            raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
         return answer
 
 

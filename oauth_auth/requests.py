@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import http.cookiejar
 import logging
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,7 +37,7 @@ from ._grants import Grant
 from ._options import Settings
 from ._policy import is_rejection, tells_acceptance
 from ._replay import is_fixed, rewind
-from ._token import OAuthToken
+from ._token import Header, OAuthToken
 from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse
 from .errors import ConfigurationError, OAuthError
@@ -76,20 +77,21 @@ class _TokenTransport:
             raise ConfigurationError(f"token_client must be a requests.Session, not {type(token_client)}")
         self._session: requests.Session | None = token_client
 
-    def send(self, request: TokenRequest, timeout: float) -> TokenResponse:
+    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
+        timeouts = (connect_timeout, timeout)
         if self._session is not None:
-            return self._send(self._session, request, timeout)
+            return self._send(self._session, request, timeouts)
         with requests.Session() as session:
             session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-            return self._send(session, request, timeout)
+            return self._send(session, request, timeouts)
 
     def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
         """Return the error for an answer that wasn't there after so many seconds."""
         return _transport_error(requests.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
-    def _send(self, session: requests.Session, request: TokenRequest, timeout: float) -> TokenResponse:
-        deadline = time.monotonic() + timeout
+    def _send(self, session: requests.Session, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
+        deadline = time.monotonic() + timeouts[1]
         response = None
         try:
             try:
@@ -100,7 +102,7 @@ class _TokenTransport:
                     auth=_leave_alone,
                     allow_redirects=False,
                     stream=True,
-                    timeout=timeout,
+                    timeout=timeouts,
                 )
             except requests.HTTPError as error:  # a hook of the user's that raises for a status: it's an answer
                 if error.response is None:
@@ -115,6 +117,8 @@ class _TokenTransport:
             failure = _transport_error(error, request, None if response is None else response.status_code)
         raise failure
 
+
+_QUERY = re.compile(r"\?[^\s'\")]*")
 
 _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError)
 """Errors that may pass; others are of the environment."""
@@ -148,7 +152,7 @@ def _read(response: Response, deadline: float) -> bytes:
 def _transport_error(error: Exception, request: TokenRequest, status_code: int | None) -> TokenTransportError:
     """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
     endpoint = without_query(request.url)
-    text = str(error).replace(request.url.removeprefix(endpoint), "")
+    text = _QUERY.sub("", str(error)) if "?" in request.url else str(error)
     cls = type(error) if isinstance(error, requests.RequestException) else requests.ConnectionError
     cause = cls.__new__(cls)
     cause.args = (text,)
@@ -223,7 +227,8 @@ class RequestsAuth(TokenAuth, AuthBase):
     ) -> Response:
         """Replay what was rejected; after a replay only that very request, not a redirect of its new answer."""
         request = response.request
-        header = request.headers.get("Authorization")
+        sent = request.headers.get("Authorization")
+        header = sent if sent is None else Header(sent)  # whose repr hides the token where a traceback shows locals
         if response.status_code not in self._rejection_statuses:
             if header is not None and self._source.doubted:
                 self._note(origin, header, response)
