@@ -159,8 +159,9 @@ class HttpxFlow(AsyncTokens):
             return None
         about = f" (after {request.method} {without_query(str(request.url))} was answered with {response.status_code})"
         can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
+        logger.info("token rejected%s", about)
         if not can_replay:
-            logger.warning("rejected, and not replayed, since the body can't be sent again%s", about)
+            logger.warning("not replayed, since the body can't be sent again%s", about)
         return _Rejected(can_replay, about)
 
     def _replay(self, response: Any, header: str, about: str) -> Any:
@@ -297,7 +298,8 @@ class HttpxTokenTransport:
             return self._send(self._client, request, timeouts)
         certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         try:
-            client = self._library.Client(verify=_ssl_context(self._library, certificates))
+            tls = _ssl_context(self._library, certificates)
+            client = self._library.Client(verify=tls, headers={"Connection": "close"})
         except (OSError, ValueError, self._library.InvalidURL) as error:
             # An environment that names a CA bundle that isn't there, or a proxy that is no URL.
             failure = self._wrap(error, request, None)

@@ -108,6 +108,7 @@ class _Failure(NamedTuple):
     error: OAuthError
     times: int
     pause: _Pause
+    at: float
 
     @property
     def holds_callers(self) -> bool:
@@ -202,12 +203,20 @@ class TokenSource:
     def obtain(self) -> Credential:
         """Return a credential to send now; block if there is none yet. Raises `OAuthError`."""
         step = self._plan()
-        return step if isinstance(step, Credential) else self._settle(step.flight.wait(step.patience))
+        if isinstance(step, Credential):
+            return step
+        with _noting_the_wait():
+            outcome = step.flight.wait(step.patience)
+        return self._settle(outcome)
 
     async def aobtain(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
         step = self._plan()
-        return step if isinstance(step, Credential) else self._settle(await step.flight.wait_async(step.patience))
+        if isinstance(step, Credential):
+            return step
+        with _noting_the_wait():
+            outcome = await step.flight.wait_async(step.patience)
+        return self._settle(outcome)
 
     def renew(self) -> Credential:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
@@ -232,7 +241,9 @@ class TokenSource:
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
-            credential = self._settle(step.flight.wait(), rejected=rejected, about=about)
+            with _noting_the_wait():
+                outcome = step.flight.wait()
+            credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
         return None
@@ -243,7 +254,9 @@ class TokenSource:
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
-            credential = self._settle(await step.flight.wait_async(), rejected=rejected, about=about)
+            with _noting_the_wait():
+                outcome = await step.flight.wait_async()
+            credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
         return None
@@ -300,7 +313,7 @@ class TokenSource:
                 if self._join(flight) is None:
                     self._raise_what_holds_callers()
                 return _Wait(flight or self._launch())
-            if now >= current.stale_at and self._failure is None:
+            if now >= current.stale_at and not self._has_failed_since(current.due_at):
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
                 return _Wait(self._join(flight) or self._launch(), (current.expires_at - now) / 2)
             if now >= current.refresh_at and flight is None:
@@ -369,6 +382,9 @@ class TokenSource:
             )
         return flight
 
+    def _has_failed_since(self, moment: float) -> bool:
+        return self._failure is not None and self._failure.at >= moment
+
     def _pausing(self) -> _Failure | None:
         failure = self._failure
         return failure if failure is not None and failure.pause.rest > 0 else None
@@ -419,12 +435,12 @@ class TokenSource:
 
     def _pause_after(self, error: OAuthError) -> float:
         """Remember a failure, and put off the renewal that was due; return for how many seconds."""
+        current, now = self.current, time.time()
         times = 1 if self._failure is None else self._failure.times + 1
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(times - 1, 10))
         pause = random.uniform(longest / 2, longest)  # noqa: S311
         pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
-        self._failure = _Failure(error, times, _Pause.of(pause))
-        current, now = self.current, time.time()
+        self._failure = _Failure(error, times, _Pause.of(pause), now)
         if current is not None and now >= current.due_at:
             self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
         return pause
@@ -574,6 +590,13 @@ class TokenSource:
             self._store_troubles.discard(action)
             if not self._store_troubles:
                 _log(logging.INFO, "token store works again")
+
+
+@contextmanager
+def _noting_the_wait() -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    logger.debug("waited %.3f s for a token", time.monotonic() - begun)
 
 
 def _text_of(error: BaseException) -> str:

@@ -245,7 +245,7 @@ def _shown(value: object, secrets: Iterable[str]) -> str | None:
     if not isinstance(value, str):
         return None
     value = value[:10_000]
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
         value = value.replace(secret, "[redacted]")
     return "".join(char if char.isprintable() else " " for char in value[:500]).strip() or None
 

@@ -83,6 +83,7 @@ class _TokenTransport:
         if self._session is not None:
             return self._send(self._session, request, timeouts)
         with requests.Session() as session:
+            session.headers["Connection"] = "close"
             session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
             return self._send(session, request, timeouts)
 
@@ -189,13 +190,16 @@ class RequestsAuth(TokenAuth, AuthBase):
 
         Made once per origin: one for each request would be a good part of what a request costs.
         """
+        self._latest: tuple[str, Callable[..., Response] | None] = ("\0", None)
+        """The one used last, with the slash that ends an origin: most programs go on with the same."""
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         try:
-            url: str = request.url  # type: ignore[assignment]
-            hook = self._hooks.get(url[: url.find("/", 8)]) or self._hook_for(request, url)
-        except (AttributeError, TypeError):
+            beginning, hook = self._latest
+            if not request.url.startswith(beginning):  # type: ignore[union-attr]
+                hook = self._hook_for(request)
+        except AttributeError:
             raise self._wrong_library(request) from None
         if hook is None:
             return request
@@ -206,14 +210,18 @@ class RequestsAuth(TokenAuth, AuthBase):
         request.hooks["response"].append(hook)
         return request
 
-    def _hook_for(self, request: PreparedRequest, url: str) -> Callable[..., Response] | None:
-        """Return the hook for this URL's origin, or None if the token may not go there."""
+    def _hook_for(self, request: PreparedRequest) -> Callable[..., Response] | None:
+        """Return the hook for the URL's origin, or None if the token may not go there."""
         if not isinstance(request, PreparedRequest):
             raise self._wrong_library(request)
+        url = request.url or ""
+        beginning = url[: url.find("/", 8)]
+        if (known := self._hooks.get(beginning)) is not None:
+            self._latest = (f"{beginning}/", known)
+            return known
         if self._allowed_origins is not None and origin_of(url) not in self._allowed_origins:
             return None
         check_transport(url, allow_insecure=self._allow_insecure_transport)
-        beginning = url[: url.find("/", 8)]
         hook = functools.partial(self._on_response, beginning, None)
         if "@" not in beginning and len(self._hooks) < MOST_ORIGINS:
             self._hooks[beginning] = hook
@@ -241,8 +249,9 @@ class RequestsAuth(TokenAuth, AuthBase):
     def _renew_and_replay(self, origin: str, header: str, response: Response, **kwargs: Any) -> Response:
         request = response.request
         about = f" (after {request.method} {without_query(request.url or '')} was answered with {response.status_code})"
+        logger.info("token rejected%s", about)
         if not _can_replay(response):
-            logger.warning("rejected, and not replayed, since the body can't be sent again%s", about)
+            logger.warning("not replayed, since the body can't be sent again%s", about)
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 self._source.replace(header, origin, about)
             return response

@@ -1,0 +1,49 @@
+# Two commands: `make demo` shows the library at work, `make test` runs everything that CI runs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test figures format clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/python tests/wheel.py
+
+# Measures what the contract puts figures on, and writes docs/performance.md.
+figures: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks --write docs/performance.md
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) tests/servers/oidc/node_modules .coverage* dist
+
+$(VENV)/pip.stamp:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --group demo --editable .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@
+
+# Without npm the tests against oidc-provider are skipped, or fail where CI is set.
+tests/servers/oidc/node_modules/.package-lock.json: tests/servers/oidc/package-lock.json
+	if command -v npm >/dev/null; then cd tests/servers/oidc && npm ci --no-audit --no-fund --loglevel=error; fi

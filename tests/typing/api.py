@@ -1,0 +1,128 @@
+"""What users write, as type checkers see it. Checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_type
+
+import httpx
+import httpx2
+import requests
+
+import oauth_auth.httpx
+import oauth_auth.httpx2
+import oauth_auth.requests
+from oauth_auth import (
+    ClientSecretBasic,
+    ClientSecretPost,
+    MemoryTokenStore,
+    OAuthProviderException,
+    OAuthToken,
+    PublicClient,
+    Server,
+    TokenStore,
+    basic_authorization,
+)
+from oauth_auth.testing import LocalProvider
+
+
+def in_requests() -> None:
+    auth = oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id", "secret", scope=["a", "b"])
+    session = requests.Session()
+    session.auth = auth
+    requests.get("https://api.example", auth=auth, timeout=5)
+    assert_type(auth.token, OAuthToken | None)
+    assert_type(auth.get_token(), OAuthToken)
+    assert_type(auth.refresh(), OAuthToken)
+    with auth as same:
+        assert_type(same, oauth_auth.requests.ClientCredentialsAuth)
+
+
+def in_httpx() -> None:
+    auth = oauth_auth.httpx.PasswordAuth("https://a.example/token", "id", username="u", password="p", leeway=5)
+    httpx.Client(auth=auth)
+    httpx.AsyncClient(auth=auth)
+    auth2 = oauth_auth.httpx2.RefreshTokenAuth("https://a.example/token", "id", refresh_token="r")
+    httpx2.Client(auth=auth2)
+    httpx2.AsyncClient(auth=auth2)
+
+
+async def in_async_httpx() -> None:
+    auth = oauth_auth.httpx.AuthorizationCodeAuth("https://a.example/token", "id", code="c", redirect_uri="r")
+    assert_type(await auth.aget_token(), OAuthToken)
+    assert_type(await auth.arefresh(), OAuthToken)
+    async with auth as same:
+        assert_type(same, oauth_auth.httpx.AuthorizationCodeAuth)
+
+
+def renew(last: OAuthToken | None) -> OAuthToken:
+    return last or OAuthToken(access_token="x", expires_in=60)
+
+
+class MyStore:
+    def load(self, key: str) -> OAuthToken | None:
+        return None
+
+    def save(self, key: str, token: OAuthToken) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def lock(self, key: str) -> MemoryLock:
+        return MemoryLock()
+
+
+class MemoryLock:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+def all_options() -> None:
+    store: TokenStore = MyStore()
+    oauth_auth.requests.TokenProviderAuth(renew, store=store, store_key="mine")
+    oauth_auth.requests.BearerAuth("x", allowed_origins=["https://api.example"])
+    oauth_auth.requests.ClientCredentialsAuth(
+        "https://a.example/token",
+        "id",
+        "secret",
+        scope="a b",
+        field_parameters={"audience": "x", "resource": ["a", "b"], "scope": None},
+        client_auth=ClientSecretBasic(encode=False),
+        token=OAuthToken(access_token="x"),
+        store=MemoryTokenStore(),
+        store_key="key",
+        on_token_update=print,
+        token_client=requests.Session(),
+        token_timeout=5.0,
+        leeway=5,
+        refresh_window=60,
+        allowed_origins={"https://api.example"},
+        allow_insecure_transport=True,
+        rejection_statuses=(401, 403),
+    )
+    oauth_auth.httpx.ClientCredentialsAuth("https://a.example/token", "id", "secret", client_auth=ClientSecretPost())
+    oauth_auth.httpx.ClientCredentialsAuth("https://a.example/token", "id", client_auth=PublicClient())
+
+
+def mistakes() -> None:
+    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id", "secret", scop="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id", "secret", leeway="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    oauth_auth.requests.PasswordAuth("https://a.example/token", "id", "secret")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id").aget_token()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def in_the_controller() -> None:
+    urls: Mapping[Server, str] = {Server.DEFAULT: "https://a.example/token", Server.AUTH: "https://b.example/token"}
+    controller = oauth_auth.requests.OAuthAuthorizationController(urls, token_timeout=5)
+    try:
+        token = controller.request_token_o_auth_ccg(basic_authorization("id", "secret"), "a b", {"audience": "x"})
+    except OAuthProviderException as error:
+        assert_type(error.status_code, int | None)
+    else:
+        assert_type(token, OAuthToken)
+
+
+def in_tests() -> None:
+    with LocalProvider(token_lifetime=2) as provider:
+        assert_type(provider.token_url, str)
+        provider.fail_token_requests(503, count=2, retry_after=1)
