@@ -18,7 +18,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Flight"]
+__all__ = ["Flight", "falter"]
 
 _T = TypeVar("_T")
 
@@ -28,13 +28,15 @@ _aboard: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVa
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
 
-    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work")
+    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work", "is_faltering")
 
     def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
         self._work = work
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False
+        self.is_faltering = False
+        """Whether part of the work has failed and is tried again, so that it may take long."""
         self._starting = threading.RLock()
         self._once = threading.Lock()
         self._future: Future[_T] = Future()
@@ -135,6 +137,12 @@ class Flight(Generic[_T]):
         self._future.add_done_callback(wake)
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             await arrival.wait()
+
+
+def falter() -> None:
+    """Mark the flights that the caller is part of: what it does has failed once, and is tried again."""
+    for flight in _aboard.get():
+        flight.is_faltering = True
 
 
 def _far_from_the_thread(work: Callable[[], _T], frames: int = 5) -> _T:

@@ -313,7 +313,8 @@ class TokenSource:
                 if self._join(flight) is None:
                     self._raise_what_holds_callers()
                 return _Wait(flight or self._launch())
-            if now >= current.stale_at and not self._has_failed_since(current.due_at):
+            fails = self._has_failed_since(current.due_at) or (flight is not None and flight.is_faltering)
+            if now >= current.stale_at and not fails:
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
                 return _Wait(self._join(flight) or self._launch(), (current.expires_at - now) / 2)
             if now >= current.refresh_at and flight is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
-from ._flight import Flight
+from ._flight import Flight, falter
 from ._token import OAuthToken
 from ._urls import check_endpoint
 from ._wire import (
@@ -235,6 +235,7 @@ class OAuthAuthorizationController:
                 if time.monotonic() + pause + _WORTHWHILE > deadline:
                     raise
                 failure = error
+            falter()
             time.sleep(pause)
             if time.monotonic() + _WORTHWHILE > deadline:  # the machine slept, too
                 raise failure
