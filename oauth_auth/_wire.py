@@ -170,9 +170,11 @@ def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuth
         )
     if not 200 <= status < 300:
         raise unreadable("the token endpoint refused, without an error of RFC 6749 section 5.2")
-    if not is_sendable(fields.get("access_token")):
-        raise unreadable("the token endpoint's answer has no access_token that a header can carry")
-    return _token_from(fields)
+    try:
+        return _token_from(fields)
+    except ConfigurationError:
+        failure = unreadable("the token endpoint's answer has no access_token that a header can carry")
+    raise failure
 
 
 def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
@@ -204,7 +206,7 @@ def _token_from(fields: Mapping[str, Any]) -> OAuthToken:
         scope = " ".join(name for name in scope if isinstance(name, str))
     refresh_token = fields.get("refresh_token")
     return OAuthToken(
-        access_token=fields["access_token"],
+        access_token=fields.get("access_token", ""),
         token_type=token_type.strip(),
         expires_in=_lifetime(fields.get("expires_in")),
         scope=scope if isinstance(scope, str) and scope else None,

@@ -87,7 +87,7 @@ class OAuthAuthorizationController:
     `token_urls` is one URL for both servers, or a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs.
     `token_client` sends the calls (a sync client of the plug-in's library; it stays the caller's to close).
     `token_timeout` bounds a whole call with its retries, in seconds; one attempt takes at most half of it, but for
-    refresh tokens, where a late answer is waited for as long as there's time.
+    codes and refresh tokens, where a late answer is waited for as long as there's time.
 
     Each operation raises `OAuthProviderException` if the server answers with an error, `TokenResponseError` if
     with something else, `TokenTransportError` if not at all, and `ConfigurationError` for values that can't be sent.
@@ -149,7 +149,9 @@ class OAuthAuthorizationController:
             "code": _required("code", code),
             "redirect_uri": _required("redirect_uri", redirect_uri),
         }
-        return self._call(Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered)
+        return self._call(
+            Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered, patient=True
+        )
 
     @_forgetting
     def refresh_token_o_auth_acg(
@@ -203,8 +205,6 @@ class OAuthAuthorizationController:
             "refresh_token": _required("refresh_token", refresh_token),
             "scope": join_scope(scope),
         }
-        # An answer that's late is waited for: sent again, the refresh token would count as stolen where the server has
-        # rotated it by then, and the whole family would end.
         return self._call(
             Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, patient=True
         )
@@ -219,6 +219,11 @@ class OAuthAuthorizationController:
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         patient: bool = False,
     ) -> OAuthToken:
+        """Send a token call, and again if it fails and is `repeatable`.
+
+        `patient` is for what may be used once: a late answer is waited for, since code or refresh token, sent again,
+        would count as stolen where the server has taken it by then, and it would end all tokens that came from it.
+        """
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})

@@ -40,7 +40,7 @@ def test_the_example_of_a_test_suite_passes() -> None:
 
 def test_the_demo_runs() -> None:
     """The demo, made short, goes through expiry, revocation and an outage without a failed request."""
-    output = run(sys.executable, "-W", "error", str(EXAMPLES / "demo.py"), "--seconds", "4")
+    output = run(sys.executable, "-W", "error", str(EXAMPLES / "demo.py"), "--seconds", "12")
 
     assert "no request failed" in output
 
