@@ -7,7 +7,6 @@ thread, since it may hold a refresh token that the server has just rotated; `dae
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import sys
@@ -108,6 +107,8 @@ class Flight(Generic[_T]):
         return self._future.result() if self._future.done() else None
 
     async def _wait_in_asyncio(self, timeout: float | None) -> None:
+        import asyncio  # noqa: PLC0415 - sync programs needn't load it
+
         loop = asyncio.get_running_loop()
         arrival: asyncio.Future[None] = loop.create_future()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import inspect
 import json
@@ -98,6 +97,8 @@ def read_options(options: Mapping[str, Any]) -> Settings:
     """Check the options. Raises `ConfigurationError` with a text that says what to write instead."""
     for name in options:
         if name not in Options.__annotations__:
+            import difflib  # noqa: PLC0415 - for this message alone
+
             near = difflib.get_close_matches(name, Options.__annotations__, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(Options.__annotations__))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")

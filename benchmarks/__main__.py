@@ -1,0 +1,52 @@
+"""Measure what the contract puts figures on: python -m benchmarks [--write FILE]."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from . import cost, hot_path, load
+from ._figures import Figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
+    arguments = parser.parse_args()
+    figures: list[Figure] = []
+    for part in (hot_path, load, cost):
+        print(f"{part.__name__} ...", flush=True)
+        for figure in part.run():
+            print(
+                f"  {'✓' if figure.reached else '✗'} {figure.what}: {figure.measured} (goal: {figure.goal})", flush=True
+            )
+            figures.append(figure)
+    if arguments.write:
+        arguments.write.write_text(page(figures))
+
+
+def page(figures: list[Figure]) -> str:
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "httpx", "httpx2"))
+    rows = [f"| {f.what} | {f.measured} | {f.goal} | {'yes' if f.reached else '**no**'} |" for f in figures]
+    return "\n".join(
+        [
+            "# Performance",
+            "",
+            f"Measured on {datetime.date.today():%d %B %Y} by `make figures` (`python -m benchmarks`): Python "
+            f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores shared with the server. Each figure is a "
+            "comparison within one run; ratios are medians over many rounds in turn.",
+            "",
+            "| what | measured | goal | reached |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
