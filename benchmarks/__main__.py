@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import os
 import platform
 from importlib.metadata import version
@@ -21,9 +21,8 @@ def main() -> None:
     for part in (hot_path, load, cost):
         print(f"{part.__name__} ...", flush=True)
         for figure in part.run():
-            print(
-                f"  {'✓' if figure.reached else '✗'} {figure.what}: {figure.measured} (goal: {figure.goal})", flush=True
-            )
+            mark = "✓" if figure.reached else "✗"
+            print(f"  {mark} {figure.what}: {figure.measured} (goal: {figure.goal})", flush=True)
             figures.append(figure)
     if arguments.write:
         arguments.write.write_text(page(figures))
@@ -32,20 +31,13 @@ def main() -> None:
 def page(figures: list[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "httpx", "httpx2"))
     rows = [f"| {f.what} | {f.measured} | {f.goal} | {'yes' if f.reached else '**no**'} |" for f in figures]
-    return "\n".join(
-        [
-            "# Performance",
-            "",
-            f"Measured on {datetime.date.today():%d %B %Y} by `make figures` (`python -m benchmarks`): Python "
-            f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores shared with the server. Each figure is a "
-            "comparison within one run; ratios are medians over many rounds in turn.",
-            "",
-            "| what | measured | goal | reached |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-        ]
+    intro = (
+        f"Measured on {dt.datetime.now(dt.UTC):%d %B %Y} by `make figures` (`python -m benchmarks`): Python "
+        f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores shared with the server. Each figure is "
+        "a comparison within one run; ratios are medians over many rounds in turn."
     )
+    head = ["# Performance", "", intro, "", "| what | measured | goal | reached |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows, ""])
 
 
 if __name__ == "__main__":

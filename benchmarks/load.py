@@ -172,7 +172,8 @@ def short_lives(provider: Any) -> Figure:
     ratio = load.quantile(0.99) / plain.quantile(0.99)
     return Figure(
         "tokens living 2 s, 300 requests/s for 10 s (requests)",
-        f"{calls} token calls for {lives} lives, {load.failures} failures, {len(waits)} of {len(load.latencies)} waited, "
+        f"{calls} token calls for {lives} lives, {load.failures} failures, "
+        f"{len(waits)} of {len(load.latencies)} waited, "
         f"p99 {load.quantile(0.99) * 1e3:.1f} ms = {ratio:.2f} × bare",
         "1 call a life, 0 failures, 0 % waited, p99 ≤ 1.5 × bare",
         calls == lives and load.failures == 0 and not waits and ratio <= 1.5,
@@ -210,7 +211,8 @@ def revocations(provider: Any) -> Figure:
     calls = provider.token_calls - before
     return Figure(
         "all tokens revoked once a second, 300 requests/s for 10 s (requests)",
-        f"{load.failures} failures in {len(load.latencies)} requests, {calls} token calls for {len(revoked)} revocations",
+        f"{load.failures} failures in {len(load.latencies)} requests, "
+        f"{calls} token calls for {len(revoked)} revocations",
         "0 failures, 1 call a revocation",
         load.failures == 0 and calls == len(revoked),
     )

@@ -1,0 +1,114 @@
+"""The ways in which the library is used: each guarantee's test is written once and runs in all that it applies to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import anyio.from_thread
+import httpx
+import httpx2
+import requests
+
+import oauth_auth.httpx
+import oauth_auth.httpx2
+import oauth_auth.requests
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """An HTTP library, its plug-in, and for async clients the event loop."""
+
+    name: str
+    library: ModuleType
+    plugin: ModuleType
+    backend: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def transport_error(self) -> type[Exception]:
+        """What the library raises when a server can't be reached."""
+        return requests.RequestException if self.library is requests else self.library.TransportError
+
+    @property
+    def sync_client(self) -> type[Any]:
+        """The class of clients that can be a `token_client`."""
+        return requests.Session if self.library is requests else self.library.Client
+
+    @contextlib.contextmanager
+    def client(self, auth: Any = None, **options: Any) -> Iterator[Client]:
+        """Open a client of the library that uses the auth object."""
+        if self.backend is None:
+            with self.sync_client(**options) as inner:
+                inner.auth = auth
+                with ThreadPoolExecutor(64) as pool:
+                    yield Client(self, inner, pool.submit)
+            return
+        with anyio.from_thread.start_blocking_portal(self.backend) as portal:
+            inner = portal.call(partial(self.library.AsyncClient, auth=auth, **options))
+            try:
+                yield Client(self, inner, portal.start_task_soon)
+            finally:
+                portal.call(inner.aclose)
+
+    def get_token(self, auth: Any) -> Any:
+        """Call `get_token`, or `aget_token` in a loop of its own."""
+        return auth.get_token() if self.backend is None else anyio.run(auth.aget_token, backend=self.backend)
+
+    def refresh(self, auth: Any) -> Any:
+        """Call `refresh`, or `arefresh` in a loop of its own."""
+        return auth.refresh() if self.backend is None else anyio.run(auth.arefresh, backend=self.backend)
+
+
+class Client:
+    """A client of any mode: blocking to the test, whatever it is inside."""
+
+    def __init__(self, mode: Mode, inner: Any, submit: Callable[..., Future[Any]]) -> None:
+        self.mode = mode
+        self.inner = inner
+        self._submit = submit
+
+    def begin(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
+        """Begin a request and return a future of its response."""
+        if self.mode.library is requests:
+            options.update(data=body, allow_redirects=follow_redirects)
+        else:
+            options.update(content=body, follow_redirects=follow_redirects)
+        return self._submit(partial(self.inner.request, method, url, **options))
+
+    def send(self, method: str, url: str, **options: Any) -> Any:
+        """Send a request and return its response, or raise."""
+        return self.begin(method, url, **options).result(30)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function, or a coroutine function, where the client lives."""
+        return self._submit(function, *arguments).result(30)
+
+    def get(self, url: str, **options: Any) -> Any:
+        return self.send("GET", url, **options)
+
+    def get_many(self, url: str, count: int, **options: Any) -> list[Any]:
+        """Send many requests at the same time; return their responses, or the errors that they raised."""
+        futures = [self.begin("GET", url, **options) for _ in range(count)]
+        return [future.exception(30) or future.result() for future in futures]
+
+
+REQUESTS = Mode("requests", requests, oauth_auth.requests)
+HTTPX = Mode("httpx", httpx, oauth_auth.httpx)
+HTTPX_ASYNCIO = Mode("httpx-asyncio", httpx, oauth_auth.httpx, "asyncio")
+HTTPX_TRIO = Mode("httpx-trio", httpx, oauth_auth.httpx, "trio")
+HTTPX2 = Mode("httpx2", httpx2, oauth_auth.httpx2)
+HTTPX2_ASYNCIO = Mode("httpx2-asyncio", httpx2, oauth_auth.httpx2, "asyncio")
+HTTPX2_TRIO = Mode("httpx2-trio", httpx2, oauth_auth.httpx2, "trio")
+
+ALL = (REQUESTS, HTTPX, HTTPX_ASYNCIO, HTTPX_TRIO, HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO)
+SYNC = (REQUESTS, HTTPX, HTTPX2)
+ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
+"""One mode of each plug-in is enough where only what the plug-in sends is looked at."""

@@ -1,0 +1,135 @@
+"""A server on loopback that answers as a test's own function says: for what real servers rarely do on demand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs
+
+
+@dataclasses.dataclass(frozen=True)
+class Received:
+    """A request as it arrived; `connection` is the same number for all requests on one connection."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+    @property
+    def form(self) -> dict[str, list[str]]:
+        return parse_qs(self.body.decode(), keep_blank_values=True)
+
+    @property
+    def authorization(self) -> str | None:
+        return self.headers.get("authorization")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What to answer. A body that's no bytes is sent as JSON. With `status` 0 the connection just ends."""
+
+    status: int = 200
+    body: Any = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Script = Callable[[Received], Answer]
+
+
+class ScriptedServer:
+    """Serves HTTP/1.1 with keep-alive on an address of loopback; `requests` is what arrived, in order."""
+
+    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
+        self.script = script
+        self.requests: list[Received] = []
+        self._connections = 0
+        self._lock = threading.Lock()
+        self._server = _Server((host, 0), self._handler())
+        self.url = f"http://{host}:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _next_connection(self) -> int:
+        with self._lock:
+            self._connections += 1
+            return self._connections
+
+    def _handler(outer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has a self of its own
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 20
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                super().setup()
+                self.connection_number = outer._next_connection()
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except ConnectionError:
+                    self.close_connection = True
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline(65537)
+                if not self.raw_requestline or not self.parse_request():
+                    self.close_connection = True
+                    return
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                received = Received(self.command, self.path, headers, self._body(headers), self.connection_number)
+                outer.requests.append(received)
+                self._answer(outer.script(received))
+
+            def _body(self, headers: dict[str, str]) -> bytes:
+                if headers.get("transfer-encoding") != "chunked":
+                    return self.rfile.read(int(headers.get("content-length", 0)))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
+
+            def _answer(self, answer: Answer) -> None:
+                if answer.status == 0:
+                    self.close_connection = True
+                    return
+                body, headers = answer.body, list(answer.headers)
+                if not isinstance(body, bytes):
+                    body = json.dumps(body).encode()
+                    headers.append(("Content-Type", "application/json"))
+                self.send_response(answer.status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                if not any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in headers):
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 1024
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass

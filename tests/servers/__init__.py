@@ -1,0 +1,1 @@
+"""Real authorization servers on loopback, started and stopped by the test session."""

@@ -1,0 +1,235 @@
+// An OpenID provider and a protected API on loopback, started by ../oidc_provider.py.
+//
+// The provider is the certified `oidc-provider`; only what it leaves to its operator is written here:
+// clients, storage, lifetimes, the password grant. Everything else is its own judgement, so a client that
+// works against it does so for reasons that aren't ours.
+//
+// stdout carries one line of JSON, when the server is ready, and nothing else. When stdin ends, the server
+// exits: so it never outlives a test process that was killed.
+
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+
+import { forget, MapAdapter } from './storage.mjs';
+
+// The library's notices go through console.info to stdout, which belongs to the ready line.
+console.info = console.error;
+console.log = console.error;
+const { Provider, errors } = await import('oidc-provider');
+
+const USERNAME = 'alice';
+const PASSWORD = 'x';
+const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
+const DAY = 24 * 60 * 60;
+const DEFAULT_TTL = {
+  access: Number(process.env.OIDC_ACCESS_TTL ?? 3600),
+  refresh: Number(process.env.OIDC_REFRESH_TTL ?? 14 * DAY),
+};
+
+const ttl = { ...DEFAULT_TTL };
+const requests = { token: 0, api: 0 };
+
+// --- Clients ---------------------------------------------------------------------------------------------
+
+const USER_GRANTS = ['authorization_code', 'refresh_token', 'password', DEVICE_GRANT];
+
+// As native clients: RFC 8252 §7.3 then allows any port of a loopback redirect URI, which a listener on an
+// ephemeral port needs.
+function client(id, secret, method) {
+  return {
+    client_id: id,
+    ...(secret && { client_secret: secret }),
+    token_endpoint_auth_method: method,
+    application_type: 'native',
+    grant_types: secret ? [...USER_GRANTS, 'client_credentials'] : USER_GRANTS,
+    response_types: ['code'],
+    redirect_uris: ['127.0.0.1', 'localhost', '[::1]'].flatMap(
+      (host) => [`http://${host}/callback`, `http://${host}/oauth/done`],
+    ),
+  };
+}
+
+const clients = {
+  basic: client('basic-client', 'plain-secret', 'client_secret_basic'),
+  // Read without decoding, each of these characters breaks in its own way: ":" ends the id, "%s" is no
+  // escape, "%41" is one, "+" becomes a space.
+  special: client('special:client', '+/%s %41:&=?#"\'\\~@;,<>[]{}|^`$!*()-_.', 'client_secret_basic'),
+  // The quiet case: unencoded it's well-formed, and read as another secret.
+  plus: client('plus-client', 'one+two+three', 'client_secret_basic'),
+  post: client('post-client', 'post-secret', 'client_secret_post'),
+  public: client('public-client', undefined, 'none'),
+};
+
+// --- The provider ----------------------------------------------------------------------------------------
+
+function createProvider(issuer) {
+  const provider = new Provider(issuer, {
+    adapter: MapAdapter,
+    clients: Object.values(clients),
+    cookies: { keys: ['only for tests'] },
+    findAccount: (_ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    scopes: ['openid', 'offline_access', 'api', 'admin'],
+    rotateRefreshToken: true,
+    clockTolerance: 0, // 15 s by default: expired tokens would be taken that much longer
+    features: {
+      clientCredentials: { enabled: true },
+      deviceFlow: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+    },
+    ttl: {
+      AccessToken: () => ttl.access,
+      ClientCredentials: () => ttl.access,
+      RefreshToken: () => ttl.refresh,
+      AuthorizationCode: 60,
+      DeviceCode: 600,
+      Grant: 14 * DAY,
+      IdToken: 3600,
+      Interaction: 3600,
+      Session: 14 * DAY,
+    },
+  });
+
+  // Removed from OAuth 2.1, so the library leaves it out; servers that still have it answer like this.
+  provider.registerGrantType('password', async (ctx) => {
+    const { client: caller, params } = ctx.oidc;
+    if (params.username !== USERNAME || params.password !== PASSWORD) {
+      throw new errors.InvalidGrant('wrong username or password');
+    }
+    const grant = new provider.Grant({ accountId: USERNAME, clientId: caller.clientId });
+    if (params.scope) grant.addOIDCScope(params.scope);
+    const properties = {
+      accountId: USERNAME,
+      client: caller,
+      expiresWithSession: false,
+      grantId: await grant.save(),
+      gty: 'password',
+      scope: params.scope,
+    };
+    const accessToken = new provider.AccessToken(properties);
+    ctx.body = {
+      access_token: await accessToken.save(),
+      expires_in: accessToken.expiration,
+      refresh_token: await new provider.RefreshToken(properties).save(),
+      scope: params.scope,
+      token_type: accessToken.tokenType,
+    };
+  }, ['username', 'password', 'scope']);
+
+  return provider;
+}
+
+// --- The protected API -----------------------------------------------------------------------------------
+
+function answer(res, status, body, headers = {}) {
+  res.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers });
+  res.end(JSON.stringify(body));
+}
+
+function refuse(res, status, error, parameters) {
+  const text = Object.entries({ realm: 'api', ...parameters }).map(([key, value]) => `${key}="${value}"`);
+  answer(res, status, { error }, { 'WWW-Authenticate': `Bearer ${text.join(', ')}` });
+}
+
+async function api(provider, req, res, path) {
+  requests.api += 1;
+  // The whole body is read before any answer, a refusal too: the connection stays usable, and the digest
+  // shows what a replay really sent.
+  const hash = createHash('sha256');
+  let length = 0;
+  for await (const chunk of req) {
+    hash.update(chunk);
+    length += chunk.length;
+  }
+
+  const credentials = /^Bearer +(\S+)$/i.exec(req.headers.authorization ?? '');
+  if (!credentials) {
+    refuse(res, 401, 'unauthorized', {}); // RFC 6750 §3.1: no error code where no token was sent
+    return;
+  }
+  const token = await provider.AccessToken.find(credentials[1])
+    ?? await provider.ClientCredentials.find(credentials[1]);
+  if (!token) {
+    const error = 'invalid_token';
+    refuse(res, 401, error, { error, error_description: 'The access token is unknown, expired or revoked' });
+  } else if (/^\/api\/admin(\/|$)/.test(path) && !token.scopes.has('admin')) {
+    const error = 'insufficient_scope';
+    refuse(res, 403, error, { error, scope: 'admin' });
+  } else {
+    answer(res, 200, { method: req.method, length, sha256: hash.digest('hex') });
+  }
+}
+
+// --- Controls for tests ----------------------------------------------------------------------------------
+
+function setTtl(kind) {
+  return (query) => {
+    const seconds = Number(query.get('seconds'));
+    if (!Number.isSafeInteger(seconds) || seconds < 1) throw new RangeError('seconds: a whole number from 1');
+    ttl[kind] = seconds;
+  };
+}
+
+const controls = {
+  'POST /test/ttl': setTtl('access'),
+  'POST /test/refresh-ttl': setTtl('refresh'),
+  'POST /test/revoke-access-tokens': () => forget('AccessToken', 'ClientCredentials'),
+  'POST /test/reset': () => {
+    Object.assign(ttl, DEFAULT_TTL);
+    Object.assign(requests, { token: 0, api: 0 });
+  },
+  'GET /test/token-requests': () => requests.token,
+  'GET /test/api-requests': () => requests.api,
+};
+
+function control(req, res, url) {
+  try {
+    answer(res, 200, controls[`${req.method} ${url.pathname}`](url.searchParams) ?? null);
+  } catch (error) {
+    answer(res, 400, { error: String(error) });
+  }
+}
+
+// --- Start -----------------------------------------------------------------------------------------------
+
+const server = createServer();
+// Longer than any test: a connection closed just as a client reuses it would fail the test by chance.
+server.keepAliveTimeout = 10 * 60 * 1000;
+
+server.listen(0, '127.0.0.1', () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = createProvider(issuer);
+  const oidc = provider.callback();
+
+  server.on('request', (req, res) => {
+    const url = new URL(req.url, issuer);
+    if (url.pathname === '/token' && req.method === 'POST') requests.token += 1;
+    if (`${req.method} ${url.pathname}` in controls) {
+      control(req, res, url);
+    } else if (/^\/api(\/|$)/.test(url.pathname)) {
+      api(provider, req, res, url.pathname).catch((error) => {
+        console.error(error); // most often a client that went away while sending its body
+        res.destroy();
+      });
+    } else {
+      oidc(req, res);
+    }
+  });
+
+  const urls = {
+    issuer,
+    authorization_url: provider.urlFor('authorization'),
+    token_url: provider.urlFor('token'),
+    device_authorization_url: provider.urlFor('device_authorization'),
+    introspection_url: provider.urlFor('introspection'),
+    revocation_url: provider.urlFor('revocation'),
+    userinfo_url: provider.urlFor('userinfo'),
+    api_url: `${issuer}/api`,
+  };
+  const credentials = Object.fromEntries(Object.entries(clients).map(
+    ([name, { client_id, client_secret = null }]) => [name, { client_id, client_secret }],
+  ));
+  process.stdout.write(`${JSON.stringify({ urls, clients: credentials, username: USERNAME, password: PASSWORD })}\n`);
+});
+
+process.stdin.on('end', () => process.exit(0)).resume();
