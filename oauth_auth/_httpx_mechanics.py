@@ -17,6 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 from . import errors
 from ._auth import AsyncTokens
 from ._grants import Grant
+from ._log import log
 from ._options import Settings
 from ._policy import is_rejection, tells_acceptance
 from ._replay import are_rewindable, is_fixed, position_of, rewind
@@ -26,8 +27,6 @@ from ._wire import MAX_BODY, TokenRequest, TokenResponse
 from .errors import ConfigurationError, OAuthError
 
 __all__ = ["HttpxFlow", "HttpxTokenTransport", "Shortcuts"]
-
-logger = logging.getLogger("oauth_auth")
 
 
 _Origin = tuple[str, str | bytes, int | None]
@@ -141,11 +140,16 @@ class HttpxFlow(AsyncTokens):
     def _note(self, origin: _Origin, header: str, response: Any) -> None:
         """Trust the origin if it answered with what it has, or with a redirect to another origin, as to a download."""
         if self._carried(origin, header, response.request):
-            accepted = tells_acceptance(response.status_code)
+            accepted = tells_acceptance(response.status_code) or self._leads_elsewhere(origin, response)
         else:
             accepted = any(self._carried(origin, header, past.request) for past in response.history)
         if accepted:
             self._source.trust(origin)
+
+    def _leads_elsewhere(self, origin: _Origin, response: Any) -> bool:
+        """Tell whether a redirect that the client doesn't follow leads to another origin."""
+        following = response.next_request
+        return following is not None and self._shortcuts.origin_of(following.url) != origin
 
     def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
         """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
@@ -159,14 +163,14 @@ class HttpxFlow(AsyncTokens):
             return None
         about = f" (after {request.method} {without_query(str(request.url))} was answered with {response.status_code})"
         can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
-        logger.info("token rejected%s", about)
+        log(logging.INFO, "token rejected%s", about)
         if not can_replay:
-            logger.warning("not replayed, since the body can't be sent again%s", about)
+            log(logging.WARNING, "not replayed, since the body can't be sent again%s", about)
         return _Rejected(can_replay, about)
 
     def _replay(self, response: Any, header: str, about: str) -> Any:
         """Make the response's request anew, with another token and the cookies that the response sets."""
-        logger.info("replayed with another token%s", about)
+        log(logging.INFO, "replayed with another token%s", about)
         old = response.request
         request = self._library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
@@ -182,8 +186,10 @@ class HttpxFlow(AsyncTokens):
         if "Set-Cookie" not in response.headers:
             return
         cookies = self._library.Cookies()
+        host = f"[{request.url.host}]" if ":" in request.url.host else request.url.host
+        domain = host if "." in host else f"{host}.local"  # as Python's cookie jars call hosts without dots
         for name, value in _pairs(request.headers.get("Cookie")).items():
-            cookies.set(name, value, domain=request.url.host)
+            cookies.set(name, value, domain=domain)
         cookies.extract_cookies(response)
         request.headers.pop("Cookie", None)
         cookies.set_cookie_header(request)

@@ -22,19 +22,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ._flight import Flight
 from ._grants import Grant, ends_refresh_token
+from ._log import log
 from ._token import Credential, OAuthToken
 from ._urls import MOST_ORIGINS
 from .errors import OAuthError, TokenError, TokenStoreError
 from .stores import TokenStore
 
 __all__ = ["Renewal", "TokenSource"]
-
-logger = logging.getLogger("oauth_auth")
 
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
@@ -419,19 +418,19 @@ class TokenSource:
             self._failure = None
         self._flight = None
         verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
-        _log(logging.INFO, "token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
+        log(logging.INFO, "token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
         return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
 
     def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
         if isinstance(error, OAuthError):
             ours = error.fresh_copy()
         else:
-            _log(logging.ERROR, "a renewal ended in an unexpected error:\n%s", _text_of(error))
+            log(logging.ERROR, "a renewal ended in an unexpected error:\n%s", _text_of(error))
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         pause = self._pause_after(ours)
         self._flight = None
         message = "token call failed after %.3f s, next one in %.1f s at the earliest: %s"
-        _log(logging.WARNING, message, seconds, pause, ours)
+        log(logging.WARNING, message, seconds, pause, ours)
         return _Outcome(None, ours)
 
     def _pause_after(self, error: OAuthError) -> float:
@@ -507,7 +506,7 @@ class TokenSource:
         try:
             self._renewal.on_token_update(token)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
-            _log(logging.ERROR, "on_token_update raised an error:\n%s", _text_of(error))
+            log(logging.ERROR, "on_token_update raised an error:\n%s", _text_of(error))
 
     # -- The store: its failures are logged, and nothing more ---------------------------------------------------
 
@@ -585,30 +584,24 @@ class TokenSource:
         if error is not None:
             if not self._store_troubles:
                 text = str(error) if isinstance(error, OSError | TokenStoreError) else "…"  # others may show the token
-                _log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, text)
+                log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, text)
             self._store_troubles.add(action)
         elif action in self._store_troubles:
             self._store_troubles.discard(action)
             if not self._store_troubles:
-                _log(logging.INFO, "token store works again")
+                log(logging.INFO, "token store works again")
 
 
 @contextmanager
 def _noting_the_wait() -> Iterator[None]:
     begun = time.monotonic()
     yield
-    logger.debug("waited %.3f s for a token", time.monotonic() - begun)
+    log(logging.DEBUG, "waited %.3f s for a token", time.monotonic() - begun)
 
 
 def _text_of(error: BaseException) -> str:
     """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
     return "".join(traceback.format_exception(error))
-
-
-def _log(level: int, message: str, *values: object) -> None:
-    """Log from a flight: whatever a handler raises, the callers that wait get their token."""
-    with suppress(Exception):
-        logger.log(level, message, *values)
 
 
 def _same(one: OAuthToken, other: OAuthToken | None) -> bool:

@@ -73,6 +73,8 @@ class OAuthToken:
 
         Raises `ConfigurationError` if a field has the wrong type or `access_token` is missing.
         """
+        if not isinstance(fields, Mapping):
+            raise ConfigurationError(f"from_dict takes a mapping of fields, not {type(fields).__name__}")
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         values = {name: fields[name] for name in known if fields.get(name) is not None}
         if not isinstance(extra := fields.get("extra") or {}, Mapping):

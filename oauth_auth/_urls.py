@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 from .errors import ConfigurationError, InsecureTransportError
@@ -35,8 +36,13 @@ def check_transport(url: str, *, allow_insecure: bool) -> None:
     """Raise `InsecureTransportError` for a URL that would carry a secret in the clear beyond this machine."""
     if allow_insecure:
         return
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise InsecureTransportError("a URL that can't be read says not where the token would go: check its host")
+    if parts.scheme in {"http", "ws"} and not _is_loopback(parts.hostname or ""):
         raise InsecureTransportError(
             f"{without_query(url)} would carry a token or secret over plain http: use https, "
             "or pass allow_insecure_transport=True if the network itself is safe"
@@ -70,16 +76,16 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
 
 
 def _split(name: str, url: str) -> SplitResult:
-    if url.isascii() and url.isprintable() and " " not in url:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            raise ConfigurationError(f"{name} is no URL: its host or port can't be read") from None
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ConfigurationError(
+            f"{name} has a space, a control character or a letter beyond ASCII: "
+            "percent-encode it, and write a host as xn--…"
+        )
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        _ = parts.port
         return parts
-    raise ConfigurationError(
-        f"{name} has a space, a control character or a letter beyond ASCII: percent-encode it, a host as xn--…"
-    )
+    raise ConfigurationError(f"{name} is no URL: its host or port can't be read")
 
 
 def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> frozenset[str] | None:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 
+from ._log import log
 from ._token import OAuthToken, is_sendable
 from ._urls import without_query
 from .errors import ConfigurationError, OAuthProviderException, TokenResponseError
@@ -35,8 +36,6 @@ __all__ = [
     "read_retry_after",
     "read_token_response",
 ]
-
-logger = logging.getLogger("oauth_auth")
 
 MAX_BODY = 1024 * 1024
 """The longest answer that's read, in bytes. No token answer comes near it."""
@@ -78,6 +77,7 @@ def build_token_request(url: str, authorization: str | None, fields: Mapping[str
     form: list[tuple[str, str]] = []
     for name, value in fields.items():
         values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+        encodable("the name of a field parameter", name)
         form.extend((name, _field_text(name, one)) for one in values if one is not None)
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     secrets = [text for name, value in form if name in _SECRET_FIELDS for text in (value, quote_plus(value))]
@@ -114,10 +114,8 @@ def _field_text(name: str, value: object) -> str:
 
 def encodable(name: str, text: str) -> str:
     """Return a text that UTF-8 can encode, or raise `ConfigurationError`: half a surrogate pair can't be sent."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent") from None
+    if any("\ud800" <= char <= "\udfff" for char in text):  # an encoder's own error would hold the text
+        raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent")
     return text
 
 
@@ -239,7 +237,7 @@ _logged_types: set[str] = set()
 def _log_unknown_type(token_type: str) -> None:
     if token_type not in _logged_types and len(_logged_types) < 100:
         _logged_types.add(token_type)
-        logger.warning("unknown token_type %.50r: the token is sent as Bearer", token_type)
+        log(logging.WARNING, "unknown token_type %.50r: the token is sent as Bearer", token_type)
 
 
 def _shown(value: object, secrets: Iterable[str]) -> str | None:

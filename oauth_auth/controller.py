@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ._flight import Flight, falter
+from ._log import log
 from ._token import OAuthToken
 from ._urls import check_endpoint
 from ._wire import (
@@ -28,8 +29,6 @@ from ._wire import (
 from .errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
 
 __all__ = ["OAuthAuthorizationController", "Server", "TokenTransport"]
-
-logger = logging.getLogger("oauth_auth")
 
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
@@ -261,7 +260,8 @@ class OAuthAuthorizationController:
         if isinstance(answer, OAuthError):
             raise answer
         if isinstance(answer, Exception):  # a hook of the user's client, say
-            logger.error("a token call ended in an unexpected error:\n%s", "".join(traceback.format_exception(answer)))
+            text = "".join(traceback.format_exception(answer))
+            log(logging.ERROR, "a token call ended in an unexpected error:\n%s", text)
             name = type(answer).__name__
             raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
         return answer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import functools
 import http.cookiejar
@@ -21,7 +20,6 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 import urllib3
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
-from requests.utils import get_netrc_auth
 
 from . import controller, errors
 from ._auth import (
@@ -34,6 +32,7 @@ from ._auth import (
     TokenAuth,
 )
 from ._grants import Grant
+from ._log import log
 from ._options import Settings
 from ._policy import is_rejection, tells_acceptance
 from ._replay import is_fixed, rewind
@@ -52,8 +51,6 @@ __all__ = [
     "TokenProviderAuth",
     "TokenTransportError",
 ]
-
-logger = logging.getLogger("oauth_auth")
 
 PreparedRequest = requests.PreparedRequest
 Response = requests.Response
@@ -249,9 +246,9 @@ class RequestsAuth(TokenAuth, AuthBase):
     def _renew_and_replay(self, origin: str, header: str, response: Response, **kwargs: Any) -> Response:
         request = response.request
         about = f" (after {request.method} {without_query(request.url or '')} was answered with {response.status_code})"
-        logger.info("token rejected%s", about)
+        log(logging.INFO, "token rejected%s", about)
         if not _can_replay(response):
-            logger.warning("not replayed, since the body can't be sent again%s", about)
+            log(logging.WARNING, "not replayed, since the body can't be sent again%s", about)
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 self._source.replace(header, origin, about)
             return response
@@ -259,7 +256,7 @@ class RequestsAuth(TokenAuth, AuthBase):
         credential = self._source.replace(header, origin, about)
         if credential is None:
             return response
-        logger.info("replayed with another token%s", about)
+        log(logging.INFO, "replayed with another token%s", about)
         hooks = request.hooks["response"]
         request.hooks = {**request.hooks, "response": [self._after_replay(hook, origin, request) for hook in hooks]}
         answer = _replay(response, credential.header, **kwargs)
@@ -287,7 +284,7 @@ class RequestsAuth(TokenAuth, AuthBase):
         """Tell whether this response is to a request that carried a token to the origin first addressed."""
         url = response.request.url or ""
         same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
-        return same and (header.startswith("Bearer ") or _is_from_netrc(header, url))
+        return same and header.startswith("Bearer ")
 
 
 def _can_replay(response: Response) -> bool:
@@ -295,12 +292,6 @@ def _can_replay(response: Response) -> bool:
     if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
         return False
     return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
-
-
-def _is_from_netrc(header: str, url: str) -> bool:
-    """Tell whether requests has put what .netrc has in place of the token, as it does on a redirect."""
-    user = get_netrc_auth(url)
-    return user is not None and header == f"Basic {base64.b64encode(':'.join(user).encode('latin1')).decode()}"
 
 
 def _leads_elsewhere(response: Response) -> bool:

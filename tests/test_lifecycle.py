@@ -40,6 +40,7 @@ from .conftest import (
     Tokens,
     await_waiting,
     client_credentials,
+    flights_in_the_air,
     outcome_of,
     promptly,
     token_that_expires_in,
@@ -840,10 +841,6 @@ def young() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
-
-
-def flights_in_the_air() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("oauth_auth")]
 
 
 def test_nothing_is_left_behind(mode: Mode, tokens: Tokens, api: ScriptedServer, clock: Clock, young: None) -> None:

@@ -1,7 +1,5 @@
 """The promises of `oauth_auth.testing.LocalProvider`, asked of it as any HTTP client would."""
 
-
-
 import base64
 import gc
 import hashlib

@@ -754,34 +754,6 @@ def test_netrc_does_not_replace_the_token(mode: Mode, tokens: Tokens, api: Scrip
     assert ["Bearer given", "Bearer token-1"] == authorizations(api)
 
 
-def test_netrc_does_not_replace_the_token_after_a_redirect(
-    mode: Mode, tokens: Tokens, serve: Serve, netrc: str
-) -> None:
-    """A request that is redirected within its origin gets through though `.netrc` knows the host."""
-    answer = accepting(tokens)
-    api = serve(lambda request: redirecting("/here")(request) if request.path == "/moved" else answer(request))
-    with mode.client(client_credentials(mode, tokens)) as client:
-        assert [200] * 3 == [client.get(f"{api.url}/moved").status_code for _ in range(3)]
-        assert 1 == tokens.calls
-        tokens.revoke()
-        assert [200] * 3 == [client.get(f"{api.url}/moved").status_code for _ in range(3)]
-
-    assert 2 == tokens.calls
-
-
-def test_netrc_brings_no_token_back_from_another_origin(tokens: Tokens, serve: Serve, netrc: str) -> None:
-    """Where another origin leads back to the first, no token is sent there, whatever `.netrc` has sent before."""
-    api = serve(lambda request: Answer(500))
-    other = serve(redirecting(f"{api.url}/back"), host="127.0.0.2")
-    api.script = lambda request: rejecting(request) if request.path == "/back" else redirecting(other.url)(request)
-    with REQUESTS.client(client_credentials(REQUESTS, tokens, token=GIVEN)) as client:
-        assert 401 == client.get(api.url).status_code
-
-    assert ["Bearer given", netrc] == authorizations(api)
-    assert [None] == authorizations(other)
-    assert 0 == tokens.calls
-
-
 def test_netrc_of_another_origin_is_no_token(tokens: Tokens, serve: Serve, netrc: str) -> None:
     """What requests takes from `.netrc` for another origin is no token of ours: its rejection renews nothing."""
     other = serve(rejecting)

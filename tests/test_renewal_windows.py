@@ -388,6 +388,7 @@ def test_a_hanging_store_holds_up_no_request(
         assert ["Bearer token-1"] * 4 == sent(open_api)
     finally:
         gate.open()
+        auth.close()
 
 
 @pytest.mark.parametrize("left", [200, 9], ids=["in-window", "within-leeway"])
