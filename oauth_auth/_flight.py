@@ -83,7 +83,8 @@ class Flight(Generic[_T]):
 
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
-            _aboard.set((*_aboard.get(), self))
+            # Those that have ended are of no interest, and would add up where callbacks begin flights.
+            _aboard.set((*(flight for flight in _aboard.get() if flight.is_under_way), self))
             try:
                 self._future.set_result(_far_from_the_thread(self._work))
             except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import http.cookiejar
 import logging
 import re
 import time
@@ -81,7 +80,6 @@ class _TokenTransport:
             return self._send(self._session, request, timeouts)
         with requests.Session() as session:
             session.headers["Connection"] = "close"
-            session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
             return self._send(session, request, timeouts)
 
     def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:

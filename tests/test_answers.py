@@ -307,6 +307,17 @@ def test_a_token_with_an_empty_error_is_a_token(plugin_mode: Mode, serve: Serve,
     assert "good" == answered(plugin_mode, serve, Answer(200, {"access_token": "good", "error": error})).access_token
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_token_beside_an_error_counts_by_its_status(plugin_mode: Mode, serve: Serve, status: int) -> None:
+    """Where an answer has both a token and an error, success means the token, and another status the error."""
+    answer = Answer(status, {"access_token": "good", "error": "invalid_scope"})
+    if status == 200:
+        assert "good" == answered(plugin_mode, serve, answer).access_token
+        return
+    with pytest.raises(OAuthProviderException):
+        answered(plugin_mode, serve, answer)
+
+
 def test_other_fields_survive(plugin_mode: Mode, serve: Serve) -> None:
     """All fields of an answer that aren't the RFC's are in `extra`, nested ones, too."""
     others = {"id_token": "x.y.z", "instance_url": "https://x.example", "user": {"id": 7}, "expiry": "soon", "extra": 1}

@@ -341,7 +341,7 @@ def test_a_plain_secret_that_is_refused_is_sent_once(plugin_mode: Mode, tokens: 
     for _ in range(3):
         with pytest.raises(TokenError):
             auth.get_token()
-    assert tokens.calls == 1
+    assert 1 == tokens.calls
 
 
 @pytest.mark.parametrize(("client_id", "secret"), [("client", "wr0ng-secret_.~"), ("a:b", "wr0ng"), ("a:b", "wr0 ng")])
@@ -355,7 +355,7 @@ def test_a_wrong_plain_secret_is_sent_once(
     for _ in range(3):
         with pytest.raises(OAuthProviderException, match="invalid_client"):
             auth.get_token()
-    assert tokens.calls == 1
+    assert 1 == tokens.calls
 
 
 def with_client(mode: Mode, client_id: str, secret: str) -> Mode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import copy
 import gc
 import linecache
@@ -31,6 +32,7 @@ import trio
 
 import oauth_auth
 from oauth_auth import ClientSecretPost, OAuthToken, TokenError, _source
+from oauth_auth._flight import Flight
 from oauth_auth.stores import MemoryTokenStore
 
 from . import modes
@@ -907,6 +909,23 @@ def test_an_object_dropped_during_a_flight_is_garbage_after_it(plugin_mode: Mode
     gate.open()
     assert is_garbage(source)
     assert ["token-1"] == updated
+
+
+def test_renewals_begun_by_callbacks_keep_nothing(plugin_mode: Mode, young: None) -> None:
+    """A callback's context, in which the next renewal is begun, and so on, doesn't keep all earlier renewals."""
+    contexts: list[contextvars.Context] = []
+    auth = plugin_mode.plugin.TokenProviderAuth(
+        provide, on_token_update=lambda token: contexts.append(contextvars.copy_context())
+    )
+    auth.refresh()
+    for _ in range(10):
+        contexts.pop().run(auth.refresh)
+
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(candidate, Flight) for candidate in gc.get_objects())
+
+    assert soon(lambda: kept() <= 1)
 
 
 def is_garbage(reference: weakref.ref[Any]) -> bool:

@@ -129,9 +129,9 @@ def test_an_answer_without_refresh_token_keeps_the_old_one(
     tokens.fields.update(new)
     auth.refresh()
     auth.refresh()
-    assert [sent_with(request) for request in tokens.server.requests[-2:]] == ["refresh-0"] * 2
-    assert [token.refresh_token for token in store.saved] == ["refresh-0"] * 3
-    assert auth.token.refresh_token == "refresh-0"
+    assert ["refresh-0"] * 2 == [sent_with(request) for request in tokens.server.requests[-2:]]
+    assert ["refresh-0"] * 3 == [token.refresh_token for token in store.saved]
+    assert "refresh-0" == auth.token.refresh_token
 
 
 @pytest.mark.parametrize("make", [password, refresh_token, code])
@@ -142,9 +142,9 @@ def test_a_rotated_refresh_token_takes_the_old_ones_place(
     auth = make(mode, tokens.url)
     with mode.client(auth) as client:
         for _ in range(3):
-            assert client.get(api.url).status_code == 200
+            assert 200 == client.get(api.url).status_code
             tokens.revoke()
-    assert rotation.calls[1:] == ["refresh-1", "refresh-2"]
+    assert ["refresh-1", "refresh-2"] == rotation.calls[1:]
 
 
 @pytest.mark.parametrize("make", [password, refresh_token, code])
@@ -161,11 +161,11 @@ def test_a_rotating_server_sees_no_reuse(mode: Mode, provider: LocalProvider, ma
         auth = password(mode, provider.token_url)
     with mode.client(auth) as client:
         for _ in range(4):
-            assert client.get(provider.api_url).status_code == 200
+            assert 200 == client.get(provider.api_url).status_code
             provider.revoke_access_tokens()
     sent = [request.form["refresh_token"][0] for request in provider.token_requests if "refresh_token" in request.form]
     assert len(sent) == len(set(sent)) >= 3
-    assert sum(request.form["grant_type"] == ["password"] for request in provider.token_requests) == 1
+    assert 1 == sum(request.form["grant_type"] == ["password"] for request in provider.token_requests)
 
 
 # -- Order ----------------------------------------------------------------------------------------------------------
@@ -228,10 +228,10 @@ def test_nobody_goes_on_before_the_new_token_is_saved(
         second = client.begin("GET", api.url)
         # A caller that doesn't wait would be through by then; one that does can't fail the test by being slow.
         assert not may_save.wait(0.1)
-        assert (auth.token, api.requests) == (None, [])
+        assert (None, []) == (auth.token, api.requests)
         may_save.set()
-        assert [first.result(20).status_code, second.result(20).status_code] == [200, 200]
-    assert tokens.calls == 1
+        assert [200, 200] == [first.result(20).status_code, second.result(20).status_code]
+    assert 1 == tokens.calls
 
 
 # -- Siblings on one store ------------------------------------------------------------------------------------------
@@ -247,9 +247,9 @@ def test_a_siblings_newer_token_is_adopted(mode: Mode, rotation: Rotation, token
         its_client.get(api.url)
         client.get(api.url)
         tokens.revoke()
-        assert its_client.get(api.url).status_code == 200
-        assert client.get(api.url).status_code == 200
-    assert (rotation.calls, told) == (["password", "refresh-1"], [])
+        assert 200 == its_client.get(api.url).status_code
+        assert 200 == client.get(api.url).status_code
+    assert (["password", "refresh-1"], []) == (rotation.calls, told)
     assert one.token == other.token
 
 
@@ -291,8 +291,8 @@ def test_a_sibling_that_waits_for_the_lock_adopts(mode: Mode, rotation: Rotation
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert rotation.calls == ["refresh-0"]
-    assert [token.access_token for token in results] == ["token-1"] * 2
+    assert ["refresh-0"] == rotation.calls
+    assert ["token-1"] * 2 == [token.access_token for token in results]
 
 
 @pytest.mark.parametrize("make", [password, code])
@@ -310,8 +310,8 @@ def test_a_refused_refresh_looks_at_the_store_once_more(
     rotation.before = sibling
     options = {"text": None} if make is code else {}
     auth = make(mode, tokens.url, store=store, store_key="k", **options)
-    assert mode.get_token(auth).access_token == "siblings"
-    assert rotation.calls == ["refresh-0"]
+    assert "siblings" == mode.get_token(auth).access_token
+    assert ["refresh-0"] == rotation.calls
 
 
 def test_a_siblings_refresh_token_is_used_if_its_token_has_expired(
@@ -329,9 +329,9 @@ def test_a_siblings_refresh_token_is_used_if_its_token_has_expired(
 
     rotation.before = sibling
     assert (
-        plugin_mode.get_token(code(plugin_mode, tokens.url, None, store=store, store_key="k")).access_token == "token-1"
+        "token-1" == plugin_mode.get_token(code(plugin_mode, tokens.url, None, store=store, store_key="k")).access_token
     )
-    assert rotation.calls == ["spent", "refresh-0"]
+    assert ["spent", "refresh-0"] == rotation.calls
 
 
 def test_the_token_an_api_rejected_is_not_adopted(
@@ -341,9 +341,9 @@ def test_the_token_an_api_rejected_is_not_adopted(
     store = MemoryTokenStore()
     store.save("k", token_that_expires_in(3000, "rejected", refresh_token="refresh-0"))
     with mode.client(code(mode, tokens.url, None, store=store, store_key="k")) as client:
-        assert client.get(api.url).status_code == 200
-    assert [request.authorization for request in api.requests] == ["Bearer rejected", "Bearer token-1"]
-    assert rotation.calls == ["refresh-0"]
+        assert 200 == client.get(api.url).status_code
+    assert ["Bearer rejected", "Bearer token-1"] == [request.authorization for request in api.requests]
+    assert ["refresh-0"] == rotation.calls
 
 
 def test_a_held_lock_delays_nobody_who_has_a_token(
@@ -358,8 +358,8 @@ def test_a_held_lock_delays_nobody_who_has_a_token(
         key = auth._source._store_key
         with store.lock(key):
             for _ in range(3):
-                assert client.get(api.url).status_code == 200
-            assert tokens.calls == 0
+                assert 200 == client.get(api.url).status_code
+            assert 0 == tokens.calls
     auth.close()
 
 
@@ -375,9 +375,9 @@ def test_a_lock_that_is_not_had_is_done_without(
     store = MemoryTokenStore()
     auth = password(plugin_mode, tokens.url, store=store, store_key="k")
     with store.lock("k"):
-        assert plugin_mode.get_token(auth).access_token == "token-1"
+        assert "token-1" == plugin_mode.get_token(auth).access_token
     assert "failed to lock" in caplog.text
-    assert stored(store, "k").access_token == "token-1"
+    assert "token-1" == stored(store, "k").access_token
 
 
 def stored(store: MemoryTokenStore, key: str) -> OAuthToken:
@@ -424,14 +424,14 @@ def test_a_token_that_could_not_be_saved_is_used(
     store = Broken("save")
     store._tokens["k"] = token_that_expires_in(-1, refresh_token="refresh-0")
     with mode.client(code(mode, tokens.url, None, store=store, store_key="k")) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         store.broken.clear()
         tokens.revoke()
-        assert client.get(api.url).status_code == 200
-    assert rotation.calls == ["refresh-0", "refresh-1", "refresh-2"]
-    assert stored(store, "k").refresh_token == "refresh-3"
+        assert 200 == client.get(api.url).status_code
+    assert ["refresh-0", "refresh-1", "refresh-2"] == rotation.calls
+    assert "refresh-3" == stored(store, "k").refresh_token
     assert "failed to save" in caplog.text
 
 
@@ -445,14 +445,14 @@ def test_an_older_stored_token_is_not_adopted_again(
         client.get(api.url)
         tokens.revoke()
         store.broken.clear()
-        assert client.get(api.url).status_code == 200
-    assert [request.authorization for request in api.requests] == [
+        assert 200 == client.get(api.url).status_code
+    assert [
         "Bearer older",
         "Bearer token-1",
         "Bearer token-1",
         "Bearer token-2",
-    ]
-    assert rotation.calls == ["refresh-0", "refresh-1"]
+    ] == [request.authorization for request in api.requests]
+    assert ["refresh-0", "refresh-1"] == rotation.calls
 
 
 @pytest.mark.parametrize("expires_in", [-100, 3000])
@@ -463,12 +463,12 @@ def test_an_older_stored_token_that_could_not_be_loaded_is_not_adopted_later(
     store = Broken("load", "save", "lock")
     store._tokens["k"] = token_that_expires_in(expires_in, "older", refresh_token="spent-long-ago")
     with plugin_mode.client(refresh_token(plugin_mode, tokens.url, store=store, store_key="k")) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
         store.broken.clear()
-        assert client.get(api.url).status_code == 200
-    assert rotation.calls == ["refresh-0", "refresh-1"]
-    assert stored(store, "k").refresh_token == "refresh-2"
+        assert 200 == client.get(api.url).status_code
+    assert ["refresh-0", "refresh-1"] == rotation.calls
+    assert "refresh-2" == stored(store, "k").refresh_token
 
 
 # -- When the server refuses ----------------------------------------------------------------------------------------
@@ -519,7 +519,7 @@ def test_a_refused_refresh_token_leads_to_the_password(
     auth = password(plugin_mode, tokens.url)
     auth.get_token()
     refusing(rotation, DEAD[name])
-    assert auth.refresh().access_token == "token-2"
+    assert "token-2" == auth.refresh().access_token
     sent = rotation.calls
     assert ("password", {"refresh-1"}, "password") == (sent[0], set(sent[1:-1]), sent[-1])
     assert (3 if "500" in name else 1) == len(sent[1:-1])
@@ -552,10 +552,10 @@ def test_another_refusal_leaves_the_refresh_token_alive(
     with pytest.raises((OAuthProviderException, TokenResponseError)) as caught:
         auth.refresh()
     assert int(name[:3]) == caught.value.status_code
-    assert rotation.calls[:2] == ["password", "refresh-1"]
+    assert ["password", "refresh-1"] == rotation.calls[:2]
     rotation.before = lambda _: None
-    assert auth.refresh().access_token == "token-2"
-    assert rotation.calls[-1] == "refresh-1"
+    assert "token-2" == auth.refresh().access_token
+    assert "refresh-1" == rotation.calls[-1]
 
 
 def test_rejected_refused_password_replayed(mode: Mode, provider: LocalProvider) -> None:
@@ -572,9 +572,9 @@ def test_rejected_refused_password_replayed(mode: Mode, provider: LocalProvider)
         provider.revoke_access_tokens()
         provider.revoke_refresh_tokens()
         response = client.send("POST", provider.api_url, body=b"the body")
-    assert (response.status_code, response.json()["length"]) == (200, 8)
-    assert [r.form["grant_type"][0] for r in provider.token_requests] == ["password", "refresh_token", "password"]
-    assert len(provider.api_requests) == 3
+    assert (200, 8) == (response.status_code, response.json()["length"])
+    assert ["password", "refresh_token", "password"] == [r.form["grant_type"][0] for r in provider.token_requests]
+    assert 3 == len(provider.api_requests)
 
 
 @pytest.mark.parametrize("make", [refresh_token, code])
@@ -600,11 +600,11 @@ def test_without_another_way_a_person_is_needed(
 def test_without_any_refresh_token_a_person_is_needed(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A code that brought no refresh token: the first token works, and when it's rejected a person is needed."""
     with plugin_mode.client(code(plugin_mode, tokens.url)) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
         with pytest.raises(ReauthorizationRequired):
             client.get(api.url)
-    assert tokens.calls == 1
+    assert 1 == tokens.calls
 
 
 def test_without_anything_a_person_is_needed(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
@@ -612,7 +612,7 @@ def test_without_anything_a_person_is_needed(plugin_mode: Mode, tokens: Tokens, 
     auth = plugin_mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
     with plugin_mode.client(auth) as client, pytest.raises(ReauthorizationRequired):
         client.get(api.url)
-    assert (tokens.calls, api.requests) == (0, [])
+    assert (0, []) == (tokens.calls, api.requests)
 
 
 def test_a_dead_refresh_token_in_the_store_gives_way_to_the_one_given(
@@ -623,8 +623,8 @@ def test_a_dead_refresh_token_in_the_store_gives_way_to_the_one_given(
     store.save("k", token_that_expires_in(-1, refresh_token="died-last-week"))
     rotation.before = lambda request: INVALID_GRANT if sent_with(request) == "died-last-week" else None
     auth = refresh_token(plugin_mode, tokens.url, "refresh-0", store=store, store_key="k")
-    assert plugin_mode.get_token(auth).access_token == "token-1"
-    assert stored(store, "k").refresh_token == "refresh-1"
+    assert "token-1" == plugin_mode.get_token(auth).access_token
+    assert "refresh-1" == stored(store, "k").refresh_token
 
 
 def test_a_sibling_that_logs_in_again_helps_all(
@@ -638,8 +638,8 @@ def test_a_sibling_that_logs_in_again_helps_all(
         with pytest.raises(ReauthorizationRequired):
             client.get(api.url)
         store.save("k", token_that_expires_in(3000, "fresh", refresh_token="refresh-0"))
-        assert client.get(api.url).status_code == 200
-    assert tokens.calls == 0
+        assert 200 == client.get(api.url).status_code
+    assert 0 == tokens.calls
 
 
 # -- Codes ----------------------------------------------------------------------------------------------------------
@@ -656,12 +656,12 @@ def test_a_code_wins_over_older_tokens(
     options: dict[str, Any] = {"token": old} if given else {"store": store, "store_key": "k"}
     auth = code(mode, tokens.url, **options)
     with mode.client(auth) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
-        assert client.get(api.url).status_code == 200
-    assert rotation.calls == ["the-code", "refresh-1"]
+        assert 200 == client.get(api.url).status_code
+    assert ["the-code", "refresh-1"] == rotation.calls
     if not given:
-        assert stored(store, "k").access_token == "token-2"
+        assert "token-2" == stored(store, "k").access_token
 
 
 @pytest.mark.parametrize("expired", [False, True])
@@ -684,7 +684,7 @@ def test_a_code_is_spent_after_many_renewals_and_a_restart(
     for _ in range(3):
         auth.refresh()
     plugin_mode.refresh(code(plugin_mode, tokens.url, store=store))
-    assert rotation.calls == ["the-code", "refresh-1", "refresh-2", "refresh-3"]
+    assert ["the-code", "refresh-1", "refresh-2", "refresh-3"] == rotation.calls
 
 
 def test_a_code_is_spent_though_a_sibling_without_it_renewed(
@@ -694,16 +694,16 @@ def test_a_code_is_spent_though_a_sibling_without_it_renewed(
     store = MemoryTokenStore()
     code(plugin_mode, tokens.url, store=store).get_token()
     code(plugin_mode, tokens.url, None, store=store).refresh()
-    assert plugin_mode.get_token(code(plugin_mode, tokens.url, store=store)).access_token == "token-2"
-    assert rotation.calls == ["the-code", "refresh-1"]
+    assert "token-2" == plugin_mode.get_token(code(plugin_mode, tokens.url, store=store)).access_token
+    assert ["the-code", "refresh-1"] == rotation.calls
 
 
 def test_another_code_is_used_after_a_restart(plugin_mode: Mode, rotation: Rotation, tokens: Tokens) -> None:
     """A new code, from a new login, is exchanged, whatever is stored."""
     store = MemoryTokenStore()
     code(plugin_mode, tokens.url, store=store).get_token()
-    assert plugin_mode.get_token(code(plugin_mode, tokens.url, "another-code", store=store)).access_token == "token-2"
-    assert rotation.calls == ["the-code", "another-code"]
+    assert "token-2" == plugin_mode.get_token(code(plugin_mode, tokens.url, "another-code", store=store)).access_token
+    assert ["the-code", "another-code"] == rotation.calls
 
 
 def test_what_is_remembered_with_a_token_is_not_the_callers(
@@ -713,9 +713,9 @@ def test_what_is_remembered_with_a_token_is_not_the_callers(
     store = Diary()
     told: list[OAuthToken] = []
     auth = code(plugin_mode, tokens.url, store=store, on_token_update=told.append)
-    assert plugin_mode.get_token(auth).extra == {}
-    assert code(plugin_mode, tokens.url, store=store).get_token().extra == {}
-    assert [token.extra for token in told] == [{}]
+    assert {} == plugin_mode.get_token(auth).extra
+    assert {} == code(plugin_mode, tokens.url, store=store).get_token().extra
+    assert [{}] == [token.extra for token in told]
     assert "the-code" not in json.dumps(store.saved[0].to_dict())
 
 
@@ -773,7 +773,7 @@ def test_the_losers_refresh_token_is_asked_last(
     rotation.live = f"refresh-of-{loser}"
     rotation.before = lambda request: INVALID_GRANT if sent_with(request) == f"refresh-of-{winner}" else None
     auth = code(plugin_mode, tokens.url, None, store=store, store_key="k", token=own)
-    assert plugin_mode.get_token(auth).access_token == "token-1"
+    assert "token-1" == plugin_mode.get_token(auth).access_token
     assert [f"refresh-of-{winner}", f"refresh-of-{loser}"] == rotation.calls
 
 
@@ -787,12 +787,12 @@ def test_an_update_is_told_once_for_each_token(
     told: list[str] = []
     auth = password(mode, tokens.url, on_token_update=lambda token: told.append(token.access_token))
     with mode.client(auth) as client:
-        assert [response.status_code for response in client.get_many(api.url, 10)] == [200] * 10
+        assert [200] * 10 == [response.status_code for response in client.get_many(api.url, 10)]
         mode.get_token(auth)
         mode.refresh(auth)
         tokens.revoke()
-        assert [response.status_code for response in client.get_many(api.url, 10)] == [200] * 10
-    assert told == ["token-1", "token-2", "token-3"]
+        assert [200] * 10 == [response.status_code for response in client.get_many(api.url, 10)]
+    assert ["token-1", "token-2", "token-3"] == told
 
 
 @pytest.mark.parametrize("trouble", [ValueError, SystemExit, KeyboardInterrupt])
@@ -809,7 +809,7 @@ def test_an_update_that_raises_harms_no_request(
         raise trouble("that is my way")
 
     with plugin_mode.client(password(plugin_mode, tokens.url, on_token_update=update)) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
     assert "on_token_update raised" in caplog.text
     assert f"{trouble.__name__}: that is my way" in caplog.text
 
@@ -822,7 +822,7 @@ def test_no_update_is_told_of_tokens_that_were_there(plugin_mode: Mode, tokens: 
     options = {"on_token_update": told.append}
     plugin_mode.get_token(password(plugin_mode, tokens.url, token=token_that_expires_in(3000), **options))
     plugin_mode.get_token(password(plugin_mode, tokens.url, store=store, store_key="k", **options))
-    assert (told, tokens.calls) == ([], 0)
+    assert ([], 0) == (told, tokens.calls)
 
 
 def test_an_update_may_not_use_its_own_auth_object(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
@@ -838,8 +838,8 @@ def test_an_update_may_not_use_its_own_auth_object(plugin_mode: Mode, tokens: To
 
     auth = password(plugin_mode, tokens.url, on_token_update=update)
     with plugin_mode.client(auth) as client:
-        assert client.get(api.url).status_code == 200
-    assert len(raised) == 2
+        assert 200 == client.get(api.url).status_code
+    assert 2 == len(raised)
 
 
 # -- The store's key ------------------------------------------------------------------------------------------------
@@ -906,7 +906,7 @@ def test_the_key_is_the_same_everywhere() -> None:
         for secret in ("secret", "next secret", None)
         for scope in ("a b", "b a", ["a", "b"], ("b", "a"))
     }
-    assert len(keys) == 1
+    assert 1 == len(keys)
 
 
 def test_the_key_holds_no_secret(plugin_mode: Mode) -> None:
@@ -917,13 +917,13 @@ def test_the_key_holds_no_secret(plugin_mode: Mode) -> None:
         key_of(plugin.ClientCredentialsAuth, URL, "client", "s3cret", field_parameters={"otp": "s3cret"}),
         key_of(plugin.PasswordAuth, URL, "client", "s3cret", username="alice", password="s3cret"),
     ]
-    assert [key for key in keys if "s3cret" in key or "alice" in key] == []
+    assert [] == [key for key in keys if "s3cret" in key or "alice" in key]
 
 
 def test_a_key_given_is_used_as_it_is(plugin_mode: Mode) -> None:
     """`store_key` is the key, for a token provider, too."""
-    assert key_of(plugin_mode.plugin.ClientCredentialsAuth, URL, "client", "secret", store_key="mine") == "mine"
-    assert key_of(plugin_mode.plugin.TokenProviderAuth, lambda _: None, store_key="mine") == "mine"
+    assert "mine" == key_of(plugin_mode.plugin.ClientCredentialsAuth, URL, "client", "secret", store_key="mine")
+    assert "mine" == key_of(plugin_mode.plugin.TokenProviderAuth, lambda _: None, store_key="mine")
 
 
 # -- Stores that are broken -----------------------------------------------------------------------------------------
@@ -950,9 +950,9 @@ def test_a_broken_store_breaks_no_request_and_is_logged_once(
     """A store that raises is logged once, however often it does so; requests and renewals go on without it."""
     with plugin_mode.client(password(plugin_mode, tokens.url, store=Broken(*broken))) as client:
         for _ in range(4):
-            assert client.get(api.url).status_code == 200
+            assert 200 == client.get(api.url).status_code
             tokens.revoke()
-    assert rotation.calls == ["password", "refresh-1", "refresh-2", "refresh-3"]
+    assert ["password", "refresh-1", "refresh-2", "refresh-3"] == rotation.calls
     warnings = store_warnings(caplog)
     assert len(broken) >= len(warnings) >= 1
     assert "OSError" in warnings[0]
@@ -968,8 +968,8 @@ def test_each_stretch_of_trouble_is_logged(
     for broken in ([], ["load"], ["load"], [], [], ["load"], []):
         store.broken = set(broken)
         auth.refresh()
-    assert len(store_warnings(caplog)) == 2
-    assert sum("works again" in record.getMessage() for record in caplog.records) == 2
+    assert 2 == len(store_warnings(caplog))
+    assert 2 == sum("works again" in record.getMessage() for record in caplog.records)
 
 
 class Junk:
@@ -999,7 +999,7 @@ class OddLock:
         return None
 
     def __exit__(self, *exc_info: object) -> bool:
-        assert len(exc_info) == 3
+        assert 3 == len(exc_info)
         return True
 
 
@@ -1033,10 +1033,10 @@ def test_a_store_that_loads_junk_breaks_no_request(
     """A store that returns anything but tokens breaks no request, nor the renewal after a rejection."""
     auth = code(plugin_mode, tokens.url, store=Junk(loaded, threading.Lock()))
     with plugin_mode.client(auth) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
-        assert client.get(api.url).status_code == 200
-    assert rotation.calls == ["the-code", "refresh-1"]
+        assert 200 == client.get(api.url).status_code
+    assert ["the-code", "refresh-1"] == rotation.calls
 
 
 @pytest.mark.parametrize("lock", [None, 7, OddLock(), OddLock])
@@ -1045,10 +1045,10 @@ def test_a_store_whose_locks_are_junk_breaks_no_request(
 ) -> None:
     """A store that returns anything but locks breaks no request, nor the renewal after a rejection."""
     with plugin_mode.client(code(plugin_mode, tokens.url, store=Junk(None, lock))) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
         tokens.revoke()
-        assert client.get(api.url).status_code == 200
-    assert rotation.calls == ["the-code", "refresh-1"]
+        assert 200 == client.get(api.url).status_code
+    assert ["the-code", "refresh-1"] == rotation.calls
 
 
 def test_a_failing_call_is_not_swallowed_by_an_odd_lock(plugin_mode: Mode, tokens: Tokens) -> None:
@@ -1065,4 +1065,4 @@ def test_expiry_of_a_stored_token_counts_from_when_it_came(plugin_mode: Mode, to
     kept = OAuthToken(access_token="kept", expires_in=3600, expiry=time.time() + 5)
     store.save("k", OAuthToken.from_dict(json.loads(json.dumps(kept.to_dict()))))
     auth = password(plugin_mode, tokens.url, store=store, store_key="k", leeway=10.0)
-    assert auth.get_token().access_token == "token-1"
+    assert "token-1" == auth.get_token().access_token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -300,6 +301,14 @@ def _failing_provider(mode: Mode, tokens: Tokens, gate: Gate, token: OAuthToken)
     return mode.plugin.TokenProviderAuth(_provider_that_fails, token=token)
 
 
+def _exiting_provider(mode: Mode, tokens: Tokens, gate: Gate, token: OAuthToken) -> Any:
+    return mode.plugin.TokenProviderAuth(lambda last: sys.exit("no vault"), token=token)
+
+
+def _provider_of_something_else(mode: Mode, tokens: Tokens, gate: Gate, token: OAuthToken) -> Any:
+    return mode.plugin.TokenProviderAuth(lambda last: "text", token=token)
+
+
 def _dead_refresh_token(mode: Mode, tokens: Tokens, gate: Gate, token: OAuthToken) -> Any:
     gate.open(Answer(400, {"error": "invalid_grant"}))
     return mode.plugin.RefreshTokenAuth(tokens.url, "client", "secret", refresh_token="dead", token=token)
@@ -313,6 +322,8 @@ REASONS: dict[str, Callable[..., Any]] = {
     "hanging": _hanging,
     "connections-refused": _refusing_connections,
     "provider-fails": _failing_provider,
+    "provider-exits": _exiting_provider,
+    "provider-of-something-else": _provider_of_something_else,
     "refresh-token-dead": _dead_refresh_token,
 }
 

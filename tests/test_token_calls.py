@@ -115,7 +115,7 @@ def test_a_connection_that_ends_without_answer_is_retried(
     server = serve(in_turn(NO_ANSWER))
     with pytest.raises(plugin_mode.plugin.TokenTransportError) as caught:
         operation(controller(plugin_mode, server.url))
-    assert (caught.value.status_code, caught.value.retryable, len(server.requests)) == (None, True, 3)
+    assert (None, True, 3) == (caught.value.status_code, caught.value.retryable, len(server.requests))
 
 
 @pytest.mark.parametrize("operation", ALL_OPERATIONS)
@@ -123,7 +123,7 @@ def test_a_refused_connection_is_retried(plugin_mode: Mode, clock: Clock, operat
     """A refused connection is tried again, with a code, too, three times in all."""
     with pytest.raises(plugin_mode.plugin.TokenTransportError):
         operation(controller(plugin_mode, closed_port()))
-    assert len(clock.pauses) == 2
+    assert 2 == len(clock.pauses)
 
 
 @pytest.mark.parametrize("trouble", [NO_ANSWER, Answer(503), Answer(429), Answer(500, b"<html>")])
@@ -135,7 +135,7 @@ def test_trouble_that_passes_is_not_noticed(
     troubles = [trouble] * times
     tokens.answer = lambda _: troubles.pop() if troubles else None
     with mode.client(client_credentials(mode, tokens)) as client:
-        assert client.get(api.url).status_code == 200
+        assert 200 == client.get(api.url).status_code
     assert times + 1 == tokens.calls
 
 
@@ -159,7 +159,7 @@ def test_an_error_of_the_protocol_is_not_retried(plugin_mode: Mode, serve: Serve
     server = serve(in_turn(Answer(status, {"error": "invalid_scope"})))
     with pytest.raises(OAuthProviderException):
         controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
-    assert len(server.requests) == 1
+    assert 1 == len(server.requests)
 
 
 def test_pauses_grow_and_are_random(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
@@ -170,7 +170,7 @@ def test_pauses_grow_and_are_random(plugin_mode: Mode, serve: Serve, clock: Cloc
             controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
     firsts, seconds = clock.pauses[::2], clock.pauses[1::2]
     assert max(firsts) < min(seconds)
-    assert len({*firsts, *seconds}) == 6
+    assert 6 == len({*firsts, *seconds})
 
 
 # -- What is never sent twice ---------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_a_code_is_never_sent_twice_after_an_answer(plugin_mode: Mode, serve: Se
             auth.get_token()
     with pytest.raises(TokenError):
         auth.refresh()
-    assert len(server.requests) == 1
+    assert 1 == len(server.requests)
 
 
 def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
@@ -226,8 +226,8 @@ def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
     )
     with pytest.raises(TokenTransportError):
         auth.get_token()
-    assert auth.get_token().access_token == "good"
-    assert len(server.requests) == 4
+    assert "good" == auth.get_token().access_token
+    assert 4 == len(server.requests)
 
 
 @pytest.mark.parametrize("operation", [REFRESH_ACG, REFRESH_ROPCG])
@@ -239,7 +239,7 @@ def test_a_refresh_token_is_not_sent_again_after_2xx_or_4xx(
     server = serve(in_turn(ANSWERS[name]))
     with pytest.raises(TokenError):
         operation(controller(plugin_mode, server.url))
-    assert len(server.requests) == 1
+    assert 1 == len(server.requests)
 
 
 @pytest.mark.parametrize("operation", [REFRESH_ACG, REFRESH_ROPCG])
@@ -251,13 +251,13 @@ def test_a_refresh_token_is_sent_again_after_429_and_5xx(
     server = serve(in_turn(RETRYABLE_ANSWERS[name]))
     with pytest.raises(TokenError):
         operation(controller(plugin_mode, server.url))
-    assert len(server.requests) == 3
+    assert 3 == len(server.requests)
 
 
 def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
     """Client credentials are asked for again after an answer that was cut off: nothing of theirs is spent."""
     server = serve(in_turn(cut_off(200), TOKEN))
-    assert controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC).access_token == "good"
+    assert "good" == controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC).access_token
 
 
 # -- Retry-After ----------------------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_retry_after_in_seconds_is_honoured(plugin_mode: Mode, serve: Serve, clo
     """The pause is as long as Retry-After asks for, after 429 and after 5xx."""
     server = serve(in_turn(Answer(status, b"", (("Retry-After", "3"),)), TOKEN))
     controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
-    assert clock.pauses == [3.0]
+    assert [3.0] == clock.pauses
 
 
 def http_date(moment: float, form: str) -> str:
@@ -305,7 +305,7 @@ def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
     server = serve(in_turn(Answer(503, b"", (("Retry-After", value),)), TOKEN))
     with pytest.raises(TokenResponseError):
         controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
-    assert (clock.pauses, len(server.requests)) == ([], 1)
+    assert ([], 1) == (clock.pauses, len(server.requests))
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "soon", "", "1e3", "Thu, 01 Jan 1970 00:00:00 GMT", "31 Feb 2020", "٣"])
@@ -325,7 +325,7 @@ def test_retry_after_is_told(plugin_mode: Mode, serve: Serve, clock: Clock) -> N
     server = serve(in_turn(Answer(503, {"error": "temporarily_unavailable"}, (("Retry-After", "77"),))))
     with pytest.raises(OAuthProviderException) as caught:
         controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
-    assert (caught.value.retry_after, caught.value.status_code, caught.value.retryable) == (77.0, 503, True)
+    assert (77.0, 503, True) == (caught.value.retry_after, caught.value.status_code, caught.value.retryable)
 
 
 # -- Time -----------------------------------------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_one_attempt_takes_at_most_half_of_the_time_out(plugin_mode: Mode, serve
     server.script = lambda _: TOKEN if len(server.requests) > 1 or ended.wait(20) else NO_ANSWER
     token = controller(plugin_mode, server.url, token_timeout=2.0).request_token_o_auth_ccg(BASIC)
     ended.set()
-    assert (token.access_token, len(server.requests)) == ("good", 2)
+    assert ("good", 2) == (token.access_token, len(server.requests))
 
 
 def test_no_attempt_begins_after_the_time_out(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
@@ -359,7 +359,7 @@ def test_no_attempt_begins_after_the_time_out(plugin_mode: Mode, serve: Serve, c
     server = serve(in_turn(Answer(503), TOKEN))
     with pytest.raises(TokenError) as caught:
         controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
-    assert (caught.value.status_code, len(server.requests)) == (503, 1)
+    assert (503, 1) == (caught.value.status_code, len(server.requests))
 
 
 class RawServer:
@@ -472,8 +472,8 @@ def test_the_late_answer_to_what_may_be_sent_once_is_waited_for(
     """A code or refresh token isn't sent again while its answer may still come: it would count as stolen."""
     server = serve_raw(0.7, LATE_HEADERS, LATE_BODY)
     # Half of the time has long passed by then, and what is left of it is plenty.
-    assert operation(controller(plugin_mode, server.url, token_timeout=1.3)).access_token == "late"
-    assert server.connections == 1
+    assert "late" == operation(controller(plugin_mode, server.url, token_timeout=1.3)).access_token
+    assert 1 == server.connections
 
 
 # -- Bodies and redirects -------------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ def test_a_body_of_one_mebibyte_is_read(plugin_mode: Mode, serve: Serve) -> None
     """An answer of 1 MiB is read."""
     body = json.dumps({"access_token": "good"}).encode()
     server = serve(in_turn(Answer(200, body.ljust(1024 * 1024))))
-    assert controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC).access_token == "good"
+    assert "good" == controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC).access_token
 
 
 @pytest.mark.parametrize("status", [200, 400, 503])
@@ -515,7 +515,10 @@ def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: Clock, 
     elsewhere = serve(in_turn(TOKEN))
     server = serve(in_turn(Answer(status, b"", (("Location", elsewhere.url),))))
     options = {} if plugin_mode.library is requests else {"follow_redirects": True}
-    with plugin_mode.sync_client(**options) as client, pytest.raises(TokenResponseError) as caught:
+    with (
+        plugin_mode.sync_client(**options) as client,
+        pytest.raises(TokenResponseError, match="give its final URL") as caught,
+    ):
         controller(plugin_mode, server.url, token_client=None if own else client).request_token_o_auth_ccg(BASIC)
     assert (status, 1, 0) == (caught.value.status_code, len(server.requests), len(elsewhere.requests))
 
@@ -530,23 +533,19 @@ def test_the_own_client_sends_no_cookies(plugin_mode: Mode, serve: Serve, clock:
     calls = controller(plugin_mode, server.url)
     calls.request_token_o_auth_ccg(BASIC)
     calls.request_token_o_auth_ccg(BASIC)
-    assert [request.headers.get("cookie") for request in server.requests] == [None] * 3
+    assert [None] * 3 == [request.headers.get("cookie") for request in server.requests]
 
 
 def test_the_api_clients_cookies_stay_its_own(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """Token endpoint and API don't see each other's cookies, though they are on one host."""
     tokens.answer = lambda _: Answer(200, {"access_token": "token"}, (("Set-Cookie", "of=token-endpoint"),))
     tokens.accepted = {"Bearer token"}
-    with (
-        mode.client(client_credentials(mode, tokens), cookies=None)
-        if mode.library is not requests
-        else mode.client(client_credentials(mode, tokens)) as client
-    ):
+    with mode.client(client_credentials(mode, tokens)) as client:
         client.inner.cookies.set("of", "api")
         client.get(api.url)
         client.get(api.url)
-    assert [request.headers["cookie"] for request in api.requests] == ["of=api", "of=api"]
-    assert [request.headers.get("cookie") for request in tokens.server.requests] == [None]
+    assert ["of=api", "of=api"] == [request.headers["cookie"] for request in api.requests]
+    assert [None] == [request.headers.get("cookie") for request in tokens.server.requests]
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -606,12 +605,12 @@ def test_the_token_client_is_used_and_stays_open(mode: Mode, tokens: Tokens, api
         token_client.headers["X-Mine"] = "yes"
         auth = client_credentials(mode, tokens, token_client=token_client)
         with mode.client(auth) as client:
-            assert client.get(api.url).status_code == 200
+            assert 200 == client.get(api.url).status_code
             auth.close()
             auth.refresh()
-        assert closed == []
-    assert [request.headers.get("x-mine") for request in tokens.server.requests] == ["yes", "yes"]
-    assert [request.headers.get("x-mine") for request in api.requests] == [None]
+        assert [] == closed
+    assert ["yes", "yes"] == [request.headers.get("x-mine") for request in tokens.server.requests]
+    assert [None] == [request.headers.get("x-mine") for request in api.requests]
 
 
 @pytest.mark.parametrize("public", [False, True])
@@ -623,7 +622,7 @@ def test_the_token_clients_own_authorization_stays_out(plugin_mode: Mode, tokens
         token_client.headers["Authorization"] = "Bearer evil"
         auth = plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, token_client=token_client)
         auth.get_token()
-        assert token_client.headers["Authorization"] == "Bearer evil"
+        assert "Bearer evil" == token_client.headers["Authorization"]
     assert [None if public else BASIC] == [request.authorization for request in tokens.server.requests]
 
 
@@ -700,7 +699,7 @@ def test_a_hook_that_raises_for_a_status_leaves_the_password_grant_whole(
         with mode.client(auth) as client:
             client.get(api.url)
             tokens.revoke()
-            assert client.get(api.url).status_code == 200
+            assert 200 == client.get(api.url).status_code
 
 
 def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
@@ -722,7 +721,7 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
                 client.get(api.url)
             broken = False
             auth.refresh()
-            assert client.get(api.url).status_code == 200
+            assert 200 == client.get(api.url).status_code
 
 
 def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock: Clock) -> None:
@@ -731,11 +730,11 @@ def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock:
     token_client.close()
     auth = client_credentials(plugin_mode, tokens, token_client=token_client)
     if plugin_mode.library is requests:
-        assert auth.get_token().access_token == "token-1"
+        assert "token-1" == auth.get_token().access_token
         return
     with pytest.raises(plugin_mode.plugin.TokenTransportError, match="closed"):
         auth.get_token()
-    assert (clock.pauses, tokens.calls) == ([], 0)
+    assert ([], 0) == (clock.pauses, tokens.calls)
 
 
 # -- TokenTransportError --------------------------------------------------------------------------------------------
@@ -752,7 +751,7 @@ def test_a_transport_error_is_the_librarys_own_too(mode: Mode, serve: Serve, api
     assert isinstance(error, TokenTransportError)
     assert isinstance(error.__cause__, mode.transport_error)
     assert (url, None, True) == (error.token_url, error.status_code, error.retryable)
-    assert api.requests == []
+    assert [] == api.requests
 
 
 def transport_error(mode: Mode) -> Any:
@@ -778,9 +777,9 @@ def test_the_cause_of_a_transport_error_holds_nothing(plugin_mode: Mode, clock: 
     """The cause is the library's error without request, response, traceback, cause or context."""
     cause = transport_error(plugin_mode).__cause__
     assert isinstance(cause, plugin_mode.transport_error)
-    assert (cause.__traceback__, cause.__cause__, cause.__context__) == (None, None, None)
+    assert (None, None, None) == (cause.__traceback__, cause.__cause__, cause.__context__)
     held = {name: value for name, value in vars(cause).items() if value is not None}
-    assert held == {}
+    assert {} == held
     assert all(isinstance(arg, str) for arg in cause.args)
 
 
@@ -788,7 +787,7 @@ def test_a_public_clients_calls_have_no_authorization(plugin_mode: Mode, tokens:
     """A public client's token call has its id in the form, and no Authorization header."""
     plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", client_auth=PublicClient()).get_token()
     [request] = tokens.server.requests
-    assert (request.authorization, request.form["client_id"]) == (None, ["client"])
+    assert (None, ["client"]) == (request.authorization, request.form["client_id"])
 
 
 @pytest.mark.parametrize(
