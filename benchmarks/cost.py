@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from typing import Any
 
@@ -17,18 +19,23 @@ from ._figures import Figure
 ROUNDS = 15
 
 
-def import_time(statement: str, before: str) -> float:
-    """Return the milliseconds that a statement takes in a new interpreter, after another."""
+def import_time(statement: str, before: str, cache: str) -> float:
+    """Return the milliseconds that a statement takes in a new interpreter, after another, from compiled modules."""
     code = f"{before}; import time; begun = time.perf_counter(); {statement}; print(time.perf_counter() - begun)"
     command = [sys.executable, "-c", code]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1000
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = cache
+    finished = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(finished.stdout) * 1000
 
 
 def imports() -> list[Figure]:
     figures = []
-    for name in ("requests", "httpx", "httpx2"):
-        taken = statistics.median(import_time(f"import oauth_auth.{name}", f"import {name}") for _ in range(ROUNDS))
-        figures.append(Figure(f"import oauth_auth.{name}, after {name}", f"{taken:.1f} ms", "≤ 15 ms", taken <= 15))
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("requests", "httpx", "httpx2"):
+            times = [import_time(f"import oauth_auth.{name}", f"import {name}", cache) for _ in range(ROUNDS + 1)]
+            taken = statistics.median(times[1:])
+            figures.append(Figure(f"import oauth_auth.{name}, after {name}", f"{taken:.1f} ms", "≤ 15 ms", taken <= 15))
     return figures
 
 

@@ -5,7 +5,6 @@ A plug-in joins them with the mechanics of its library: `class ClientCredentials
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import ClassVar, Self, Unpack
@@ -304,4 +303,4 @@ class Bearer(TokenAuth):
         if not isinstance(token, OAuthToken):
             raise ConfigurationError(f"token must be text or an OAuthToken, not {type(token).__name__}")
         # There is nothing to store: the token is what the caller gave.
-        self._begin(dataclasses.replace(settings, store=None), FixedToken(), token=token)
+        self._begin(settings._replace(store=None), FixedToken(), token=token)

@@ -37,7 +37,7 @@ class ClientAuthentication(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ClientSecretBasic:
     """Send id and secret in an HTTP Basic header (RFC 6749 section 2.3.1).
 
@@ -56,7 +56,7 @@ class ClientSecretBasic:
         return ClientProof(_basic(client_id, secret), {})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class ClientSecretPost:
     """Send id and secret as form fields (RFC 6749 section 2.3.1)."""
 
@@ -65,7 +65,7 @@ class ClientSecretPost:
         return ClientProof(None, {"client_id": client_id, "client_secret": _require_secret(self, client_secret)})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class PublicClient:
     """Send only the client id, as a form field (RFC 6749 section 3.2.1)."""
 

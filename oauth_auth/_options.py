@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from ._client_auth import ClientAuthentication, ClientSecretBasic, PublicClient
 from ._source import Renewal
@@ -76,13 +75,12 @@ class Options(CommonOptions, total=False):
     token: OAuthToken | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The options of one auth object, checked."""
 
     renewal: Renewal
     scope: str | None
-    field_parameters: FieldParameters = dataclasses.field(repr=False)
+    field_parameters: FieldParameters
     client_auth: ClientAuthentication | None
     token: OAuthToken | None
     store: TokenStore | None
@@ -91,6 +89,9 @@ class Settings:
     allowed_origins: frozenset[str] | None
     allow_insecure_transport: bool
     rejection_statuses: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 def read_options(options: Mapping[str, Any]) -> Settings:

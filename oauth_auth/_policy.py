@@ -16,8 +16,9 @@ _LONGEST_HEADER = 8192
 _NOT_ABOUT_THE_TOKEN = {"insufficient_scope", "invalid_request"}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)')
-_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))")
+# Compiled at their first use, which `re` remembers: most programs never meet a challenge.
+_PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)'
+_SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
 
 
 def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:
@@ -36,14 +37,15 @@ def bearer_errors(www_authenticate: str) -> list[str]:
     """Return the `error` of each Bearer challenge in a `WWW-Authenticate` value; several headers joined by commas."""
     if len(www_authenticate) > _LONGEST_HEADER:
         return []
+    parameter, challenge = re.compile(_PARAMETER), re.compile(_SCHEME)
     errors: list[str] = []
     scheme, position = "", 0
     while True:
         # A parameter is tried first: "error = x" would else read as a scheme.
-        if scheme and (found := _PARAMETER.match(www_authenticate, position)):
+        if scheme and (found := parameter.match(www_authenticate, position)):
             if scheme == "bearer" and found[1].lower() == "error":
                 errors.append(found[3] or re.sub(r"\\(.)", r"\1", found[2] or "", flags=re.DOTALL))
-        elif found := _SCHEME.match(www_authenticate, position):
+        elif found := challenge.match(www_authenticate, position):
             scheme = found[1].lower()
         else:
             return errors

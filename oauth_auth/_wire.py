@@ -8,7 +8,6 @@ of ours; nothing in the answer makes it raise anything else.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import datetime as dt
 import email.utils
 import json
@@ -51,14 +50,16 @@ _SECRET_FIELDS = frozenset(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A POST to the token endpoint. `headers` and `body` hold secrets, so its repr shows neither."""
+class TokenRequest(NamedTuple):
+    """A POST to the token endpoint; `secrets` is what its headers and body hold that must not be shown."""
 
     url: str
-    headers: Mapping[str, str] = dataclasses.field(repr=False)
-    body: bytes = dataclasses.field(repr=False)
-    secrets: tuple[str, ...] = dataclasses.field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(url={self.url!r})"
 
 
 class TokenResponse(NamedTuple):
@@ -150,7 +151,7 @@ def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuth
     }
 
     def unreadable(message: str) -> TokenResponseError:
-        shown = content_type if content_type and _MEDIA_TYPE.fullmatch(content_type) else None
+        shown = content_type if content_type and re.fullmatch(_MEDIA_TYPE, content_type) else None
         return TokenResponseError(message, content_type=shown, **where)  # type: ignore[arg-type]
 
     if len(body) > MAX_BODY:
@@ -229,7 +230,7 @@ def _lifetime(value: object) -> float | None:
 
 _A_CENTURY = 100 * 366 * 86400.0
 
-_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
+_MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
 
 _logged_types: set[str] = set()
 

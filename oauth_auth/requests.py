@@ -114,7 +114,7 @@ class _TokenTransport:
         raise failure
 
 
-_QUERY = re.compile(r"\?[^\s'\")]*")
+_QUERY = r"\?[^\s'\")]*"
 
 _TROUBLE = (requests.RequestException, urllib3.exceptions.HTTPError)
 """Errors that may pass; others are of the environment."""
@@ -148,7 +148,7 @@ def _read(response: Response, deadline: float) -> bytes:
 def _transport_error(error: Exception, request: TokenRequest, status_code: int | None) -> TokenTransportError:
     """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
     endpoint = without_query(request.url)
-    text = _QUERY.sub("", str(error)) if "?" in request.url else str(error)
+    text = re.sub(_QUERY, "", str(error)) if "?" in request.url else str(error)
     cls = type(error) if isinstance(error, requests.RequestException) else requests.ConnectionError
     cause = cls.__new__(cls)
     cause.args = (text,)
