@@ -17,7 +17,6 @@ import dataclasses
 import logging
 import math
 import os
-import random
 import threading
 import time
 import traceback
@@ -28,23 +27,14 @@ from typing import Any, NamedTuple
 from ._flight import Flight
 from ._grants import Grant, ends_refresh_token
 from ._log import log
+from ._pauses import Failure, Rejections
+from ._shelf import Shelf
 from ._token import Credential, OAuthToken
 from ._urls import MOST_ORIGINS
-from .errors import OAuthError, TokenError, TokenStoreError
+from .errors import OAuthError, TokenError
 from .stores import TokenStore
 
 __all__ = ["Renewal", "TokenSource"]
-
-_FIRST_PAUSE = 2.0
-_LONGEST_PAUSE = 60.0
-_LONGEST_RETRY_AFTER = 300.0
-
-_FREE_REJECTIONS = 3
-"""So many new tokens may an origin reject before renewals for it are spaced."""
-_REJECTION_PAUSE = 10.0
-
-_MEMORY = "oauth_auth"
-"""The field of a stored token's `extra` that keeps the grant's memory."""
 
 _lock = threading.RLock()
 """Guards the decisions of all sources: held for microseconds, never across I/O.
@@ -68,24 +58,6 @@ class Renewal(NamedTuple):
     on_token_update: Callable[[OAuthToken], object] | None
 
 
-class _Pause(NamedTuple):
-    """A stretch of the monotonic clock. It ends, too, if that clock is set back, as tests do that move it."""
-
-    begun: float
-    until: float
-
-    @classmethod
-    def of(cls, seconds: float) -> _Pause:
-        now = time.monotonic()
-        return cls(now, now + seconds)
-
-    @property
-    def rest(self) -> float:
-        """What's left of it, in seconds."""
-        now = time.monotonic()
-        return self.until - now if self.begun <= now < self.until else 0.0
-
-
 class _Outcome(NamedTuple):
     """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
 
@@ -101,31 +73,10 @@ class _Wait(NamedTuple):
     patience: float | None = None
 
 
-class _Failure(NamedTuple):
-    """The last flight's error, and the pause after it."""
-
-    error: OAuthError
-    times: int
-    pause: _Pause
-    at: float
-
-    @property
-    def holds_callers(self) -> bool:
-        """Whether callers without a token get the error at once, too: no call could help, or the server asked."""
-        return not self.error.retryable or getattr(self.error, "retry_after", None) is not None
-
-
 class _SameToken(TokenError):
     """A renewal brought the token that was there before, as from a provider's cache; another may come later."""
 
     retryable = True
-
-
-class _Rejections(NamedTuple):
-    """How many tokens an origin rejected before it accepted any request with them, and the pause after that."""
-
-    times: int
-    pause: _Pause
 
 
 class TokenSource:
@@ -143,10 +94,8 @@ class TokenSource:
         "_last",
         "_renewal",
         "_seen",
+        "_shelf",
         "_spare",
-        "_store",
-        "_store_key",
-        "_store_troubles",
         "current",
         "doubted",
     )
@@ -162,8 +111,7 @@ class TokenSource:
     ) -> None:
         self._grant = grant
         self._renewal = renewal
-        self._store = store
-        self._store_key = store_key
+        self._shelf = Shelf(store, store_key)
         self._last = token
         """The newest token known, whether or not it can be sent: what is renewed from."""
         self._spare: OAuthToken | None = None
@@ -180,11 +128,10 @@ class TokenSource:
         self._forget_the_moment()
 
     def _forget_the_moment(self) -> None:
-        self.doubted: dict[Hashable, _Rejections] = {}
+        self.doubted: dict[Hashable, Rejections] = {}
         """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
         self._flight: Flight[_Outcome] | None = None
-        self._failure: _Failure | None = None
-        self._store_troubles: set[str] = set()
+        self._failure: Failure | None = None
 
     # -- What callers use ---------------------------------------------------------------------------------------
 
@@ -276,7 +223,7 @@ class TokenSource:
             await flight.wait_async()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_knows_store", "_grant", "_last", "_renewal", "_seen", "_spare", "_store", "_store_key", "current")
+        names = ("_knows_store", "_grant", "_last", "_renewal", "_seen", "_shelf", "_spare", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -360,13 +307,9 @@ class TokenSource:
         past = self.doubted.get(origin)
         if past is not None and past.pause.rest > 0:
             return False
-        times = 1 if past is None else past.times + 1
-        pause = 0.0
-        if times >= _FREE_REJECTIONS:
-            pause = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - _FREE_REJECTIONS, 10))
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
-        self.doubted[origin] = _Rejections(times, _Pause.of(pause))
+        self.doubted[origin] = Rejections.after(past)
         return True
 
     def _under_way(self) -> Flight[_Outcome] | None:
@@ -385,7 +328,7 @@ class TokenSource:
     def _has_failed_since(self, moment: float) -> bool:
         return self._failure is not None and self._failure.at >= moment
 
-    def _pausing(self) -> _Failure | None:
+    def _pausing(self) -> Failure | None:
         failure = self._failure
         return failure if failure is not None and failure.pause.rest > 0 else None
 
@@ -435,12 +378,9 @@ class TokenSource:
 
     def _pause_after(self, error: OAuthError) -> float:
         """Remember a failure, and put off the renewal that was due; return for how many seconds."""
+        self._failure = Failure.after(self._failure, error)
+        pause = self._failure.pause.length
         current, now = self.current, time.time()
-        times = 1 if self._failure is None else self._failure.times + 1
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(times - 1, 10))
-        pause = random.uniform(longest / 2, longest)  # noqa: S311
-        pause = max(pause, min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER))
-        self._failure = _Failure(error, times, _Pause.of(pause), now)
         if current is not None and now >= current.due_at:
             self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
         return pause
@@ -454,9 +394,9 @@ class TokenSource:
         if token is not None:  # a new token is wanted, and this is the one that there was
             unwanted.add(self._credential(token).header)
         self._fall_back_on_last(rejected)
-        with self._store_lock():
+        with self._shelf.lock():
             # A sibling may have renewed while this one waited for the lock.
-            if self._store is not None and (token := self._look(unwanted)) is not None:
+            if self._shelf.is_shared and (token := self._look(unwanted)) is not None:
                 return token, False
             return self._make(unwanted)
 
@@ -484,7 +424,9 @@ class TokenSource:
                 return adopted, False
         else:
             token = self._grant.obtain(self._last, refusal)
-        self._save(token)
+        if self._shelf.save(token, self._grant.memory()):
+            self._seen = token
+            self._knows_store = True
         return token, True
 
     def _live_refresh_token(self) -> str | None:
@@ -508,11 +450,10 @@ class TokenSource:
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
             log(logging.ERROR, "on_token_update raised an error:\n%s", _text_of(error))
 
-    # -- The store: its failures are logged, and nothing more ---------------------------------------------------
-
     def _look(self, unwanted: Collection[str | None]) -> OAuthToken | None:
         """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
-        stored = self._load()
+        stored, memory = self._shelf.load()
+        self._grant.recall(memory)
         if stored is not None and not _same(stored, self._seen):
             self._seen = stored
             # At the first look the later expiry wins; afterwards what is new in the store is a sibling's, and newer.
@@ -520,76 +461,12 @@ class TokenSource:
                 self._last, self._spare = stored, self._last
             else:
                 self._spare = stored
-        self._knows_store = self._knows_store or "load" not in self._store_troubles
+        self._knows_store = self._knows_store or self._shelf.could_load
         last = self._last
         if last is None or self._grant.begins_anew:
             return None
         credential = self._credential(last)
         return last if time.time() < credential.stale_at and credential.header not in unwanted else None
-
-    def _load(self) -> OAuthToken | None:
-        if self._store is None:
-            return None
-        try:
-            stored = self._store.load(self._store_key)
-        except Exception as error:  # noqa: BLE001 - a store may raise anything
-            self._note_store("load", error)
-            return None
-        self._note_store("load", None)
-        if not isinstance(stored, OAuthToken):
-            return None
-        memory = stored.extra.get(_MEMORY)
-        if isinstance(memory, dict):
-            self._grant.recall(memory)
-        return dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _MEMORY})
-
-    def _save(self, token: OAuthToken) -> None:
-        if self._store is None:
-            return
-        memory = self._grant.memory()
-        kept = dataclasses.replace(token, extra={**token.extra, _MEMORY: memory}) if memory else token
-        try:
-            self._store.save(self._store_key, kept)
-        except Exception as error:  # noqa: BLE001 - a store may raise anything
-            self._note_store("save", error)
-        else:
-            self._seen = token
-            self._knows_store = True
-            self._note_store("save", None)
-
-    @contextmanager
-    def _store_lock(self) -> Iterator[None]:
-        """Hold the store's lock if it can be had; a renewal without it is better than none."""
-        lock = None
-        if self._store is not None:
-            try:
-                lock = self._store.lock(self._store_key)
-                lock.__enter__()
-                self._note_store("lock", None)
-            except Exception as error:  # noqa: BLE001 - a store may raise anything
-                lock = None
-                self._note_store("lock", error)
-        try:
-            yield
-        finally:
-            if lock is not None:
-                try:
-                    lock.__exit__(None, None, None)
-                    self._note_store("unlock", None)
-                except Exception as error:  # noqa: BLE001 - a store may raise anything
-                    self._note_store("unlock", error)
-
-    def _note_store(self, action: str, error: Exception | None) -> None:
-        """Log the first failure of a stretch, and its end."""
-        if error is not None:
-            if not self._store_troubles:
-                text = str(error) if isinstance(error, OSError | TokenStoreError) else "…"  # others may show the token
-                log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, text)
-            self._store_troubles.add(action)
-        elif action in self._store_troubles:
-            self._store_troubles.discard(action)
-            if not self._store_troubles:
-                log(logging.INFO, "token store works again")
 
 
 @contextmanager

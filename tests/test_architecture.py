@@ -18,10 +18,10 @@ PLUGINS = ("requests", "httpx", "httpx2")
 # From the inside out: a module imports only from those before it.
 LAYERS = (
     {"errors", "_log"},
-    {"_urls", "_token", "_flight"},
+    {"_urls", "_token", "_flight", "_pauses"},
     {"_client_auth", "_wire", "_policy", "_replay"},
     {"controller", "stores", "stores._protocol", "stores._memory"},
-    {"_grants"},
+    {"_grants", "_shelf"},
     {"_source"},
     {"_options"},
     {"_auth"},
