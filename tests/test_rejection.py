@@ -37,7 +37,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("oauth_auth._source.time", clock)
+    for module in ("_source", "_pauses"):
+        monkeypatch.setattr(f"oauth_auth.{module}.time", clock)
     return clock
 
 
