@@ -17,6 +17,7 @@ from ._grants import (
     Grant,
     PasswordGrant,
     RefreshTokenGrant,
+    TokenCalls,
     TokenProvider,
 )
 from ._options import (
@@ -132,7 +133,7 @@ class _TokenEndpointAuth(TokenAuth):
         client_id: str,
         client_secret: str | None,
         settings: Settings,
-        make_grant: Callable[[OAuthAuthorizationController, Client], Grant],
+        make_grant: Callable[[TokenCalls], Grant],
         *,
         subject: str = "",
     ) -> None:
@@ -147,7 +148,8 @@ class _TokenEndpointAuth(TokenAuth):
         )
         client = Client(client_id, client_secret, choose_client_auth(settings, client_secret))
         store_key = derive_store_key(settings, self._grant_type, token_url, client_id, subject)
-        self._begin(settings, make_grant(controller, client), token=settings.token, store_key=store_key)
+        calls = TokenCalls(controller, client, settings.scope, settings.field_parameters)
+        self._begin(settings, make_grant(calls), token=settings.token, store_key=store_key)
 
 
 class ClientCredentials(_TokenEndpointAuth):
@@ -164,9 +166,7 @@ class ClientCredentials(_TokenEndpointAuth):
             client_id,
             client_secret,
             settings,
-            lambda controller, client: ClientCredentialsGrant(
-                controller, client, settings.scope, settings.field_parameters
-            ),
+            ClientCredentialsGrant,
         )
 
 
@@ -201,14 +201,8 @@ class AuthorizationCode(_TokenEndpointAuth):
             client_id,
             client_secret,
             settings,
-            lambda controller, client: AuthorizationCodeGrant(
-                controller,
-                client,
-                settings.scope,
-                settings.field_parameters,
-                code=code,
-                redirect_uri=redirect_uri,
-                code_verifier=code_verifier,
+            lambda calls: AuthorizationCodeGrant(
+                calls, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
             ),
         )
 
@@ -239,9 +233,7 @@ class Password(_TokenEndpointAuth):
             client_id,
             client_secret,
             settings,
-            lambda controller, client: PasswordGrant(
-                controller, client, settings.scope, settings.field_parameters, username=username, password=password
-            ),
+            lambda calls: PasswordGrant(calls, username=username, password=password),
             subject=username,
         )
 
@@ -270,9 +262,7 @@ class RefreshToken(_TokenEndpointAuth):
             client_id,
             client_secret,
             settings,
-            lambda controller, client: RefreshTokenGrant(
-                controller, client, settings.scope, settings.field_parameters, refresh_token=refresh_token
-            ),
+            lambda calls: RefreshTokenGrant(calls, refresh_token=refresh_token),
             subject=hashlib.sha256(refresh_token.encode()).hexdigest(),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ._client_auth import ClientAuthentication, ClientProof, ClientSecretBasic
 from ._token import OAuthToken
@@ -31,6 +31,7 @@ __all__ = [
     "Grant",
     "PasswordGrant",
     "RefreshTokenGrant",
+    "TokenCalls",
     "TokenProvider",
     "ends_refresh_token",
 ]
@@ -144,20 +145,23 @@ class Client:
             self._proven = ClientSecretBasic(encode=encode)
 
 
+class TokenCalls(NamedTuple):
+    """What all token calls of an auth object share."""
+
+    controller: OAuthAuthorizationController
+    client: Client
+    scope: str | None
+    field_parameters: FieldParameters
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
 class _TokenEndpointGrant(Grant):
     """A grant that calls the token endpoint, by the controller's operations."""
 
-    def __init__(
-        self,
-        controller: OAuthAuthorizationController,
-        client: Client,
-        scope: str | None,
-        field_parameters: FieldParameters,
-    ) -> None:
-        self._controller = controller
-        self._client = client
-        self._scope = scope
-        self._field_parameters = field_parameters
+    def __init__(self, calls: TokenCalls) -> None:
+        self._controller, self._client, self._scope, self._field_parameters = calls
 
     def _fields(self, proof: ClientProof) -> FieldParameters:
         return {**proof.fields, **self._field_parameters}
@@ -183,14 +187,8 @@ class ClientCredentialsGrant(_TokenEndpointGrant):
 class _RefreshingGrant(_TokenEndpointGrant):
     """A grant whose tokens come with refresh tokens."""
 
-    def __init__(
-        self,
-        controller: OAuthAuthorizationController,
-        client: Client,
-        scope: str | None,
-        field_parameters: FieldParameters,
-    ) -> None:
-        super().__init__(controller, client, scope, field_parameters)
+    def __init__(self, calls: TokenCalls) -> None:
+        super().__init__(calls)
         self._spent: frozenset[str] = frozenset()
         """Digests of the refresh tokens that the server has ended or replaced: they're never sent again."""
 
@@ -224,16 +222,13 @@ class AuthorizationCodeGrant(_RefreshingGrant):
 
     def __init__(
         self,
-        controller: OAuthAuthorizationController,
-        client: Client,
-        scope: str | None,
-        field_parameters: FieldParameters,
+        calls: TokenCalls,
         *,
         code: str | None,
         redirect_uri: str | None,
         code_verifier: str | None,
     ) -> None:
-        super().__init__(controller, client, scope, field_parameters)
+        super().__init__(calls)
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
@@ -284,15 +279,12 @@ class PasswordGrant(_RefreshingGrant):
 
     def __init__(
         self,
-        controller: OAuthAuthorizationController,
-        client: Client,
-        scope: str | None,
-        field_parameters: FieldParameters,
+        calls: TokenCalls,
         *,
         username: str,
         password: str,
     ) -> None:
-        super().__init__(controller, client, scope, field_parameters)
+        super().__init__(calls)
         self._username = username
         self._password = password
 
@@ -314,14 +306,11 @@ class RefreshTokenGrant(_RefreshingGrant):
 
     def __init__(
         self,
-        controller: OAuthAuthorizationController,
-        client: Client,
-        scope: str | None,
-        field_parameters: FieldParameters,
+        calls: TokenCalls,
         *,
         refresh_token: str,
     ) -> None:
-        super().__init__(controller, client, scope, field_parameters)
+        super().__init__(calls)
         self._given = refresh_token
 
     def live_refresh_token(self, last: OAuthToken | None) -> str | None:
