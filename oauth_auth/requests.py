@@ -210,7 +210,8 @@ class RequestsAuth(TokenAuth, AuthBase):
         if not isinstance(request, PreparedRequest):
             raise self._wrong_library(request)
         url = request.url or ""
-        beginning = url[: url.find("/", 8)]
+        path = url.find("/", 8)
+        beginning = url if path < 0 else url[:path]
         if (known := self._hooks.get(beginning)) is not None:
             self._latest = (f"{beginning}/", known)
             return known

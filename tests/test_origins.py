@@ -877,3 +877,17 @@ def test_given_token_client_that_raises_for_statuses_harms_no_error(plugin_mode:
     assert 400 == raised.value.status_code
     assert not raised.value.retryable
     assert 1 == tokens.calls
+
+
+def test_url_without_a_path_opens_no_other_origin(tokens: Tokens) -> None:
+    """A request prepared by hand, whose URL has no path, lets the token go to its own origin alone."""
+    auth = client_credentials(REQUESTS, tokens, allowed_origins=["https://api.example.com"])
+
+    def carries(url: str) -> bool:
+        request = requests.PreparedRequest()
+        request.prepare("GET", "https://api.example.com/")
+        request.url = url
+        return "Authorization" in auth(request).headers
+
+    urls = ["https://api.example.com", "https://api.example.co/", "https://api.example.co", "https://api.example.com/"]
+    assert [True, False, False, True] == [carries(url) for url in urls]
