@@ -6,7 +6,6 @@ The two libraries have the same shape and different classes, so each plug-in nam
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -17,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 from . import errors
 from ._auth import AsyncTokens
 from ._grants import Grant
-from ._log import log
 from ._options import Settings
-from ._policy import is_rejection, tells_acceptance
+from ._policy import Exchange, is_rejection, tells_acceptance
 from ._replay import are_rewindable, is_fixed, position_of, rewind
 from ._token import OAuthToken
 from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
@@ -33,10 +31,10 @@ _Origin = tuple[str, str | bytes, int | None]
 
 
 class _Rejected(NamedTuple):
-    """An answer that rejects the token: whether its request can be sent again, and what errors say of it."""
+    """An answer that rejects the token, and whether its request can be sent again."""
 
+    exchange: Exchange
     can_replay: bool
-    about: str
 
 
 class HttpxFlow(AsyncTokens):
@@ -78,7 +76,7 @@ class HttpxFlow(AsyncTokens):
             return
         if not rejected.can_replay:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                self._source.replace(header, origin, rejected.about)
+                self._source.replace(header, origin, rejected.exchange.about)
             return
         try:
             if _is_short(response):
@@ -86,9 +84,9 @@ class HttpxFlow(AsyncTokens):
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             response.close()
             response._content = b""  # noqa: SLF001 - else the client fails when it reads it
-        replacement = self._source.replace(header, origin, rejected.about)
+        replacement = self._source.replace(header, origin, rejected.exchange.about)
         if replacement is not None:
-            response = yield self._replay(response, replacement.header, rejected.about)
+            response = yield self._replay(response, replacement.header, rejected.exchange)
             self._note(origin, replacement.header, response)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
@@ -114,7 +112,7 @@ class HttpxFlow(AsyncTokens):
             return
         if not rejected.can_replay:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                await self._source.areplace(header, origin, rejected.about)
+                await self._source.areplace(header, origin, rejected.exchange.about)
             return
         try:
             if _is_short(response):
@@ -122,9 +120,9 @@ class HttpxFlow(AsyncTokens):
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             await response.aclose()
             response._content = b""  # noqa: SLF001 - else the client fails when it reads it
-        replacement = await self._source.areplace(header, origin, rejected.about)
+        replacement = await self._source.areplace(header, origin, rejected.exchange.about)
         if replacement is not None:
-            response = yield self._replay(response, replacement.header, rejected.about)
+            response = yield self._replay(response, replacement.header, rejected.exchange)
             self._note(origin, replacement.header, response)
 
     def _may_address(self, origin: _Origin, url: Any) -> bool:
@@ -161,16 +159,14 @@ class HttpxFlow(AsyncTokens):
             return None
         if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
             return None
-        about = f" (after {request.method} {without_query(str(request.url))} was answered with {response.status_code})"
+        exchange = Exchange(request.method, without_query(str(request.url)), response.status_code)
         can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
-        log(logging.INFO, "token rejected%s", about)
-        if not can_replay:
-            log(logging.WARNING, "not replayed, since the body can't be sent again%s", about)
-        return _Rejected(can_replay, about)
+        exchange.tell_rejection(can_replay=can_replay)
+        return _Rejected(exchange, can_replay)
 
-    def _replay(self, response: Any, header: str, about: str) -> Any:
+    def _replay(self, response: Any, header: str, exchange: Exchange) -> Any:
         """Make the response's request anew, with another token and the cookies that the response sets."""
-        log(logging.INFO, "replayed with another token%s", about)
+        exchange.tell_replay()
         old = response.request
         request = self._library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions

@@ -1,4 +1,4 @@
-"""Does an answer mean that the token was rejected, or that it was accepted? Pure.
+"""Does an answer mean that the token was rejected, or that it was accepted? Pure, but that it tells of it.
 
 A 401 usually does, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
 good and the request isn't. The scanner below reads challenges from left to right, once; where it meets something
@@ -7,9 +7,13 @@ that it can't read, it stops, and what it hasn't read counts as absent.
 
 from __future__ import annotations
 
+import logging
 import re
+from typing import NamedTuple
 
-__all__ = ["bearer_errors", "is_rejection", "tells_acceptance"]
+from ._events import tell
+
+__all__ = ["Exchange", "bearer_errors", "is_rejection", "tells_acceptance"]
 
 _LONGEST_HEADER = 8192
 
@@ -19,6 +23,39 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Compiled at their first use, which `re` remembers: most programs never meet a challenge.
 _PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)'
 _SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
+
+
+class Exchange(NamedTuple):
+    """A request and the status of its answer, as errors and events tell of it."""
+
+    method: str | None
+    url: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} was answered with {self.status}"
+
+    @property
+    def about(self) -> str:
+        """The end of an error's text that comes from it."""
+        return f" (after {self})"
+
+    def tell_rejection(self, *, can_replay: bool) -> None:
+        """Tell that it rejects the token, and if so that the request won't be sent again."""
+        tell(
+            logging.INFO,
+            "rejected",
+            "token rejected: %(method)s %(url)s was answered with %(status)s",
+            **self._asdict(),
+        )
+        if not can_replay:
+            text = "not replayed, since the body can't be sent again: %(method)s %(url)s, answered with %(status)s"
+            tell(logging.WARNING, "not_replayed", text, **self._asdict())
+
+    def tell_replay(self) -> None:
+        """Tell that the request is sent again."""
+        text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
+        tell(logging.INFO, "replayed", text, **self._asdict())
 
 
 def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:

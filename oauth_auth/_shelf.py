@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ._log import log
+from ._events import tell
 from ._token import OAuthToken
 from .errors import TokenStoreError
 from .stores import TokenStore
@@ -95,9 +95,11 @@ class Shelf:
         if error is not None:
             if not self._troubles:
                 text = str(error) if isinstance(error, OSError | TokenStoreError) else "…"  # others may show the token
-                log(logging.WARNING, "token store failed to %s: %s: %s", action, type(error).__name__, text)
+                message = "token store failed to %(action)s: %(error_type)s: %(error)s"
+                kind = type(error).__name__
+                tell(logging.WARNING, "store_failed", message, action=action, error_type=kind, error=text)
             self._troubles.add(action)
         elif action in self._troubles:
             self._troubles.discard(action)
             if not self._troubles:
-                log(logging.INFO, "token store works again")
+                tell(logging.INFO, "store_recovered", "token store works again")

@@ -24,9 +24,9 @@ from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ._events import tell
 from ._flight import Flight
 from ._grants import Grant, ends_refresh_token
-from ._log import log
 from ._pauses import Failure, Rejections
 from ._shelf import Shelf
 from ._token import Credential, OAuthToken
@@ -360,20 +360,22 @@ class TokenSource:
         else:
             self._failure = None
         self._flight = None
-        verb = "adopted" if not is_own else "acquired" if held is None else "renewed"
-        log(logging.INFO, "token %s in %.3f s, expires in %s s", verb, time.monotonic() - begun, token.expires_in)
+        event = "adopted" if not is_own else "acquired" if held is None else "renewed"
+        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
+        tell(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
         return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
 
     def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
         if isinstance(error, OAuthError):
             ours = error.fresh_copy()
         else:
-            log(logging.ERROR, "a renewal ended in an unexpected error:\n%s", _text_of(error))
+            tell(logging.ERROR, "crashed", "a renewal ended in an unexpected error:\n%(error)s", error=_text_of(error))
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         pause = self._pause_after(ours)
         self._flight = None
-        message = "token call failed after %.3f s, next one in %.1f s at the earliest: %s"
-        log(logging.WARNING, message, seconds, pause, ours)
+        text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
+        kind = type(ours).__name__
+        tell(logging.WARNING, "failed", text, duration=seconds, pause=pause, error_type=kind, error=str(ours))
         return _Outcome(None, ours)
 
     def _pause_after(self, error: OAuthError) -> float:
@@ -448,7 +450,7 @@ class TokenSource:
         try:
             self._renewal.on_token_update(token)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
-            log(logging.ERROR, "on_token_update raised an error:\n%s", _text_of(error))
+            tell(logging.ERROR, "callback_failed", "on_token_update raised an error:\n%(error)s", error=_text_of(error))
 
     def _look(self, unwanted: Collection[str | None]) -> OAuthToken | None:
         """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
@@ -473,7 +475,7 @@ class TokenSource:
 def _noting_the_wait() -> Iterator[None]:
     begun = time.monotonic()
     yield
-    log(logging.DEBUG, "waited %.3f s for a token", time.monotonic() - begun)
+    tell(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=time.monotonic() - begun)
 
 
 def _text_of(error: BaseException) -> str:

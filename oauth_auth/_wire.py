@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 
-from ._log import log
+from ._events import tell
 from ._token import OAuthToken, is_sendable
 from ._urls import without_query
 from .errors import ConfigurationError, OAuthProviderException, TokenResponseError
@@ -238,7 +238,8 @@ _logged_types: set[str] = set()
 def _log_unknown_type(token_type: str) -> None:
     if token_type not in _logged_types and len(_logged_types) < 100:
         _logged_types.add(token_type)
-        log(logging.WARNING, "unknown token_type %.50r: the token is sent as Bearer", token_type)
+        text = "unknown token_type %(token_type)r: the token is sent as Bearer"
+        tell(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
 
 
 def _shown(value: object, secrets: Iterable[str]) -> str | None:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
 
+from ._events import tell
 from ._flight import Flight, falter
-from ._log import log
 from ._token import OAuthToken
-from ._urls import check_endpoint
+from ._urls import check_endpoint, without_query
 from ._wire import (
     FieldParameters,
     TokenRequest,
@@ -226,8 +226,37 @@ class OAuthAuthorizationController:
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})
+        begun, result, status = time.monotonic(), "ok", None
+        attempts: list[float] = []
+        try:
+            return self._attempt(request, repeatable, attempts, patient=patient)
+        except TokenError as error:
+            result, status = str(getattr(error, "error", type(error).__name__)), error.status_code
+            raise
+        finally:
+            tell(
+                logging.DEBUG,
+                "token_call",
+                "token call to %(token_url)s (%(grant_type)s): %(result)s in %(duration).3f s, %(attempts)s attempts",
+                token_url=without_query(request.url),
+                grant_type=fields["grant_type"],
+                result=result,
+                status=200 if result == "ok" else status,
+                attempts=len(attempts),
+                duration=time.monotonic() - begun,
+            )
+
+    def _attempt(
+        self,
+        request: TokenRequest,
+        repeatable: Callable[[TokenError], bool],
+        attempts: list[float],
+        *,
+        patient: bool,
+    ) -> OAuthToken:
         deadline = time.monotonic() + self._token_timeout
         for pauses in (*_PAUSES, None):
+            attempts.append(time.monotonic())
             left = max(deadline - time.monotonic(), _WORTHWHILE)
             half = min(self._token_timeout / 2, left)
             try:
@@ -261,7 +290,7 @@ class OAuthAuthorizationController:
             raise answer
         if isinstance(answer, Exception):  # a hook of the user's client, say
             text = "".join(traceback.format_exception(answer))
-            log(logging.ERROR, "a token call ended in an unexpected error:\n%s", text)
+            tell(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
             name = type(answer).__name__
             raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
         return answer

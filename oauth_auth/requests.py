@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -31,9 +30,8 @@ from ._auth import (
     TokenAuth,
 )
 from ._grants import Grant
-from ._log import log
 from ._options import Settings
-from ._policy import is_rejection, tells_acceptance
+from ._policy import Exchange, is_rejection, tells_acceptance
 from ._replay import is_fixed, rewind
 from ._token import Header, OAuthToken
 from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
@@ -244,18 +242,18 @@ class RequestsAuth(TokenAuth, AuthBase):
 
     def _renew_and_replay(self, origin: str, header: str, response: Response, **kwargs: Any) -> Response:
         request = response.request
-        about = f" (after {request.method} {without_query(request.url or '')} was answered with {response.status_code})"
-        log(logging.INFO, "token rejected%s", about)
-        if not _can_replay(response):
-            log(logging.WARNING, "not replayed, since the body can't be sent again%s", about)
+        answered = Exchange(request.method, without_query(request.url or ""), response.status_code)
+        can_replay = _can_replay(response)
+        answered.tell_rejection(can_replay=can_replay)
+        if not can_replay:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                self._source.replace(header, origin, about)
+                self._source.replace(header, origin, answered.about)
             return response
         _drain(response)
-        credential = self._source.replace(header, origin, about)
+        credential = self._source.replace(header, origin, answered.about)
         if credential is None:
             return response
-        log(logging.INFO, "replayed with another token%s", about)
+        answered.tell_replay()
         hooks = request.hooks["response"]
         request.hooks = {**request.hooks, "response": [self._after_replay(hook, origin, request) for hook in hooks]}
         answer = _replay(response, credential.header, **kwargs)

@@ -17,7 +17,7 @@ PLUGINS = ("requests", "httpx", "httpx2")
 
 # From the inside out: a module imports only from those before it.
 LAYERS = (
-    {"errors", "_log"},
+    {"errors", "_events"},
     {"_urls", "_token", "_flight", "_pauses"},
     {"_client_auth", "_wire", "_policy", "_replay"},
     {"controller", "stores", "stores._protocol", "stores._memory"},

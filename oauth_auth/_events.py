@@ -1,0 +1,34 @@
+"""What happens here is told by one function: to the logger `oauth_auth`, and to whoever else listens.
+
+docs/events.md has all events with their fields. Nothing on the hot path tells anything, and no field holds a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+__all__ = ["Listener", "listeners", "tell"]
+
+Listener = Callable[[str, Mapping[str, object]], object]
+"""Called with an event's name and fields, in the thread and context in which it happens."""
+
+listeners: list[Listener] = []
+
+_logger = logging.getLogger("oauth_auth")
+
+
+def tell(level: int, event: str, message: str, /, **fields: object) -> None:
+    """Tell of an event. `message` is formatted with the fields, as `%(name)s`.
+
+    A log record has the event's name as `oauth_event`, and each field as `oauth_` and its name. Whatever a handler,
+    filter or listener of the program's raises, the request goes on.
+    """
+    with suppress(Exception):
+        if _logger.isEnabledFor(level):
+            extra = {"oauth_event": event, **{f"oauth_{name}": value for name, value in fields.items()}}
+            _logger.log(level, message, *([fields] if fields else []), extra=extra, stacklevel=2)
+    for listener in listeners:
+        with suppress(Exception):
+            listener(event, fields)
