@@ -30,8 +30,10 @@ from ._options import (
     read_options,
     require_text,
 )
+from ._shelf import Shelf
 from ._source import TokenSource
 from ._token import OAuthToken
+from ._urls import without_query
 from .controller import OAuthAuthorizationController
 from .errors import ConfigurationError
 
@@ -53,15 +55,9 @@ class TokenAuth:
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _source: TokenSource
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
+    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
         """Take the settings; plug-ins extend it by what their library needs."""
-        self._source = TokenSource(
-            grant,
-            settings.renewal,
-            token=token,
-            store=settings.store,
-            store_key=settings.store_key or store_key,
-        )
+        self._source = TokenSource(grant, settings.renewal, token=token, shelf=shelf)
         self._allowed_origins = settings.allowed_origins
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
@@ -147,9 +143,13 @@ class _TokenEndpointAuth(TokenAuth):
             allow_insecure_transport=settings.allow_insecure_transport,
         )
         client = Client(client_id, client_secret, choose_client_auth(settings, client_secret))
-        store_key = derive_store_key(settings, self._grant_type, token_url, client_id, subject)
         calls = TokenCalls(controller, client, settings.scope, settings.field_parameters)
-        self._begin(settings, make_grant(calls), token=settings.token, store_key=store_key)
+        if settings.store_key is None:
+            shelf = Shelf(settings.store, derive_store_key(settings, self._grant_type, token_url, client_id, subject))
+        else:  # a key that doesn't say whose the token is
+            owner = {"token_url": without_query(token_url), "client_id": client_id}
+            shelf = Shelf(settings.store, settings.store_key, owner)
+        self._begin(settings, make_grant(calls), token=settings.token, shelf=shelf)
 
 
 class ClientCredentials(_TokenEndpointAuth):
@@ -280,7 +280,8 @@ class Provider(TokenAuth):
             raise ConfigurationError("provider must be a function from the last OAuthToken, or None, to the next")
         if settings.store is not None and settings.store_key is None:
             raise ConfigurationError("nothing tells what a provider's tokens are for: give a store_key with the store")
-        self._begin(settings, TokenProvider(check_callback("provider", provider)), token=settings.token)
+        shelf = Shelf(settings.store, settings.store_key or "")
+        self._begin(settings, TokenProvider(check_callback("provider", provider)), token=settings.token, shelf=shelf)
 
 
 class Bearer(TokenAuth):
@@ -293,4 +294,4 @@ class Bearer(TokenAuth):
         if not isinstance(token, OAuthToken):
             raise ConfigurationError(f"token must be text or an OAuthToken, not {type(token).__name__}")
         # There is nothing to store: the token is what the caller gave.
-        self._begin(settings._replace(store=None), FixedToken(), token=token)
+        self._begin(settings, FixedToken(), token=token)

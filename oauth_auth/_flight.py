@@ -52,6 +52,11 @@ class Flight(Generic[_T]):
         """Whether the code that asks is part of this very flight, a callback in it, and so would wait for itself."""
         return self in _aboard.get()
 
+    @property
+    def has_started(self) -> bool:
+        """Whether there was a thread to do the work, or somebody who waits for it has done it."""
+        return self._started
+
     def start(self, *, in_background: bool = False) -> None:
         """Begin, in the context of the caller; waiting does so too. Only the first call counts.
 

@@ -19,6 +19,7 @@ from ._grants import Grant
 from ._options import Settings
 from ._policy import Exchange, is_rejection, tells_acceptance
 from ._replay import are_rewindable, is_fixed, position_of, rewind
+from ._shelf import Shelf
 from ._token import OAuthToken
 from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse
@@ -48,8 +49,8 @@ class HttpxFlow(AsyncTokens):
     _byte_stream: ClassVar[type]
     _shortcuts: ClassVar[Shortcuts]
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
-        super()._begin(settings, grant, token=token, store_key=store_key)
+    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+        super()._begin(settings, grant, token=token, shelf=shelf)
         self._addressable: set[_Origin] = set()
         """Origins that the token may go to."""
 

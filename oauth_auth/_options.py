@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
+from ._acquisition import Renewal
 from ._client_auth import ClientAuthentication, ClientSecretBasic, PublicClient
-from ._source import Renewal
 from ._token import OAuthToken
 from ._urls import read_origins
 from ._wire import FieldParameters, build_token_request, encodable, join_scope

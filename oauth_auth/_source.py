@@ -7,7 +7,7 @@
 
 Plug-ins read `current` and compare its `refresh_at` with the clock themselves: that's the hot path, and it's theirs.
 All that isn't hot goes through `_plan`, which decides under a lock without any I/O, and then through a `Flight`,
-which does the I/O without a lock: load from the store, call the token endpoint, save, publish.
+which does the I/O without a lock, see `_acquisition`, and publishes what comes.
 """
 
 from __future__ import annotations
@@ -15,26 +15,25 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-import math
 import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from ._acquisition import Acquisition, Aim, PutOff, Renewal
 from ._events import tell
 from ._flight import Flight
-from ._grants import Grant, ends_refresh_token
-from ._pauses import Failure, Rejections
+from ._grants import Grant
+from ._pauses import Failure, Pause, Rejections
 from ._shelf import Shelf
 from ._token import Credential, OAuthToken
 from ._urls import MOST_ORIGINS
 from .errors import OAuthError, TokenError
-from .stores import TokenStore
 
-__all__ = ["Renewal", "TokenSource"]
+__all__ = ["TokenSource"]
 
 _lock = threading.RLock()
 """Guards the decisions of all sources: held for microseconds, never across I/O.
@@ -49,21 +48,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-class Renewal(NamedTuple):
-    """When tokens are renewed and what else happens then; times in seconds."""
-
-    leeway: float
-    refresh_window: float
-    token_timeout: float
-    on_token_update: Callable[[OAuthToken], object] | None
-
-
 class _Outcome(NamedTuple):
     """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
 
     credential: Credential | None
     error: OAuthError | None
     is_new: bool = False
+
+
+_PUT_OFF = _Outcome(None, None)
+"""A flight that nobody waited for when it began, and that left the renewal to a sibling or to a later time."""
+
+_LOOK_PAUSE = 1.0
+"""Between two looks at what a sibling does, in seconds, or less where there's less time left."""
 
 
 class _Wait(NamedTuple):
@@ -82,20 +79,19 @@ class _SameToken(TokenError):
 class TokenSource:
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
-    `token` is a token to begin with; of it and a stored one the later expiry wins. `store_key` goes with `store`.
+    `token` is a token to begin with; of it and a stored one the later expiry wins.
     """
 
     __slots__ = (
         "__weakref__",
+        "_acquisition",
         "_failure",
         "_flight",
         "_grant",
-        "_knows_store",
-        "_last",
+        "_looked",
+        "_put_off_at",
         "_renewal",
-        "_seen",
         "_shelf",
-        "_spare",
         "current",
         "doubted",
     )
@@ -106,25 +102,17 @@ class TokenSource:
         renewal: Renewal,
         *,
         token: OAuthToken | None = None,
-        store: TokenStore | None = None,
-        store_key: str = "",
+        shelf: Shelf | None = None,
     ) -> None:
         self._grant = grant
         self._renewal = renewal
-        self._shelf = Shelf(store, store_key)
-        self._last = token
-        """The newest token known, whether or not it can be sent: what is renewed from."""
-        self._spare: OAuthToken | None = None
-        """The one that a sibling's replaced: asked only if that one's refresh token is refused."""
-        self._seen: OAuthToken | None = None
-        """What the store held when last looked at; only something else is news."""
-        self._knows_store = False
-        """Whether the store could be read or written once: only then `_seen` says anything."""
+        self._shelf = shelf or Shelf(None, "")
+        self._acquisition = Acquisition(grant, renewal, self._shelf, token)
         self.current: Credential | None = None
         """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
         # With a store or a code to look at first, the token given isn't sent before a flight has done so.
-        if token is not None and store is None and not grant.begins_anew:
-            self.current = self._credential(token)
+        if token is not None and not self._shelf.is_shared and not grant.begins_anew:
+            self.current = self._acquisition.credential(token)
         self._forget_the_moment()
 
     def _forget_the_moment(self) -> None:
@@ -132,6 +120,10 @@ class TokenSource:
         """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
         self._flight: Flight[_Outcome] | None = None
         self._failure: Failure | None = None
+        self._put_off_at = 0.0
+        """When a renewal was last put off, in Unix time."""
+        self._looked: Pause | None = None
+        """The pause after a look for a sibling's token, while the server refuses to give one."""
 
     # -- What callers use ---------------------------------------------------------------------------------------
 
@@ -139,7 +131,7 @@ class TokenSource:
     def token(self) -> OAuthToken | None:
         """The current token, or the one given to begin with; no I/O."""
         current = self.current
-        return self._last if current is None else current.token
+        return self._acquisition.last if current is None else current.token
 
     @property
     def renews(self) -> bool:
@@ -148,21 +140,25 @@ class TokenSource:
 
     def obtain(self) -> Credential:
         """Return a credential to send now; block if there is none yet. Raises `OAuthError`."""
-        step = self._plan()
-        if isinstance(step, Credential):
-            return step
-        with _noting_the_wait():
-            outcome = step.flight.wait(step.patience)
-        return self._settle(outcome)
+        while True:
+            step = self._plan()
+            if isinstance(step, Credential):
+                return step
+            with _noting_the_wait():
+                outcome = step.flight.wait(step.patience)
+            if outcome is not _PUT_OFF:
+                return self._settle(outcome)
 
     async def aobtain(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
-        step = self._plan()
-        if isinstance(step, Credential):
-            return step
-        with _noting_the_wait():
-            outcome = await step.flight.wait_async(step.patience)
-        return self._settle(outcome)
+        while True:
+            step = self._plan()
+            if isinstance(step, Credential):
+                return step
+            with _noting_the_wait():
+                outcome = await step.flight.wait_async(step.patience)
+            if outcome is not _PUT_OFF:
+                return self._settle(outcome)
 
     def renew(self) -> Credential:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
@@ -183,12 +179,14 @@ class TokenSource:
 
         None means that the origin rejects every token, so that another one now would be a waste. Errors end in `about`.
         """
-        for _ in range(2):
+        for _ in range(3):
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
             with _noting_the_wait():
                 outcome = step.flight.wait()
+            if outcome is _PUT_OFF:
+                continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
@@ -196,12 +194,14 @@ class TokenSource:
 
     async def areplace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
         """Do the same for a task of asyncio or trio."""
-        for _ in range(2):
+        for _ in range(3):
             step = self._plan_replacement(rejected, origin, about)
             if step is None or isinstance(step, Credential):
                 return step
             with _noting_the_wait():
                 outcome = await step.flight.wait_async()
+            if outcome is _PUT_OFF:
+                continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
@@ -223,7 +223,7 @@ class TokenSource:
             await flight.wait_async()
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_knows_store", "_grant", "_last", "_renewal", "_seen", "_shelf", "_spare", "current")
+        names = ("_acquisition", "_grant", "_renewal", "_shelf", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -233,7 +233,9 @@ class TokenSource:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TokenSource:
         """Share store, callbacks, the user's client and what the grant has learned: none of them can be doubled."""
-        return copy.copy(self)
+        twin = copy.copy(self)
+        twin._acquisition = copy.copy(self._acquisition)  # noqa: SLF001 - its own
+        return twin
 
     def _settle(
         self, outcome: _Outcome | None, *, rejected: str | None = None, forced: bool = False, about: str = ""
@@ -256,13 +258,12 @@ class TokenSource:
             flight = self._under_way()
             current, now = self.current, time.time()
             if current is None or now >= current.expires_at:
-                if self._join(flight) is None:
-                    self._raise_what_holds_callers()
-                return _Wait(flight or self._launch())
-            fails = self._has_failed_since(current.due_at) or (flight is not None and flight.is_faltering)
-            if now >= current.stale_at and not fails:
+                return _Wait(self._join(flight) or self._launch_unless_held(Aim()))
+            if now >= current.stale_at and not self._does_not_hurry(current, flight):
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
-                return _Wait(self._join(flight) or self._launch(), (current.expires_at - now) / 2)
+                left = current.expires_at - now
+                aim = Aim(lock_wait=min(left / 4, _LOOK_PAUSE))
+                return _Wait(self._join(flight) or self._launch(aim), left / 2)
             if now >= current.refresh_at and flight is None:
                 flight = self._renew_in_background(current, now)
         if flight is not None:
@@ -275,12 +276,22 @@ class TokenSource:
         pause = self._renewal.token_timeout if failure is None else failure.pause.rest
         latest = current.stale_at if now < current.stale_at else current.expires_at
         self.current = dataclasses.replace(current, refresh_at=min(latest, now + pause))
-        return self._launch() if failure is None else None
+        if self._acquisition.unsaved is not None and now < current.due_at:
+            return self._launch_with(self._catch_up)
+        if failure is not None:
+            return None
+        in_time = now < current.due_at + (current.stale_at - current.due_at) * 0.75
+        return self._launch(Aim(lock_wait=0.0, may_put_off=in_time))
+
+    def _does_not_hurry(self, current: Credential, flight: Flight[_Outcome] | None) -> bool:
+        """Tell whether waiting for a renewal is in vain, as far as is known: one failed, or is put off, or falters."""
+        failed = self._failure is not None and self._failure.at >= current.due_at
+        return failed or self._put_off_at >= current.due_at or (flight is not None and flight.is_faltering)
 
     def _plan_renewal(self) -> Flight[_Outcome]:
         """Decide for a caller who wants a new token, come what may."""
         with _lock:
-            return self._join(self._under_way()) or self._launch(forced=True)
+            return self._join(self._under_way()) or self._launch(Aim(forced=True))
 
     def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
         """Decide for a request that was answered with a rejection of its token."""
@@ -292,10 +303,11 @@ class TokenSource:
                 return newer
             flight = self._join(flight)
             if flight is None:
-                self._raise_what_holds_callers(about)
-                if newer is None and not self._may_replace(origin):
+                failure = self._pausing()
+                held = failure is not None and failure.holds_callers
+                if newer is None and not held and not self._may_replace(origin):
                     return None
-                flight = self._launch(rejected=rejected)
+                flight = self._launch_unless_held(Aim(rejected=rejected), about)
         return _Wait(flight)
 
     def _may_replace(self, origin: Hashable) -> bool:
@@ -325,45 +337,91 @@ class TokenSource:
             )
         return flight
 
-    def _has_failed_since(self, moment: float) -> bool:
-        return self._failure is not None and self._failure.at >= moment
-
     def _pausing(self) -> Failure | None:
         failure = self._failure
         return failure if failure is not None and failure.pause.rest > 0 else None
 
-    def _raise_what_holds_callers(self, about: str = "") -> None:
+    def _launch_unless_held(self, aim: Aim, about: str = "") -> Flight[_Outcome]:
+        """Launch a flight, or raise the failure that holds callers; but a sibling may have stored a token since."""
         failure = self._pausing()
-        if failure is not None and failure.holds_callers:
+        if failure is None or not failure.holds_callers:
+            return self._launch(aim)
+        if not self._shelf.is_shared or (self._looked is not None and self._looked.rest > 0):
             raise failure.error.fresh_copy(about)
+        self._looked = Pause.of(_LOOK_PAUSE)
+        return self._launch(aim._replace(only_looks=True))
 
-    def _launch(self, *, rejected: str | None = None, forced: bool = False) -> Flight[_Outcome]:
-        self._flight = flight = Flight(lambda: self._fly(rejected, forced=forced))
+    def _launch(self, aim: Aim) -> Flight[_Outcome]:
+        return self._launch_with(lambda: self._fly(aim))
+
+    def _launch_with(self, work: Callable[[], _Outcome]) -> Flight[_Outcome]:
+        self._flight = flight = Flight(work)
         return flight
 
     # -- The flight: in a thread of its own, without the lock ---------------------------------------------------
 
-    def _fly(self, rejected: str | None, *, forced: bool) -> _Outcome:
+    def _fly(self, aim: Aim) -> _Outcome:
         begun = time.monotonic()
         held = self.current
         try:
-            token, is_own = self._acquire(held, rejected, forced=forced)
+            token, is_own = self._acquisition.acquire(held, aim, lambda token: self._fall_back_on(token, aim.rejected))
             if is_own:
                 self._tell(token)
-            credential = self._credential(token)
+            credential = self._acquisition.credential(token)
+        except PutOff:
+            return self._publish_delay(aim)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
             return self._publish_failure(error, time.monotonic() - begun)
-        self._last = token
+        self._publish(held, credential)
+        event = "adopted" if not is_own else "acquired" if held is None else "renewed"
+        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
+        tell(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
+        return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
+
+    def _publish(self, held: Credential | None, credential: Credential) -> None:
+        unsaved = self._acquisition.unsaved
+        if unsaved is not None:  # the next request after the pause has it saved
+            again = min(credential.refresh_at, time.time() + unsaved.length)
+            credential = dataclasses.replace(credential, refresh_at=again)
+        self._acquisition.last = credential.token
         self.current = credential
         if held is not None and held.header == credential.header:
             self._pause_after(_SameToken("the renewal brought the same token again"))
         else:
             self._failure = None
         self._flight = None
-        event = "adopted" if not is_own else "acquired" if held is None else "renewed"
-        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
-        tell(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
-        return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
+
+    def _publish_delay(self, aim: Aim) -> _Outcome:
+        """Have the present token sent on, and the next request after a moment look again."""
+        failure = self._failure
+        self._flight = None
+        if aim.only_looks and failure is not None:
+            return _Outcome(None, failure.error)
+        current, now = self.current, time.time()
+        if current is not None:
+            self._put_off_at = now
+            latest = current.stale_at if now < current.stale_at else current.expires_at
+            pause = min(_LOOK_PAUSE, max((latest - now) / 4, 0.05))
+            self.current = dataclasses.replace(current, refresh_at=now + pause)
+        return _PUT_OFF
+
+    def _catch_up(self) -> _Outcome:
+        """Save what couldn't be saved, or take what a sibling saved meanwhile."""
+        held = self.current
+        try:
+            token = None if held is None else self._acquisition.catch_up(held)
+        except PutOff:
+            token = None
+        except BaseException as error:  # noqa: BLE001 - whatever it is, callers may be waiting by now
+            return self._publish_failure(error, 0.0)
+        if token is not None:
+            self._publish(held, self._acquisition.credential(token))
+        elif held is not None:
+            unsaved = self._acquisition.unsaved
+            again = held.due_at if unsaved is None else min(held.due_at, time.time() + unsaved.length)
+            self.current = dataclasses.replace(held, refresh_at=again)
+        self._flight = None
+        return _PUT_OFF
 
     def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
         if isinstance(error, OAuthError):
@@ -387,62 +445,11 @@ class TokenSource:
             self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
         return pause
 
-    def _acquire(self, held: Credential | None, rejected: str | None, *, forced: bool) -> tuple[OAuthToken, bool]:
-        """Return the token to go on with, and whether this flight made it rather than found it."""
-        unwanted = {rejected, None if held is None else held.header}
-        token = self._look(unwanted)
-        if token is not None and not (forced and held is None):
-            return token, False
-        if token is not None:  # a new token is wanted, and this is the one that there was
-            unwanted.add(self._credential(token).header)
-        self._fall_back_on_last(rejected)
-        with self._shelf.lock():
-            # A sibling may have renewed while this one waited for the lock.
-            if self._shelf.is_shared and (token := self._look(unwanted)) is not None:
-                return token, False
-            return self._make(unwanted)
-
-    def _fall_back_on_last(self, rejected: str | None) -> None:
+    def _fall_back_on(self, token: OAuthToken, rejected: str | None) -> None:
         """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
-        if self.current is None and self._last is not None and not self._grant.begins_anew:
-            credential = self._credential(self._last)
-            if time.time() < credential.expires_at and credential.header != rejected:
-                self.current = credential
-
-    def _make(self, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
-        """Renew with a refresh token, else go the grant's own way; save what comes."""
-        refusal = None
-        while (refresh_token := self._live_refresh_token()) is not None:
-            try:
-                token = self._grant.refresh(refresh_token)
-            except TokenError as error:
-                if not ends_refresh_token(error):
-                    raise
-                refusal = error
-            else:
-                break
-            # A sibling without the lock may have been faster: what it saved is worth a look before giving up.
-            if (adopted := self._look(unwanted)) is not None:
-                return adopted, False
-        else:
-            token = self._grant.obtain(self._last, refusal)
-        if self._shelf.save(token, self._grant.memory()):
-            self._seen = token
-            self._knows_store = True
-        return token, True
-
-    def _live_refresh_token(self) -> str | None:
-        if self._grant.begins_anew:
-            return None
-        refresh_token = self._grant.live_refresh_token(self._last)
-        if refresh_token is None and self._spare is not None:
-            return self._grant.live_refresh_token(self._spare)
-        return refresh_token
-
-    def _credential(self, token: OAuthToken) -> Credential:
-        if not self._grant.renews:
-            return Credential.unending(token)
-        return Credential.from_token(token, leeway=self._renewal.leeway, refresh_window=self._renewal.refresh_window)
+        credential = self._acquisition.credential(token)
+        if time.time() < credential.expires_at and credential.header != rejected:
+            self.current = credential
 
     def _tell(self, token: OAuthToken) -> None:
         if self._renewal.on_token_update is None:
@@ -451,24 +458,6 @@ class TokenSource:
             self._renewal.on_token_update(token)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
             tell(logging.ERROR, "callback_failed", "on_token_update raised an error:\n%(error)s", error=_text_of(error))
-
-    def _look(self, unwanted: Collection[str | None]) -> OAuthToken | None:
-        """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
-        stored, memory = self._shelf.load()
-        self._grant.recall(memory)
-        if stored is not None and not _same(stored, self._seen):
-            self._seen = stored
-            # At the first look the later expiry wins; afterwards what is new in the store is a sibling's, and newer.
-            if self._knows_store or self._last is None or _expiry(stored) >= _expiry(self._last):
-                self._last, self._spare = stored, self._last
-            else:
-                self._spare = stored
-        self._knows_store = self._knows_store or self._shelf.could_load
-        last = self._last
-        if last is None or self._grant.begins_anew:
-            return None
-        credential = self._credential(last)
-        return last if time.time() < credential.stale_at and credential.header not in unwanted else None
 
 
 @contextmanager
@@ -481,11 +470,3 @@ def _noting_the_wait() -> Iterator[None]:
 def _text_of(error: BaseException) -> str:
     """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
     return "".join(traceback.format_exception(error))
-
-
-def _same(one: OAuthToken, other: OAuthToken | None) -> bool:
-    return other is not None and (one.access_token, one.refresh_token) == (other.access_token, other.refresh_token)
-
-
-def _expiry(token: OAuthToken) -> float:
-    return math.inf if token.expiry is None else token.expiry

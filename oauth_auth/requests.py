@@ -33,6 +33,7 @@ from ._grants import Grant
 from ._options import Settings
 from ._policy import Exchange, is_rejection, tells_acceptance
 from ._replay import is_fixed, rewind
+from ._shelf import Shelf
 from ._token import Header, OAuthToken
 from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse
@@ -176,8 +177,8 @@ class RequestsAuth(TokenAuth, AuthBase):
 
     _controller_class = OAuthAuthorizationController
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, store_key: str = "") -> None:
-        super()._begin(settings, grant, token=token, store_key=store_key)
+    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+        super()._begin(settings, grant, token=token, shelf=shelf)
         self._hooks: dict[str, Callable[..., Response]] = {}
         """The response hook of each origin that the token may go to, by the URL's text up to its path.
 

@@ -49,8 +49,8 @@ class Diary(MemoryTokenStore):
         super().save(key, token)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        with super().lock(key):
+    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
+        with super().lock(key, timeout=timeout):
             self.entries.append("lock")
             yield
         self.entries.append("unlock")
@@ -262,11 +262,11 @@ class Watched(MemoryTokenStore):
         self.two_came = threading.Event()
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
+    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
         self.comers += 1
         if self.comers == 2:
             self.two_came.set()
-        with super().lock(key):
+        with super().lock(key, timeout=timeout):
             yield
 
 
@@ -410,9 +410,9 @@ class Broken(MemoryTokenStore):
         super().save(key, token)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
+    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
         self._break("lock")
-        with super().lock(key):
+        with super().lock(key, timeout=timeout):
             yield
             self._break("unlock")
 

@@ -7,12 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._token import OAuthToken
-from ..errors import TokenStoreError
+from ._protocol import LOCK_WAIT, LockTaken
 
 __all__ = ["MemoryTokenStore"]
-
-LOCK_WAIT = 30.0
-"""How long a renewal waits for another's, in seconds."""
 
 
 class MemoryTokenStore:
@@ -39,13 +36,13 @@ class MemoryTokenStore:
         self._tokens.pop(key, None)
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the key's lock. Raises `TokenStoreError` if another renewal holds it for longer than 30 seconds."""
+    def lock(self, key: str, *, timeout: float = LOCK_WAIT) -> Iterator[None]:
+        """Hold the key's lock. Raises `LockTaken` if another renewal holds it for longer than `timeout` seconds."""
         if self._pid != os.getpid():  # the holders of these locks did not survive the fork
             self._forget_locks()
         lock = self._locks.setdefault(key, threading.Lock())
-        if not lock.acquire(timeout=LOCK_WAIT):
-            raise TokenStoreError(f"another renewal has held the lock for more than {LOCK_WAIT:.0f} s")
+        if not lock.acquire(timeout=timeout):
+            raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s")
         try:
             yield
         finally:

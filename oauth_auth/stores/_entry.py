@@ -1,0 +1,123 @@
+"""What a store outside this process keeps under a key: a token as JSON, encrypted if there's a key for that. Pure."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from .._events import tell
+from .._token import OAuthToken
+from ..errors import ConfigurationError, TokenStoreError
+
+__all__ = ["EncryptionKey", "Entries"]
+
+EncryptionKey = Any
+"""A Fernet key as text or bytes, a `Fernet` or `MultiFernet`, or several keys: the first encrypts, all decrypt."""
+
+_VERSION = 1
+_FERNET = b"gAAAA"
+"""How each Fernet token begins: its version and the first bytes of its time, which stay the same for centuries."""
+_LONGEST = 1024 * 1024
+
+
+class Entries:
+    """Writes and reads entries. One that isn't ours to understand counts as absent, and that's told once."""
+
+    def __init__(self, encryption_key: EncryptionKey | None) -> None:
+        self._fernet = None if encryption_key is None else _read_key(encryption_key)
+        self._ignored: set[str] = set()
+
+    def write(self, key: str, token: OAuthToken) -> bytes:
+        """Return the entry for a token. Raises `TokenStoreError` if JSON can't carry it."""
+        try:
+            text = json.dumps({"version": _VERSION, "key": key, "token": token.to_dict()})
+        except (TypeError, ValueError, RecursionError):
+            raise TokenStoreError("the token can't be stored: its `extra` holds values that JSON can't carry") from None
+        return text.encode("ascii") if self._fernet is None else bytes(self._fernet.encrypt(text.encode("ascii")))
+
+    def read(self, key: str, entry: bytes | None) -> OAuthToken | None:
+        """Return the token of an entry, or None. Raises `TokenStoreError` if it's encrypted with another key."""
+        if entry is None:
+            self._ignored.discard(key)
+            return None
+        self.check_key(entry)
+        try:
+            token = self._parse(key, entry)
+        except ValueError as error:
+            if key not in self._ignored:
+                self._ignored.add(key)
+                text = "a stored entry is ignored: %(reason)s"
+                tell(logging.WARNING, "entry_ignored", text, reason=str(error))
+            return None
+        self._ignored.discard(key)
+        return token
+
+    def check_key(self, entry: bytes | None) -> None:
+        """Raise `TokenStoreError` if an entry can't be read for want of its key: it's another's, not to be replaced."""
+        if entry is None or not entry.startswith(_FERNET):
+            return
+        if self._fernet is None:
+            raise TokenStoreError("the stored token is encrypted: give the store its encryption_key, or delete it")
+        if self._decrypted(entry) is None:
+            raise TokenStoreError(
+                "the stored token is encrypted with another key: add that one to encryption_key, after the key for "
+                "new tokens, or delete what is stored"
+            )
+
+    def _parse(self, key: str, entry: bytes) -> OAuthToken:
+        """Return the token, or raise `ValueError` with a reason that shows nothing of it."""
+        if len(entry) > _LONGEST:
+            raise ValueError("it's longer than 1 MiB")
+        if self._fernet is not None and (entry := self._decrypted(entry) or b"") == b"":
+            raise ValueError("it isn't encrypted, and the store has an encryption_key")
+        fields = _read_json(entry)
+        if not isinstance(fields.get("version"), int):
+            raise ValueError("it's damaged, or no token")  # noqa: TRY004 - of the entry, not of an argument
+        if fields["version"] > _VERSION:
+            raise ValueError("a newer version of oauth_auth wrote it")
+        if fields.get("key") != key:
+            raise ValueError("it was stored under another key")
+        try:
+            return OAuthToken.from_dict(fields.get("token") or {})
+        except ConfigurationError:
+            raise ValueError("its fields are damaged") from None
+
+    def _decrypted(self, entry: bytes) -> bytes | None:
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only with an encryption key
+
+        if self._fernet is None:
+            return None
+        try:
+            return bytes(self._fernet.decrypt(entry))
+        except InvalidToken:
+            return None
+
+
+def _read_json(entry: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(entry)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise ValueError("it's damaged, or no token")  # noqa: TRY004 - of the entry, not of an argument
+    return fields
+
+
+def _read_key(encryption_key: EncryptionKey) -> Any:
+    """Return what encrypts and decrypts. Raises `ConfigurationError` for what is no key."""
+    try:
+        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - an extra
+    except ImportError as error:  # pragma: no cover - held by a test that runs apart
+        raise ImportError('encryption_key needs cryptography: pip install "oauth_auth[encryption]"') from error
+    if isinstance(encryption_key, Fernet | MultiFernet):
+        return encryption_key
+    if isinstance(encryption_key, str | bytes) or not isinstance(encryption_key, Iterable):
+        encryption_key = [encryption_key]
+    try:
+        return MultiFernet([key if isinstance(key, Fernet) else Fernet(key) for key in encryption_key])
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            "encryption_key must be a key made by cryptography's Fernet.generate_key(), or a list of such keys"
+        ) from None

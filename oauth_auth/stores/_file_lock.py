@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import TokenStoreError
+from ._protocol import LockTaken
+
+__all__ = ["file_lock", "require_filelock"]
+
+
+def require_filelock(store: str) -> None:
+    """Raise `ImportError` that says what to install, if need be."""
+    try:
+        import filelock  # noqa: F401, PLC0415 - an extra
+    except ImportError as error:  # pragma: no cover - held by a test that runs apart
+        raise ImportError(f'{store} needs filelock: pip install "oauth_auth[file]"') from error
+
+
+@contextmanager
+def file_lock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock of a file, which the system frees when its holder dies. Raises `TokenStoreError`."""
+    import filelock  # noqa: PLC0415 - an extra
+
+    # A lock that is a file's existence, to which filelock would fall back, outlives its holder.
+    lock = filelock.FileLock(path, timeout, 0o600, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s") from None
+    except (OSError, NotImplementedError) as error:
+        raise TokenStoreError(
+            f"{path} can't be locked ({error}): use a folder on a local disk that this process may write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
