@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from oauth_auth import OAuthToken
+from oauth_auth.stores import FileTokenStore, KeyringTokenStore, MemoryTokenStore, RedisTokenStore, TokenStore
 from oauth_auth.testing import LocalProvider
 
 from . import modes
 from .modes import Mode
 from .scripted import Answer, Received, Script, ScriptedServer
+from .servers.keyring_in_files import FOLDER
+from .servers.redis import RedisServer
 
 
 @pytest.fixture(params=modes.ALL, ids=str)
@@ -39,6 +45,69 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
     """Start scripted servers, which end with the test."""
     with ExitStack() as stack:
         yield lambda script, **options: stack.enter_context(ScriptedServer(script, **options))
+
+
+@pytest.fixture(scope="session")
+def running_redis() -> Iterator[RedisServer]:
+    """A Redis for tests that leave it alone."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis for one test, to stop, hang and start again."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def keyring_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have this process and those that it starts use a keyring that needs no desktop; return where it keeps things."""
+    import keyring.core
+
+    folder = tmp_path / "keyring"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "tests.servers.keyring_in_files.KeyringInFiles")
+    monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    return folder
+
+
+STORES = ("memory", "file", "file, encrypted", "keyring", "redis", "redis, encrypted")
+"""All stores that come with the library, each in its ways."""
+SHARED_STORES = STORES[1:]
+"""Those that processes share."""
+
+
+@pytest.fixture(params=STORES)
+def make_store(request: pytest.FixtureRequest) -> Callable[[], TokenStore]:
+    """Return a function that makes store objects at one place, for all stores."""
+    return store_maker(request, request.param)
+
+
+@pytest.fixture(params=SHARED_STORES)
+def make_shared_store(request: pytest.FixtureRequest) -> Callable[[], TokenStore]:
+    """Do the same for the stores that processes share."""
+    return store_maker(request, request.param)
+
+
+def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], TokenStore]:
+    """Return a function that makes store objects at one place, which ends with the test."""
+    kind, _, encrypted = name.partition(", ")
+    options = {"encryption_key": Fernet.generate_key()} if encrypted else {}
+    if kind == "memory":
+        memory = MemoryTokenStore()
+        return lambda: memory
+    if kind == "file":
+        folder = request.getfixturevalue("tmp_path") / "tokens"
+        return lambda: FileTokenStore(folder, **options)
+    if kind == "keyring":
+        request.getfixturevalue("keyring_folder")
+        return lambda: KeyringTokenStore("oauth_auth tests")
+    url, prefix = request.getfixturevalue("running_redis").url, f"{uuid.uuid4()}:"
+    return lambda: RedisTokenStore(url, prefix=prefix, **options)
 
 
 class Tokens:

@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from ._provider import LocalProvider
 
+pytest.register_assert_rewrite("oauth_auth.testing.store_contract")
+
 
 @pytest.fixture
 def oauth_provider() -> Iterator["LocalProvider"]:

@@ -1,0 +1,291 @@
+"""The tests that each token store must pass, ours and anybody's.
+
+    from oauth_auth.testing.store_contract import StoreContract
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def make_store(self, tmp_path):
+            return lambda: MyStore(tmp_path)  # each call: another object at the same place
+
+Needs pytest. The tests for stores that processes share need a store that pickles.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+import pytest
+
+from oauth_auth import OAuthToken, TokenStoreError
+from oauth_auth.stores import TokenStore
+
+__all__ = ["StoreContract"]
+
+TOKENS = {
+    "the least": OAuthToken(access_token="a"),
+    "all fields": OAuthToken(
+        access_token="access",
+        token_type="DPoP",
+        expires_in=60.5,
+        scope="one two",
+        expiry=2_000_000_000.25,
+        refresh_token="refresh",
+        extra={"id_token": "x.y.z", "nested": {"list": [1, None, True, "ü 🔑"]}},
+    ),
+    "long": OAuthToken(access_token="a" * 8000, refresh_token="r" * 8000, expires_in=3600),
+}
+KEYS = (
+    "key",
+    "a/b",
+    "../../etc/passwd",
+    "C:\\a:b*?",
+    "me@example.com",
+    "ключ 🔑",
+    " ",
+    "two\nlines",
+    "k" * 1000,
+    "{x}",
+)
+_PATIENCE = 30.0
+
+
+class StoreContract:
+    """Subclass it, and give it the fixture `make_store`."""
+
+    shared_between_processes: ClassVar[bool] = True
+    """Set it to False for a store that lives in one process; the tests with several are left out then."""
+
+    @pytest.fixture
+    def make_store(self) -> Callable[[], TokenStore]:
+        """Return a function that makes store objects which share what they keep."""
+        raise NotImplementedError("a subclass of StoreContract gives the fixture make_store")
+
+    @pytest.fixture
+    def store(self, make_store: Callable[[], TokenStore]) -> TokenStore:
+        return make_store()
+
+    def test_it_is_a_token_store(self, store: TokenStore) -> None:
+        """It has the protocol's methods, and they are plain ones."""
+        assert isinstance(store, TokenStore)
+        for name in ("load", "save", "delete", "lock"):
+            assert not inspect.iscoroutinefunction(getattr(store, name))
+
+    def test_what_was_never_saved_is_none(self, store: TokenStore) -> None:
+        """Loading what isn't there returns None, and deleting it does nothing."""
+        store.delete("absent")
+        assert store.load("absent") is None
+
+    @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
+    def test_a_token_comes_back_whole(self, make_store: Callable[[], TokenStore], token: OAuthToken) -> None:
+        """All fields of a token come back as they were, from another object at the same place, too."""
+        make_store().save("key", token)
+        assert make_store().load("key") == token
+
+    @pytest.mark.parametrize("key", KEYS, ids=ascii)
+    def test_keys_may_be_any_text(self, make_store: Callable[[], TokenStore], key: str) -> None:
+        """A key is just text: nothing in it has a meaning to the store."""
+        store = make_store()
+        with store.lock(key):
+            store.save(key, TOKENS["all fields"])
+        assert make_store().load(key) == TOKENS["all fields"]
+        store.delete(key)
+        assert make_store().load(key) is None
+
+    def test_keys_are_independent(self, store: TokenStore) -> None:
+        """What is done under one key changes nothing under another; upper and lower case are different."""
+        names = ("a", "b", "A", "a ")
+        for name in names:
+            store.save(name, OAuthToken(access_token=f"token-{ord(name[0])}-{len(name)}"))
+        store.delete("b")
+        store.save("A", OAuthToken(access_token="other"))
+        found = [token and token.access_token for token in map(store.load, names)]
+        assert found == ["token-97-1", None, "other", "token-97-2"]
+
+    def test_saving_replaces(self, make_store: Callable[[], TokenStore]) -> None:
+        """The last token saved is the one that's there, whichever object saved it, whether longer or shorter."""
+        one, other = make_store(), make_store()
+        for store, name in ((one, "long"), (other, "the least"), (one, "all fields"), (other, "long")):
+            store.save("key", TOKENS[name])
+            assert one.load("key") == other.load("key") == TOKENS[name]
+
+    def test_deleting(self, make_store: Callable[[], TokenStore]) -> None:
+        """A deleted token is gone for everybody, and another one can be saved."""
+        make_store().save("key", TOKENS["long"])
+        make_store().delete("key")
+        assert make_store().load("key") is None
+        make_store().save("key", TOKENS["the least"])
+        assert make_store().load("key") == TOKENS["the least"]
+
+    def test_readers_never_see_half_a_token(self, make_store: Callable[[], TokenStore]) -> None:
+        """While one thread saves, others load the old token or the new one, and nothing else."""
+        writer, tokens = make_store(), [OAuthToken(access_token=c * 3000, refresh_token=c * 3000) for c in "abcdefgh"]
+        writer.save("key", tokens[0])
+        done = threading.Event()
+        seen: list[OAuthToken | None] = []
+
+        def read() -> None:
+            reader = make_store()
+            while not done.is_set():
+                seen.append(reader.load("key"))
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for token in tokens * 5:
+                writer.save("key", token)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join(_PATIENCE)
+        assert {token in tokens for token in seen} <= {True}
+
+    def test_the_lock_excludes(self, make_store: Callable[[], TokenStore]) -> None:
+        """Of two that want a key's lock, the second gets it when the first has left."""
+        order: list[str] = []
+        inside, wanted = threading.Event(), threading.Event()
+
+        def second() -> None:
+            lock = make_store().lock("key")
+            wanted.set()
+            with lock:
+                order.append("second in")
+
+        thread = threading.Thread(target=second)
+        with make_store().lock("key"):
+            inside.set()
+            thread.start()
+            assert wanted.wait(_PATIENCE)
+            thread.join(0.3)  # one that doesn't exclude would be through by then
+            order.append("first out")
+        thread.join(_PATIENCE)
+        assert order == ["first out", "second in"]
+
+    def test_locks_of_different_keys_are_independent(self, store: TokenStore) -> None:
+        """Who holds one key's lock holds up nobody who wants another's."""
+        with store.lock("one"):
+            assert _enters_soon(store.lock("other"))
+
+    def test_an_error_leaves_no_lock(self, store: TokenStore) -> None:
+        """The lock is free after whatever happens in it, and lets the error through."""
+        with pytest.raises(LookupError), store.lock("key"):
+            raise LookupError
+        assert _enters_soon(store.lock("key"))
+
+    def test_the_lock_can_be_taken_again_and_again(self, store: TokenStore) -> None:
+        """The lock is free at once for the next, also in another thread."""
+        begun = time.monotonic()
+        for _ in range(10):
+            with store.lock("key"):
+                pass
+            assert _enters_soon(store.lock("key"))
+        assert time.monotonic() - begun < _PATIENCE / 2
+
+    def test_the_holder_can_load_and_save(self, make_store: Callable[[], TokenStore]) -> None:
+        """Who holds the lock can use the store, and so can others who don't want the lock."""
+        store, other = make_store(), make_store()
+        with store.lock("key"):
+            store.save("key", TOKENS["the least"])
+            assert other.load("key") == store.load("key") == TOKENS["the least"]
+
+    def test_a_lock_with_a_timeout_gives_up(self, make_store: Callable[[], TokenStore]) -> None:
+        """If `lock` takes a time-out, one that's taken raises `TokenStoreError` in time; for those without: nothing."""
+        store: Any = make_store()
+        if "timeout" not in inspect.signature(store.lock).parameters:
+            return
+        with make_store().lock("key"):
+            for timeout in (0.0, 0.2):
+                begun = time.monotonic()
+                with pytest.raises(TokenStoreError), store.lock("key", timeout=timeout):
+                    pytest.fail("two hold the lock")
+                assert time.monotonic() - begun < timeout + 2
+        with store.lock("key", timeout=0.0):
+            pass
+
+    def test_a_deep_copy_is_at_the_same_place(self, store: TokenStore) -> None:
+        """Auth objects that are copied go on sharing their store."""
+        store.save("key", TOKENS["all fields"])
+        assert copy.deepcopy(store).load("key") == TOKENS["all fields"]
+
+    def test_its_repr_shows_no_secret(self, store: TokenStore) -> None:
+        """Neither access nor refresh token is in what a log or traceback shows of a store."""
+        store.save("key", OAuthToken(access_token="top-secret", refresh_token="top-secret"))
+        assert "top-secret" not in repr(store) + str(store)
+
+    def test_processes_share_tokens(self, store: TokenStore) -> None:
+        """What one process saves, another one loads."""
+        if self.shared_between_processes:
+            store.save("key", TOKENS["all fields"])
+            assert _in_processes(_load, [store]) == [TOKENS["all fields"]]
+
+    def test_processes_exclude_each_other(self, store: TokenStore) -> None:
+        """Of several processes that load, change and save under the lock, none undoes what another did."""
+        if self.shared_between_processes:
+            store.save("key", OAuthToken(access_token="0"))
+            _in_processes(_count_up, [store] * 3)
+            assert store.load("key") == OAuthToken(access_token=str(3 * _ROUNDS))
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system kills no processes")
+    def test_a_killed_holder_is_outlived(self, store: TokenStore) -> None:
+        """The lock of a process that was killed becomes free within 15 seconds."""
+        if self.shared_between_processes:
+            context = multiprocessing.get_context("spawn")
+            here, there = context.Pipe()
+            process = context.Process(target=_hold, args=(store, there))
+            process.start()
+            assert here.poll(_PATIENCE)
+            os.kill(process.pid or 0, signal.SIGKILL)
+            process.join(_PATIENCE)
+            begun = time.monotonic()
+            with store.lock("key"):
+                assert time.monotonic() - begun < 15
+
+
+_ROUNDS = 10
+
+
+def _enters_soon(lock: AbstractContextManager[object]) -> bool:
+    """Tell whether another thread gets the lock without waiting for long."""
+    entered = threading.Event()
+
+    def enter() -> None:
+        with lock:
+            entered.set()
+
+    thread = threading.Thread(target=enter, daemon=True)
+    thread.start()
+    thread.join(_PATIENCE / 3)
+    return entered.is_set()
+
+
+def _in_processes(function: Callable[[TokenStore], Any], stores: list[TokenStore]) -> list[Any]:
+    """Call a function with each store, each in a new process, all at once."""
+    with multiprocessing.get_context("spawn").Pool(len(stores)) as pool:
+        return pool.map_async(function, stores, chunksize=1).get(_PATIENCE * 2)
+
+
+def _load(store: TokenStore) -> OAuthToken | None:
+    return store.load("key")
+
+
+def _count_up(store: TokenStore) -> None:
+    for _ in range(_ROUNDS):
+        with store.lock("key"):
+            token = store.load("key")
+            count = int(token.access_token) if token is not None else 0
+            store.save("key", OAuthToken(access_token=str(count + 1)))
+
+
+def _hold(store: TokenStore, pipe: Any) -> None:
+    with store.lock("key"):
+        pipe.send("held")
+        threading.Event().wait(_PATIENCE * 2)

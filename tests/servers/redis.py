@@ -1,0 +1,83 @@
+"""A real Redis for the tests: a process on a free port, without files, that can be stopped, hung and started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from types import TracebackType
+from typing import Self
+
+import pytest
+import redis
+
+__all__ = ["RedisServer"]
+
+
+class RedisServer:
+    """A context manager. `url` stays the same when it's stopped and started."""
+
+    def __init__(self) -> None:
+        self._program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if self._program is None:
+            message = "redis-server is missing: apt-get install redis-server"
+            if os.environ.get("CI"):
+                pytest.fail(message)
+            pytest.skip(message)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = tempfile.TemporaryDirectory()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port)
+
+    def start(self, *options: str) -> None:
+        """Start, empty, and wait until it answers."""
+        assert self._program is not None
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen(
+            [*command, "--dir", self._folder.name, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.client.ping()
+            except redis.exceptions.RedisError:
+                assert self._process.poll() is None, "redis-server ended by itself"
+                assert time.monotonic() < deadline, "redis-server doesn't answer"
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        """Kill it; what it held is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(20)
+            self._process = None
+
+    def hang(self) -> None:
+        """Have it answer nothing any more, with its connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End that."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self.stop()
+        self._folder.cleanup()
