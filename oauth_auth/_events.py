@@ -29,6 +29,6 @@ def tell(level: int, event: str, message: str, /, **fields: object) -> None:
         if _logger.isEnabledFor(level):
             extra = {"oauth_event": event, **{f"oauth_{name}": value for name, value in fields.items()}}
             _logger.log(level, message, *([fields] if fields else []), extra=extra, stacklevel=2)
-    for listener in listeners:
+    for listener in tuple(listeners):  # it may change meanwhile
         with suppress(Exception):
             listener(event, fields)

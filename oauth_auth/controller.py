@@ -26,7 +26,7 @@ from ._wire import (
     join_scope,
     read_token_response,
 )
-from .errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
+from .errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError, TokenTransportError
 
 __all__ = ["OAuthAuthorizationController", "Server", "TokenTransport"]
 
@@ -226,12 +226,12 @@ class OAuthAuthorizationController:
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})
-        begun, result, status = time.monotonic(), "ok", None
-        attempts: list[float] = []
+        begun, result = time.monotonic(), "ok"
+        statuses: list[int | None] = []
         try:
-            return self._attempt(request, repeatable, attempts, patient=patient)
-        except TokenError as error:
-            result, status = str(getattr(error, "error", type(error).__name__)), error.status_code
+            return self._attempt(request, repeatable, statuses, patient=patient)
+        except BaseException as error:
+            result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
             raise
         finally:
             tell(
@@ -241,8 +241,8 @@ class OAuthAuthorizationController:
                 token_url=without_query(request.url),
                 grant_type=fields["grant_type"],
                 result=result,
-                status=200 if result == "ok" else status,
-                attempts=len(attempts),
+                status=statuses[-1] if statuses else None,
+                attempts=len(statuses),
                 duration=time.monotonic() - begun,
             )
 
@@ -250,18 +250,22 @@ class OAuthAuthorizationController:
         self,
         request: TokenRequest,
         repeatable: Callable[[TokenError], bool],
-        attempts: list[float],
+        statuses: list[int | None],
         *,
         patient: bool,
     ) -> OAuthToken:
+        """Send until there's a token, and note each attempt's HTTP status, None without an answer."""
         deadline = time.monotonic() + self._token_timeout
         for pauses in (*_PAUSES, None):
-            attempts.append(time.monotonic())
+            statuses.append(None)
             left = max(deadline - time.monotonic(), _WORTHWHILE)
             half = min(self._token_timeout / 2, left)
             try:
-                return read_token_response(request, self._send(request, half, left if patient else half))
+                response = self._send(request, half, left if patient else half)
+                statuses[-1] = response.status_code
+                return read_token_response(request, response)
             except TokenError as error:
+                statuses[-1] = error.status_code
                 if pauses is None or not repeatable(error):
                     raise
                 pause = max(random.uniform(*pauses), error.retry_after or 0.0)  # noqa: S311

@@ -212,6 +212,12 @@ def flights_in_the_air() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("oauth_auth")]
 
 
+def await_silence() -> None:
+    """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
+    for flight in flights_in_the_air():
+        flight.join(20)
+
+
 def await_waiting(auth: Any, count: int) -> None:
     """Block until so many threads and tasks wait for the auth object's flight.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import oauth_auth
-from oauth_auth import stores, testing
+from oauth_auth import otel, stores, testing
 
 PACKAGE = Path(oauth_auth.__file__).parent
 HTTP_LIBRARIES = {"requests", "httpx", "httpx2", "niquests", "urllib3", "httpcore", "aiohttp"}
@@ -29,6 +29,7 @@ LAYERS = (
     {"_auth"},
     {"_httpx_mechanics"},
     set(PLUGINS),
+    {"otel"},
 )
 
 
@@ -79,7 +80,9 @@ def test_each_module_has_a_layer() -> None:
     assert set().union(*LAYERS) == set(modules())
 
 
-@pytest.mark.parametrize("module", [oauth_auth, stores, testing, *(f"oauth_auth.{name}" for name in PLUGINS)], ids=str)
+@pytest.mark.parametrize(
+    "module", [oauth_auth, otel, stores, testing, *(f"oauth_auth.{name}" for name in PLUGINS)], ids=str
+)
 def test_all_is_all(module: object) -> None:
     """`__all__` names once each what exists, and all plug-ins have the same names."""
     if isinstance(module, str):
@@ -105,9 +108,20 @@ def test_the_package_itself_loads_no_http_library() -> None:
 
 
 @pytest.mark.parametrize("name", PLUGINS)
-def test_a_missing_extra_is_named(name: str) -> None:
-    """Without the library, importing its plug-in says what to install."""
-    finished = run(f"import sys; sys.modules[{name!r}] = None; import oauth_auth.{name}")
+def test_plugins_load_no_telemetry(name: str) -> None:
+    """Who doesn't import `oauth_auth.otel` pays nothing for it, even where OpenTelemetry is installed."""
+    unwanted = {"opentelemetry", "oauth_auth.otel"}
+    finished = run(
+        f"import oauth_auth.{name}, sys; print({unwanted!r} & {{*sys.modules}}, oauth_auth._events.listeners)"
+    )
+
+    assert ("set() []\n", "") == (finished.stdout, finished.stderr)
+
+
+@pytest.mark.parametrize(("name", "library"), [*((name, name) for name in PLUGINS), ("otel", "opentelemetry")])
+def test_a_missing_extra_is_named(name: str, library: str) -> None:
+    """Without the library, importing what needs it says what to install."""
+    finished = run(f"import sys; sys.modules[{library!r}] = None; import oauth_auth.{name}")
 
     assert f'pip install "oauth_auth[{name}]"' in finished.stderr
 

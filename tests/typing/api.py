@@ -8,9 +8,11 @@ from typing import assert_type
 import httpx
 import httpx2
 import requests
+from opentelemetry import metrics, trace
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
+import oauth_auth.otel
 import oauth_auth.requests
 from oauth_auth import (
     ClientSecretBasic,
@@ -120,6 +122,12 @@ def in_the_controller() -> None:
         assert_type(error.status_code, int | None)
     else:
         assert_type(token, OAuthToken)
+
+
+def in_telemetry() -> None:
+    oauth_auth.otel.instrument()
+    oauth_auth.otel.instrument(tracer_provider=trace.get_tracer_provider(), meter_provider=metrics.get_meter_provider())
+    oauth_auth.otel.uninstrument()
 
 
 def in_tests() -> None:
