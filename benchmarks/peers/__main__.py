@@ -38,7 +38,7 @@ def main() -> None:
     where = _report.surroundings()
     begun = time.monotonic()
     scenarios = {name: importlib.import_module(f"benchmarks.peers.{name}") for name in names}
-    results = {name: run_scenario(name, quick=arguments.quick) for name in names}
+    results = {name: run_scenario(name, scenarios[name], quick=arguments.quick) for name in names}
     print(f"took {time.monotonic() - begun:.0f} s", flush=True)
     if arguments.write:
         for name, rows in results.items():
@@ -46,7 +46,7 @@ def main() -> None:
         write_part(arguments.write, "peers", _report.part_of_page(where, scenarios, results))
 
 
-def run_scenario(scenario: str, *, quick: bool) -> list[dict[str, Any]]:
+def run_scenario(scenario: str, module: Any, *, quick: bool) -> list[dict[str, Any]]:
     """Return a row for each library that takes part."""
     print(f"{scenario} ...", flush=True)
 
@@ -54,8 +54,7 @@ def run_scenario(scenario: str, *, quick: bool) -> list[dict[str, Any]]:
         row = {"name": contender.name, **run_one(scenario, contender, quick=quick)}
         if scenario in contender.remarks:
             row["remark"] = contender.remarks[scenario]
-        shown = row.get("values") or row.get("cannot") or f"broke: {row['broke']}"
-        print(f"  {contender.name}: {shown}", flush=True)
+        print(f"  {contender.name}: {_report.in_a_line(module.COLUMNS, row)}", flush=True)
         return row
 
     begun = time.monotonic()

@@ -29,10 +29,11 @@ class _Ours(Contender):
         return self._open(self._auth("ClientCredentialsAuth", provider))
 
     def service_due_in(self, provider: Any, seconds: int) -> Any:
-        # A life of 30 s has a leeway of 3 s, and before that a window of 6 s in which it's renewed.
-        provider.do(set={"token_lifetime": 30})
+        # A life of 20 s has a leeway of 2 s, and before that a window of 4 s: it's renewed from a random moment of the
+        # window's first half on, so 6 to 4 s before its end.
+        provider.do(set={"token_lifetime": 20})
         token = self._auth("ClientCredentialsAuth", provider).get_token()
-        aged = dataclasses.replace(token, expiry=time.time() + 9 + seconds)
+        aged = dataclasses.replace(token, expiry=time.time() + 5 + seconds)
         return self._open(self._auth("ClientCredentialsAuth", provider, token=aged))
 
     def person(self, provider: Any, kept: dict[str, Any]) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ._scenario import Column, in_order, middle, spread
 
@@ -24,7 +25,6 @@ def draw(folder: Path, name: str, module: Any, rows: Sequence[dict[str, Any]]) -
     for axis, column in zip(axes, columns, strict=True):
         _draw_column(axis, column, module.PARAMETERS, ordered)
     axes[0].set_yticks(range(len(ordered)), [row["name"] for row in ordered])
-    axes[0].invert_yaxis()
     figure.suptitle(module.TITLE.format(**module.PARAMETERS), fontsize=12)
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
@@ -54,7 +54,7 @@ def _draw_column(axis: Any, column: Column, parameters: Mapping[str, Any], rows:
     if not any(numbers):
         axis.set_xlim(0, 1)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.locator_params(axis="x", nbins=5)
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=column.digits == 0))
 
 
 def _color(name: str) -> str:

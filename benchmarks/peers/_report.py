@@ -53,9 +53,9 @@ def part_of_page(where: Mapping[str, str], scenarios: Mapping[str, Any], results
         f"{where['cores']} cores shared with the server, load average {where['load']} at the start; "
         f"{where['versions']}. Each library does the same work in each scenario, in a process of its own, the way its "
         "documentation says; the code is in `benchmarks/peers/`. The server is `oauth_auth.testing.LocalProvider`, in "
-        "another process. Numbers are medians of several rounds with (least–greatest), or totals of one run. Rows are "
-        "sorted by what was measured. «can't» means that a library doesn't offer what the scenario is about, and "
-        "isn't a failure."
+        "another process. Numbers are totals of one run, or medians of several rounds with what was least and greatest "
+        "in brackets. Rows are sorted by what was measured. «can't» means that a library doesn't offer what the "
+        "scenario is about, and isn't a failure."
     )
     pieces = ["## The same work through the peers", intro, SET_UP, "### At a glance", overview(scenarios, results)]
     for name, rows in results.items():
@@ -96,6 +96,13 @@ def scenario_table(columns: Sequence[Column], parameters: Mapping[str, Any], row
         cells = [written(values.get(column.key, ""), column.digits) for column in columns]
         body.append([_shown(row["name"]), *cells, _notes(row)])
     return table(["library", *(column.heading.format(**parameters) for column in columns), "notes"], body)
+
+
+def in_a_line(columns: Sequence[Column], row: Row) -> str:
+    """Return what a run shows of a row while it goes on."""
+    values = row.get("values", {})
+    cells = [f"{written(values[column.key], column.digits)} {column.key}" for column in columns if column.key in values]
+    return "; ".join([*cells, _notes(row)] if _notes(row) else cells)
 
 
 def _shown(name: str) -> str:

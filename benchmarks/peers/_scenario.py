@@ -38,7 +38,7 @@ def written(value: Value, digits: int) -> str:
     text = f"{number:.{digits}f}"
     ends = spread(value)
     low, high = (f"{end:.{digits}f}" for end in ends) if ends else (text, text)
-    return text if low == high else f"{text} ({low}–{high})"
+    return text if low == high else f"{text} ({low} to {high})"
 
 
 def in_order(rows: Sequence[dict[str, Any]], columns: Sequence[Column]) -> list[dict[str, Any]]:

@@ -15,8 +15,8 @@ TEXT = (
     f"Tokens live {LIFE} s, the token endpoint takes 100 ms, {RATE} requests a second for {{seconds}} s. Where a "
     "library lets its users say how early a token counts as expired, that's 0.2 s here: the defaults, 20 to 60 s, "
     "would mean a token call for each request. oauth_auth keeps its defaults, which fit themselves to the life. A "
-    f"request counts as having waited when it took more than {WAITED * 1e3:.0f} ms. {{seconds}} s are {{lives}} lives: with one token call for each and none early, there "
-    "are {lives} calls."
+    f"request counts as having waited when it took more than {WAITED * 1e3:.0f} ms. With one token call for each "
+    "life and none early, {seconds} s take {lives} calls."
 )
 COLUMNS = (
     Column("failures", "failed requests"),

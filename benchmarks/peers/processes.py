@@ -28,7 +28,7 @@ COLUMNS = (
     Column("calls", "token calls"),
 )
 HEADLINE = ("failures", "rotation, processes: failed requests")
-PARAMETERS = {"count": 4, "seconds": 6}
+PARAMETERS = {"count": 4, "seconds": 5}
 
 
 def measure(contender: Contender, provider: Any, *, quick: bool) -> dict[str, Value]:
