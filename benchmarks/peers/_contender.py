@@ -20,7 +20,6 @@ class Contender(ABC):
     """One library on one HTTP library, used by threads or by tasks."""
 
     name: ClassVar[str]
-    package: ClassVar[str]
     http: ClassVar[str]
     tasks: ClassVar[bool] = False
     early: ClassVar[float] = 0

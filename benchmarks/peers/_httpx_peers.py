@@ -11,7 +11,6 @@ from ._contender import NO_401, AsyncRereading, Contender, httpx_options, read_j
 
 class AuthlibAsyncClient(Contender):
     name = "Authlib AsyncOAuth2Client (tasks)"
-    package = "Authlib"
     http = "httpx2"
     tasks = True
     early = 60
@@ -46,12 +45,11 @@ class HttpxAuth(Contender):
     """It takes no login that was kept, and with a code opens a browser: so it knows the person's password."""
 
     name = "httpx-auth"
-    package = "httpx-auth"
     http = "httpx"
     early = 30
     logs_in = True
     cannot: ClassVar = {"revocation": NO_401}
-    remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "logs in with the password again")
+    remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "may log in with the password again")
 
     def _open(self, auth: Any) -> Any:
         import httpx
@@ -112,7 +110,6 @@ class Mcp(Contender):
     """
 
     name = "mcp (tasks)"
-    package = "mcp"
     http = "httpx2"
     tasks = True
     logs_in = True

@@ -28,13 +28,22 @@ class Load(NamedTuple):
         return sum(answer.problem is not None for answer in self.answers)
 
     @property
+    def counts(self) -> Counter[str]:
+        """How often each problem was met."""
+        return Counter(answer.problem for answer in self.answers if answer.problem)
+
+    @property
     def problems(self) -> str:
         """What failed, and how often."""
-        counts = Counter(answer.problem for answer in self.answers if answer.problem)
-        return ", ".join(f"{problem} {count} ×" for problem, count in counts.most_common(3))
+        return told(self.counts)
 
     def slowest(self) -> float:
         return max(answer.latency for answer in self.answers)
+
+
+def told(counts: Counter[str]) -> str:
+    """Return the problems as a table's note."""
+    return ", ".join(f"{problem} {count} ×" for problem, count in counts.most_common(3))
 
 
 class Driver:

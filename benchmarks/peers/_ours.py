@@ -16,8 +16,6 @@ SHARED_KEY = "the-person"
 
 
 class _Ours(Contender):
-    package = "oauth_auth"
-
     def _open(self, auth: Any) -> Any:
         return open_plain(self.http, auth, tasks=self.tasks)
 
@@ -94,7 +92,6 @@ class OursHttpx2Tasks(_Ours):
 
 
 class _Bare(Contender):
-    package = "oauth_auth"
     scenarios = ("stampede", "expiry", "outage")
 
     def service(self, provider: Any, early: float | None = None) -> Any:

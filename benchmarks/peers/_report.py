@@ -55,7 +55,7 @@ def part_of_page(where: Mapping[str, str], scenarios: Mapping[str, Any], results
         "documentation says; the code is in `benchmarks/peers/`. The server is `oauth_auth.testing.LocalProvider`, in "
         "another process. Numbers are totals of one run, or medians of several rounds with what was least and greatest "
         "in brackets. Rows are sorted by what was measured. «can't» means that a library doesn't offer what the "
-        "scenario is about, and isn't a failure."
+        "scenario is about, and isn't a failure. The notes say what failed, of several rounds in one."
     )
     pieces = ["## The same work through the peers", intro, SET_UP, "### At a glance", overview(scenarios, results)]
     for name, rows in results.items():

@@ -12,7 +12,6 @@ class AuthlibSession(Contender):
     """Its session renews by itself, but has to be given a first token: here one that has expired."""
 
     name = "Authlib OAuth2Session"
-    package = "Authlib"
     http = "requests"
     early = 60
     cannot: ClassVar = {"revocation": NO_401}
@@ -45,7 +44,6 @@ class RequestsOauthlib(Contender):
     """It renews by itself with a refresh token only, so that's what it has: one that isn't rotated, for a service."""
 
     name = "requests-oauthlib OAuth2Session"
-    package = "requests-oauthlib"
     http = "requests"
     remarks: ClassVar = {"expiry": "reckons the expiry in whole seconds"}
     cannot: ClassVar = {"revocation": NO_401}
@@ -76,7 +74,6 @@ class RequestsOauthlib(Contender):
 
 class RequestsOauth2client(Contender):
     name = "requests_oauth2client"
-    package = "requests_oauth2client"
     http = "requests"
     early = 20
     cannot: ClassVar = {"revocation": NO_401, "processes": "can't: no hook to save a renewed token"}
@@ -104,12 +101,11 @@ class RequestsAuth(Contender):
     """It takes no login that was kept, and with a code opens a browser: so it knows the person's password."""
 
     name = "requests-auth"
-    package = "requests-auth"
     http = "requests"
     early = 30
     logs_in = True
     cannot: ClassVar = {"revocation": NO_401}
-    remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "logs in with the password again")
+    remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "may log in with the password again")
 
     def service(self, provider: Any, early: float | None = None) -> Any:
         from requests_auth import OAuth2, OAuth2ClientCredentials
@@ -153,11 +149,10 @@ class GoogleAuth(Contender):
     """It has no client-credentials grant but for Google's own accounts: a service has a refresh token here."""
 
     name = "google-auth AuthorizedSession"
-    package = "google-auth"
     http = "requests"
     early = 225
     cannot: ClassVar = {"processes": "can't: no hook to save a rotated refresh token"}
-    remarks: ClassVar = {"expiry": "renews 225 s early, not settable: at each request"}
+    remarks: ClassVar = {"expiry": "a token is stale 225 s before its expiry, not settable"}
 
     def _session(self, provider: Any, token: str | None, refresh_token: str) -> Any:
         from google.auth.transport.requests import AuthorizedSession

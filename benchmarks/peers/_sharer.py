@@ -23,7 +23,7 @@ def main() -> None:
     driver = Driver(contender.sharing(provider, folder), tasks=contender.tasks)
     load = driver.steady(provider.api_url, settings["rate"], settings["seconds"])
     driver.close()
-    print(json.dumps({"requests": len(load.answers), "failures": load.failures, "problems": load.problems}))
+    print(json.dumps({"requests": len(load.answers), "failures": load.failures, "problems": load.counts}))
 
 
 if __name__ == "__main__":

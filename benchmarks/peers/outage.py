@@ -13,7 +13,8 @@ TITLE = "The token endpoint is down when renewal is due"
 TEXT = (
     f"The token endpoint answers 503 for {UP - DOWN:.0f} s, in which the token comes due for renewal: by each "
     "library's own defaults, that is where its refresh window begins, or so long before expiry as a token counts as "
-    "expired, or at expiry if there is neither (requests-oauthlib, mcp; for those two, the token really expires). "
+    "expired, or at expiry if there is neither (requests-oauthlib, mcp; for those two, the token really expires). An "
+    "outage that is over by then touches none of them. "
     f"{RATE} requests a second for {END:.0f} s."
 )
 COLUMNS = (

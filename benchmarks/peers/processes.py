@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from ._contender import Contender, fresh
+from ._load import told
 from ._scenario import Column, Value
 
 LIFE, RATE = 2, 20
@@ -22,12 +24,12 @@ TEXT = (
     "requests a second for {seconds} s. As above, a spent refresh token that comes again ends the login."
 )
 COLUMNS = (
-    Column("ended", "logins that ended"),
     Column("failures", "failed requests"),
     Column("requests", "of", plotted=False),
+    Column("ended", "logins that ended"),
     Column("calls", "token calls"),
 )
-HEADLINE = ("failures", "rotation, processes: failed requests")
+HEADLINE = ("failures", "refresh token shared by processes: failed requests")
 PARAMETERS = {"count": 4, "seconds": 5}
 
 
@@ -45,7 +47,8 @@ def measure(contender: Contender, provider: Any, *, quick: bool) -> dict[str, Va
             for _ in range(PARAMETERS["count"])
         ]
         for process in processes:
-            assert process.stdout.readline() == "ready\n"
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError("a process ended before it had begun")
         before = provider.token_calls
         contender.save_login(provider, fresh(provider.login(LIFE)), Path(folder))
         for process in processes:
@@ -53,11 +56,10 @@ def measure(contender: Contender, provider: Any, *, quick: bool) -> dict[str, Va
             process.stdin.flush()
         results = [json.loads(process.communicate()[0]) for process in processes]
         calls = provider.token_calls - before
-    problems = next((result["problems"] for result in results if result["problems"]), "")
     return {
         "ended": provider.families()[1],
         "failures": sum(result["failures"] for result in results),
         "requests": f"{sum(result['requests'] for result in results)}",
         "calls": calls,
-        "problems": problems,
+        "problems": told(sum((Counter(result["problems"]) for result in results), Counter())),
     }

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("calls", "token calls"),
     Column("works", "next request works", plotted=False),
 )
-HEADLINE = ("ended", "rotation, threads: logins ended, of {rounds}")
+HEADLINE = ("ended", "refresh token shared by threads or tasks: logins ended, of {rounds}")
 PARAMETERS = {"count": 16, "rounds": 3}
 
 
