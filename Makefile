@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+BENCH = .venv-bench
 
-.PHONY: demo test figures format clean
+.PHONY: demo test figures bench format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -19,16 +20,20 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage report
 	$(BIN)/python tests/wheel.py
 
-# Measures what the contract puts figures on, and writes docs/performance.md.
+# Measures what the contract puts figures on, and writes its part of docs/performance.md.
 figures: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --write docs/performance.md
+
+# Puts the same work through the peers, in an environment of their own, and writes its part of the page and the plots.
+bench: $(BENCH)/peers.stamp
+	$(BENCH)/bin/python -m benchmarks.peers --write docs/performance.md
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) tests/servers/oidc/node_modules .coverage* dist
+	rm -rf $(VENV) $(BENCH) tests/servers/oidc/node_modules .coverage* dist
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
@@ -42,6 +47,13 @@ $(VENV)/demo.stamp: $(VENV)/pip.stamp pyproject.toml
 
 $(VENV)/dev.stamp: $(VENV)/pip.stamp pyproject.toml
 	$(BIN)/python -m pip install --quiet --group dev --editable .
+	touch $@
+
+$(BENCH)/peers.stamp: benchmarks/peers/requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable ".[requests,httpx,httpx2,file,testing]"
 	touch $@
 
 # Without npm the tests against oidc-provider are skipped, or fail where CI is set.

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from . import cost, hot_path, load
 from ._figures import Figure
+from ._page import table, write_part
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", type=Path, help="a Markdown file to write the table to")
+    parser.add_argument("--write", type=Path, help="the Markdown page whose part about these figures to write")
     arguments = parser.parse_args()
     figures: list[Figure] = []
     for part in (hot_path, load, cost):
@@ -25,19 +26,19 @@ def main() -> None:
             print(f"  {mark} {figure.what}: {figure.measured} (goal: {figure.goal})", flush=True)
             figures.append(figure)
     if arguments.write:
-        arguments.write.write_text(page(figures))
+        write_part(arguments.write, "figures", part_of_page(figures))
 
 
-def page(figures: list[Figure]) -> str:
+def part_of_page(figures: list[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "httpx", "httpx2"))
-    rows = [f"| {f.what} | {f.measured} | {f.goal} | {'yes' if f.reached else '**no**'} |" for f in figures]
+    rows = [[f.what, f.measured, f.goal, "yes" if f.reached else "**no**"] for f in figures]
     intro = (
         f"Measured on {dt.datetime.now(dt.UTC):%d %B %Y} by `make figures` (`python -m benchmarks`): Python "
         f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores shared with the server. Each figure is "
         "a comparison within one run; ratios are medians over many rounds in turn."
     )
-    head = ["# Performance", "", intro, "", "| what | measured | goal | reached |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows, ""])
+    head = "## What the contract promises"
+    return "\n\n".join([head, intro, table(["what", "measured", "goal", "reached"], rows)])
 
 
 if __name__ == "__main__":

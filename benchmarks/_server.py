@@ -7,6 +7,8 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from oauth_auth.testing import LocalProvider
 
@@ -21,6 +23,15 @@ class RemoteProvider:
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
+
+    def login(self, lifetime: float) -> dict[str, Any]:
+        """Return the token answer of a person's login, made outside of what is measured."""
+        return dict(self.do(login=lifetime))
+
+    def families(self) -> tuple[int, int]:
+        """Return how many logins were made since refresh tokens were revoked, and how many of them have ended."""
+        made, ended = self.do(families=True)
+        return made, ended
 
     @property
     def token_calls(self) -> int:
@@ -40,19 +51,59 @@ def remote_provider(**options: Any) -> Any:
 
 def main() -> None:
     with LocalProvider(**json.loads(sys.argv[1])) as provider:
-        names = ("token_url", "api_url", "client_id", "client_secret", "username", "password")
+        publish_metadata(provider)
+        names = ("issuer", "token_url", "api_url", "client_id", "client_secret", "username", "password")
         print(json.dumps({name: getattr(provider, name) for name in names}), flush=True)
         for line in sys.stdin:
             command = json.loads(line)
-            answer = None
+            answer: Any = None
             if "call" in command:
                 getattr(provider, command["call"])(*command.get("args", ()))
             elif "count" in command:
                 answer = len(getattr(provider, command["count"]))
                 provider.api_requests.clear()
+            elif "login" in command:
+                answer = login(provider, command["login"])
+            elif "families" in command:
+                families = {token.family for token in provider._authorization_server.refresh_tokens.values()}
+                answer = [len(families), sum(family.ended for family in families)]
             for name, value in command.get("set", {}).items():
                 setattr(provider, name, value)
             print(json.dumps(answer), flush=True)
+
+
+def login(provider: LocalProvider, lifetime: float) -> dict[str, Any]:
+    """Return the token answer that a person's login gets, with this lifetime, at once, and counted nowhere."""
+    old = provider.token_lifetime, provider.token_delay
+    provider.token_lifetime, provider.token_delay = lifetime, 0
+    form = {"grant_type": "password", "client_id": provider.client_id, "client_secret": provider.client_secret}
+    form |= {"username": provider.username, "password": provider.password}
+    with urlopen(provider.token_url, urlencode(form).encode()) as response:
+        answer: dict[str, Any] = json.load(response)
+    provider.token_requests.pop()
+    provider.token_lifetime, provider.token_delay = old
+    return answer
+
+
+def publish_metadata(provider: LocalProvider) -> None:
+    """Serve what a client that discovers its endpoints looks for (RFC 8414, RFC 9728)."""
+    issuer = provider.issuer
+
+    @provider._flask.get("/.well-known/oauth-authorization-server")
+    def benchmark_server_metadata() -> dict[str, Any]:
+        return {
+            "issuer": issuer,
+            "authorization_endpoint": provider.authorization_url,
+            "token_endpoint": provider.token_url,
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        }
+
+    @provider._flask.get("/.well-known/oauth-protected-resource/<path:_>")
+    def benchmark_resource_metadata(_: str) -> dict[str, Any]:
+        return {"resource": provider.api_url, "authorization_servers": [issuer]}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""The page docs/performance.md has parts, each between two comments; whoever measures writes its own part only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TITLE = "# Performance\n"
+
+
+def write_part(page: Path, name: str, text: str) -> None:
+    """Put the text in place of the part, or at the end of the page if it has no such part yet."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    part = f"{begin}\n\n{text.strip()}\n\n{end}"
+    old = page.read_text(encoding="utf-8") if page.exists() else TITLE
+    before, found, rest = old.partition(begin)
+    _, closed, after = rest.partition(end)
+    if found and not closed:
+        raise ValueError(f"{page} has {begin!r} without {end!r}")
+    new = f"{before}{part}{after}" if found else f"{old.rstrip()}\n\n{part}\n"
+    page.write_text(new, encoding="utf-8")
+
+
+def table(headings: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table; a bar in a cell doesn't end it."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
