@@ -201,7 +201,9 @@ def no_keyring(request: pytest.FixtureRequest) -> Trouble:
     request.getfixturevalue("keyring_folder")
     ours = keyring.core.load_env()
     assert ours is not None
-    return Trouble(KeyringTokenStore(), lambda: keyring.core.set_keyring(NoKeyring()), lambda: keyring.core.set_keyring(ours))
+    return Trouble(
+        KeyringTokenStore(), lambda: keyring.core.set_keyring(NoKeyring()), lambda: keyring.core.set_keyring(ours)
+    )
 
 
 def prompting_keyring(request: pytest.FixtureRequest) -> Trouble:
@@ -406,7 +408,9 @@ def holds(store: TokenStore, access_token: str) -> bool:
     return token is not None and token.access_token == access_token
 
 
-def check_whole_story(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log, clock: Clock, trouble: Trouble) -> float:
+def check_whole_story(
+    mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log, clock: Clock, trouble: Trouble
+) -> float:
     """Break the store, send requests, mend it, send requests; return how long the first request took."""
     trouble.begin()
     before = raw_entry(trouble.store) if trouble.protects else None
@@ -539,7 +543,7 @@ def test_a_rotated_refresh_token_is_not_lost_with_its_store(
     assert holds(store, "token-3")
 
 
-@pytest.mark.parametrize("entry", [b"", b"{", b"null", b"\xff\xfe\x00", b"{\"version\": 1, \"key\": \"key\", \"tok"])
+@pytest.mark.parametrize("entry", [b"", b"{", b"null", b"\xff\xfe\x00", b'{"version": 1, "key": "key", "tok'])
 def test_a_damaged_entry(entry: bytes, tokens: Tokens, api: ScriptedServer, log: Log, tmp_path: Path) -> None:
     """What is no token counts as absent, is told once, and is replaced."""
     store = FileTokenStore(tmp_path / "tokens")

@@ -37,9 +37,7 @@ class FileTokenStore:
 
     def __init__(self, folder: str | os.PathLike[str], *, encryption_key: EncryptionKey | None = None) -> None:
         require_filelock("FileTokenStore")
-        if not isinstance(folder, str | os.PathLike) or not str(folder):
-            raise ConfigurationError("folder must be the path of a folder for the tokens")
-        self._folder = Path(folder).expanduser().absolute()
+        self._folder = _read_path(folder)
         self._entries = Entries(encryption_key)
         self._is_known_open = False
         self._check_folder()
@@ -136,6 +134,15 @@ class FileTokenStore:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FileTokenStore:
         return self
+
+
+def _read_path(folder: object) -> Path:
+    try:
+        if isinstance(folder, str | os.PathLike) and str(folder) and "\0" not in str(folder):
+            return Path(folder).expanduser().absolute()
+    except (TypeError, RuntimeError, OSError):  # bytes; a `~` that's nobody; the current folder is gone
+        pass
+    raise ConfigurationError("folder must be the path of a folder for the tokens, such as '~/.local/state/app'")
 
 
 @contextmanager

@@ -24,12 +24,12 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
     import filelock  # noqa: PLC0415 - an extra
 
     # A lock that is a file's existence, to which filelock would fall back, outlives its holder.
-    lock = filelock.FileLock(path, timeout, 0o600, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
+    lock = filelock.FileLock(path, max(timeout, 0), 0o600, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s") from None
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError, RuntimeError) as error:
         raise TokenStoreError(
             f"{path} can't be locked ({error}): use a folder on a local disk that this process may write to"
         ) from error

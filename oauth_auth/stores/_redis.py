@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Iterator
@@ -153,18 +154,23 @@ def _client_for(url: str) -> Any:
     from redis.retry import Retry  # noqa: PLC0415
 
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
             retry=Retry(NoBackoff(), 1),  # a connection may have gone stale since the last renewal
         )
-    except ValueError:
-        raise ConfigurationError("the Redis URL can't be read: write redis://host:port/number, or rediss://…") from None
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError):  # which show the URL's password, or an option that there isn't
+        raise ConfigurationError(
+            "the Redis URL can't be read: write redis://host:port/number, or rediss://…, and only options of redis-py"
+        ) from None
+    return client
 
 
 def _checked(client: Any) -> Any:
-    if ".asyncio" in type(client).__module__:
+    methods = [getattr(client, name, None) for name in ("execute_command", "get", "set", "delete")]
+    if not isinstance(client, type) and any(map(inspect.iscoroutinefunction, methods)):
         raise ConfigurationError("client_or_url must be a sync client, such as redis.Redis: flights use it in threads")
     if isinstance(client, type) or not all(hasattr(client, name) for name in ("get", "set", "delete", "lock")):
         raise ConfigurationError("client_or_url must be a URL such as 'redis://localhost:6379/0', or a Redis client")
@@ -178,7 +184,9 @@ def _as_store_errors() -> Iterator[None]:
     except TokenStoreError:
         raise
     except Exception as error:
-        raise TokenStoreError(f"Redis: {type(error).__name__}: {error}") from error
+        text, sign, _ = str(error).partition(", with args beginning with")
+        # What follows that sign is the command, and so the token.
+        raise TokenStoreError(f"Redis: {type(error).__name__}: {text}") from (None if sign else error)
 
 
 def _time_to_live(token: OAuthToken) -> int:
