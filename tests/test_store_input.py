@@ -307,9 +307,7 @@ def test_a_token_that_json_cannot_carry(extra: Any, make_shared_store: Callable[
 # -- Options --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "key", ["", "short", "ü" * 44, b"x" * 44, 3, [], [None], ["short"], {}, Fernet], ids=ascii
-)
+@pytest.mark.parametrize("key", ["", "short", "ü" * 44, b"x" * 44, 3, [], [None], ["short"], {}, Fernet], ids=ascii)
 @pytest.mark.parametrize(
     "make",
     [

@@ -15,7 +15,7 @@ from .._events import tell
 from .._token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import EncryptionKey, Entries
-from ._file_lock import file_lock, require_filelock
+from ._file_lock import file_lock, make_folder, require_filelock
 from ._protocol import LOCK_WAIT
 
 __all__ = ["FileTokenStore"]
@@ -84,7 +84,7 @@ class FileTokenStore:
                 return None
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -112,6 +112,8 @@ class FileTokenStore:
         descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=self._folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), 0o600)  # whatever the umask
                 file.write(entry)
                 file.flush()
                 os.fsync(file.fileno())

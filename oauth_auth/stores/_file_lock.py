@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import TokenStoreError
 from ._protocol import LockTaken
 
-__all__ = ["file_lock", "require_filelock"]
+__all__ = ["file_lock", "make_folder", "require_filelock"]
 
 
 def require_filelock(store: str) -> None:
@@ -16,6 +16,15 @@ def require_filelock(store: str) -> None:
         import filelock  # noqa: F401, PLC0415 - an extra
     except ImportError as error:  # pragma: no cover - held by a test that runs apart
         raise ImportError(f'{store} needs filelock: pip install "oauth_auth[file]"') from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and what leads to it, for the owner alone whatever the umask. Raises `OSError`."""
+    if folder.exists():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from .._token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import Entries
-from ._file_lock import file_lock
+from ._file_lock import file_lock, make_folder
 from ._protocol import LOCK_WAIT
 
 __all__ = ["KeyringTokenStore"]
@@ -79,7 +79,7 @@ class KeyringTokenStore:
         """
         name = hashlib.sha256(f"{self._service}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
         with _as_store_errors():
-            self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._locks)
         with file_lock(self._locks / f"{name}.lock", timeout):
             yield
 
