@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -82,8 +83,11 @@ class RedisTokenStore:
 
     def _read(self, key: str) -> bytes | None:
         with _as_store_errors():
-            entry = self._client.get(self._name(key))
-        return entry.encode() if isinstance(entry, str) else entry
+            try:
+                entry = self._client.get(self._name(key))
+            except UnicodeDecodeError:  # it's damaged, and the client decodes what it gets
+                return b""
+        return entry.encode("utf-8", "replace") if isinstance(entry, str) else entry
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…, prefix={self._prefix!r})"
@@ -108,6 +112,7 @@ class _Lease:
         self._lock = lock
         self._is_lost = False
         self._ended = threading.Event()
+        self._pid = os.getpid()
         self._renewed_at = time.monotonic()
         with suppress(RuntimeError):  # at the interpreter's exit no thread starts: then it has to do as it is
             threading.Thread(target=self._keep, name="oauth_auth-lease", daemon=True).start()
@@ -126,7 +131,7 @@ class _Lease:
 
     def is_held(self) -> bool:
         """Tell whether the lock is still this holder's, as far as can be known."""
-        if self._is_lost:
+        if self._is_lost or self._pid != os.getpid():
             return False
         try:
             return bool(self._lock.owned())
@@ -134,8 +139,10 @@ class _Lease:
             return time.monotonic() < self._renewed_at + LEASE
 
     def end(self) -> None:
-        """Release the lock, unless it's lost already."""
+        """Release the lock, unless it's lost already, or this is a forked child: then it's the parent's."""
         self._ended.set()
+        if self._pid != os.getpid():
+            return
         with _as_store_errors():
             try:
                 self._lock.release()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -38,10 +39,17 @@ class RedisServer:
 
     def start(self, *options: str) -> None:
         """Start, empty, and wait until it answers."""
+        self._start("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *options)
+
+    def start_as_sentinel(self, config: Path) -> None:
+        """Start as what watches over other servers; `config` has to name the port."""
+        self._start(str(config), "--sentinel")
+
+    def _start(self, *options: str) -> None:
         assert self._program is not None
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        folder = () if "--sentinel" in options else ("--dir", self._folder.name)
         self._process = subprocess.Popen(
-            [*command, "--dir", self._folder.name, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self._program, *options, *folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 20
         while True:
