@@ -181,6 +181,7 @@ class WritesOver(Good):
 class DeletesFirst(Good):
     def save(self, key: str, token: OAuthToken) -> None:
         self.delete(key)
+        time.sleep(0.002)
         super().save(key, token)
 
 
