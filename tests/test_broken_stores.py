@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -199,10 +199,10 @@ def keyring_locked(request: pytest.FixtureRequest) -> Trouble:
 def no_keyring(request: pytest.FixtureRequest) -> Trouble:
     """There is no keyring on this machine."""
     request.getfixturevalue("keyring_folder")
-    ours = keyring.core.load_env()
+    ours, no_backend = keyring.core.load_env(), NoKeyring()  # type: ignore[no-untyped-call]
     assert ours is not None
     return Trouble(
-        KeyringTokenStore(), lambda: keyring.core.set_keyring(NoKeyring()), lambda: keyring.core.set_keyring(ours)
+        KeyringTokenStore(), lambda: keyring.core.set_keyring(no_backend), lambda: keyring.core.set_keyring(ours)
     )
 
 
@@ -221,7 +221,7 @@ def prompting_keyring(request: pytest.FixtureRequest) -> Trouble:
         return get_password(service, username)
 
     def begin() -> None:
-        backend.get_password = prompt  # type: ignore[method-assign, union-attr]
+        backend.get_password = prompt  # type: ignore[method-assign]
         keyring.core.set_keyring(backend)
 
     return Trouble(KeyringTokenStore(), begin, answered.set)
@@ -320,7 +320,7 @@ class Rubbish(MemoryTokenStore):
 def user_store_cannot_read(request: pytest.FixtureRequest) -> Trouble:
     """What's in a user's store can't be read, though the store can be written."""
     store = Moody("load")
-    store._read = lambda key: store._tokens.get(key)  # type: ignore[attr-defined]
+    store._read = store._tokens.get  # type: ignore[attr-defined]
 
     def fail() -> None:
         raise LookupError

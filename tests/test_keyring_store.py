@@ -81,7 +81,7 @@ def test_pieces_come_and_go(store: KeyringTokenStore, keyring_folder: Path) -> N
 def test_a_token_of_too_many_pieces(store: KeyringTokenStore, keyring_folder: Path) -> None:
     """It's refused, with what to use instead, and the old token stays."""
     store.save(KEY, token("a"))
-    with pytest.raises(TokenStoreError, match="too long for a keyring.*: use FileTokenStore"):
+    with pytest.raises(TokenStoreError, match=r"too long for a keyring.*: use FileTokenStore"):
         store.save(KEY, token("b", 50_000))
     assert token("a") == store.load(KEY)
     assert 6 == entries(keyring_folder)
@@ -228,7 +228,12 @@ def test_a_locked_keyring(store: KeyringTokenStore, keyring_folder: Path) -> Non
     """It's an error of the store's that says so."""
     store.save(KEY, SHORT)
     (keyring_folder / "locked").touch()
-    for call in (lambda: store.load(KEY), lambda: store.save(KEY, SHORT), lambda: store.delete(KEY)):
+    calls: list[Callable[[], object]] = [
+        lambda: store.load(KEY),
+        lambda: store.save(KEY, SHORT),
+        lambda: store.delete(KEY),
+    ]
+    for call in calls:
         with pytest.raises(TokenStoreError, match="KeyringLocked"):
             call()
     (keyring_folder / "locked").unlink()

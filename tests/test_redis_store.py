@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import os
@@ -158,7 +158,11 @@ def test_a_sibling_that_took_the_lock_is_not_overwritten(
 
 def test_a_lost_lock_without_a_sibling(store: RedisTokenStore, own_redis: RedisServer, tokens: Tokens) -> None:
     """If nobody has saved anything meanwhile, the token is saved all the same."""
-    tokens.answer = lambda _: own_redis.client.delete(LOCK) and None
+
+    def lose_lock(request: Received) -> None:
+        own_redis.client.delete(LOCK)
+
+    tokens.answer = lose_lock
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     assert "token-1" == auth.get_token().access_token
     assert "token-1" == getattr(store.load(KEY), "access_token", None)
@@ -241,7 +245,7 @@ def sentinel(stack: ExitStack, folder: Path) -> Any:
     config = folder / "sentinel.conf"
     config.write_text(f"port {watcher.port}\nsentinel monitor main 127.0.0.1 {server.port} 1\n")
     watcher.start_as_sentinel(config)
-    watchers = redis.sentinel.Sentinel([("127.0.0.1", watcher.port)], socket_timeout=2)
+    watchers: Any = redis.sentinel.Sentinel([("127.0.0.1", watcher.port)], socket_timeout=2)  # type: ignore[no-untyped-call]
     stack.callback(watchers.sentinels[0].close)
     return stack.enter_context(closing(watchers.master_for("main", redis.Redis)))
 
@@ -290,12 +294,12 @@ def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(address, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -392,7 +396,11 @@ def test_connections_that_went_stale(store: RedisTokenStore, own_redis: RedisSer
 def test_a_key_of_another_type(store: RedisTokenStore, own_redis: RedisServer) -> None:
     """What is no text isn't ours: it's an error, and stays."""
     own_redis.client.lpush(NAME, "mine")
-    for call in (lambda: store.load(KEY), lambda: store.save(KEY, OAuthToken(access_token="a"))):
+    calls: list[Callable[[], object]] = [
+        lambda: store.load(KEY),
+        lambda: store.save(KEY, OAuthToken(access_token="a")),
+    ]
+    for call in calls:
         with pytest.raises(TokenStoreError, match="WRONGTYPE"):
             call()
     assert [b"mine"] == own_redis.client.lrange(NAME, 0, -1)

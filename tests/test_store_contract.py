@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -420,6 +419,8 @@ class LocksAtCall(Good):
 
 class SaysThatItIsLost(Good):
     class Lease:
+        """It's lost from the beginning."""
+
         def is_held(self) -> bool:
             return False
 
@@ -470,7 +471,7 @@ MUTANTS: tuple[type[Good], ...] = (
 
 def failures(make_store: Callable[[], Any], *, first: bool = False) -> list[str]:
     """Run the kit's tests, as pytest would; return the names of those that fail."""
-    failed = []
+    failed: list[str] = []
     contract = StoreContract()
     for name in sorted(vars(StoreContract), key=lambda name: "process" in name or "killed" in name):
         if not name.startswith("test_"):

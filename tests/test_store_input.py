@@ -47,7 +47,11 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(TokenStoreError, match="is no folder"):
         FileTokenStore(path)
     below = FileTokenStore(path / "tokens")
-    for call in (lambda: below.load(KEY), lambda: below.save(KEY, OAuthToken(access_token="a"))):
+    calls: list[Callable[[], object]] = [
+        lambda: below.load(KEY),
+        lambda: below.save(KEY, OAuthToken(access_token="a")),
+    ]
+    for call in calls:
         with pytest.raises(TokenStoreError, match="file/tokens"):
             call()
 
@@ -129,7 +133,7 @@ def test_a_file_system_without_locks(folder: Path, code: int, monkeypatch: pytes
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with (
-        pytest.raises(TokenStoreError, match="can't be locked .*: use a folder on a local disk"),
+        pytest.raises(TokenStoreError, match=r"can't be locked .*: use a folder on a local disk"),
         FileTokenStore(folder).lock(KEY),
     ):
         pass
@@ -352,7 +356,7 @@ class AsyncStore:
     async def lock(self) -> None: ...
 
 
-class OwnAsyncRedis(redis.asyncio.Redis):  # type: ignore[type-arg]
+class OwnAsyncRedis(redis.asyncio.Redis):
     """Asynchronous, though its module's name doesn't say so."""
 
 
@@ -365,7 +369,7 @@ WRONG_CLIENTS = {
     "no scheme": lambda: "user:pass-word@localhost:6379",
     "bad port": lambda: "redis://user:pass-word@localhost:port",
     "class": lambda: redis.Redis,
-    "asyncio": lambda: redis.asyncio.Redis(),
+    "asyncio": redis.asyncio.Redis,
     "own asyncio": OwnAsyncRedis,
     "asynchronous methods": AsyncStore,
     "unknown option": lambda: "redis://user:pass-word@localhost/0?no_such_option=pass-word",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import TokenStoreError
 from ._protocol import LockTaken
@@ -33,7 +34,8 @@ def file_lock(path: Path, timeout: float) -> Iterator[None]:
     import filelock  # noqa: PLC0415 - an extra
 
     # A lock that is a file's existence, to which filelock would fall back, outlives its holder.
-    lock = filelock.FileLock(path, max(timeout, 0), 0o600, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
+    options: dict[str, Any] = {"thread_local": False, "poll_interval": 0.02, "fallback_to_soft": False}
+    lock = filelock.FileLock(path, max(timeout, 0), 0o600, **options)
     try:
         lock.acquire()
     except filelock.Timeout:

@@ -190,7 +190,7 @@ def _as_store_errors() -> Iterator[None]:
         yield
     except TokenStoreError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - of whatever client it is
         text, sign, _ = str(error).partition(", with args beginning with")
         # What follows that sign is the command, and so the token.
         raise TokenStoreError(f"Redis: {type(error).__name__}: {text}") from (None if sign else error)

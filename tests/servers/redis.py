@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import redis
@@ -35,7 +35,7 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = tempfile.TemporaryDirectory()
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = redis.Redis(port=self.port)
+        self.client: Any = redis.Redis(port=self.port)
 
     def start(self, *options: str) -> None:
         """Start, empty, and wait until it answers."""
