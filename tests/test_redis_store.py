@@ -53,24 +53,25 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "seconds"),
+    ("fields", "seconds"),
     [
-        (OAuthToken(access_token="a", expires_in=600), 600 + 3600),
-        (OAuthToken(access_token="a", expires_in=600, refresh_token="r"), YEAR),
-        (OAuthToken(access_token="a"), YEAR),
-        (OAuthToken(access_token="a", expiry=1.0), 3600),
-        (OAuthToken(access_token="a", expiry=-1e300), 3600),
-        (OAuthToken(access_token="a", expiry=1e300), YEAR),
+        ({"expires_in": 600}, 600 + 3600),
+        ({"expires_in": 600, "refresh_token": "r"}, YEAR),
+        ({}, YEAR),
+        ({"expiry": 1.0}, 3600),
+        ({"expiry": -1e300}, 3600),
+        ({"expiry": 1e300}, YEAR),
     ],
     ids=["expiry", "refresh token", "no expiry", "expired", "before all times", "after all times"],
 )
 def test_how_long_entries_live(
-    store: RedisTokenStore, own_redis: RedisServer, token: OAuthToken, seconds: float
+    store: RedisTokenStore, own_redis: RedisServer, fields: dict[str, Any], seconds: float
 ) -> None:
     """As long as they may be of use; each save counts anew."""
+    token = OAuthToken(access_token="a", **fields)
     own_redis.client.set(NAME, b"", ex=5)
     store.save(KEY, token)
-    assert seconds - 5 <= own_redis.client.ttl(NAME) <= seconds
+    assert seconds - 30 <= own_redis.client.ttl(NAME) <= seconds
     assert token == store.load(KEY)
 
 
