@@ -372,6 +372,7 @@ WRONG_CLIENTS = {
     "asyncio": redis.asyncio.Redis,
     "own asyncio": OwnAsyncRedis,
     "asynchronous methods": AsyncStore,
+    "bad option": lambda: "rediss://user:pass-word@localhost/0?ssl_cert_reqs=pass-word",
     "unknown option": lambda: "redis://user:pass-word@localhost/0?no_such_option=pass-word",
 }
 

@@ -168,7 +168,7 @@ def _client_for(url: str) -> Any:
             retry=Retry(NoBackoff(), 1),  # a connection may have gone stale since the last renewal
         )
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-    except (ValueError, TypeError):  # which show the URL's password, or an option that there isn't
+    except (ValueError, TypeError, redis.RedisError):  # which show the URL's password, or an option that there isn't
         raise ConfigurationError(
             "the Redis URL can't be read: write redis://host:port/number, or rediss://…, and only options of redis-py"
         ) from None
