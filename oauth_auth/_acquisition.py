@@ -148,7 +148,9 @@ class Acquisition:
             self.last = token
             if (newer := self._look(visit, unwanted)) is not None and newer is not token:
                 return newer, False
-        self._save(visit, token)
+        if not visit.could_load:
+            visit.load()  # it may be possible by now
+        self._save(visit if visit.could_load else None, token)
         return token, True
 
     def _save(self, visit: Visit | None, token: OAuthToken) -> None:

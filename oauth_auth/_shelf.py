@@ -21,7 +21,7 @@ from ._events import tell
 from ._flight import Flight, falter
 from ._pauses import Pause
 from ._token import OAuthToken
-from .errors import TokenStoreError
+from .errors import ConfigurationError, TokenStoreError
 from .stores import LockTaken, TokenStore
 from .stores._protocol import LOCK_WAIT
 
@@ -36,6 +36,8 @@ _SLOW = 1.0
 store is left alone for a while."""
 _FIRST_REST = 5.0
 _LONGEST_REST = 60.0
+_LONGEST_REST_AFTER_HANGING = 3600.0
+"""Each attempt at a store that never answers costs a thread, which is only had back if it does."""
 
 
 class Shelf:
@@ -56,10 +58,8 @@ class Shelf:
         self._is_polite = False
         """Whether the store's lock can be tried without waiting."""
         if store is not None:
-            import inspect  # noqa: PLC0415 - programs without a store needn't load it
-
-            self._patience = float(getattr(store, "patience", _PATIENCE))
-            self._is_polite = "timeout" in inspect.signature(store.lock).parameters
+            self._patience = _read_patience(getattr(store, "patience", _PATIENCE))
+            self._is_polite = _takes_timeout(store.lock)
 
     @property
     def is_shared(self) -> bool:
@@ -77,7 +77,11 @@ class Shelf:
 
     def unpack(self, stored: object) -> tuple[OAuthToken | None, Mapping[str, Any]]:
         """Return a stored token and the grant's memory; what is no token, or another client's, counts as absent."""
-        if not isinstance(stored, OAuthToken):
+        if stored is not None and not isinstance(stored, OAuthToken):
+            self.note("read", TokenStoreError(f"load returned {type(stored).__name__}, not an OAuthToken"))
+            return None, {}
+        if stored is None:
+            self.note("read", None)
             return None, {}
         memory = stored.extra.get(_MEMORY)
         memory = dict(memory) if isinstance(memory, dict) else {}
@@ -94,7 +98,9 @@ class Shelf:
         kept = {**memory, "owner": self._owner} if self._owner else dict(memory)
         return dataclasses.replace(token, extra={**token.extra, _MEMORY: kept}) if kept else token
 
-    def note(self, action: str, error: Exception | None, seconds: float = 0.0) -> None:
+    def note(
+        self, action: str, error: BaseException | None, seconds: float = 0.0, *, still_hangs: bool = False
+    ) -> None:
         """Tell of the first failure of a stretch, and of its end; leave a slow store alone for a while."""
         if error is None:
             if action in self._troubles:
@@ -103,11 +109,11 @@ class Shelf:
                     self._rest = None
                     tell(logging.INFO, "store_recovered", "token store works again")
             return
-        if seconds >= _SLOW:
-            length = _FIRST_REST if self._rest is None else min(self._rest.length * 2, _LONGEST_REST)
-            self._rest = Pause.of(length)
+        if seconds >= _SLOW or still_hangs:
+            longest = _LONGEST_REST_AFTER_HANGING if still_hangs else _LONGEST_REST
+            self._rest = Pause.of(_FIRST_REST if self._rest is None else min(self._rest.length * 2, longest))
         if not self._troubles:
-            text = str(error) if isinstance(error, OSError | TokenStoreError) else "…"  # others may show the token
+            text = _text_of(error)
             message = "token store failed to %(action)s: %(error_type)s: %(error)s"
             tell(logging.WARNING, "store_failed", message, action=action, error_type=type(error).__name__, error=text)
         self._troubles.add(action)
@@ -116,6 +122,10 @@ class Shelf:
     def is_resting(self) -> bool:
         """Whether the store failed slowly, a short time ago."""
         return self._rest is not None and self._rest.rest > 0
+
+    def wake(self) -> None:
+        """Use the store again: the call that had been given up has ended."""
+        self._rest = None
 
 
 class Visit:
@@ -173,7 +183,7 @@ class Visit:
         finally:
             self._held = None
             if has_lock:
-                self._call("unlock", clerk_lock.leave)
+                self._unlock(clerk_lock.leave)
 
     def has_lost_lock(self) -> bool:
         """Tell whether a lock that was had is another's by now, as after this process was stopped for long."""
@@ -200,20 +210,27 @@ class Visit:
         if shelf.is_resting:
             return False, None
         if self._clerk is None:
-            self._clerk = _Clerk()
+            self._clerk = _Clerk(shelf.wake)
         begun = time.monotonic()
-        try:
-            result = self._clerk.do(function, wait + shelf._patience, given_up)  # noqa: SLF001
-        except LockTaken as error:
-            if polite:
-                raise
-            shelf.note(action, error)
-        except Exception as error:  # noqa: BLE001 - a store may raise anything
-            shelf.note(action, error, time.monotonic() - begun - wait)
-        else:
+        result, error = self._clerk.do(function, wait + shelf._patience, given_up)  # noqa: SLF001
+        if error is None:
             shelf.note(action, None)
             return True, result
+        if isinstance(error, LockTaken):
+            if polite:
+                raise error
+            shelf.note(action, error)
+        else:
+            seconds = time.monotonic() - begun - wait
+            shelf.note(action, error, seconds, still_hangs=self._clerk.is_lost)
         return False, None
+
+    def _unlock(self, leave: Callable[[], Any]) -> None:
+        """Release the lock, whatever happened meanwhile; for a store that has become slow nobody waits."""
+        if self._clerk is not None and (self._clerk.is_lost or self._shelf.is_resting):
+            self._clerk.do_later(leave)
+        else:
+            self._call("unlock", leave)
 
 
 class _Lock:
@@ -236,13 +253,15 @@ class _Lock:
 
 
 class _Clerk:
-    """A thread that does one call after the other, and can be given up."""
+    """A thread that does one call after the other, and can be given up; if it comes back after all, that's told."""
 
-    def __init__(self) -> None:
+    def __init__(self, when_back: Callable[[], object]) -> None:
         from queue import SimpleQueue  # noqa: PLC0415 - programs without a store needn't load it
 
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._is_lost = False
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._when_back = when_back
+        self.is_lost = False
+        """Whether a call took too long; the thread then does what is left to do when that call ends, if it does."""
         self._thread = Flight(self._serve, daemon=True)
         self._thread.start(in_background=True)
 
@@ -250,38 +269,69 @@ class _Clerk:
         while (call := self._calls.get()) is not None:
             call()
 
-    def do(self, function: Callable[[], Any], timeout: float, given_up: Callable[[], Any] | None) -> Any:
-        """Return what the function returns, or raise what it raises, or `TokenStoreError` after `timeout` seconds."""
-        if self._is_lost:
-            raise TokenStoreError("the store still hasn't answered")
+    def do(
+        self, function: Callable[[], Any], timeout: float, given_up: Callable[[], Any] | None
+    ) -> tuple[Any, BaseException | None]:
+        """Return what the function returns, or what it raises, or a `TokenStoreError` after `timeout` seconds."""
+        if self.is_lost:
+            return None, TokenStoreError("the store still hasn't answered")
         if not self._thread.has_started:  # the interpreter exits: there are no threads any more
-            return function()
-        outcome: Future[Any] = Future()
-
-        def call() -> None:
-            try:
-                outcome.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - it's raised where it's waited for
-                outcome.set_exception(error)
-
-        self._calls.put(call)
+            return _outcome_of(function)
+        outcome: Future[tuple[Any, BaseException | None]] = Future()
+        self._calls.put(lambda: outcome.set_result(_outcome_of(function)))
         begun = time.monotonic()
         while True:
             left = begun + timeout - time.monotonic()
             try:
                 return outcome.result(max(min(left, _SLOW), 0.0))
             except FutureTimeoutError:
-                if outcome.done():
-                    return outcome.result()  # a time-out of the store's own
                 falter()
                 # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
                 if left <= _SLOW or (given_up is not None and not threading.main_thread().is_alive()):
                     break
-        self._is_lost = True
+        self.is_lost = True
         if given_up is not None:
-            self._calls.put(given_up)
-        raise TokenStoreError(f"the store hasn't answered for {timeout:.3g} s")
+            self.do_later(given_up)
+        return None, TokenStoreError(f"the store hasn't answered for {timeout:.3g} s")
+
+    def do_later(self, function: Callable[[], Any]) -> None:
+        """Do without waiting for it, as soon as there's time."""
+        self._calls.put(lambda: _outcome_of(function))
 
     def dismiss(self) -> None:
         """End the thread, once it's done with what it has begun."""
+        if self.is_lost:
+            self._calls.put(self._when_back)
         self._calls.put(None)
+
+
+def _outcome_of(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return function(), None
+    except BaseException as error:  # noqa: BLE001 - a store may raise anything, and what it is decides the caller
+        return None, error
+
+
+def _read_patience(patience: object) -> float:
+    if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience > 0:
+        raise ConfigurationError("the store's attribute `patience` must be a number of seconds, more than 0")
+    return float(patience)
+
+
+def _takes_timeout(lock: Callable[..., Any]) -> bool:
+    import inspect  # noqa: PLC0415 - programs without a store needn't load it
+
+    try:
+        return "timeout" in inspect.signature(lock).parameters
+    except (TypeError, ValueError):  # it's no Python function
+        return False
+
+
+def _text_of(error: BaseException) -> str:
+    """Return what an error says, if it's of a kind that doesn't show the token."""
+    if not isinstance(error, OSError | TokenStoreError):
+        return "…"
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a store may raise anything
+        return "…"

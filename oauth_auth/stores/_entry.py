@@ -9,6 +9,7 @@ from typing import Any
 
 from .._events import tell
 from .._token import OAuthToken
+from .._wire import encodable
 from ..errors import ConfigurationError, TokenStoreError
 
 __all__ = ["EncryptionKey", "Entries"]
@@ -30,12 +31,15 @@ class Entries:
         self._ignored: set[str] = set()
 
     def write(self, key: str, token: OAuthToken) -> bytes:
-        """Return the entry for a token. Raises `TokenStoreError` if JSON can't carry it."""
+        """Return the entry for a token. Raises `TokenStoreError` if JSON can't carry it, or nobody would read it."""
         try:
             text = json.dumps({"version": _VERSION, "key": key, "token": token.to_dict()})
         except (TypeError, ValueError, RecursionError):
             raise TokenStoreError("the token can't be stored: its `extra` holds values that JSON can't carry") from None
-        return text.encode("ascii") if self._fernet is None else bytes(self._fernet.encrypt(text.encode("ascii")))
+        entry = text.encode("ascii") if self._fernet is None else bytes(self._fernet.encrypt(text.encode("ascii")))
+        if len(entry) > _LONGEST:
+            raise TokenStoreError("the token is too long to be stored: more than 1 MiB")
+        return entry
 
     def read(self, key: str, entry: bytes | None) -> OAuthToken | None:
         """Return the token of an entry, or None. Raises `TokenStoreError` if it's encrypted with another key."""
@@ -73,16 +77,19 @@ class Entries:
         if self._fernet is not None and (entry := self._decrypted(entry) or b"") == b"":
             raise ValueError("it isn't encrypted, and the store has an encryption_key")
         fields = _read_json(entry)
-        if not isinstance(fields.get("version"), int):
+        version = fields.get("version")
+        if not isinstance(version, int) or isinstance(version, bool):
             raise ValueError("it's damaged, or no token")  # noqa: TRY004 - of the entry, not of an argument
-        if fields["version"] > _VERSION:
+        if version > _VERSION:
             raise ValueError("a newer version of oauth_auth wrote it")
         if fields.get("key") != key:
             raise ValueError("it was stored under another key")
         try:
-            return OAuthToken.from_dict(fields.get("token") or {})
+            token = OAuthToken.from_dict(fields.get("token") or {})
+            encodable("refresh_token", token.refresh_token or "")
         except ConfigurationError:
             raise ValueError("its fields are damaged") from None
+        return token
 
     def _decrypted(self, entry: bytes) -> bytes | None:
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only with an encryption key

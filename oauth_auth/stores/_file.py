@@ -15,7 +15,7 @@ from .._events import tell
 from .._token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import EncryptionKey, Entries
-from ._file_lock import file_lock, require_filelock
+from ._file_lock import file_lock, make_folder, require_filelock
 from ._protocol import LOCK_WAIT
 
 __all__ = ["FileTokenStore"]
@@ -37,9 +37,7 @@ class FileTokenStore:
 
     def __init__(self, folder: str | os.PathLike[str], *, encryption_key: EncryptionKey | None = None) -> None:
         require_filelock("FileTokenStore")
-        if not isinstance(folder, str | os.PathLike) or not str(folder):
-            raise ConfigurationError("folder must be the path of a folder for the tokens")
-        self._folder = Path(folder).expanduser().absolute()
+        self._folder = _read_path(folder)
         self._entries = Entries(encryption_key)
         self._is_known_open = False
         self._check_folder()
@@ -86,7 +84,7 @@ class FileTokenStore:
                 return None
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -114,6 +112,8 @@ class FileTokenStore:
         descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=self._folder)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), 0o600)  # whatever the umask
                 file.write(entry)
                 file.flush()
                 os.fsync(file.fileno())
@@ -136,6 +136,15 @@ class FileTokenStore:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> FileTokenStore:
         return self
+
+
+def _read_path(folder: object) -> Path:
+    try:
+        if isinstance(folder, str | os.PathLike) and str(folder) and "\0" not in str(folder):
+            return Path(folder).expanduser().absolute()
+    except (TypeError, RuntimeError, OSError):  # bytes; a `~` that's nobody; the current folder is gone
+        pass
+    raise ConfigurationError("folder must be the path of a folder for the tokens, such as '~/.local/state/app'")
 
 
 @contextmanager

@@ -3,11 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ..errors import TokenStoreError
 from ._protocol import LockTaken
 
-__all__ = ["file_lock", "require_filelock"]
+__all__ = ["file_lock", "make_folder", "require_filelock"]
 
 
 def require_filelock(store: str) -> None:
@@ -18,18 +19,28 @@ def require_filelock(store: str) -> None:
         raise ImportError(f'{store} needs filelock: pip install "oauth_auth[file]"') from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and what leads to it, for the owner alone whatever the umask. Raises `OSError`."""
+    if folder.exists():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+
+
 @contextmanager
 def file_lock(path: Path, timeout: float) -> Iterator[None]:
     """Hold the lock of a file, which the system frees when its holder dies. Raises `TokenStoreError`."""
     import filelock  # noqa: PLC0415 - an extra
 
     # A lock that is a file's existence, to which filelock would fall back, outlives its holder.
-    lock = filelock.FileLock(path, timeout, 0o600, thread_local=False, poll_interval=0.02, fallback_to_soft=False)
+    options: dict[str, Any] = {"thread_local": False, "poll_interval": 0.02, "fallback_to_soft": False}
+    lock = filelock.FileLock(path, max(timeout, 0), 0o600, **options)
     try:
         lock.acquire()
     except filelock.Timeout:
         raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s") from None
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError, RuntimeError) as error:
         raise TokenStoreError(
             f"{path} can't be locked ({error}): use a folder on a local disk that this process may write to"
         ) from error

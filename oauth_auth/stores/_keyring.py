@@ -10,7 +10,7 @@ from typing import Any
 from .._token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import Entries
-from ._file_lock import file_lock
+from ._file_lock import file_lock, make_folder
 from ._protocol import LOCK_WAIT
 
 __all__ = ["KeyringTokenStore"]
@@ -79,7 +79,7 @@ class KeyringTokenStore:
         """
         name = hashlib.sha256(f"{self._service}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
         with _as_store_errors():
-            self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._locks)
         with file_lock(self._locks / f"{name}.lock", timeout):
             yield
 
@@ -98,14 +98,15 @@ class KeyringTokenStore:
             raise
 
     def _read(self, key: str) -> str | None:
-        for _ in range(3):  # a sibling may replace the pieces meanwhile
-            text: str | None = self._keyring.get_password(self._service, key)
-            if text is None or not text.startswith(_MARK):
-                return text
+        text: str | None = self._keyring.get_password(self._service, key)
+        while text is not None and text.startswith(_MARK):
             pieces = [self._keyring.get_password(self._service, name) for name in text.split("\n")[1:]]
             if None not in pieces:
                 return "".join(pieces)
-        return ""
+            before, text = text, self._keyring.get_password(self._service, key)
+            if text == before:
+                return ""  # it's damaged; else a sibling has replaced the pieces meanwhile
+        return text
 
     def _remove_pieces(self, text: str | None) -> None:
         if text is not None and text.startswith(_MARK):

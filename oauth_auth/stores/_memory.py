@@ -41,7 +41,7 @@ class MemoryTokenStore:
         if self._pid != os.getpid():  # the holders of these locks did not survive the fork
             self._forget_locks()
         lock = self._locks.setdefault(key, threading.Lock())
-        if not lock.acquire(timeout=timeout):
+        if not lock.acquire(timeout=max(timeout, 0)):
             raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s")
         try:
             yield

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -81,8 +83,11 @@ class RedisTokenStore:
 
     def _read(self, key: str) -> bytes | None:
         with _as_store_errors():
-            entry = self._client.get(self._name(key))
-        return entry.encode() if isinstance(entry, str) else entry
+            try:
+                entry = self._client.get(self._name(key))
+            except UnicodeDecodeError:  # it's damaged, and the client decodes what it gets
+                return b""
+        return entry.encode("utf-8", "replace") if isinstance(entry, str) else entry
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…, prefix={self._prefix!r})"
@@ -107,6 +112,7 @@ class _Lease:
         self._lock = lock
         self._is_lost = False
         self._ended = threading.Event()
+        self._pid = os.getpid()
         self._renewed_at = time.monotonic()
         with suppress(RuntimeError):  # at the interpreter's exit no thread starts: then it has to do as it is
             threading.Thread(target=self._keep, name="oauth_auth-lease", daemon=True).start()
@@ -125,7 +131,7 @@ class _Lease:
 
     def is_held(self) -> bool:
         """Tell whether the lock is still this holder's, as far as can be known."""
-        if self._is_lost:
+        if self._is_lost or self._pid != os.getpid():
             return False
         try:
             return bool(self._lock.owned())
@@ -133,8 +139,10 @@ class _Lease:
             return time.monotonic() < self._renewed_at + LEASE
 
     def end(self) -> None:
-        """Release the lock, unless it's lost already."""
+        """Release the lock, unless it's lost already, or this is a forked child: then it's the parent's."""
         self._ended.set()
+        if self._pid != os.getpid():
+            return
         with _as_store_errors():
             try:
                 self._lock.release()
@@ -153,18 +161,23 @@ def _client_for(url: str) -> Any:
     from redis.retry import Retry  # noqa: PLC0415
 
     try:
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
             retry=Retry(NoBackoff(), 1),  # a connection may have gone stale since the last renewal
         )
-    except ValueError:
-        raise ConfigurationError("the Redis URL can't be read: write redis://host:port/number, or rediss://…") from None
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError, redis.RedisError):  # which show the URL's password, or an option that there isn't
+        raise ConfigurationError(
+            "the Redis URL can't be read: write redis://host:port/number, or rediss://…, and only options of redis-py"
+        ) from None
+    return client
 
 
 def _checked(client: Any) -> Any:
-    if ".asyncio" in type(client).__module__:
+    methods = [getattr(client, name, None) for name in ("execute_command", "get", "set", "delete")]
+    if not isinstance(client, type) and any(map(inspect.iscoroutinefunction, methods)):
         raise ConfigurationError("client_or_url must be a sync client, such as redis.Redis: flights use it in threads")
     if isinstance(client, type) or not all(hasattr(client, name) for name in ("get", "set", "delete", "lock")):
         raise ConfigurationError("client_or_url must be a URL such as 'redis://localhost:6379/0', or a Redis client")
@@ -177,8 +190,10 @@ def _as_store_errors() -> Iterator[None]:
         yield
     except TokenStoreError:
         raise
-    except Exception as error:
-        raise TokenStoreError(f"Redis: {type(error).__name__}: {error}") from error
+    except Exception as error:  # noqa: BLE001 - of whatever client it is
+        text, sign, _ = str(error).partition(", with args beginning with")
+        # What follows that sign is the command, and so the token.
+        raise TokenStoreError(f"Redis: {type(error).__name__}: {text}") from (None if sign else error)
 
 
 def _time_to_live(token: OAuthToken) -> int:

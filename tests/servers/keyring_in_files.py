@@ -23,8 +23,10 @@ class KeyringInFiles(KeyringBackend):
     priority = 0.1
 
     def get_password(self, service: str, username: str) -> str | None:
-        path = self._path(service, username)
-        return path.read_text() if path.exists() else None
+        try:
+            return self._path(service, username).read_text()
+        except FileNotFoundError:
+            return None
 
     def set_password(self, service: str, username: str, password: str) -> None:
         path = self._path(service, username)

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 import redis
@@ -34,14 +35,21 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = tempfile.TemporaryDirectory()
         self._process: subprocess.Popen[bytes] | None = None
-        self.client = redis.Redis(port=self.port)
+        self.client: Any = redis.Redis(port=self.port)
 
     def start(self, *options: str) -> None:
         """Start, empty, and wait until it answers."""
+        self._start("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *options)
+
+    def start_as_sentinel(self, config: Path) -> None:
+        """Start as what watches over other servers; `config` has to name the port."""
+        self._start(str(config), "--sentinel")
+
+    def _start(self, *options: str) -> None:
         assert self._program is not None
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        folder = () if "--sentinel" in options else ("--dir", self._folder.name)
         self._process = subprocess.Popen(
-            [*command, "--dir", self._folder.name, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [self._program, *options, *folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 20
         while True:
