@@ -95,11 +95,6 @@ class Sibling:
         self._process.join(_PATIENCE)
         assert -signal.SIGKILL == self._process.exitcode
 
-    def await_stop(self) -> None:
-        """Block until it has stopped itself."""
-        assert self._process.pid is not None
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
-
     def signal(self, number: int) -> None:
         """Send it a signal."""
         assert self._process.pid is not None
@@ -197,7 +192,7 @@ class _Life:
     def send(self, url: str, count: int) -> list[Any]:
         """Send requests at the same time; return their statuses, or the names of the errors they raised."""
         answers = self._client.get_many(url, count)
-        return [getattr(answer, "status_code", type(answer).__name__) for answer in answers]
+        return [type(answer).__name__ if isinstance(answer, Exception) else answer.status_code for answer in answers]
 
     def timed(self, url: str) -> tuple[Any, float]:
         """Send one; return its status or error's name, and how long it took."""
@@ -221,7 +216,7 @@ class _Life:
         time.time = lambda: real(time.CLOCK_REALTIME) + shift
 
     def at(self, step: str, action: str, visit: int = 1) -> None:
-        """Do something at a step when it's come to again: `tell`, `hold`, `kill` or `stop`."""
+        """Do something at a step when it's come to again: `tell`, `hold` or `kill`."""
         self._steps.at(step, action, visit)
 
     def go(self, step: str) -> None:
@@ -264,8 +259,6 @@ class _Steps:
             self._held[step].wait(_PATIENCE)
         elif action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "stop":
-            os.kill(os.getpid(), signal.SIGSTOP)
 
     def watch_token_calls(self, mode: Mode) -> None:
         transport: Any = mode.plugin.OAuthAuthorizationController._transport_class

@@ -287,7 +287,7 @@ class Counting:
 def test_store_traffic(
     request: pytest.FixtureRequest, name: str, mode: Mode, tokens: Tokens, lenient_api: ScriptedServer, clock: Clock
 ) -> None:
-    """A valid token costs no access to the store; a look in the refresh window one, and a renewal two, lock and save."""
+    """A valid token costs no access to the store; a sibling's one load, and a renewal two, the lock and a save."""
     make_store = store_maker(request, name)
     stores = [Counting(make_store()) for _ in range(2)]
     auths = [client_credentials(mode, tokens, store=store) for store in stores]
