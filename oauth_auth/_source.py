@@ -319,6 +319,8 @@ class TokenSource:
         past = self.doubted.get(origin)
         if past is not None and past.pause.rest > 0:
             return False
+        if self._failure is not None and not isinstance(self._failure.error, _SameToken):
+            return True  # the last renewal brought no token that the origin could have rejected
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
         self.doubted[origin] = Rejections.after(past)

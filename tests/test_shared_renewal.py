@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oauth_auth import OAuthToken, ReauthorizationRequired
+from oauth_auth import MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenError, TokenStoreError
 from oauth_auth.requests import AuthorizationCodeAuth
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
@@ -250,6 +250,33 @@ def test_a_new_login_ends_a_final_refusal(
         assert "new" == auth.get_token().access_token
         assert looks + 1 == store.counts["load"]
     assert 1 == tokens.calls
+
+
+class Broken(MemoryTokenStore):
+    """A store that can be out of order."""
+
+    is_broken = True
+
+    def load(self, key: str) -> OAuthToken | None:
+        if self.is_broken:
+            raise TokenStoreError("out of order")
+        return super().load(key)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_store_that_is_down_calls_for_no_login(plugin_mode: Mode, tokens: Tokens, refused: bool) -> None:
+    """If the token that could help may be in a store that can't be read now, nobody is asked to log in yet."""
+    store = Broken()
+    tokens.answer = lambda _: INVALID_GRANT
+    token = token_that_expires_in(-1, "old", refresh_token="spent") if refused else None
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(tokens.url, "client", store=store, store_key="k", token=token)
+    for _ in range(2):
+        error = outcome_of(auth.get_token)
+        assert (TokenError, True) == (type(error), error.retryable)
+    assert refused == tokens.calls
+    store.save("k", token_that_expires_in(3600, "siblings", refresh_token="good"))
+    store.is_broken = False
+    assert "siblings" == auth.get_token().access_token
 
 
 # -- What it costs ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ Ends with status 1 if a request failed that a token could have saved, or a refre
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -36,7 +37,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = (arguments.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
-            verdict = judge(run(name, folder, arguments.seconds, f"{name} {arguments.seed}"))
+            verdict = judge(outcome := run(name, folder, arguments.seconds, f"{name} {arguments.seed}"))
+            (folder / "run.json").write_text(json.dumps(outcome._replace(lines={})._asdict()))
         for what, count in verdict.rows:
             print(f"  {what}: {count}")
         for problem in verdict.problems[:SHOWN]:

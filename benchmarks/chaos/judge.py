@@ -107,13 +107,22 @@ def excuse(run: Run, losses: list[dict[str, Any]], line: dict[str, Any]) -> str 
         lost += [span.begun for span in run.spans if span.kind == "damage"]
         for time in lost:
             again = next((login for login in run.logins if login > time), float("inf"))
-            if time - SLACK <= ended and begun <= min(again + ADOPTION, time + LONGEST_LOGIN):
+            until = min(again, time + LONGEST_LOGIN) + ADOPTION
+            if time - SLACK <= ended and (begun <= until or store_trouble(run, until, begun)):
                 return "a person had to log in"
         return None
     for kind, tail in ENDPOINT_TROUBLES.items():
         if any(span.kind == kind and span.touches(begun, ended, tail) for span in run.spans):
             return "token endpoint out of order, no valid token"
+    if line["group"] == "login" and "store" in str(error) and store_trouble(run, begun, ended):
+        return "store out of order, and nothing but its token helps"
     return None
+
+
+def store_trouble(run: Run, begun: float, ended: float) -> bool:
+    return any(
+        span.kind in STORE_TROUBLES and span.touches(begun, ended, STORE_TROUBLES[span.kind]) for span in run.spans
+    )
 
 
 def lost_families(run: Run) -> list[dict[str, Any]]:
@@ -147,11 +156,7 @@ def lost_families(run: Run) -> list[dict[str, Any]]:
 def cause(run: Run, first: dict[str, Any], second: dict[str, Any], saved: set[str | None]) -> str | None:
     if first["worker"] in run.kills and first["refresh"] not in saved:
         return "killed between rotation and save"
-    for span in run.spans:
-        tail = STORE_TROUBLES.get(span.kind)
-        if tail is not None and span.touches(first["time"] - SLACK, second["time"], tail):
-            return "the store was in trouble"
-    return None
+    return "the store was in trouble" if store_trouble(run, first["time"] - SLACK, second["time"]) else None
 
 
 def causes(losses: list[dict[str, Any]]) -> Counter[str]:

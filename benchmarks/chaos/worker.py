@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from oauth_auth import _events
+from oauth_auth.errors import TokenStoreError
 from oauth_auth.stores import FileTokenStore, RedisTokenStore
 from oauth_auth.stores._protocol import LOCK_WAIT
 
@@ -37,8 +38,13 @@ JUMPS = (-3600.0, -30.0, 0.0, 30.0, 3600.0)
 
 
 def open_store(place: str) -> Any:
+    """Make a store object, as soon as that can be done: a folder that's no folder is refused at once."""
     kind, _, where = place.partition(":")
-    return FileTokenStore(where) if kind == "file" else RedisTokenStore(where)
+    while True:
+        try:
+            return FileTokenStore(where) if kind == "file" else RedisTokenStore(where)
+        except TokenStoreError:
+            time.sleep(0.1)
 
 
 class Log:
