@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test figures format clean
+.PHONY: demo test figures chaos format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,10 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 # Measures what the contract puts figures on, and writes docs/performance.md.
 figures: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks --write docs/performance.md
+
+# Has everything go wrong for processes on one store, for some minutes: see benchmarks/chaos.
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.chaos
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

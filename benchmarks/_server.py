@@ -15,7 +15,6 @@ import flask
 
 from oauth_auth.testing import LocalProvider
 
-
 NAMES = ("token_url", "api_url", "authorization_url", "client_id", "client_secret", "username", "password")
 
 

@@ -150,7 +150,7 @@ class Siblings:
 
 def _live(connection: Connection, plan: Plan) -> None:
     os.environ.update(plan.environ)
-    _redis.LEASE = plan.lease  # type: ignore[misc]
+    _redis.LEASE = plan.lease
     logging.disable()  # what goes wrong here is what the tests are about
     try:
         _Life(connection, plan).run()
@@ -270,9 +270,9 @@ class _Steps:
             self.come_to("read")
             return answer
 
-        def watched_read(*args: Any) -> Any:
+        def watched_read(response: Any, deadline: float) -> bytes:
             self.come_to("answered")
-            return read(*args)
+            return read(response, deadline)
 
         transport.send = watched_send
         oauth_auth.requests._read = watched_read

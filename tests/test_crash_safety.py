@@ -32,7 +32,7 @@ GRANTS = ("ClientCredentialsAuth", "PasswordAuth", "AuthorizationCodeAuth", "Ref
 AGAIN = "ReauthorizationRequired"
 
 # What a survivor's request comes to, and the token calls of both: the victim's comes first, if it came to that.
-OUTCOMES = {
+OUTCOMES: dict[str, dict[tuple[str, ...], tuple[Any, list[str]]]] = {
     "ClientCredentialsAuth": {
         BEFORE: (200, ["client_credentials"]),
         LOST: (200, ["client_credentials", "client_credentials"]),

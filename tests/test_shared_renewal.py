@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,16 +47,15 @@ class Group:
 
     def __init__(self, siblings: Siblings, mode: Mode, make_store: Callable[[], TokenStore], tokens: Tokens) -> None:
         self.store = make_store()
-        self._start = lambda: siblings.start(
-            mode, "ClientCredentialsAuth", tokens.url, "client", "secret", store=make_store(), store_key="k"
-        )
+        self._start = partial(siblings.start, mode, "ClientCredentialsAuth", tokens.url, "client", "secret")
+        self._make_store = make_store
         self.members: list[Sibling] = []
 
     def start(self, token: OAuthToken | None = None) -> None:
         """Start them, with a token that they all have taken from the store."""
         if token is not None:
             self.store.save("k", token)
-        self.members = [self._start() for _ in range(PROCESSES)]
+        self.members = [self._start(store=self._make_store(), store_key="k") for _ in range(PROCESSES)]
         if token is not None:
             assert [token] * PROCESSES == self.do("get_token")
 
@@ -196,7 +196,7 @@ def test_a_rotating_family_lives_on(
     """Processes that renew at the same time, over several lifetimes, use each refresh token once."""
     make_store = store_maker(request, name)
     login = (provider.token_url, provider.client_id, provider.client_secret)
-    user = {"username": provider.username, "password": provider.password}
+    user: dict[str, Any] = {"username": provider.username, "password": provider.password}
     group = [
         siblings.start(modes.REQUESTS, "PasswordAuth", *login, store=make_store(), **user) for _ in range(PROCESSES)
     ]

@@ -10,7 +10,7 @@ import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -50,7 +50,7 @@ class Fleet:
         self.kills: dict[str, float] = {}
         """When each worker was killed, by its name: its slot's number and how often that was started."""
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> Self:
         for number in range(len(self._slots)):
             self._start(number)
         return self

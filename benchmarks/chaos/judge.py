@@ -54,9 +54,7 @@ class Verdict(NamedTuple):
 
 
 def judge(run: Run) -> Verdict:
-    requests = [
-        (worker, line) for worker, lines in run.lines.items() for line in lines if line["what"] == "request"
-    ]
+    requests = [(worker, line) for worker, lines in run.lines.items() for line in lines if line["what"] == "request"]
     problems: list[str] = []
     losses = lost_families(run)
     problems += [f"a family was lost without need: {loss}" for loss in losses if loss["reason"] is None]
@@ -101,22 +99,26 @@ def excuse(run: Run, losses: list[dict[str, Any]], line: dict[str, Any]) -> str 
         revoked = any(span.kind == "revocation" and span.touches(begun - 0.5, ended) for span in run.spans)
         return "rejected twice, around a revocation" if revoked else None
     if str(error).startswith("ReauthorizationRequired"):
-        if line["group"] != "login":
-            return None
-        lost = [loss["time"] for loss in losses if loss["group"] == "login"]
-        lost += [span.begun for span in run.spans if span.kind == "damage"]
-        for time in lost:
-            again = next((login for login in run.logins if login > time), float("inf"))
-            until = min(again, time + LONGEST_LOGIN) + ADOPTION
-            if time - SLACK <= ended and (begun <= until or store_trouble(run, until, begun)):
-                return "a person had to log in"
-        return None
+        needed = line["group"] == "login" and waits_for_a_person(run, losses, begun, ended)
+        return "a person had to log in" if needed else None
     for kind, tail in ENDPOINT_TROUBLES.items():
         if any(span.kind == kind and span.touches(begun, ended, tail) for span in run.spans):
             return "token endpoint out of order, no valid token"
     if line["group"] == "login" and "store" in str(error) and store_trouble(run, begun, ended):
         return "store out of order, and nothing but its token helps"
     return None
+
+
+def waits_for_a_person(run: Run, losses: list[dict[str, Any]], begun: float, ended: float) -> bool:
+    """Tell whether the login's tokens were lost before, and whether there was no new login yet to be adopted."""
+    lost = [loss["time"] for loss in losses if loss["group"] == "login"]
+    lost += [span.begun for span in run.spans if span.kind == "damage"]
+    for time in lost:
+        again = next((login for login in run.logins if login > time), float("inf"))
+        until = min(again, time + LONGEST_LOGIN) + ADOPTION
+        if time - SLACK <= ended and (begun <= until or store_trouble(run, until, begun)):
+            return True
+    return False
 
 
 def store_trouble(run: Run, begun: float, ended: float) -> bool:

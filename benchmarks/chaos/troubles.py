@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import redis
 
@@ -36,7 +35,7 @@ class FileStore:
         self._away = folder / "away"
         self.place = f"file:{self._folder}"
 
-    def __enter__(self) -> FileStore:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -84,7 +83,7 @@ class RedisStore:
         self._server = RedisServer()
         self.place = f"redis:{self._server.url}"
 
-    def __enter__(self) -> RedisStore:
+    def __enter__(self) -> Self:
         self._start()
         return self
 

@@ -175,14 +175,17 @@ def main() -> None:
     store = NotedStore(open_store(plan["store"]), log)
     client = (provider["token_url"], provider["client_id"], provider["client_secret"])
     user = {"username": provider["username"], "password": provider["password"]}
-    ways = {"machine": ("ClientCredentialsAuth", {}), "user": ("PasswordAuth", user), "login": ("AuthorizationCodeAuth", {})}
+    ways = {
+        "machine": ("ClientCredentialsAuth", {}),
+        "user": ("PasswordAuth", user),
+        "login": ("AuthorizationCodeAuth", {}),
+    }
     lines = []
     for group in plan["groups"]:
         grant, options = ways[group]
         who = {"group": group, "worker": name}  # the server's ledger has them
         auth = getattr(plugin, grant)(*client, store=store, store_key=group, field_parameters=who, **options)
-        for _ in range(LINES):
-            lines.append(Line(group, auth, provider["api_url"], log, random.Random(chance.random())))
+        lines += [Line(group, auth, provider["api_url"], log, random.Random(chance.random())) for _ in range(LINES)]
     log.write("started", kind=kind)
     if plan["clock_jumps"]:
         threading.Thread(target=jump, args=(random.Random(chance.random()), log), daemon=True).start()
