@@ -103,7 +103,7 @@ def processes_on(kind: str) -> Figure:
     families = sum(entry["grant"] == "password" for entry in ledger)
     per_token, per_life = len(ledger) / served, len(ledger) / (SECONDS / SHORT_LIFE)
     return Figure(
-        f"{PROCESSES} processes of {THREADS} threads on one {kind} store, tokens of {SHORT_LIFE} s that rotate, {SECONDS} s",
+        f"{PROCESSES} processes of {THREADS} threads on one {kind} store, tokens of {SHORT_LIFE} s, {SECONDS} s",
         f"{len(failures)} failures in {count} requests, {families} family, {len(ledger)} token calls: {per_token:.2f} "
         f"per token served, {per_life:.2f} per nominal lifetime",
         "0 failures, 1 family, ≤ 1.1 calls per token served",
