@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
 
-.PHONY: demo test figures bench format clean
+.PHONY: demo test figures bench chaos format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,10 @@ figures: $(VENV)/dev.stamp
 # Puts the same work through the peers, in an environment of their own, and writes its part of the page and the plots.
 bench: $(BENCH)/peers.stamp
 	$(BENCH)/bin/python -m benchmarks.peers --write docs/performance.md
+
+# Has everything go wrong for processes on one store, for some minutes: see benchmarks/chaos.
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.chaos
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .

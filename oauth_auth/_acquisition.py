@@ -21,7 +21,7 @@ from ._grants import Grant, ends_refresh_token
 from ._pauses import Pause
 from ._shelf import Shelf, Visit
 from ._token import Credential, OAuthToken
-from .errors import TokenError
+from .errors import ReauthorizationRequired, TokenError
 from .stores import LockTaken
 from .stores._protocol import LOCK_WAIT
 
@@ -143,7 +143,12 @@ class Acquisition:
             if (adopted := self._look(visit, unwanted)) is not None:
                 return adopted, False
         else:
-            token = self._grant.obtain(self.last, refusal)
+            try:
+                token = self._grant.obtain(self.last, refusal)
+            except ReauthorizationRequired as error:
+                if not self._shelf.is_shared or visit.could_load:
+                    raise
+                raise _unread(error) from None
         if visit.has_lost_lock():
             self.last = token
             if (newer := self._look(visit, unwanted)) is not None and newer is not token:
@@ -191,6 +196,13 @@ class Acquisition:
             return None
         credential = self.credential(last)
         return last if time.time() < credential.stale_at and credential.header not in unwanted else None
+
+
+def _unread(error: ReauthorizationRequired) -> TokenError:
+    """Return what to say instead while the store may have a token that nobody can read: a login would be too early."""
+    unread = TokenError(f"the token store can't be read; if there's no token in it, {error}")
+    unread.token_url, unread.status_code, unread.retryable = error.token_url, error.status_code, True
+    return unread
 
 
 def _same(one: OAuthToken, other: OAuthToken | None) -> bool:

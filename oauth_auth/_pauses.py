@@ -57,13 +57,17 @@ class Failure(NamedTuple):
         times = 1 if past is None else past.times + 1
         longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(times - 1, 10))
         seconds = random.uniform(longest / 2, longest)  # noqa: S311
-        asked = min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
-        return cls(error, times, Pause.of(max(seconds, asked)), time.time())
+        return cls(error, times, Pause.of(max(seconds, _asked(error))), time.time())
 
     @property
     def holds_callers(self) -> bool:
-        """Whether callers without a token get the error at once, too: no call could help, or the server asked."""
-        return not self.error.retryable or getattr(self.error, "retry_after", None) is not None
+        """Whether callers without a token get the error at once, too: no call could help, or the server asks."""
+        return not self.error.retryable or Pause(self.pause.begun, self.pause.begun + _asked(self.error)).rest > 0
+
+
+def _asked(error: OAuthError) -> float:
+    """Return how long a server asks to be left alone, in seconds."""
+    return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 
 class Rejections(NamedTuple):

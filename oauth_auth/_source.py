@@ -260,10 +260,10 @@ class TokenSource:
             if current is None or now >= current.expires_at:
                 return _Wait(self._join(flight) or self._launch_unless_held(Aim()))
             if now >= current.stale_at and not self._does_not_hurry(current, flight):
-                # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
+                # Half of what the old token has left to live is spent waiting; then it's sent while it lasts. A sibling
+                # that renews, or was killed meanwhile, isn't waited for.
                 left = current.expires_at - now
-                aim = Aim(lock_wait=min(left / 4, _LOOK_PAUSE))
-                return _Wait(self._join(flight) or self._launch(aim), left / 2)
+                return _Wait(self._join(flight) or self._launch(Aim(lock_wait=0.0)), left / 2)
             if now >= current.refresh_at and flight is None:
                 flight = self._renew_in_background(current, now)
         if flight is not None:
@@ -319,6 +319,8 @@ class TokenSource:
         past = self.doubted.get(origin)
         if past is not None and past.pause.rest > 0:
             return False
+        if self._failure is not None and not isinstance(self._failure.error, _SameToken):
+            return True  # the last renewal brought no token that the origin could have rejected
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
         self.doubted[origin] = Rejections.after(past)

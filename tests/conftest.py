@@ -20,6 +20,7 @@ from .modes import Mode
 from .scripted import Answer, Received, Script, ScriptedServer
 from .servers.keyring_in_files import FOLDER
 from .servers.redis import RedisServer
+from .siblings import Siblings
 
 
 @pytest.fixture(params=modes.ALL, ids=str)
@@ -108,6 +109,14 @@ def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], Token
         return lambda: KeyringTokenStore("oauth_auth tests")
     url, prefix = request.getfixturevalue("running_redis").url, f"{uuid.uuid4()}:"
     return lambda: RedisTokenStore(url, prefix=prefix, **options)
+
+
+@pytest.fixture
+def siblings() -> Iterator[Siblings]:
+    """Start processes that share a store, which end with the test."""
+    siblings = Siblings()
+    yield siblings
+    siblings.end()
 
 
 class Tokens:

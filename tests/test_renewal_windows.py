@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oauth_auth import OAuthProviderException, OAuthToken, ReauthorizationRequired, TokenError
+from oauth_auth import OAuthProviderException, OAuthToken, ReauthorizationRequired, TokenError, TokenResponseError
 from oauth_auth.stores import MemoryTokenStore
 
 from .conftest import Clock, Gate, Tokens, await_waiting, client_credentials, outcome_of, token_that_expires_in
@@ -668,3 +668,28 @@ def test_a_renewal_that_brings_the_same_token_is_not_repeated_at_once(
             clock.advance(0.04)
     assert ["Bearer given"] * 20 == sent(open_api)
     assert 1 == len(asked)
+
+
+def test_a_renewal_that_fails_is_not_held_against_the_api(
+    mode: Mode, tokens: Tokens, api: ScriptedServer, clock: Clock
+) -> None:
+    """While the token endpoint is down, rejections don't add up: the first request after that gets a new token."""
+    with mode.client(client_credentials(mode, tokens, token=token_that_expires_in(3000))) as client:
+        tokens.answer = lambda _: Answer(503)
+        for _ in range(6):
+            assert isinstance(outcome_of(client.get, api.url), TokenError)
+        tokens.answer = None
+        assert 200 == client.get(api.url).status_code
+
+
+def test_callers_are_held_as_long_as_the_server_asked(plugin_mode: Mode, tokens: Tokens, clock: Clock) -> None:
+    """However often it failed: after the time in `Retry-After` a caller without a token asks again."""
+    auth = client_credentials(plugin_mode, tokens)
+    tokens.answer = lambda _: Answer(429, headers=(("Retry-After", "20"),))
+    for calls in range(1, 9):
+        for _ in range(3):
+            assert isinstance(outcome_of(auth.get_token), TokenResponseError)
+        assert calls == tokens.calls
+        clock.advance(20)
+    tokens.answer = None
+    assert "token-1" == auth.get_token().access_token
