@@ -35,7 +35,7 @@ API_URL = "https://api.example.com/things"
 BASIC = "Basic Y2xpZW50OnNlY3JldA=="
 
 OF_HTTPX = tuple(mode for mode in modes.ALL if mode.library is httpx)
-OF_BOTH_HTTPX = tuple(mode for mode in modes.ALL if mode.library is not requests)
+OF_BOTH_HTTPX = tuple(mode for mode in modes.ALL if not mode.is_like_requests)
 
 
 def token_answer(number: int = 1, **fields: Any) -> dict[str, Any]:
@@ -320,11 +320,11 @@ def test_a_hook_that_raises_does_not_hide_the_error(mode: Mode, serve: Callable[
     server = serve(lambda _: Answer(400, {"error": "invalid_scope"}))
 
     def check(response: Any, *args: Any, **kwargs: Any) -> None:
-        _ = response.content if mode.library is requests else response.read()
+        _ = response.content if mode.is_like_requests else response.read()
         response.raise_for_status()
 
     with mode.sync_client() as token_client:
-        if mode.library is requests:
+        if mode.is_like_requests:
             token_client.hooks["response"].append(check)
         else:
             token_client.event_hooks = {"response": [check]}

@@ -52,8 +52,8 @@ def proxy(serve: Serve) -> ScriptedServer:
 @contextmanager
 def through(proxy: ScriptedServer, mode: Mode, auth: Any) -> Iterator[Client]:
     """Open a client that sends all its requests through the proxy, so that a URL may name any host."""
-    with mode.client(auth, **({} if mode.library is requests else {"proxy": proxy.url})) as client:
-        if mode.library is requests:
+    with mode.client(auth, **({} if mode.is_like_requests else {"proxy": proxy.url})) as client:
+        if mode.is_like_requests:
             client.inner.proxies = {"http": proxy.url}
         yield client
 
@@ -322,7 +322,7 @@ def inside(network: Network, mode: Mode, auth: Any) -> Iterator[Client]:
         status, headers = network.answer(request)
         return mode.library.Response(status, headers=headers)
 
-    if mode.library is not requests:
+    if not mode.is_like_requests:
         with mode.client(auth, transport=mode.library.MockTransport(handle)) as client:
             yield client
         return
@@ -698,7 +698,7 @@ def test_token_endpoint_over_plain_http_is_refused_at_construction(plugin_mode: 
 
 def token_client(mode: Mode, **options: Any) -> Any:
     """Make a client as a user might who gives one of their own; for httpx one that would follow redirects."""
-    return mode.sync_client(**options, **({} if mode.library is requests else {"follow_redirects": True}))
+    return mode.sync_client(**options, **({} if mode.is_like_requests else {"follow_redirects": True}))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -809,8 +809,8 @@ def test_token_calls_send_no_cookies(plugin_mode: Mode, tokens: Tokens) -> None:
 def test_settings_of_a_given_token_client_are_kept(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
     """A client given for token calls sends them with its headers and through its proxy, and stays open."""
     proxy.script = lambda request: Answer(200, {"access_token": "through-the-proxy"})
-    client = token_client(plugin_mode, **({} if plugin_mode.library is requests else {"proxy": proxy.url}))
-    if plugin_mode.library is requests:
+    client = token_client(plugin_mode, **({} if plugin_mode.is_like_requests else {"proxy": proxy.url}))
+    if plugin_mode.is_like_requests:
         client.proxies = {"http": proxy.url}
     with client:
         client.headers["User-Agent"] = "mine/1.0"
@@ -866,7 +866,7 @@ def test_given_token_client_that_raises_for_statuses_harms_no_error(plugin_mode:
     """A refusal is an error of ours though the client given raises for it, in a hook of its own."""
     tokens.answer = lambda request: Answer(400, {"error": "invalid_scope"})
     with token_client(plugin_mode) as client:
-        if plugin_mode.library is requests:
+        if plugin_mode.is_like_requests:
             client.hooks["response"].append(lambda response, **options: response.raise_for_status())
         else:
             client.event_hooks = {"response": [lambda response: response.raise_for_status()]}

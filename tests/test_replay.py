@@ -50,7 +50,7 @@ def sent(server: ScriptedServer) -> list[tuple[str, str, str | None]]:
 
 def form(mode: Mode, fields: dict[str, str]) -> dict[str, Any]:
     """Return the options that send a form."""
-    return {"body": fields} if mode.library is requests else {"data": fields}
+    return {"body": fields} if mode.is_like_requests else {"data": fields}
 
 
 # -- Bodies that can be sent again --------------------------------------------------------------------------------
@@ -725,7 +725,7 @@ def one_connection(client: Client, url: str) -> None:
 
 
 def limits(mode: Mode) -> dict[str, Any]:
-    return {} if mode.library is requests else {"limits": mode.library.Limits(max_connections=1)}
+    return {} if mode.is_like_requests else {"limits": mode.library.Limits(max_connections=1)}
 
 
 REJECTIONS = {

@@ -512,7 +512,7 @@ def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: Clock, 
     """A redirect of the token endpoint isn't followed, neither with a client that does so by itself."""
     elsewhere = serve(in_turn(TOKEN))
     server = serve(in_turn(Answer(status, b"", (("Location", elsewhere.url),))))
-    options = {} if plugin_mode.library is requests else {"follow_redirects": True}
+    options = {} if plugin_mode.is_like_requests else {"follow_redirects": True}
     with (
         plugin_mode.sync_client(**options) as client,
         pytest.raises(TokenResponseError, match="give its final URL") as caught,
@@ -642,7 +642,7 @@ def test_a_token_client_of_another_kind_is_refused(plugin_mode: Mode, wrong: Cal
 def raising_client(mode: Mode, *, reads: bool) -> Any:
     """Make a client with a hook that raises for each 4xx and 5xx."""
     client = mode.sync_client()
-    if mode.library is requests:
+    if mode.is_like_requests:
         client.hooks["response"].append(lambda response, **_: response.raise_for_status())
     else:
 
@@ -709,7 +709,7 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
             raise ZeroDivisionError("what a hook")
 
     with mode.sync_client() as token_client:
-        if mode.library is requests:
+        if mode.is_like_requests:
             token_client.hooks["response"].append(hook)
         else:
             token_client.event_hooks = {"response": [hook]}
@@ -727,7 +727,7 @@ def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock:
     token_client = plugin_mode.sync_client()
     token_client.close()
     auth = client_credentials(plugin_mode, tokens, token_client=token_client)
-    if plugin_mode.library is requests:
+    if plugin_mode.is_like_requests:
         assert "token-1" == auth.get_token().access_token
         return
     with pytest.raises(plugin_mode.plugin.TokenTransportError, match="closed"):
