@@ -11,8 +11,9 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import inspect
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
@@ -245,12 +246,23 @@ async def _drain_async(response: Any) -> None:
         return
     try:
         if is_short(response):
-            await response.content
+            content, raw = await response.content, response.raw
+            raw.read = _reading(content)  # type: ignore[union-attr]  # if it's the caller's in the end, it must still be there to stream
             return
     except Exception:  # noqa: BLE001, S110 - the answer is to be replaced anyway
         pass
     await response.close()
     _forget_content(response)
+
+
+def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
+    """Return a function that reads a content that was read before, in place of that of a connection's end."""
+    file = io.BytesIO(content or b"")
+
+    async def read(amt: int | None = None, *_: object, **__: object) -> bytes:
+        return file.read(amt)
+
+    return read
 
 
 def _forget_content(response: Any) -> None:

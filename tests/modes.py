@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import anyio.from_thread
@@ -27,8 +26,8 @@ class Mode:
     """An HTTP library, its plug-in, and for async clients the event loop."""
 
     name: str
-    library: ModuleType
-    plugin: ModuleType
+    library: Any
+    plugin: Any
     backend: str | None = None
 
     def __str__(self) -> str:
@@ -40,17 +39,17 @@ class Mode:
         return self.library in {requests, niquests}
 
     @property
-    def transport_error(self) -> type[Exception]:
+    def transport_error(self) -> Any:
         """What the library raises when a server can't be reached."""
         return self.library.RequestException if self.is_like_requests else self.library.TransportError
 
     @property
-    def sync_client(self) -> type[Any]:
+    def sync_client(self) -> Any:
         """The class of clients that can be a `token_client`."""
         return self.library.Session if self.is_like_requests else self.library.Client
 
     @property
-    def async_client(self) -> type[Any]:
+    def async_client(self) -> Any:
         """The class of clients whose requests are awaited."""
         return self.library.AsyncSession if self.is_like_requests else self.library.AsyncClient
 
@@ -134,5 +133,33 @@ ALL = (
     HTTPX2_TRIO,
 )
 SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2)
-ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
 """One mode of each plug-in is enough where only what the plug-in sends is looked at."""
+ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
+OF_REQUESTS = tuple(mode for mode in ALL if mode.is_like_requests)
+OF_HTTPX = tuple(mode for mode in ALL if not mode.is_like_requests)
+WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2)
+"""The plug-ins whose objects serve threads and event loops alike."""
+
+
+def adapter_of(mode: Mode, answer: Callable[[Any], Any]) -> Any:
+    """Make an adapter for a session of requests or niquests that returns a function's responses and sends nothing."""
+    adapters = mode.library.adapters
+
+    class Adapter(adapters.BaseAdapter):  # type: ignore[misc, name-defined]
+        def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            return answer(request)
+
+        def close(self) -> None:
+            pass
+
+    if mode.backend is None:
+        return Adapter()
+
+    class AsyncAdapter(adapters.AsyncBaseAdapter):  # type: ignore[misc, name-defined]
+        async def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            return answer(request)
+
+        async def close(self) -> None:
+            pass
+
+    return AsyncAdapter()
