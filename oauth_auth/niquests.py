@@ -172,6 +172,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             return response
         answered.tell_replay()
         request = self._prepare_replay(origin, response, credential.header)
+        _close(response)  # if it's too long to be read for its connection's sake
         begun = time.perf_counter()
         answer = response.connection.send(request, **{**kwargs, "multiplexed": False})
         answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
@@ -197,6 +198,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             return response
         answered.tell_replay()
         request = self._prepare_replay(origin, response, credential.header)
+        await _close_async(response)
         begun = time.perf_counter()
         answer = await response.connection.send(request, **{**kwargs, "multiplexed": False})
         answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
@@ -228,15 +230,12 @@ def _as_past(response: Any) -> Any:
 
 
 def _drain(response: Any) -> None:
-    """Read what's left, so that the connection is free for the next request while this one waits; else close it."""
+    """Read what's left, so that the connection is free for the next request while this one waits."""
     try:
         if is_short(response):
             _ = response.content
-            return
-    except Exception:  # noqa: BLE001, S110 - the answer is to be replaced anyway
-        pass
-    response.close()
-    _forget_content(response)
+    except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+        _close(response)
 
 
 async def _drain_async(response: Any) -> None:
@@ -247,12 +246,25 @@ async def _drain_async(response: Any) -> None:
     try:
         if is_short(response):
             content, raw = await response.content, response.raw
-            raw.read = _reading(content)  # type: ignore[union-attr]  # if it's the caller's in the end, it must still be there to stream
-            return
-    except Exception:  # noqa: BLE001, S110 - the answer is to be replaced anyway
-        pass
-    await response.close()
-    _forget_content(response)
+            # If there will be no other answer, the caller must still be able to stream this one.
+            raw.read = _reading(content)  # type: ignore[union-attr]
+    except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+        await _close_async(response)
+
+
+def _close(response: Any) -> None:
+    """Close a response, unless it was read; one that can't be read any more is empty."""
+    if not response._content_consumed:  # noqa: SLF001
+        response.close()
+        response._content, response._content_consumed = b"", True  # noqa: SLF001
+
+
+async def _close_async(response: Any) -> None:
+    if not isinstance(response, niquests.AsyncResponse):
+        _close(response)
+    elif not response._content_consumed:  # noqa: SLF001
+        await response.close()
+        response._content, response._content_consumed = b"", True  # noqa: SLF001
 
 
 def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
@@ -263,11 +275,6 @@ def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
         return file.read(amt)
 
     return read
-
-
-def _forget_content(response: Any) -> None:
-    """Say of an answer that wasn't read that it's empty; else its session would try to read it."""
-    response._content, response._content_consumed = b"", True  # noqa: SLF001
 
 
 async def _can_replay_async(response: Any) -> bool:
