@@ -332,6 +332,8 @@ def get_promised(mode: Mode, auth: Any, urls: list[str], **options: Any) -> list
             promised = [session.post(url, data=b"body", **options) for url in urls]
             assert all(one.lazy for one in promised)
             session.gather()
+            for one in promised:
+                _ = one.content  # after redirects niquests hasn't read it
             return promised
 
     async def main() -> list[niquests.Response]:
@@ -340,7 +342,7 @@ def get_promised(mode: Mode, auth: Any, urls: list[str], **options: Any) -> list
             assert all(one.lazy for one in promised)
             await session.gather()
             for one in promised:
-                if isinstance(one, niquests.AsyncResponse):  # niquests leaves it so after redirects
+                if isinstance(one, niquests.AsyncResponse):  # so, too
                     await one.content
             return promised
 
