@@ -4,6 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
 
+# niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
+# tests/wheel.py runs with both ways.
+export URLLIB3_NO_OVERRIDE = 1
+export PIP_NO_BINARY = urllib3-future
+
 .PHONY: demo test figures bench chaos format clean
 
 demo: $(VENV)/demo.stamp

@@ -12,6 +12,7 @@ from typing import Any
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
+import oauth_auth.niquests
 import oauth_auth.requests
 
 from ._figures import Figure
@@ -32,7 +33,7 @@ def import_time(statement: str, before: str, cache: str) -> float:
 def imports() -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory() as cache:
-        for name in ("requests", "httpx", "httpx2"):
+        for name in ("requests", "niquests", "httpx", "httpx2"):
             times = [import_time(f"import oauth_auth.{name}", f"import {name}", cache) for _ in range(ROUNDS + 1)]
             taken = statistics.median(times[1:])
             figures.append(Figure(f"import oauth_auth.{name}, after {name}", f"{taken:.1f} ms", "≤ 15 ms", taken <= 15))
@@ -46,7 +47,7 @@ def memory() -> list[Figure]:
         "PasswordAuth": lambda plugin: plugin.PasswordAuth("https://a.example/token", "id", username="u", password="p"),
     }
     worst, count = 0.0, 1000
-    for plugin in (oauth_auth.requests, oauth_auth.httpx, oauth_auth.httpx2):
+    for plugin in (oauth_auth.requests, oauth_auth.niquests, oauth_auth.httpx, oauth_auth.httpx2):
         for make in makers.values():
             make(plugin)
             tracemalloc.start()

@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import httpx2
+import niquests
 import requests
-from requests.auth import AuthBase
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
+import oauth_auth.niquests
 import oauth_auth.requests
 from oauth_auth import OAuthToken
 
@@ -31,7 +32,7 @@ HEADERS = {
 }
 
 
-class ConstantHeader(AuthBase):
+class ConstantHeader:
     def __call__(self, request: Any) -> Any:
         request.headers["Authorization"] = "Bearer a-token-of-usual-length-0123456789abcdef"
         return request
@@ -51,10 +52,10 @@ def ours(plugin: Any) -> Any:
     return plugin.ClientCredentialsAuth("https://auth.example.com/token", "client", "secret", token=token)
 
 
-def time_requests(auth: Any) -> Callable[[], float]:
+def time_requests(library: Any, auth: Any) -> Callable[[], float]:
     def run() -> float:
         # A request is prepared once; its hooks are emptied between calls, outside of what is timed.
-        prepared = [requests.Request("GET", URL, headers=HEADERS).prepare() for _ in range(CALLS)]
+        prepared = [library.Request("GET", URL, headers=HEADERS).prepare() for _ in range(CALLS)]
         begun = time.perf_counter()
         for request in prepared:
             auth(request)
@@ -114,15 +115,16 @@ def compare(ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[flo
 
 def run() -> list[Figure]:
     figures = []
-    ratio, mine, other = compare(time_requests(ours(oauth_auth.requests)), time_requests(ConstantHeader()))
-    figures.append(
-        Figure(
-            "requests: one auth(prepared_request)",
-            f"{ratio:.2f} × ({mine:.2f} µs to {other:.2f} µs)",
-            "≤ 2.5 × a constant header",
-            ratio <= 2.5,
+    for library, plugin in ((requests, oauth_auth.requests), (niquests, oauth_auth.niquests)):
+        ratio, mine, other = compare(time_requests(library, ours(plugin)), time_requests(library, ConstantHeader()))
+        figures.append(
+            Figure(
+                f"{library.__name__}: one auth(prepared_request)",
+                f"{ratio:.2f} × ({mine:.2f} µs to {other:.2f} µs)",
+                "≤ 2.5 × a constant header",
+                ratio <= 2.5,
+            )
         )
-    )
     for library, plugin in ((httpx, oauth_auth.httpx), (httpx2, oauth_auth.httpx2)):
         for kind, timer in (("sync", time_sync_flow), ("async", time_async_flow)):
             ratio, mine, other = compare(timer(library, ours(plugin)), timer(library, constant_flow(library)))

@@ -149,6 +149,10 @@ class Acquisition:
                 if not self._shelf.is_shared or visit.could_load:
                     raise
                 raise _unread(error) from None
+        return self._keep(visit, token, unwanted)
+
+    def _keep(self, visit: Visit, token: OAuthToken, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+        """Save a new token, unless a sibling has saved one since the lock was lost."""
         if visit.has_lost_lock():
             self.last = token
             if (newer := self._look(visit, unwanted)) is not None and newer is not token:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from . import errors
 from ._auth import AsyncTokens
@@ -53,6 +53,10 @@ class HttpxFlow(AsyncTokens):
         super()._begin(settings, grant, token=token, shelf=shelf)
         self._addressable: set[_Origin] = set()
         """Origins that the token may go to."""
+
+    def __call__(self, request: object) -> NoReturn:
+        """Be called as auth by another library, and say so: each has an error of its own for what it can't call."""
+        raise TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""

@@ -17,6 +17,10 @@ MOST_ORIGINS = 1000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
+_IN_THE_CLEAR = {"http", "ws", "psse"}
+"""Schemes of HTTP without TLS; `psse` is what niquests calls events that are sent so."""
+
+
 def origin_of(url: str) -> str | None:
     """Return scheme, host and port of a URL (RFC 6454), without a default port; None if it has no host."""
     try:
@@ -42,7 +46,8 @@ def check_transport(url: str, *, allow_insecure: bool) -> None:
         parts = None
     if parts is None:
         raise InsecureTransportError("a URL that can't be read says not where the token would go: check its host")
-    if parts.scheme in {"http", "ws"} and not _is_loopback(parts.hostname or ""):
+    scheme, _, way = parts.scheme.partition("+")  # niquests knows http+unix, and ws+ an implementation of WebSockets
+    if scheme in _IN_THE_CLEAR and way != "unix" and not _is_loopback(parts.hostname or ""):
         raise InsecureTransportError(
             f"{without_query(url)} would carry a token or secret over plain http: use https, "
             "or pass allow_insecure_transport=True if the network itself is safe"

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import niquests
 import pytest
 from cryptography.fernet import Fernet
 
@@ -46,6 +47,15 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
     """Start scripted servers, which end with the test."""
     with ExitStack() as stack:
         yield lambda script, **options: stack.enter_context(ScriptedServer(script, **options))
+
+
+@pytest.fixture
+def read_environment() -> Iterator[None]:
+    """Have niquests look at the environment's proxies again: it does so once in a program's life."""
+    utilities: Any = niquests.utils
+    utilities.getproxies.cache_clear()
+    yield
+    utilities.getproxies.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,16 +7,17 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import anyio.from_thread
 import httpx
 import httpx2
+import niquests
 import requests
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
+import oauth_auth.niquests
 import oauth_auth.requests
 
 
@@ -25,22 +26,32 @@ class Mode:
     """An HTTP library, its plug-in, and for async clients the event loop."""
 
     name: str
-    library: ModuleType
-    plugin: ModuleType
+    library: Any
+    plugin: Any
     backend: str | None = None
 
     def __str__(self) -> str:
         return self.name
 
     @property
-    def transport_error(self) -> type[Exception]:
-        """What the library raises when a server can't be reached."""
-        return requests.RequestException if self.library is requests else self.library.TransportError
+    def is_like_requests(self) -> bool:
+        """Whether the library has the interface of requests, rather than that of httpx."""
+        return self.library in {requests, niquests}
 
     @property
-    def sync_client(self) -> type[Any]:
+    def transport_error(self) -> Any:
+        """What the library raises when a server can't be reached."""
+        return self.library.RequestException if self.is_like_requests else self.library.TransportError
+
+    @property
+    def sync_client(self) -> Any:
         """The class of clients that can be a `token_client`."""
-        return requests.Session if self.library is requests else self.library.Client
+        return self.library.Session if self.is_like_requests else self.library.Client
+
+    @property
+    def async_client(self) -> Any:
+        """The class of clients whose requests are awaited."""
+        return self.library.AsyncSession if self.is_like_requests else self.library.AsyncClient
 
     @contextlib.contextmanager
     def client(self, auth: Any = None, **options: Any) -> Iterator[Client]:
@@ -52,11 +63,11 @@ class Mode:
                     yield Client(self, inner, pool.submit)
             return
         with anyio.from_thread.start_blocking_portal(self.backend) as portal:
-            inner = portal.call(partial(self.library.AsyncClient, auth=auth, **options))
+            inner = portal.call(partial(self.async_client, auth=auth, **options))
             try:
                 yield Client(self, inner, portal.start_task_soon)
             finally:
-                portal.call(inner.aclose)
+                portal.call(inner.close if self.is_like_requests else inner.aclose)
 
     def get_token(self, auth: Any) -> Any:
         """Call `get_token`, or `aget_token` in a loop of its own."""
@@ -77,7 +88,7 @@ class Client:
 
     def begin(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
         """Begin a request and return a future of its response."""
-        if self.mode.library is requests:
+        if self.mode.is_like_requests:
             options.update(data=body, allow_redirects=follow_redirects)
         else:
             options.update(content=body, follow_redirects=follow_redirects)
@@ -101,6 +112,8 @@ class Client:
 
 
 REQUESTS = Mode("requests", requests, oauth_auth.requests)
+NIQUESTS = Mode("niquests", niquests, oauth_auth.niquests)
+NIQUESTS_ASYNCIO = Mode("niquests-asyncio", niquests, oauth_auth.niquests, "asyncio")
 HTTPX = Mode("httpx", httpx, oauth_auth.httpx)
 HTTPX_ASYNCIO = Mode("httpx-asyncio", httpx, oauth_auth.httpx, "asyncio")
 HTTPX_TRIO = Mode("httpx-trio", httpx, oauth_auth.httpx, "trio")
@@ -108,7 +121,45 @@ HTTPX2 = Mode("httpx2", httpx2, oauth_auth.httpx2)
 HTTPX2_ASYNCIO = Mode("httpx2-asyncio", httpx2, oauth_auth.httpx2, "asyncio")
 HTTPX2_TRIO = Mode("httpx2-trio", httpx2, oauth_auth.httpx2, "trio")
 
-ALL = (REQUESTS, HTTPX, HTTPX_ASYNCIO, HTTPX_TRIO, HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO)
-SYNC = (REQUESTS, HTTPX, HTTPX2)
-ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
+ALL = (
+    REQUESTS,
+    NIQUESTS,
+    NIQUESTS_ASYNCIO,
+    HTTPX,
+    HTTPX_ASYNCIO,
+    HTTPX_TRIO,
+    HTTPX2,
+    HTTPX2_ASYNCIO,
+    HTTPX2_TRIO,
+)
+SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2)
 """One mode of each plug-in is enough where only what the plug-in sends is looked at."""
+ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
+OF_REQUESTS = tuple(mode for mode in ALL if mode.is_like_requests)
+OF_HTTPX = tuple(mode for mode in ALL if not mode.is_like_requests)
+WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2)
+"""The plug-ins whose objects serve threads and event loops alike."""
+
+
+def adapter_of(mode: Mode, answer: Callable[[Any], Any]) -> Any:
+    """Make an adapter for a session of requests or niquests that returns a function's responses and sends nothing."""
+    adapters = mode.library.adapters
+
+    class Adapter(adapters.BaseAdapter):  # type: ignore[misc, name-defined]
+        def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            return answer(request)
+
+        def close(self) -> None:
+            pass
+
+    if mode.backend is None:
+        return Adapter()
+
+    class AsyncAdapter(adapters.AsyncBaseAdapter):  # type: ignore[misc, name-defined]
+        async def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            return answer(request)
+
+        async def close(self) -> None:
+            pass
+
+    return AsyncAdapter()

@@ -28,7 +28,6 @@ from typing import Any
 import keyring  # noqa: F401 - loaded once for all siblings
 import redis
 
-import oauth_auth.requests
 from oauth_auth.stores import TokenStore, _redis
 from oauth_auth.stores._protocol import LOCK_WAIT
 
@@ -262,7 +261,7 @@ class _Steps:
 
     def watch_token_calls(self, mode: Mode) -> None:
         transport: Any = mode.plugin.OAuthAuthorizationController._transport_class
-        send, read = transport.send, oauth_auth.requests._read
+        send, read = transport.send, transport._read
 
         def watched_send(*args: Any, **kwargs: Any) -> Any:
             self.come_to("call")
@@ -270,12 +269,12 @@ class _Steps:
             self.come_to("read")
             return answer
 
-        def watched_read(response: Any, deadline: float) -> bytes:
+        def watched_read(*args: Any) -> Any:
             self.come_to("answered")
-            return read(response, deadline)
+            return read(*args)
 
         transport.send = watched_send
-        oauth_auth.requests._read = watched_read
+        transport._read = watched_read
 
     def watch_writing(self) -> None:
         """Watch what makes a saved entry the valid one: a file's rename, also below the keyring; SET."""

@@ -13,7 +13,7 @@ from oauth_auth import otel, stores, testing
 
 PACKAGE = Path(oauth_auth.__file__).parent
 HTTP_LIBRARIES = {"requests", "httpx", "httpx2", "niquests", "urllib3", "httpcore", "aiohttp"}
-PLUGINS = ("requests", "httpx", "httpx2")
+PLUGINS = ("requests", "niquests", "httpx", "httpx2")
 
 # From the inside out: a module imports only from those before it.
 LAYERS = (
@@ -27,7 +27,7 @@ LAYERS = (
     {"_source"},
     {"_options"},
     {"_auth"},
-    {"_httpx_mechanics"},
+    {"_httpx_mechanics", "_requests_mechanics"},
     set(PLUGINS),
     {"otel"},
 )

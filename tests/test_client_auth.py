@@ -366,7 +366,7 @@ def with_client(mode: Mode, client_id: str, secret: str) -> Mode:
             cls = getattr(mode.plugin, name)
             return lambda url, _id, _secret, **options: cls(url, client_id, secret, **options)
 
-    return dataclasses.replace(mode, plugin=Plugin())  # type: ignore[arg-type]
+    return dataclasses.replace(mode, plugin=Plugin())
 
 
 @FIRST

@@ -12,6 +12,7 @@ LAST_LINES = {
     "async_httpx.py": "token calls: 1",
     "flask_service.py": "token calls: 1",
     "httpx_client.py": "refresh token was rotated: True",
+    "niquests_session.py": "token calls: 2",
     "opentelemetry_traces.py": "token calls: 2",
     "requests_session.py": "token calls: 2",
     "token_provider.py": "200",

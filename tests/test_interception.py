@@ -35,7 +35,6 @@ API_URL = "https://api.example.com/things"
 BASIC = "Basic Y2xpZW50OnNlY3JldA=="
 
 OF_HTTPX = tuple(mode for mode in modes.ALL if mode.library is httpx)
-OF_BOTH_HTTPX = tuple(mode for mode in modes.ALL if mode.library is not requests)
 
 
 def token_answer(number: int = 1, **fields: Any) -> dict[str, Any]:
@@ -215,7 +214,7 @@ def both(library: Any, log: list[Any]) -> Callable[[Any], Any]:
     return handler
 
 
-@pytest.mark.parametrize("mode", OF_BOTH_HTTPX, ids=str)
+@pytest.mark.parametrize("mode", modes.OF_HTTPX, ids=str)
 @pytest.mark.parametrize("place", ["transport", "mounts"])
 def test_a_mock_transport_takes_the_token_calls(mode: Mode, place: str) -> None:
     """A client on a `MockTransport` is a `token_client`; one handler can serve it and the API's client."""
@@ -237,7 +236,7 @@ def test_a_mock_transport_takes_the_token_calls(mode: Mode, place: str) -> None:
         assert 200 == token_client.get(API_URL, headers={"Authorization": "Bearer x"}).status_code
 
 
-@pytest.mark.parametrize("mode", OF_BOTH_HTTPX[::3], ids=str)
+@pytest.mark.parametrize("mode", modes.OF_HTTPX[::3], ids=str)
 def test_a_wsgi_application_takes_the_token_calls(mode: Mode) -> None:
     """An application in the same process can be the authorization server."""
 
@@ -320,11 +319,11 @@ def test_a_hook_that_raises_does_not_hide_the_error(mode: Mode, serve: Callable[
     server = serve(lambda _: Answer(400, {"error": "invalid_scope"}))
 
     def check(response: Any, *args: Any, **kwargs: Any) -> None:
-        _ = response.content if mode.library is requests else response.read()
+        _ = response.content if mode.is_like_requests else response.read()
         response.raise_for_status()
 
     with mode.sync_client() as token_client:
-        if mode.library is requests:
+        if mode.is_like_requests:
             token_client.hooks["response"].append(check)
         else:
             token_client.event_hooks = {"response": [check]}
@@ -517,7 +516,7 @@ def test_a_frozen_clock_leaves_the_event_loop_alone(mode: Mode, tokens: Tokens, 
 
     async def use() -> list[str]:
         auth = client_credentials(mode, tokens)
-        async with mode.library.AsyncClient(auth=auth) as client:
+        async with mode.async_client(auth=auth) as client:
             seen = [await client.get(echo.url)]
             with freeze_time("2012-01-14", tick=True, real_asyncio=True) as clock:
                 seen.append(await client.get(echo.url))

@@ -40,8 +40,8 @@ REFUSED = Answer(401, {"error": "invalid_client"})
 NO_TOKEN = Answer(200, b"<html>", (("Content-Type", "text/html"),))
 
 
-@pytest.fixture(params=[mode for mode in modes.SYNC if mode is not modes.REQUESTS], ids=str)
-def httpx_mode(request: pytest.FixtureRequest) -> Mode:
+@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
+def dual_mode(request: pytest.FixtureRequest) -> Mode:
     """The plug-ins whose objects serve threads and event loops alike."""
     return request.param  # type: ignore[no-any-return]
 
@@ -107,10 +107,10 @@ def test_64_threads_share_one_call(plugin_mode: Mode, tokens: Tokens, pool: Thre
 
 
 def test_threads_and_event_loops_share_one_call(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor
+    dual_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor
 ) -> None:
     """500 tasks on two asyncio loops, tasks of trio and 64 threads, all on one object: one call."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
     threads = [pool.submit(auth.get_token) for _ in range(64)]
     loops = [pool.submit(run_tasks, backend, 250, auth.aget_token) for backend in ("asyncio", "asyncio", "trio")]
     await_waiting(auth, 64 + 750)
@@ -122,10 +122,10 @@ def test_threads_and_event_loops_share_one_call(
     assert 1 == tokens.calls
 
 
-def test_loops_share_one_call_without_being_held_up(httpx_mode: Mode, tokens: Tokens, pool: ThreadPoolExecutor) -> None:
+def test_loops_share_one_call_without_being_held_up(dual_mode: Mode, tokens: Tokens, pool: ThreadPoolExecutor) -> None:
     """Loops that begin at the same moment as threads do make one call with them."""
     for round_ in range(1, 6):
-        auth = client_credentials(httpx_mode, tokens)
+        auth = client_credentials(dual_mode, tokens)
         barrier = threading.Barrier(10)
 
         def begin(work: Callable[[], Any], barrier: threading.Barrier = barrier) -> Any:
@@ -142,10 +142,10 @@ def test_loops_share_one_call_without_being_held_up(httpx_mode: Mode, tokens: To
 
 @pytest.mark.parametrize("first", ["get_token", "refresh", "aget_token", "arefresh"])
 def test_all_ways_to_a_token_share_a_flight(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, first: str
+    dual_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, first: str
 ) -> None:
     """Whichever of `get_token`, `refresh`, `aget_token` and `arefresh` began a call, the others share it."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
 
     def call(name: str, backend: str = "asyncio") -> OAuthToken:
         method = getattr(auth, name)
@@ -205,10 +205,10 @@ def test_a_failure_is_shared(
 
 
 def test_threads_and_event_loops_share_a_failure(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor
+    dual_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor
 ) -> None:
     """Threads, asyncio and trio get the same failure, each caller as an object of its own."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
     threads = [pool.submit(auth.get_token) for _ in range(64)]
     loops = [pool.submit(run_tasks, backend, 100, auth.aget_token) for backend in BACKENDS]
     await_waiting(auth, 264)
@@ -270,11 +270,11 @@ def test_a_token_without_lifetime_serves_all_that_waited(
 @pytest.mark.parametrize("cancelled", [{0}, {4}, {1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3, 4}], ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_cancelled_caller_takes_nothing_along(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, backend: str, cancelled: set[int]
+    dual_mode: Mode, tokens: Tokens, gate: Gate, backend: str, cancelled: set[int]
 ) -> None:
     """Whoever of those that wait is cancelled, the flight goes on, and its token is there for the others and later."""
     updates: list[str] = []
-    auth = client_credentials(httpx_mode, tokens, on_token_update=lambda token: updates.append(token.access_token))
+    auth = client_credentials(dual_mode, tokens, on_token_update=lambda token: updates.append(token.access_token))
     got: dict[int, str] = {}
 
     async def wait(number: int, scope: anyio.CancelScope) -> None:
@@ -334,10 +334,10 @@ async def _fail_after(auth: Any) -> None:
     [("asyncio", _cancel), ("asyncio", _wait_for), ("asyncio", _timeout), ("trio", _move_on), ("trio", _fail_after)],
 )
 def test_a_caller_may_give_up(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, backend: str, give_up: Callable[[Any], Awaitable[None]]
+    dual_mode: Mode, tokens: Tokens, gate: Gate, backend: str, give_up: Callable[[Any], Awaitable[None]]
 ) -> None:
     """A caller's own time-out ends its waiting at once; the token call isn't lost, nor made again."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
     anyio.run(give_up, auth, backend=backend)
     gate.await_call()
     gate.open()
@@ -363,7 +363,7 @@ def test_a_cancelled_request_takes_nothing_along(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_closed_event_loop_disturbs_nobody(
-    httpx_mode: Mode,
+    dual_mode: Mode,
     tokens: Tokens,
     gate: Gate,
     pool: ThreadPoolExecutor,
@@ -371,7 +371,7 @@ def test_a_closed_event_loop_disturbs_nobody(
     backend: str,
 ) -> None:
     """An event loop that ends while its tasks wait for a flight leaves flight, other loops and threads alone."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
 
     async def leave() -> None:
         with anyio.move_on_after(0.05):
@@ -387,10 +387,10 @@ def test_a_closed_event_loop_disturbs_nobody(
 
 
 def test_a_loop_closed_under_its_tasks_disturbs_nobody(
-    httpx_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    dual_mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Even a loop that's closed without cancelling its tasks first disturbs nobody else."""
-    auth = client_credentials(httpx_mode, tokens)
+    auth = client_credentials(dual_mode, tokens)
     loop = asyncio.new_event_loop()
     task = loop.create_task(auth.aget_token())
     loop.run_until_complete(asyncio.sleep(0))
@@ -433,7 +433,7 @@ def _request(mode: Mode, auth: Any, url: str) -> Any:
             return client.get(url, auth=auth)
 
     async def get() -> Any:
-        async with mode.library.AsyncClient(auth=auth) as client:
+        async with mode.async_client(auth=auth) as client:
             return await client.get(url)
 
     return anyio.run(get, backend=mode.backend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 
 from oauth_auth import (
     ConfigurationError,
@@ -21,7 +21,7 @@ from oauth_auth import (
 )
 
 from .conftest import Tokens, accepting, client_credentials
-from .modes import HTTPX, HTTPX2, REQUESTS, Client, Mode
+from .modes import HTTPX, HTTPX2, NIQUESTS, OF_REQUESTS, REQUESTS, Client, Mode, adapter_of
 from .scripted import Answer, Received, ScriptedServer
 
 Serve = Callable[..., ScriptedServer]
@@ -52,8 +52,8 @@ def proxy(serve: Serve) -> ScriptedServer:
 @contextmanager
 def through(proxy: ScriptedServer, mode: Mode, auth: Any) -> Iterator[Client]:
     """Open a client that sends all its requests through the proxy, so that a URL may name any host."""
-    with mode.client(auth, **({} if mode.library is requests else {"proxy": proxy.url})) as client:
-        if mode.library is requests:
+    with mode.client(auth, **({} if mode.is_like_requests else {"proxy": proxy.url})) as client:
+        if mode.is_like_requests:
             client.inner.proxies = {"http": proxy.url}
         yield client
 
@@ -180,12 +180,13 @@ def test_allowed_origin_gets_no_token_by_a_redirect(mode: Mode, tokens: Tokens, 
     assert 0 == tokens.calls
 
 
-def test_response_hooks_survive_redirects_to_another_origin(tokens: Tokens, serve: Serve) -> None:
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_response_hooks_survive_redirects_to_another_origin(mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """Response hooks of the caller's see the answers of the other origin, each one once."""
     other = serve(rejecting)
     api = serve(redirecting(other.url))
     seen: list[int] = []
-    with REQUESTS.client(client_credentials(REQUESTS, tokens, token=GIVEN)) as client:
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
         client.get(api.url, hooks={"response": lambda response, **options: seen.append(response.status_code)})
 
     assert [302, 401] == seen
@@ -297,23 +298,6 @@ class Network:
         return (401, {}) if str(request.url) == self.end else (302, {"Location": self.end})
 
 
-class NetworkAdapter(requests.adapters.BaseAdapter):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self._network = network
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
-        response = requests.Response()
-        response.status_code, headers = self._network.answer(request)
-        response.headers.update(headers)
-        response.url, response.request = request.url or "", request
-        response._content, response._content_consumed = b"", True  # type: ignore[attr-defined]
-        return response
-
-    def close(self) -> None:
-        pass
-
-
 @contextmanager
 def inside(network: Network, mode: Mode, auth: Any) -> Iterator[Client]:
     """Open a client that knows no other network."""
@@ -322,13 +306,21 @@ def inside(network: Network, mode: Mode, auth: Any) -> Iterator[Client]:
         status, headers = network.answer(request)
         return mode.library.Response(status, headers=headers)
 
-    if mode.library is not requests:
+    def respond(request: Any) -> Any:
+        response = mode.library.Response()
+        response.status_code, headers = network.answer(request)
+        response.headers.update(headers)
+        response.url, response.request = request.url or "", request
+        response.raw, response._content, response._content_consumed = io.BytesIO(), b"", True
+        return response
+
+    if not mode.is_like_requests:
         with mode.client(auth, transport=mode.library.MockTransport(handle)) as client:
             yield client
         return
     with mode.client(auth) as client:
-        client.inner.mount("http://", NetworkAdapter(network))
-        client.inner.mount("https://", NetworkAdapter(network))
+        client.inner.mount("http://", adapter_of(mode, respond))
+        client.inner.mount("https://", adapter_of(mode, respond))
         yield client
 
 
@@ -590,6 +582,7 @@ def test_token_is_not_sent_over_plain_http_though_there_is_one(
     ("plugin_mode", "url"),
     [
         (REQUESTS, "http://api.invalid/"),
+        (NIQUESTS, "http://api.invalid/"),
         (HTTPX, "http://api.invalid/"),
         (HTTPX2, "http://api.invalid/"),
         # httpx sends the handshake of a WebSocket as plain http, too.
@@ -698,7 +691,7 @@ def test_token_endpoint_over_plain_http_is_refused_at_construction(plugin_mode: 
 
 def token_client(mode: Mode, **options: Any) -> Any:
     """Make a client as a user might who gives one of their own; for httpx one that would follow redirects."""
-    return mode.sync_client(**options, **({} if mode.library is requests else {"follow_redirects": True}))
+    return mode.sync_client(**options, **({} if mode.is_like_requests else {"follow_redirects": True}))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -754,11 +747,12 @@ def test_netrc_does_not_replace_the_token(mode: Mode, tokens: Tokens, api: Scrip
     assert ["Bearer given", "Bearer token-1"] == authorizations(api)
 
 
-def test_netrc_of_another_origin_is_no_token(tokens: Tokens, serve: Serve, netrc: str) -> None:
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_netrc_of_another_origin_is_no_token(mode: Mode, tokens: Tokens, serve: Serve, netrc: str) -> None:
     """What requests takes from `.netrc` for another origin is no token of ours: its rejection renews nothing."""
     other = serve(rejecting)
     api = serve(redirecting(other.url))
-    with REQUESTS.client(client_credentials(REQUESTS, tokens, token=GIVEN)) as client:
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
         assert 401 == client.get(api.url).status_code
 
     assert [netrc] == authorizations(other)
@@ -809,8 +803,8 @@ def test_token_calls_send_no_cookies(plugin_mode: Mode, tokens: Tokens) -> None:
 def test_settings_of_a_given_token_client_are_kept(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
     """A client given for token calls sends them with its headers and through its proxy, and stays open."""
     proxy.script = lambda request: Answer(200, {"access_token": "through-the-proxy"})
-    client = token_client(plugin_mode, **({} if plugin_mode.library is requests else {"proxy": proxy.url}))
-    if plugin_mode.library is requests:
+    client = token_client(plugin_mode, **({} if plugin_mode.is_like_requests else {"proxy": proxy.url}))
+    if plugin_mode.is_like_requests:
         client.proxies = {"http": proxy.url}
     with client:
         client.headers["User-Agent"] = "mine/1.0"
@@ -827,7 +821,7 @@ def test_settings_of_a_given_token_client_are_kept(plugin_mode: Mode, tokens: To
 
 
 def test_environments_proxy_is_used_for_token_calls(
-    plugin_mode: Mode, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    plugin_mode: Mode, proxy: ScriptedServer, monkeypatch: pytest.MonkeyPatch, read_environment: None
 ) -> None:
     """Token calls go through the proxy that the environment names, by a client of our own, too."""
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
@@ -866,7 +860,7 @@ def test_given_token_client_that_raises_for_statuses_harms_no_error(plugin_mode:
     """A refusal is an error of ours though the client given raises for it, in a hook of its own."""
     tokens.answer = lambda request: Answer(400, {"error": "invalid_scope"})
     with token_client(plugin_mode) as client:
-        if plugin_mode.library is requests:
+        if plugin_mode.is_like_requests:
             client.hooks["response"].append(lambda response, **options: response.raise_for_status())
         else:
             client.event_hooks = {"response": [lambda response: response.raise_for_status()]}
@@ -879,12 +873,13 @@ def test_given_token_client_that_raises_for_statuses_harms_no_error(plugin_mode:
     assert 1 == tokens.calls
 
 
-def test_url_without_a_path_opens_no_other_origin(tokens: Tokens) -> None:
+@pytest.mark.parametrize("mode", [REQUESTS, NIQUESTS], ids=str)
+def test_url_without_a_path_opens_no_other_origin(mode: Mode, tokens: Tokens) -> None:
     """A request prepared by hand, whose URL has no path, lets the token go to its own origin alone."""
-    auth = client_credentials(REQUESTS, tokens, allowed_origins=["https://api.example.com"])
+    auth = client_credentials(mode, tokens, token=GIVEN, allowed_origins=["https://api.example.com"])
 
     def carries(url: str) -> bool:
-        request = requests.PreparedRequest()
+        request = mode.library.PreparedRequest()
         request.prepare("GET", "https://api.example.com/")
         request.url = url
         return "Authorization" in auth(request).headers

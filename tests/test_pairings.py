@@ -13,7 +13,19 @@ import pytest
 from oauth_auth import OAuthError, OAuthToken
 
 from .conftest import Tokens, client_credentials
-from .modes import ALL, HTTPX, HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO, HTTPX_ASYNCIO, HTTPX_TRIO, SYNC, Mode
+from .modes import (
+    ALL,
+    HTTPX,
+    HTTPX2,
+    HTTPX2_ASYNCIO,
+    HTTPX2_TRIO,
+    HTTPX_ASYNCIO,
+    HTTPX_TRIO,
+    NIQUESTS,
+    NIQUESTS_ASYNCIO,
+    SYNC,
+    Mode,
+)
 from .scripted import ScriptedServer
 
 GIVEN = OAuthToken(access_token="given")
@@ -72,7 +84,15 @@ def test_class_in_place_of_an_object_raises(mode: Mode, api: ScriptedServer) -> 
     assert [] == api.requests
 
 
-@pytest.mark.parametrize("modes", [(HTTPX, HTTPX_ASYNCIO, HTTPX_TRIO), (HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO)], ids=str)
+@pytest.mark.parametrize(
+    "modes",
+    [
+        (HTTPX, HTTPX_ASYNCIO, HTTPX_TRIO),
+        (HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO),
+        (NIQUESTS, NIQUESTS_ASYNCIO, NIQUESTS_ASYNCIO),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("begin", ["cold", "rejected"])
 def test_one_object_serves_sync_and_async_clients_at_once(
     modes: tuple[Mode, ...], tokens: Tokens, api: ScriptedServer, begin: str

@@ -378,7 +378,7 @@ def test_an_error_in_a_hook_of_token_client_shows_no_secret(
         raise raised()
 
     with plugin_mode.sync_client() as token_client:
-        if plugin_mode.library.__name__ == "requests":
+        if plugin_mode.is_like_requests:
             token_client.hooks["response"].append(hook)
         else:
             token_client.event_hooks = {"response": [hook]}

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import httpx
 import httpx2
+import niquests
 import pytest
 import requests
 
@@ -512,7 +513,7 @@ def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: Clock, 
     """A redirect of the token endpoint isn't followed, neither with a client that does so by itself."""
     elsewhere = serve(in_turn(TOKEN))
     server = serve(in_turn(Answer(status, b"", (("Location", elsewhere.url),))))
-    options = {} if plugin_mode.library is requests else {"follow_redirects": True}
+    options = {} if plugin_mode.is_like_requests else {"follow_redirects": True}
     with (
         plugin_mode.sync_client(**options) as client,
         pytest.raises(TokenResponseError, match="give its final URL") as caught,
@@ -561,7 +562,7 @@ def test_the_own_client_reads_no_netrc(
 
 
 def test_the_own_client_uses_the_environments_proxy(
-    plugin_mode: Mode, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    plugin_mode: Mode, serve: Serve, monkeypatch: pytest.MonkeyPatch, read_environment: None
 ) -> None:
     """Token calls go through the proxy that the environment names."""
     proxy = serve(in_turn(TOKEN))
@@ -575,7 +576,7 @@ def test_the_own_client_uses_the_environments_proxy(
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "http_proxy", "https_proxy"])
 def test_an_environment_that_is_wrong_is_an_error_of_ours(
-    plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, clock: Clock, name: str
+    plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, clock: Clock, read_environment: None, name: str
 ) -> None:
     """A CA bundle that isn't there or a proxy that is no URL keeps the call from being made: that's our error."""
     if "proxy" in name:
@@ -626,7 +627,17 @@ def test_the_token_clients_own_authorization_stays_out(plugin_mode: Mode, tokens
 
 @pytest.mark.parametrize(
     "wrong",
-    [requests.Session, httpx.Client, httpx2.Client, httpx.AsyncClient, httpx2.AsyncClient, lambda: "client", lambda: 5],
+    [
+        requests.Session,
+        niquests.Session,
+        niquests.AsyncSession,
+        httpx.Client,
+        httpx2.Client,
+        httpx.AsyncClient,
+        httpx2.AsyncClient,
+        lambda: "client",
+        lambda: 5,
+    ],
 )
 def test_a_token_client_of_another_kind_is_refused(plugin_mode: Mode, wrong: Callable[[], Any]) -> None:
     """A client that is async or of another library is refused at construction, by the auth classes, too."""
@@ -642,7 +653,7 @@ def test_a_token_client_of_another_kind_is_refused(plugin_mode: Mode, wrong: Cal
 def raising_client(mode: Mode, *, reads: bool) -> Any:
     """Make a client with a hook that raises for each 4xx and 5xx."""
     client = mode.sync_client()
-    if mode.library is requests:
+    if mode.is_like_requests:
         client.hooks["response"].append(lambda response, **_: response.raise_for_status())
     else:
 
@@ -709,7 +720,7 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
             raise ZeroDivisionError("what a hook")
 
     with mode.sync_client() as token_client:
-        if mode.library is requests:
+        if mode.is_like_requests:
             token_client.hooks["response"].append(hook)
         else:
             token_client.event_hooks = {"response": [hook]}
@@ -723,12 +734,13 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
 
 
 def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock: Clock) -> None:
-    """A closed client is a `TokenTransportError` that isn't retried; requests' sessions can be used after closing."""
+    """A closed client is a `TokenTransportError` that isn't retried; sessions like requests' outlive their closing."""
     token_client = plugin_mode.sync_client()
     token_client.close()
     auth = client_credentials(plugin_mode, tokens, token_client=token_client)
-    if plugin_mode.library is requests:
+    if plugin_mode.is_like_requests:
         assert "token-1" == auth.get_token().access_token
+        token_client.close()
         return
     with pytest.raises(plugin_mode.plugin.TokenTransportError, match="closed"):
         auth.get_token()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -26,12 +25,6 @@ __all__ = ["Fleet", "Person"]
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
-def kinds() -> list[str]:
-    """Return the kinds of workers whose library and plug-in are there."""
-    libraries = {kind: kind.removeprefix("async ") for kind in KINDS}
-    return [kind for kind, name in libraries.items() if find_spec(name) and find_spec(f"oauth_auth.{name}")]
-
-
 class Fleet:
     """Workers of all kinds on one store. Those of the group `login` are never killed, and one's clock jumps."""
 
@@ -41,7 +34,7 @@ class Fleet:
         self._chance = chance
         machines: dict[str, Any] = {"groups": ["machine", "user"], "clock_jumps": False}
         self._slots = [
-            *({**machines, "kind": kind} for kind in kinds()),
+            *({**machines, "kind": kind} for kind in KINDS),
             {**machines, "kind": "requests", "clock_jumps": True},
             *({"groups": ["login"], "kind": kind, "clock_jumps": False} for kind in ("requests", "async httpx")),
         ]

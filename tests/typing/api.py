@@ -7,11 +7,13 @@ from typing import assert_type
 
 import httpx
 import httpx2
+import niquests
 import requests
 from opentelemetry import metrics, trace
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
+import oauth_auth.niquests
 import oauth_auth.otel
 import oauth_auth.requests
 from oauth_auth import (
@@ -55,6 +57,29 @@ async def in_async_httpx() -> None:
     assert_type(await auth.arefresh(), OAuthToken)
     async with auth as same:
         assert_type(same, oauth_auth.httpx.AuthorizationCodeAuth)
+
+
+def in_niquests() -> None:
+    auth = oauth_auth.niquests.RefreshTokenAuth("https://a.example/token", "id", refresh_token="r")
+    session = niquests.Session(auth=auth)
+    session.auth = auth
+    niquests.get("https://api.example", auth=auth)
+    with auth as same:
+        assert_type(same, oauth_auth.niquests.RefreshTokenAuth)
+
+
+async def in_async_niquests() -> None:
+    auth = oauth_auth.niquests.ClientCredentialsAuth(
+        "https://a.example/token", "id", "secret", token_client=niquests.Session()
+    )
+    session = niquests.AsyncSession(auth=auth)
+    session.auth = auth
+    await niquests.aget("https://api.example", auth=auth)
+    assert_type(await auth.aget_token(), OAuthToken)
+    assert_type(await auth.arefresh(), OAuthToken)
+    await auth.aclose()
+    async with auth as same:
+        assert_type(same, oauth_auth.niquests.ClientCredentialsAuth)
 
 
 def renew(last: OAuthToken | None) -> OAuthToken:
