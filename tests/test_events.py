@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import requests
 
 import oauth_auth
 from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events, _wire
@@ -218,7 +217,7 @@ def crash(stage: Stage) -> None:
         raise LookupError("no such hook")
 
     with stage.mode.sync_client() as client, pytest.raises(TokenError):
-        if stage.mode.library is requests:
+        if stage.mode.is_like_requests:
             client.hooks["response"].append(fail)
         else:
             client.event_hooks = {"response": [fail]}
