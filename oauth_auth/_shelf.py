@@ -1,24 +1,21 @@
 """An auth object's place in a token store. What fails there is told, and nothing more: no request depends on it.
 
 A store may hang, and a lock may belong to the thread that took it. So a flight makes all its calls in one thread,
-a visit's, and gives that up if a call takes too long.
+that of its visit's clerk, and gives that up if a call takes too long.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from ._clerk import SLOW, Clerk
 from ._events import tell
-from ._flight import Flight, falter
 from ._pauses import Pause
 from ._token import OAuthToken
 from .errors import ConfigurationError, TokenStoreError
@@ -31,9 +28,6 @@ _MEMORY = "oauth_auth"
 """The field of a stored token's `extra` that keeps what the grant has learned, and whose the token is."""
 _PATIENCE = 5.0
 """How long a call to a store may take that doesn't say so itself, in seconds."""
-_SLOW = 1.0
-"""From when on a call counts as slow: then callers who have a token don't wait for it, and after a failure the
-store is left alone for a while."""
 _FIRST_REST = 5.0
 _LONGEST_REST = 60.0
 _LONGEST_REST_AFTER_HANGING = 3600.0
@@ -109,7 +103,7 @@ class Shelf:
                     self._rest = None
                     tell(logging.INFO, "store_recovered", "token store works again")
             return
-        if seconds >= _SLOW or still_hangs:
+        if seconds >= SLOW or still_hangs:
             longest = _LONGEST_REST_AFTER_HANGING if still_hangs else _LONGEST_REST
             self._rest = Pause.of(_FIRST_REST if self._rest is None else min(self._rest.length * 2, longest))
         if not self._troubles:
@@ -127,6 +121,9 @@ class Shelf:
         """Use the store again: the call that had been given up has ended."""
         self._rest = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._store, self.key, self._owner)
+
 
 class Visit:
     """One flight's calls to the store. None of them raises but `lock`, and that only `LockTaken`."""
@@ -134,7 +131,7 @@ class Visit:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._store = shelf._store  # noqa: SLF001 - a visit is part of its shelf
-        self._clerk: _Clerk | None = None
+        self._clerk: Clerk | None = None
         self._held: Any = None
         self.could_load = False
         """Whether the last `load` did not fail."""
@@ -210,7 +207,7 @@ class Visit:
         if shelf.is_resting:
             return False, None
         if self._clerk is None:
-            self._clerk = _Clerk(shelf.wake)
+            self._clerk = Clerk(shelf.wake)
         begun = time.monotonic()
         result, error = self._clerk.do(function, wait + shelf._patience, given_up)  # noqa: SLF001
         if error is None:
@@ -250,66 +247,6 @@ class _Lock:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.__exit__(None, None, None)
-
-
-class _Clerk:
-    """A thread that does one call after the other, and can be given up; if it comes back after all, that's told."""
-
-    def __init__(self, when_back: Callable[[], object]) -> None:
-        from queue import SimpleQueue  # noqa: PLC0415 - programs without a store needn't load it
-
-        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        self._when_back = when_back
-        self.is_lost = False
-        """Whether a call took too long; the thread then does what is left to do when that call ends, if it does."""
-        self._thread = Flight(self._serve, daemon=True)
-        self._thread.start(in_background=True)
-
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
-
-    def do(
-        self, function: Callable[[], Any], timeout: float, given_up: Callable[[], Any] | None
-    ) -> tuple[Any, BaseException | None]:
-        """Return what the function returns, or what it raises, or a `TokenStoreError` after `timeout` seconds."""
-        if self.is_lost:
-            return None, TokenStoreError("the store still hasn't answered")
-        if not self._thread.has_started:  # the interpreter exits: there are no threads any more
-            return _outcome_of(function)
-        outcome: Future[tuple[Any, BaseException | None]] = Future()
-        self._calls.put(lambda: outcome.set_result(_outcome_of(function)))
-        begun = time.monotonic()
-        while True:
-            left = begun + timeout - time.monotonic()
-            try:
-                return outcome.result(max(min(left, _SLOW), 0.0))
-            except FutureTimeoutError:
-                falter()
-                # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
-                if left <= _SLOW or (given_up is not None and not threading.main_thread().is_alive()):
-                    break
-        self.is_lost = True
-        if given_up is not None:
-            self.do_later(given_up)
-        return None, TokenStoreError(f"the store hasn't answered for {timeout:.3g} s")
-
-    def do_later(self, function: Callable[[], Any]) -> None:
-        """Do without waiting for it, as soon as there's time."""
-        self._calls.put(lambda: _outcome_of(function))
-
-    def dismiss(self) -> None:
-        """End the thread, once it's done with what it has begun."""
-        if self.is_lost:
-            self._calls.put(self._when_back)
-        self._calls.put(None)
-
-
-def _outcome_of(function: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    try:
-        return function(), None
-    except BaseException as error:  # noqa: BLE001 - a store may raise anything, and what it is decides the caller
-        return None, error
 
 
 def _read_patience(patience: object) -> float:

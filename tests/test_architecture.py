@@ -19,7 +19,7 @@ PLUGINS = ("requests", "niquests", "httpx", "httpx2")
 LAYERS = (
     {"errors", "_events"},
     {"_urls", "_token", "_flight", "_pauses"},
-    {"_client_auth", "_wire", "_policy", "_replay"},
+    {"_client_auth", "_wire", "_policy", "_replay", "_clerk"},
     {"controller", "stores._protocol", "stores._entry", "stores._file_lock"},
     {"stores", "stores._memory", "stores._file", "stores._keyring", "stores._redis"},
     {"_grants", "_shelf"},

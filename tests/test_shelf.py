@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextvars
+import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import anyio
 import pytest
 
-from oauth_auth import OAuthToken, TokenError, _shelf
-from oauth_auth.stores import MemoryTokenStore
+from oauth_auth import OAuthToken, TokenError, TokenStoreError, _shelf
+from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 
 from . import modes
 from .conftest import Clock, Tokens, client_credentials, flights_in_the_air, promptly
@@ -139,7 +141,7 @@ def test_the_lock_is_free_after_a_slow_failure(
     error: type[BaseException], store: WithLockObject, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that failed slowly is left alone for a while, but not before its lock is released."""
-    monkeypatch.setattr(_shelf, "_SLOW", 0.05)
+    monkeypatch.setattr(_shelf, "SLOW", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in, store.error = "save", error()
     timer = threading.Timer(0.2, store.go_on.set)
@@ -334,3 +336,13 @@ def test_an_outcome_has_no_time_limit_of_its_own(tokens: Tokens, monkeypatch: py
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     assert "token-1" == auth.get_token().access_token == store._tokens[KEY].access_token
     timer.join()
+
+
+def test_a_pickled_copy_begins_anew(tmp_path: Path, tokens: Tokens) -> None:
+    """What hung or failed here says nothing of the program to which an auth object travels."""
+    auth = client_credentials(modes.REQUESTS, tokens, store=FileTokenStore(tmp_path / "tokens"), store_key=KEY)
+    auth._source._shelf.note("load", TokenStoreError("it hangs"), still_hangs=True)
+    assert auth._source._shelf.is_resting
+    shelf = pickle.loads(pickle.dumps(auth))._source._shelf
+    assert (False, False, True, KEY) == (shelf.is_resting, shelf.is_in_trouble, shelf.is_shared, shelf.key)
+    assert auth._source._shelf._owner == shelf._owner
