@@ -94,7 +94,7 @@ class Line(NamedTuple):
             self.log.write("request", group=self.group, begun=begun, ok=True)
             return
         error = outcome if isinstance(outcome, int) else f"{type(outcome).__name__}: {outcome}"
-        could = held is not None and accepts(self.api_url, held.access_token)
+        could = held is not None and not held.is_expired() and accepts(self.api_url, held.access_token)
         self.log.write("request", group=self.group, begun=begun, ok=False, error=error, held_a_valid_token=could)
 
 
