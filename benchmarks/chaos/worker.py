@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import threading
@@ -166,6 +167,11 @@ def jump(chance: random.Random, log: Log) -> None:
         time.sleep(chance.uniform(1, 5))
 
 
+def end_with_the_run() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
     plan = json.loads(sys.argv[1])
     provider, name, kind = plan["provider"], plan["name"], plan["kind"]
@@ -187,6 +193,7 @@ def main() -> None:
         auth = getattr(plugin, grant)(*client, store=store, store_key=group, field_parameters=who, **options)
         lines += [Line(group, auth, provider["api_url"], log, random.Random(chance.random())) for _ in range(LINES)]
     log.write("started", kind=kind)
+    threading.Thread(target=end_with_the_run, daemon=True).start()
     if plan["clock_jumps"]:
         threading.Thread(target=jump, args=(random.Random(chance.random()), log), daemon=True).start()
     work(kind, lines)
