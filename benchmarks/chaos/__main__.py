@@ -53,24 +53,24 @@ def run(name: str, folder: Path, seconds: float, seed: str) -> Run:
     chance = random.Random(seed)
     with STORES[name](folder) as store, remote_provider(token_lifetime=LIFETIME) as provider:
         person = Person(provider, store.place)
-        person.log_in()
-        troubles = Troubles(provider, store, random.Random(chance.random()))
         ended = threading.Event()
+        person.log_in(ended)
+        troubles = Troubles(provider, store, random.Random(chance.random()))
         with Fleet(provider, store.place, folder, random.Random(chance.random())) as fleet:
             begun = time.monotonic()
             until = begun + seconds
             watch = threading.Thread(target=person.watch, args=(ended,))
-            kills = threading.Thread(target=kill, args=(fleet, until, random.Random(chance.random())))
+            kills = threading.Thread(target=kill, args=(fleet, ended, random.Random(chance.random())))
             for thread in (watch, kills):
                 thread.start()
             try:
                 while time.monotonic() < until:
                     troubles.next(until)
             finally:
-                kills.join()
-                dead = fleet.dead
                 ended.set()
-                watch.join()
+                for thread in (watch, kills):
+                    thread.join()
+            dead = fleet.dead
         return Run(
             time.monotonic() - begun,
             LIFETIME,
@@ -83,10 +83,9 @@ def run(name: str, folder: Path, seconds: float, seed: str) -> Run:
         )
 
 
-def kill(fleet: Any, until: float, chance: random.Random) -> None:
+def kill(fleet: Any, ended: threading.Event, chance: random.Random) -> None:
     """Kill a worker every few seconds."""
-    while (pause := chance.uniform(1.0, 4.0)) < until - time.monotonic():
-        time.sleep(pause)
+    while not ended.wait(chance.uniform(1.0, 4.0)):
         fleet.kill_one()
 
 

@@ -50,8 +50,7 @@ class Fleet:
 
     def __exit__(self, *exc_info: object) -> None:
         for process in self._processes.values():
-            process.kill()
-            process.wait(20)
+            end(process)
 
     def _start(self, number: int) -> None:
         self._incarnations[number] += 1
@@ -63,14 +62,14 @@ class Fleet:
             "log": str(self._folder / f"{name}.jsonl"),
             "seed": self._chance.random(),
         }
-        self._processes[number] = subprocess.Popen([sys.executable, "-m", "benchmarks.chaos.worker", json.dumps(plan)])
+        command = [sys.executable, "-m", "benchmarks.chaos.worker", json.dumps(plan)]
+        # It ends when its standard input does: whatever becomes of this process, none is left.
+        self._processes[number] = subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def kill_one(self) -> None:
         """Kill a worker, and soon start it again."""
         number = self._chance.choice([n for n, slot in enumerate(self._slots) if "login" not in slot["groups"]])
-        process = self._processes[number]
-        process.kill()
-        process.wait(20)
+        end(self._processes[number])
         self.kills[f"{number}.{self._incarnations[number]}"] = time.monotonic()
         time.sleep(self._chance.uniform(0, 0.5))
         self._start(number)
@@ -89,6 +88,13 @@ class Fleet:
         return found
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait(20)
+    if process.stdin is not None:
+        process.stdin.close()
+
+
 class Person:
     """Logs in by an authorization code, and again when the login's tokens are lost."""
 
@@ -97,9 +103,9 @@ class Person:
         self._store = open_store(place)
         self.logins: list[float] = []
 
-    def log_in(self) -> None:
-        """Try until the new token is in the store."""
-        while True:
+    def log_in(self, ended: threading.Event) -> None:
+        """Try until the new token is in the store, or the run has ended."""
+        while not ended.is_set():
             try:
                 token = self._get_token()
                 stored = self._store.load("login")
@@ -108,7 +114,7 @@ class Person:
             if stored is not None and token is not None and stored.access_token == token.access_token:
                 self.logins.append(time.monotonic())
                 return
-            time.sleep(0.3)
+            ended.wait(0.3)
 
     def _get_token(self) -> Any:
         provider = self._provider
@@ -132,7 +138,7 @@ class Person:
         while not ended.wait(0.3):
             refused = [entry["time"] for entry in self._provider.ledger if is_refusal(entry)]
             if (refused and refused[-1] > self.logins[-1]) or self._is_gone():
-                self.log_in()
+                self.log_in(ended)
 
     def _is_gone(self) -> bool:
         try:

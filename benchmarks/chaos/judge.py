@@ -1,10 +1,11 @@
 """What a run comes to. A failed request counts as preventable unless one of these holds:
 
 - the token endpoint was out of order during it (failing, or within the `Retry-After` that it had asked for), and the
-  worker had no valid token: the one it held before is tried again after the failure, and if the API takes it, the
-  request could have succeeded;
-- its answer is a second 401, since all tokens were revoked just before: the replay's token was a sibling's, issued
-  before the revocation. By contract a request is replayed once;
+  worker had no valid token: the one it held before, unless that had expired by its own clock, which may be a wrong
+  one, is tried again after the failure, and if the API takes it, the request could have succeeded;
+- its answer is a second 401, since all tokens were revoked just before, or its family was lost for a reason below: the
+  replay's token was issued before that. By contract a request is replayed once;
+- the store was out of order, and the worker's grant has no other way to a token;
 - a person has to log in, because a family of refresh tokens was lost for a reason below, or hasn't done so for long.
 
 A family of refresh tokens counts as lost without need unless
@@ -25,6 +26,8 @@ __all__ = ["Run", "Verdict", "judge"]
 SLACK = 0.25
 """Between an event and its being noted, in seconds."""
 RETRY_AFTER = 1.0
+REVOKED_BEFORE = 0.5
+"""How long before a request that is rejected twice its tokens may have been revoked: there's traffic all the time."""
 ADOPTION = 1.5
 """Within which a new login is adopted, in seconds."""
 LONGEST_LOGIN = 8.0
@@ -96,8 +99,10 @@ def excuse(run: Run, losses: list[dict[str, Any]], line: dict[str, Any]) -> str 
     if line["held_a_valid_token"]:
         return None
     if error == 401:
-        revoked = any(span.kind == "revocation" and span.touches(begun - 0.5, ended) for span in run.spans)
-        return "rejected twice, around a revocation" if revoked else None
+        ends = [span.begun for span in run.spans if span.kind == "revocation"]
+        ends += [loss["time"] for loss in losses if loss["group"] == line["group"]]
+        ended_meanwhile = any(begun - REVOKED_BEFORE <= time <= ended for time in ends)
+        return "rejected twice, around a revocation or a family's end" if ended_meanwhile else None
     if str(error).startswith("ReauthorizationRequired"):
         needed = line["group"] == "login" and waits_for_a_person(run, losses, begun, ended)
         return "a person had to log in" if needed else None

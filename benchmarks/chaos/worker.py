@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import threading
@@ -94,7 +95,7 @@ class Line(NamedTuple):
             self.log.write("request", group=self.group, begun=begun, ok=True)
             return
         error = outcome if isinstance(outcome, int) else f"{type(outcome).__name__}: {outcome}"
-        could = held is not None and accepts(self.api_url, held.access_token)
+        could = held is not None and not held.is_expired() and accepts(self.api_url, held.access_token)
         self.log.write("request", group=self.group, begun=begun, ok=False, error=error, held_a_valid_token=could)
 
 
@@ -166,6 +167,11 @@ def jump(chance: random.Random, log: Log) -> None:
         time.sleep(chance.uniform(1, 5))
 
 
+def end_with_the_run() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
 def main() -> None:
     plan = json.loads(sys.argv[1])
     provider, name, kind = plan["provider"], plan["name"], plan["kind"]
@@ -187,6 +193,7 @@ def main() -> None:
         auth = getattr(plugin, grant)(*client, store=store, store_key=group, field_parameters=who, **options)
         lines += [Line(group, auth, provider["api_url"], log, random.Random(chance.random())) for _ in range(LINES)]
     log.write("started", kind=kind)
+    threading.Thread(target=end_with_the_run, daemon=True).start()
     if plan["clock_jumps"]:
         threading.Thread(target=jump, args=(random.Random(chance.random()), log), daemon=True).start()
     work(kind, lines)
