@@ -3,6 +3,8 @@
 Run it: pytest examples/test_my_client.py
 """
 
+from collections.abc import Iterator
+
 import pytest
 import requests
 
@@ -19,6 +21,9 @@ class OrderClient:
         self._session = requests.Session()
         self._session.auth = ClientCredentialsAuth(token_url, client_id, client_secret)
 
+    def close(self) -> None:
+        self._session.close()
+
     def place(self, order: dict[str, int]) -> int:
         answer = self._session.post(f"{self._api_url}/orders", json=order, timeout=5)
         answer.raise_for_status()
@@ -26,9 +31,11 @@ class OrderClient:
 
 
 @pytest.fixture
-def orders(oauth_provider: LocalProvider) -> OrderClient:
+def orders(oauth_provider: LocalProvider) -> Iterator[OrderClient]:
     provider = oauth_provider
-    return OrderClient(provider.token_url, provider.client_id, provider.client_secret, provider.api_url)
+    client = OrderClient(provider.token_url, provider.client_id, provider.client_secret, provider.api_url)
+    yield client
+    client.close()
 
 
 def test_a_revoked_token_is_not_noticed(orders: OrderClient, oauth_provider: LocalProvider) -> None:
@@ -49,3 +56,4 @@ def test_a_wrong_secret_is_told(oauth_provider: LocalProvider) -> None:
     client = OrderClient(oauth_provider.token_url, oauth_provider.client_id, "a wrong secret", oauth_provider.api_url)
     with pytest.raises(OAuthProviderException, match="invalid_client"):
         client.place({"number": 1})
+    client.close()

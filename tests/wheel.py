@@ -15,7 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.11", "3.12", "3.13")
-TESTS = ("test_authlib.py", "test_pairings.py", "test_seed.py", "test_pytest_plugin.py", "test_examples.py")
+OVERRIDDEN = "3.13"
+"""The version where niquests is installed as most people do: with its fork of urllib3 over the one of requests."""
+TESTS = (
+    "test_authlib.py",
+    "test_niquests.py",
+    "test_pairings.py",
+    "test_seed.py",
+    "test_pytest_plugin.py",
+    "test_examples.py",
+)
 
 
 def main() -> None:
@@ -46,7 +55,14 @@ def interpreter(version: str) -> str | None:
 
 def check(python: str, wheel: Path, folder: Path) -> None:
     """Install the wheel in a new environment and test it there."""
-    print(f"wheel on Python {folder.name}", flush=True)
+    is_overridden = folder.name == OVERRIDDEN
+    urllib3 = "urllib3 overridden" if is_overridden else "urllib3 as it is"
+    print(f"wheel on Python {folder.name}, {urllib3}", flush=True)
+    apart = {"URLLIB3_NO_OVERRIDE": "1", "PIP_NO_BINARY": "urllib3-future"}
+    for name, value in apart.items():
+        os.environ.pop(name, None)
+        if not is_overridden:
+            os.environ[name] = value
     run(python, "-m", "venv", str(folder / "venv"))
     installed = str(folder / "venv" / "bin" / "python")
     run(installed, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
@@ -57,6 +73,8 @@ def check(python: str, wheel: Path, folder: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", folder)
     check_origin = f"import oauth_auth; assert oauth_auth.__file__.startswith({str(folder)!r}), oauth_auth.__file__"
     run(installed, "-c", check_origin, cwd=folder)
+    check_urllib3 = f"import niquests; assert niquests.HAS_LEGACY_URLLIB3 is {not is_overridden}"
+    run(installed, "-c", check_urllib3, cwd=folder)
     run(installed, "-m", "pytest", "-q", "-n", "auto", *(f"tests/{name}" for name in TESTS), cwd=folder)
 
 
