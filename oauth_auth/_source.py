@@ -146,8 +146,8 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = step.flight.wait(step.patience)
-            if outcome is not _PUT_OFF:
-                return self._settle(outcome)
+            if (credential := self._after_the_wait(outcome)) is not None:
+                return credential
 
     async def aobtain(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
@@ -157,8 +157,8 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = await step.flight.wait_async(step.patience)
-            if outcome is not _PUT_OFF:
-                return self._settle(outcome)
+            if (credential := self._after_the_wait(outcome)) is not None:
+                return credential
 
     def renew(self) -> Credential:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
@@ -185,7 +185,7 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = step.flight.wait()
-            if outcome is _PUT_OFF:
+            if outcome is None or outcome is _PUT_OFF:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
@@ -200,7 +200,7 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = await step.flight.wait_async()
-            if outcome is _PUT_OFF:
+            if outcome is None or outcome is _PUT_OFF:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
@@ -237,18 +237,26 @@ class TokenSource:
         twin._acquisition = copy.copy(self._acquisition)  # noqa: SLF001 - its own
         return twin
 
+    def _after_the_wait(self, outcome: _Outcome | None) -> Credential | None:
+        """Return what to send after a wait that brought this, or nothing in time; None: decide again."""
+        if outcome is _PUT_OFF:
+            return None
+        return self._settle(outcome) if outcome is not None else self._unexpired()
+
     def _settle(
-        self, outcome: _Outcome | None, *, rejected: str | None = None, forced: bool = False, about: str = ""
+        self, outcome: _Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
     ) -> Credential:
         """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
-        if outcome is not None and outcome.credential is not None:
+        if outcome.credential is not None:
             return outcome.credential
-        current = self.current
-        if current is not None and not forced and current.header != rejected and time.time() < current.expires_at:
+        current = self._unexpired()
+        if current is not None and not forced and current.header != rejected:
             return current
-        if outcome is None or outcome.error is None:
-            raise TokenError(f"the token expired while a renewal was still under way{about}")
-        raise outcome.error.fresh_copy(about)
+        raise (outcome.error or TokenError("the renewal was put off")).fresh_copy(about)
+
+    def _unexpired(self) -> Credential | None:
+        current = self.current
+        return current if current is not None and time.time() < current.expires_at else None
 
     # -- Decisions: under the lock, without I/O -----------------------------------------------------------------
 

@@ -693,3 +693,18 @@ def test_callers_are_held_as_long_as_the_server_asked(plugin_mode: Mode, tokens:
         clock.advance(20)
     tokens.answer = None
     assert "token-1" == auth.get_token().access_token
+
+
+def test_a_token_that_expires_while_its_renewal_is_waited_for(
+    mode: Mode, tokens: Tokens, gate: Gate, open_api: ScriptedServer, clock: Clock
+) -> None:
+    """A caller who would send the old token then, but finds that it has expired meanwhile, waits on for the new one."""
+    with mode.client(client_credentials(mode, tokens, token=token_that_expires_in(0.2))) as client:
+        request = client.begin("GET", open_api.url)
+        gate.await_call()
+        clock.advance(1)
+        with pytest.raises(TimeoutError):
+            request.result(0.4)
+        gate.open()
+        assert 200 == request.result(20).status_code
+    assert ["Bearer token-1"] == sent(open_api)

@@ -22,6 +22,7 @@ from .worker import KINDS, open_store
 
 __all__ = ["Fleet", "Person"]
 
+START = 60.0
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 
@@ -46,7 +47,17 @@ class Fleet:
     def __enter__(self) -> Self:
         for number in range(len(self._slots)):
             self._start(number)
+        deadline = time.monotonic() + START
+        while any(not self._has_begun(number) for number in range(len(self._slots))):
+            if time.monotonic() > deadline:
+                self.__exit__()
+                raise TimeoutError("not all workers could be started")
+            time.sleep(0.05)
         return self
+
+    def _has_begun(self, number: int) -> bool:
+        log = self._folder / f"{number}.1.jsonl"
+        return log.exists() and '"ok": true' in log.read_text()
 
     def __exit__(self, *exc_info: object) -> None:
         for process in self._processes.values():
