@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import itertools
 import json
 import threading
 import time
@@ -14,6 +15,8 @@ from typing import Any
 
 import anyio
 import httpx
+import niquests
+import niquests_mock
 import pytest
 import requests
 import responses
@@ -81,6 +84,48 @@ def test_responses_rejects_and_takes_the_replay() -> None:
         one.headers["Authorization"] for one in (answer.history[0].request, answer.request)
     ]
     assert 2 * [b'{"a": 1}'] == [one.body for one in sent]
+
+
+def test_responses_can_be_told_to_take_the_requests_of_niquests() -> None:
+    """`responses` takes niquests' sync adapter as its `target`: token calls, rejections and replays go through it."""
+    target = "niquests.adapters.HTTPAdapter.send"
+    with responses.RequestsMock(target=target, registry=registries.OrderedRegistry) as mocked:
+        mocked.post(TOKEN_URL, json=token_answer(1))
+        mocked.put(API_URL, status=401)
+        mocked.post(TOKEN_URL, json=token_answer(2))
+        mocked.put(API_URL, json={"done": True})
+        answer = niquests.put(API_URL, json={"a": 1}, auth=auth_of(modes.NIQUESTS))
+        assert ({"done": True}, [401]) == (answer.json(), [before.status_code for before in answer.history])
+    assert answer.request is not None
+    assert {"Bearer token-2"} == {value for name, value in answer.request.headers.items() if name == "Authorization"}
+
+
+@pytest.mark.parametrize("mode", [modes.NIQUESTS, modes.NIQUESTS_ASYNCIO], ids=str)
+def test_niquests_mock_takes_token_calls_and_requests(mode: Mode) -> None:
+    """`niquests-mock` stands in for token endpoint and API. Its 401 can't be replayed, but the next request succeeds."""
+    numbers = itertools.count(1)
+
+    def issue(request: Any) -> Any:
+        return niquests_mock.build_response(request, json=token_answer(next(numbers)))
+
+    def answer(request: Any) -> Any:
+        status = 200 if request.headers["Authorization"] == "Bearer token-2" else 401
+        return niquests_mock.build_response(request, status_code=status, content=request.body)
+
+    def send(auth: Any) -> list[int | None]:
+        with niquests.Session(auth=auth) as session:
+            return [session.post(API_URL, data=b"body").status_code for _ in range(2)]
+
+    async def send_async(auth: Any) -> list[int | None]:
+        async with niquests.AsyncSession(auth=auth) as session:
+            return [(await session.post(API_URL, data=b"body")).status_code for _ in range(2)]
+
+    # It holds in the context where it's begun, and so for the flights that begin there.
+    with niquests_mock.mock() as mocked:
+        mocked.post(TOKEN_URL).mock(side_effect=issue)
+        mocked.post(API_URL).mock(side_effect=answer)
+        auth = auth_of(mode)
+        assert [401, 200] == (send(auth) if mode.backend is None else anyio.run(send_async, auth))
 
 
 def test_responses_refuses_a_token(mocked: responses.RequestsMock) -> None:
