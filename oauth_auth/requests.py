@@ -20,15 +20,8 @@ from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 
 from . import controller, errors
-from ._auth import (
-    AuthorizationCode,
-    Bearer,
-    ClientCredentials,
-    Password,
-    Provider,
-    RefreshToken,
-    TokenAuth,
-)
+from ._auth import TokenAuth
+from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._grants import Grant
 from ._options import Settings
 from ._policy import Exchange, is_rejection, tells_acceptance
@@ -43,6 +36,7 @@ __all__ = [
     "AuthorizationCodeAuth",
     "BearerAuth",
     "ClientCredentialsAuth",
+    "DeviceCodeAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
@@ -90,7 +84,8 @@ class _TokenTransport:
         response = None
         try:
             try:
-                response = session.post(
+                response = session.request(
+                    request.method,
                     request.url,
                     data=request.body.decode("ascii"),  # as requests' own forms are, which mocks look into
                     headers={"Authorization": None, **request.headers},
@@ -344,6 +339,10 @@ class ClientCredentialsAuth(ClientCredentials, RequestsAuth):
 
 class AuthorizationCodeAuth(AuthorizationCode, RequestsAuth):
     __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, RequestsAuth):
+    __doc__ = DeviceCode.__doc__
 
 
 class PasswordAuth(Password, RequestsAuth):

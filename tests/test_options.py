@@ -422,7 +422,7 @@ def test_right_options_are_taken_and_send_nothing(plugin_mode: Mode, tokens: Tok
 
 def test_the_defaults_are_the_contracts() -> None:
     """Without options, times and statuses are those of the contract."""
-    settings = read_options({})
+    settings = read_options({}, Options)
     assert (10.0, 300.0, 10.0, None) == settings.renewal
     assert (None, {}, None, None, None, None, None, None, False, (401,)) == (
         settings.scope,
