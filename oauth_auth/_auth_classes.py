@@ -5,6 +5,7 @@ A plug-in joins them with the mechanics of its library: `class ClientCredentials
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, Unpack, cast
@@ -95,14 +96,15 @@ class TokenEndpointAuth(TokenAuth):
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         issuer, given = token_url if isinstance(token_url, Issuer) else (None, token_url)
         insecure = settings.allow_insecure_transport
+        urls = {"token_url": given, "revocation_url": settings.revocation_url, **urls}
+        endpoints = Endpoints(urls, issuer, allow_insecure=insecure)
         controller = self._controller_class(
-            given if issuer is None and given is not None else lambda: endpoints.require("token_url"),
+            given if issuer is None else functools.partial(endpoints.require, "token_url"),
             token_client=settings.token_client,
             token_timeout=settings.renewal.token_timeout,
             allow_insecure_transport=insecure,
         )
-        urls = {"token_url": given, "revocation_url": settings.revocation_url, **urls}
-        endpoints = Endpoints(urls, issuer, controller.calls, allow_insecure=insecure)
+        endpoints.calls = controller.calls
         client = Client(client_id, client_secret, settings.client_auth, endpoints)
         calls = TokenCalls(controller, endpoints, client, settings.scope, settings.field_parameters)
         shelf = self._shelf_for(settings, issuer or cast("str", given), client_id, subject)

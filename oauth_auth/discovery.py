@@ -35,9 +35,10 @@ class Endpoints:
     `given` are URLs by their option's name; they override what the metadata says.
     """
 
-    def __init__(
-        self, given: Mapping[str, str | None], issuer: str | None, calls: EndpointCalls, *, allow_insecure: bool
-    ) -> None:
+    calls: EndpointCalls
+    """How the metadata is asked for; set by whoever makes the object."""
+
+    def __init__(self, given: Mapping[str, str | None], issuer: str | None, *, allow_insecure: bool) -> None:
         self.given: dict[str, str] = {
             name: check_endpoint(name, url, allow_insecure=allow_insecure)
             for name, url in given.items()
@@ -46,7 +47,6 @@ class Endpoints:
         self.issuer = None if issuer is None else check_endpoint("issuer", issuer, allow_insecure=allow_insecure)
         if issuer is not None and urlsplit(issuer).query:
             raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
-        self._calls = calls
         self.allow_insecure = allow_insecure
         self._metadata: Mapping[str, Any] | None = None
 
@@ -85,7 +85,7 @@ class Endpoints:
         for number, url in enumerate(_places(issuer)):
             request = TokenRequest(url, {"Accept": "application/json"}, b"", (), method="GET")
             try:
-                return self._calls.call(request, lambda request, response: _read(request, response, issuer))
+                return self.calls.call(request, lambda request, response: _read(request, response, issuer))
             except _NotHere as error:
                 failure = failure if number else error
         raise TokenResponseError(
