@@ -60,6 +60,8 @@ class Aim(NamedTuple):
     """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
     only_looks: bool = False
     """Whether only a sibling's token will do, since the server has refused to give another."""
+    asks_anew: bool = False
+    """Whether a person is to log in though there may be a token that's good."""
     may_ask: bool = False
     """Whether a person may be asked to log in, since there's no token that could be sent meanwhile."""
 
@@ -114,6 +116,9 @@ class Acquisition:
         unwanted = {aim.rejected, None if held is None else held.header}
         with self._shelf.visit() as visit:
             token = self._look(visit, unwanted)
+            if aim.asks_anew:
+                present = None if self.last is None else self.credential(self.last).header
+                return self._ask(visit, {*unwanted, present})
             if token is not None and not (aim.forced and held is None):
                 return token, False
             if aim.only_looks:
@@ -123,15 +128,7 @@ class Acquisition:
             if held is None and self.last is not None and not self._grant.begins_anew:
                 meanwhile(self.last)
             try:
-                with visit.lock(aim.lock_wait):
-                    # A sibling may have renewed while this one waited for the lock.
-                    if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                        return token, False
-                    if aim.may_put_off and self._shelf.is_in_trouble and self._live_refresh_token() is not None:
-                        raise PutOff
-                    return self._make(visit, unwanted)
-            except LockTaken:
-                raise PutOff from None
+                return self._renew(visit, aim, unwanted)
             except _PersonNeeded as needed:
                 refusal = needed.refusal
             if not aim.may_ask:
@@ -140,6 +137,19 @@ class Acquisition:
                 later.retryable = True
                 raise later
             return self._ask(visit, unwanted)
+
+    def _renew(self, visit: Visit, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+        """Make a token under the store's lock."""
+        try:
+            with visit.lock(aim.lock_wait):
+                # A sibling may have renewed while this one waited for the lock.
+                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
+                    return token, False
+                if aim.may_put_off and self._shelf.is_in_trouble and self._live_refresh_token() is not None:
+                    raise PutOff
+                return self._make(visit, unwanted)
+        except LockTaken:
+            raise PutOff from None
 
     def _ask(self, visit: Visit, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
         """Have a person log in, without the lock, which they would hold for minutes; then get the token with it.
@@ -163,6 +173,12 @@ class Acquisition:
             if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
                 return token, False
             return self._keep(visit, answer(), unwanted)
+
+    def look(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store; it need not be one that can be sent."""
+        with self._shelf.visit() as visit:
+            self._look(visit, ())
+        return self.last
 
     def revoke(self) -> None:
         """End the newest token at the server, and forget it in the store and here; then raise what went wrong."""

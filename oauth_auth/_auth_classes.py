@@ -99,12 +99,13 @@ class TokenEndpointAuth(TokenAuth):
         urls = {"token_url": given, "revocation_url": settings.revocation_url, **urls}
         endpoints = Endpoints(urls, issuer, allow_insecure=insecure)
         controller = self._controller_class(
-            given if issuer is None else functools.partial(endpoints.require, "token_url"),
+            cast("str", given) if issuer is None else functools.partial(endpoints.require, "token_url"),
             token_client=settings.token_client,
             token_timeout=settings.renewal.token_timeout,
             allow_insecure_transport=insecure,
         )
         endpoints.calls = controller.calls
+        self._endpoints = endpoints
         client = Client(client_id, client_secret, settings.client_auth, endpoints)
         calls = TokenCalls(controller, endpoints, client, settings.scope, settings.field_parameters)
         shelf = self._shelf_for(settings, issuer or cast("str", given), client_id, subject)

@@ -209,6 +209,21 @@ class TokenSource:
                 return credential
         return None
 
+    def log_in(self) -> Credential:
+        """Have a person log in, though there may be a token that's good; return the new credential."""
+        with _lock:
+            flight = self._launch(Aim(asks_anew=True, may_ask=True))
+        return self._settle(flight.wait(), forced=True)
+
+    def look(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
+        return self._acquisition.look()
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether the last token couldn't be saved in the store."""
+        return self._acquisition.unsaved is not None
+
     def revoke(self) -> None:
         """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards."""
         while True:
