@@ -5,6 +5,7 @@ This package holds what is common; the auth classes live in the plug-in for your
 """
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 from ._client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
 from ._token import OAuthToken
@@ -24,13 +25,19 @@ from .errors import (
 )
 from .stores import MemoryTokenStore, TokenStore
 
+if TYPE_CHECKING:
+    from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
+
 logging.getLogger("oauth_auth").addHandler(logging.NullHandler())
 
 __all__ = [
+    "AuthorizationRequest",
     "AuthorizationResponseError",
+    "BrowserLogin",
     "ClientSecretBasic",
     "ClientSecretPost",
     "ConfigurationError",
+    "ConsoleLogin",
     "InsecureTransportError",
     "MemoryTokenStore",
     "OAuthError",
@@ -47,3 +54,16 @@ __all__ = [
     "TokenTransportError",
     "basic_authorization",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what few programs need at its first use."""
+    if name in {"AuthorizationRequest", "BrowserLogin", "ConsoleLogin"}:
+        from . import login  # noqa: PLC0415
+
+        return getattr(login, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,6 +4,7 @@
     take the store's lock ─► taken: put off, or wait, as the aim says
     look again ────────────► a sibling's newer token: take it
     renew, or go the grant's own way
+       (if a person must log in: release the lock, ask them, take it again, look again)
     the lock is still ours? ► no, and a sibling has saved a token meanwhile: take that one
     save ──────────────────► fails: try again later; the token serves this program meanwhile
 
@@ -13,20 +14,26 @@ An `Acquisition` is used by one flight at a time.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Collection
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ._grants import Grant, ends_refresh_token
+from ._flight import Flight, falter
+from ._grants import Grant, ends_refresh_token, reauthorization
 from ._pauses import Pause
 from ._shelf import Shelf, Visit
 from ._token import Credential, OAuthToken
-from .errors import ReauthorizationRequired, TokenError
+from .errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
 from .stores import LockTaken
 from .stores._protocol import LOCK_WAIT
 
 __all__ = ["Acquisition", "Aim", "PutOff", "Renewal"]
 
+_T = TypeVar("_T")
+
+_ASKING_STEP = 0.5
+"""How often, in seconds, the store is looked at while a person logs in."""
 _FIRST_SAVE_PAUSE = 1.0
 _LONGEST_SAVE_PAUSE = 60.0
 
@@ -53,6 +60,18 @@ class Aim(NamedTuple):
     """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
     only_looks: bool = False
     """Whether only a sibling's token will do, since the server has refused to give another."""
+    asks_anew: bool = False
+    """Whether a person is to log in though there may be a token that's good."""
+    may_ask: bool = False
+    """Whether a person may be asked to log in, since there's no token that could be sent meanwhile."""
+
+
+class _PersonNeeded(Exception):
+    """Only a person can bring a token; `refusal` is what ended the last refresh token."""
+
+    def __init__(self, refusal: TokenError | None) -> None:
+        super().__init__()
+        self.refusal = refusal
 
 
 class PutOff(Exception):
@@ -97,6 +116,9 @@ class Acquisition:
         unwanted = {aim.rejected, None if held is None else held.header}
         with self._shelf.visit() as visit:
             token = self._look(visit, unwanted)
+            if aim.asks_anew:
+                present = None if self.last is None else self.credential(self.last).header
+                return self._ask(visit, {*unwanted, present})
             if token is not None and not (aim.forced and held is None):
                 return token, False
             if aim.only_looks:
@@ -106,15 +128,76 @@ class Acquisition:
             if held is None and self.last is not None and not self._grant.begins_anew:
                 meanwhile(self.last)
             try:
-                with visit.lock(aim.lock_wait):
-                    # A sibling may have renewed while this one waited for the lock.
-                    if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                        return token, False
-                    if aim.may_put_off and self._shelf.is_in_trouble and self._live_refresh_token() is not None:
-                        raise PutOff
-                    return self._make(visit, unwanted)
-            except LockTaken:
-                raise PutOff from None
+                return self._renew(visit, aim, unwanted)
+            except _PersonNeeded as needed:
+                refusal = needed.refusal
+            if not aim.may_ask:
+                # No failure that would hold the callers who may ask, later on.
+                later = reauthorization("nobody has logged in yet", self.last, refusal)
+                later.retryable = True
+                raise later
+            return self._ask(visit, unwanted)
+
+    def _renew(self, visit: Visit, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+        """Make a token under the store's lock."""
+        try:
+            with visit.lock(aim.lock_wait):
+                # A sibling may have renewed while this one waited for the lock.
+                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
+                    return token, False
+                if aim.may_put_off and self._shelf.is_in_trouble and self._live_refresh_token() is not None:
+                    raise PutOff
+                return self._make(visit, unwanted)
+        except LockTaken:
+            raise PutOff from None
+
+    def _ask(self, visit: Visit, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+        """Have a person log in, without the lock, which they would hold for minutes; then get the token with it.
+
+        A sibling's token ends the wait, whether a person logged in there or here.
+        """
+        over = threading.Event()
+        asking = Flight(lambda: _outcome_of(self._grant.ask, over), daemon=True)
+        falter()
+        try:
+            while (answer := asking.wait(_ASKING_STEP)) is None:
+                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
+                    return token, False
+                if not threading.main_thread().is_alive():
+                    raise ReauthorizationRequired("a person must log in again: the program ended before they had")
+        finally:
+            over.set()
+        if isinstance(answer, BaseException):
+            raise answer
+        with visit.lock(LOCK_WAIT):
+            if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
+                return token, False
+            return self._keep(visit, answer(), unwanted)
+
+    def look(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store; it need not be one that can be sent."""
+        with self._shelf.visit() as visit:
+            self._look(visit, ())
+        return self.last
+
+    def revoke(self) -> None:
+        """End the newest token at the server, and forget it in the store and here; then raise what went wrong."""
+        failure: OAuthError | None = None
+        with self._shelf.visit() as visit, visit.lock(LOCK_WAIT):
+            self._look(visit, ())
+            tokens = [token for token in (self.last, self._spare) if token is not None]
+            for token in tokens[:1]:
+                try:
+                    self._grant.revoke(token)
+                except OAuthError as error:
+                    failure = error
+            for token in tokens:
+                self._grant.forget(token)
+            self.last = self._spare = self._seen = self.unsaved = None
+            if not visit.delete() and failure is None:
+                failure = TokenStoreError("the token store still has the token, which is revoked: see the log")
+        if failure is not None:
+            raise failure
 
     def catch_up(self, held: Credential) -> OAuthToken | None:
         """Save what couldn't be saved before; return a sibling's token instead if it's better. Raises `PutOff`."""
@@ -143,6 +226,8 @@ class Acquisition:
             if (adopted := self._look(visit, unwanted)) is not None:
                 return adopted, False
         else:
+            if self._grant.asks_person:
+                raise _PersonNeeded(refusal)
             try:
                 token = self._grant.obtain(self.last, refusal)
             except ReauthorizationRequired as error:
@@ -207,6 +292,13 @@ def _unread(error: ReauthorizationRequired) -> TokenError:
     unread = TokenError(f"the token store can't be read; if there's no token in it, {error}")
     unread.token_url, unread.status_code, unread.retryable = error.token_url, error.status_code, True
     return unread
+
+
+def _outcome_of(ask: Callable[[threading.Event], _T], over: threading.Event) -> _T | BaseException:
+    try:
+        return ask(over)
+    except BaseException as error:  # noqa: BLE001 - it's raised where it's waited for
+        return error
 
 
 def _same(one: OAuthToken, other: OAuthToken | None) -> bool:

@@ -1,52 +1,17 @@
-"""The six auth classes but for the HTTP library: each is a mixin that holds a grant's signature.
-
-A plug-in joins them with the mechanics of its library: `class ClientCredentialsAuth(ClientCredentials, RequestsAuth)`.
-"""
+"""What all auth objects have: tokens by hand, `close`, and the source that requests take their token from."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from typing import ClassVar, Self, Unpack
+from typing import ClassVar, Self
 
-from ._grants import (
-    AuthorizationCodeGrant,
-    Client,
-    ClientCredentialsGrant,
-    FixedToken,
-    Grant,
-    PasswordGrant,
-    RefreshTokenGrant,
-    TokenCalls,
-    TokenProvider,
-)
-from ._options import (
-    CommonOptions,
-    Options,
-    Settings,
-    check_callback,
-    choose_client_auth,
-    derive_store_key,
-    read_options,
-    require_text,
-)
+from ._grants import Grant
+from ._options import Settings
 from ._shelf import Shelf
 from ._source import TokenSource
 from ._token import OAuthToken
-from ._urls import without_query
 from .controller import OAuthAuthorizationController
-from .errors import ConfigurationError
 
-__all__ = [
-    "AsyncTokens",
-    "AuthorizationCode",
-    "Bearer",
-    "ClientCredentials",
-    "Password",
-    "Provider",
-    "RefreshToken",
-    "TokenAuth",
-]
+__all__ = ["AsyncTokens", "TokenAuth"]
 
 
 class TokenAuth:
@@ -82,6 +47,14 @@ class TokenAuth:
         """
         return self._source.renew().token
 
+    def revoke(self) -> None:
+        """End the token at the server (RFC 7009), the refresh token first, and forget it, in the store, too.
+
+        It's forgotten whatever the server says; only then what went wrong is raised: `OAuthError`. Without a
+        revocation URL it's only forgotten. The next request needs another token, for which a person may have to log in.
+        """
+        self._source.revoke()
+
     def close(self) -> None:
         """Wait for a renewal under way to end, and free what it used. The object can be used again afterwards."""
         self._source.finish()
@@ -107,6 +80,10 @@ class AsyncTokens(TokenAuth):
         """Renew the token now, whatever its age, and return the new one. Raises `TokenError`."""
         return (await self._source.arenew()).token
 
+    async def arevoke(self) -> None:
+        """End the token at the server and forget it, see `revoke`."""
+        await self._source.arevoke()
+
     async def aclose(self) -> None:
         """Do what `close` does without blocking the event loop."""
         await self._source.afinish()
@@ -116,182 +93,3 @@ class AsyncTokens(TokenAuth):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
-
-
-class _TokenEndpointAuth(TokenAuth):
-    """An auth object that calls a token endpoint."""
-
-    _grant_type: ClassVar[str]
-
-    def _begin_with_endpoint(
-        self,
-        token_url: str,
-        client_id: str,
-        client_secret: str | None,
-        settings: Settings,
-        make_grant: Callable[[TokenCalls], Grant],
-        *,
-        subject: str = "",
-    ) -> None:
-        require_text("client_id", client_id, "the text that the authorization server issued")
-        if client_secret is not None:
-            require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
-        controller = self._controller_class(
-            token_url,
-            token_client=settings.token_client,
-            token_timeout=settings.renewal.token_timeout,
-            allow_insecure_transport=settings.allow_insecure_transport,
-        )
-        client = Client(client_id, client_secret, choose_client_auth(settings, client_secret))
-        calls = TokenCalls(controller, client, settings.scope, settings.field_parameters)
-        if settings.store_key is None:
-            shelf = Shelf(settings.store, derive_store_key(settings, self._grant_type, token_url, client_id, subject))
-        else:  # a key that doesn't say whose the token is
-            owner = {"token_url": without_query(token_url), "client_id": client_id}
-            shelf = Shelf(settings.store, settings.store_key, owner)
-        self._begin(settings, make_grant(calls), token=settings.token, shelf=shelf)
-
-
-class ClientCredentials(_TokenEndpointAuth):
-    """Authorize requests as the client itself (RFC 6749 section 4.4)."""
-
-    _grant_type = "client_credentials"
-
-    def __init__(
-        self, token_url: str, client_id: str, client_secret: str | None = None, **options: Unpack[Options]
-    ) -> None:
-        settings = read_options(options)
-        self._begin_with_endpoint(
-            token_url,
-            client_id,
-            client_secret,
-            settings,
-            ClientCredentialsGrant,
-        )
-
-
-class AuthorizationCode(_TokenEndpointAuth):
-    """Authorize requests for a person who has logged in (RFC 6749 section 4.1, RFC 7636).
-
-    `code`, with the `redirect_uri` and PKCE's `code_verifier` that it was asked for with, is exchanged once, and
-    wins over a stored token. Afterwards the refresh token renews; when it's dead, `ReauthorizationRequired`.
-    """
-
-    _grant_type = "authorization_code"
-
-    def __init__(
-        self,
-        token_url: str,
-        client_id: str,
-        client_secret: str | None = None,
-        *,
-        code: str | None = None,
-        redirect_uri: str | None = None,
-        code_verifier: str | None = None,
-        **options: Unpack[Options],
-    ) -> None:
-        settings = read_options(options)
-        for name, value in (("code", code), ("redirect_uri", redirect_uri), ("code_verifier", code_verifier)):
-            if value is not None:
-                require_text(name, value, "text that isn't empty, or None")
-        if code is not None and redirect_uri is None:
-            raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
-        self._begin_with_endpoint(
-            token_url,
-            client_id,
-            client_secret,
-            settings,
-            lambda calls: AuthorizationCodeGrant(
-                calls, code=code, redirect_uri=redirect_uri, code_verifier=code_verifier
-            ),
-        )
-
-
-class Password(_TokenEndpointAuth):
-    """Authorize requests for a user whose password the program knows (RFC 6749 section 4.3).
-
-    Renewed with the refresh token; without a live one the password is used again.
-    """
-
-    _grant_type = "password"
-
-    def __init__(
-        self,
-        token_url: str,
-        client_id: str,
-        client_secret: str | None = None,
-        *,
-        username: str,
-        password: str,
-        **options: Unpack[Options],
-    ) -> None:
-        settings = read_options(options)
-        require_text("username", username)
-        require_text("password", password)
-        self._begin_with_endpoint(
-            token_url,
-            client_id,
-            client_secret,
-            settings,
-            lambda calls: PasswordGrant(calls, username=username, password=password),
-            subject=username,
-        )
-
-
-class RefreshToken(_TokenEndpointAuth):
-    """Authorize requests with a refresh token that came from elsewhere (RFC 6749 section 6).
-
-    If the server rotates refresh tokens, a copy of the object needs the same store to follow.
-    """
-
-    _grant_type = "refresh_token"
-
-    def __init__(
-        self,
-        token_url: str,
-        client_id: str,
-        client_secret: str | None = None,
-        *,
-        refresh_token: str,
-        **options: Unpack[Options],
-    ) -> None:
-        settings = read_options(options)
-        require_text("refresh_token", refresh_token)
-        self._begin_with_endpoint(
-            token_url,
-            client_id,
-            client_secret,
-            settings,
-            lambda calls: RefreshTokenGrant(calls, refresh_token=refresh_token),
-            subject=hashlib.sha256(refresh_token.encode()).hexdigest(),
-        )
-
-
-class Provider(TokenAuth):
-    """Authorize requests with tokens from a function of yours.
-
-    `provider` is called with the last token, or None, in a thread of its own, and returns the next. It may block
-    and raise.
-    """
-
-    def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], **options: Unpack[Options]) -> None:
-        settings = read_options(options)
-        if provider is None:
-            raise ConfigurationError("provider must be a function from the last OAuthToken, or None, to the next")
-        if settings.store is not None and settings.store_key is None:
-            raise ConfigurationError("nothing tells what a provider's tokens are for: give a store_key with the store")
-        shelf = Shelf(settings.store, settings.store_key or "")
-        self._begin(settings, TokenProvider(check_callback("provider", provider)), token=settings.token, shelf=shelf)
-
-
-class Bearer(TokenAuth):
-    """Authorize requests with one token that is never renewed (RFC 6750): a 401 is the caller's."""
-
-    def __init__(self, token: str | OAuthToken, **options: Unpack[CommonOptions]) -> None:
-        settings = read_options(options)
-        if isinstance(token, str):
-            token = OAuthToken(access_token=token)
-        if not isinstance(token, OAuthToken):
-            raise ConfigurationError(f"token must be text or an OAuthToken, not {type(token).__name__}")
-        # There is nothing to store: the token is what the caller gave.
-        self._begin(settings, FixedToken(), token=token)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
-from ._client_auth import ClientAuthentication, ClientProof, ClientSecretBasic
+from ._client_auth import ClientAuthentication, ClientProof, ClientSecretBasic, ClientSecretPost, PublicClient
 from ._token import OAuthToken
-from ._wire import FieldParameters
+from ._wire import FieldParameters, build_token_request, read_revocation_response
 from .controller import OAuthAuthorizationController
+from .discovery import Endpoints
 from .errors import (
+    ConfigurationError,
     OAuthError,
     OAuthProviderError,
     OAuthProviderException,
@@ -22,6 +25,10 @@ from .errors import (
     TokenError,
     TokenResponseError,
 )
+
+if TYPE_CHECKING:
+    from .login._begin import Login
+    from .login._request import AuthorizationRequest
 
 __all__ = [
     "AuthorizationCodeGrant",
@@ -31,10 +38,14 @@ __all__ = [
     "Grant",
     "PasswordGrant",
     "RefreshTokenGrant",
+    "RefreshingGrant",
     "TokenCalls",
     "TokenProvider",
     "ends_refresh_token",
+    "reauthorization",
 ]
+
+_T = TypeVar("_T")
 
 
 class Grant:
@@ -59,6 +70,24 @@ class Grant:
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         """Get a token without a refresh token; `refusal` is what ended the one that was tried before."""
         raise NotImplementedError
+
+    @property
+    def asks_person(self) -> bool:
+        """Whether a person must act before there can be a token without a refresh token: then `ask`, not `obtain`."""
+        return False
+
+    def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
+        """Have a person log in; return what gets the token then. `over` is set when it's of no use any more.
+
+        Blocks for as long as the person takes, so it's called without the store's lock. Raises `OAuthError`.
+        """
+        raise NotImplementedError
+
+    def revoke(self, token: OAuthToken) -> None:
+        """End the token at the server, as far as it lets us (RFC 7009). Raises `OAuthError`."""
+
+    def forget(self, token: OAuthToken) -> None:
+        """Never use again what this token brought, nor what brought it."""
 
     def memory(self) -> dict[str, Any]:
         """Return what is worth knowing after a restart, as JSON; it's stored with the token."""
@@ -95,19 +124,33 @@ class Client:
     and never doubted again, since some servers end a family of refresh tokens at one wrong client authentication.
     """
 
-    def __init__(self, client_id: str, client_secret: str | None, way: ClientAuthentication) -> None:
-        self._client_id = client_id
+    def __init__(
+        self, client_id: str, client_secret: str | None, way: ClientAuthentication | None, endpoints: Endpoints
+    ) -> None:
+        self.client_id = client_id
         self._client_secret = client_secret
-        self._way = way
+        self._endpoints = endpoints
+        self._is_chosen = way is not None or client_secret is None or endpoints.issuer is None
+        """Whether the way is known; else the server's metadata may ask for another one."""
+        self._way: ClientAuthentication = way or (PublicClient() if client_secret is None else ClientSecretBasic())
         self._proven: ClientSecretBasic | None = None
-        way.prove(client_id, client_secret)  # raises ConfigurationError early
+        self._way.prove(client_id, client_secret)  # raises ConfigurationError early
 
-    def call(self, send: Callable[[ClientProof], OAuthToken]) -> OAuthToken:
-        """Send a token call that proves who the client is, in the other form too if the server refuses the first."""
+    def _choose(self) -> None:
+        """Take the way that the server's metadata lists (RFC 8414 section 2)."""
+        if not self._is_chosen:
+            methods = self._endpoints.metadata().get("token_endpoint_auth_methods_supported")
+            if isinstance(methods, list) and "client_secret_basic" not in methods and "client_secret_post" in methods:
+                self._way = ClientSecretPost()
+            self._is_chosen = True
+
+    def call(self, send: Callable[[ClientProof], _T]) -> _T:
+        """Send a call that proves who the client is, in the other form too if the server refuses the first."""
+        self._choose()
         way = self._proven or self._way
         other = None if self._proven else self._other_form()
         try:
-            token = send(way.prove(self._client_id, self._client_secret))
+            token = send(way.prove(self.client_id, self._client_secret))
         except TokenError as error:
             if other is None or not refuses_client(error):
                 raise
@@ -117,7 +160,7 @@ class Client:
                 self._proven = way
             return token
         try:
-            token = send(other.prove(self._client_id, self._client_secret))
+            token = send(other.prove(self.client_id, self._client_secret))
         except TokenError as error:
             if refuses_client(error):
                 raise refusal from None
@@ -128,12 +171,10 @@ class Client:
         return token
 
     def _other_form(self) -> ClientSecretBasic | None:
-        if not isinstance(self._way, ClientSecretBasic) or self._client_secret is None or ":" in self._client_id:
+        if not isinstance(self._way, ClientSecretBasic) or self._client_secret is None or ":" in self.client_id:
             return None
         other = ClientSecretBasic(encode=not self._way.encode)
-        same = other.prove(self._client_id, self._client_secret) == self._way.prove(
-            self._client_id, self._client_secret
-        )
+        same = other.prove(self.client_id, self._client_secret) == self._way.prove(self.client_id, self._client_secret)
         return None if same else other
 
     def memory(self) -> dict[str, Any]:
@@ -146,9 +187,10 @@ class Client:
 
 
 class TokenCalls(NamedTuple):
-    """What all token calls of an auth object share."""
+    """What all calls of an auth object share."""
 
     controller: OAuthAuthorizationController
+    endpoints: Endpoints
     client: Client
     scope: str | None
     field_parameters: FieldParameters
@@ -161,7 +203,7 @@ class _TokenEndpointGrant(Grant):
     """A grant that calls the token endpoint, by the controller's operations."""
 
     def __init__(self, calls: TokenCalls) -> None:
-        self._controller, self._client, self._scope, self._field_parameters = calls
+        self._controller, self._endpoints, self._client, self._scope, self._field_parameters = calls
 
     def _fields(self, proof: ClientProof) -> FieldParameters:
         return {**proof.fields, **self._field_parameters}
@@ -171,6 +213,28 @@ class _TokenEndpointGrant(Grant):
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         self._client.recall(memory)
+
+    def revoke(self, token: OAuthToken) -> None:
+        """End refresh and access token, in this order: ending the first ends the second at most servers."""
+        url = self._endpoints.find("revocation_url")
+        if url is None:
+            return
+        if token.refresh_token is not None:
+            self._revoke(url, token.refresh_token, "refresh_token")
+        try:
+            self._revoke(url, token.access_token, "access_token")
+        except OAuthProviderException as error:
+            # Some servers can't end access tokens (RFC 7009 section 2.2.1); then they live out their time.
+            if error.error != "unsupported_token_type" or token.refresh_token is None:
+                raise
+
+    def _revoke(self, url: str, token: str, kind: str) -> None:
+        def send(proof: ClientProof) -> None:
+            fields = {"token": token, "token_type_hint": kind, **proof.fields}
+            request = build_token_request(url, proof.authorization, fields)
+            self._controller.calls.call(request, read_revocation_response)
+
+        self._client.call(send)
 
 
 class ClientCredentialsGrant(_TokenEndpointGrant):
@@ -184,7 +248,7 @@ class ClientCredentialsGrant(_TokenEndpointGrant):
         )
 
 
-class _RefreshingGrant(_TokenEndpointGrant):
+class RefreshingGrant(_TokenEndpointGrant):
     """A grant whose tokens come with refresh tokens."""
 
     def __init__(self, calls: TokenCalls) -> None:
@@ -216,9 +280,13 @@ class _RefreshingGrant(_TokenEndpointGrant):
             proof.authorization, refresh_token, self._scope, self._fields(proof)
         )
 
+    def forget(self, token: OAuthToken) -> None:
+        if token.refresh_token is not None:
+            self._spent |= {_digest(token.refresh_token)}
 
-class AuthorizationCodeGrant(_RefreshingGrant):
-    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); the code is used once."""
+
+class AuthorizationCodeGrant(RefreshingGrant):
+    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is used once, and `login` brings another."""
 
     def __init__(
         self,
@@ -227,8 +295,13 @@ class AuthorizationCodeGrant(_RefreshingGrant):
         code: str | None,
         redirect_uri: str | None,
         code_verifier: str | None,
+        login: Login | None = None,
+        authorization_parameters: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(calls)
+        self._login = login
+        self._authorization_parameters = authorization_parameters
+        self._given_redirect_uri = redirect_uri
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
@@ -241,7 +314,7 @@ class AuthorizationCodeGrant(_RefreshingGrant):
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
-            raise _reauthorization("the authorization code is used up", last, refusal) from refusal
+            raise reauthorization("the authorization code is used up", last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
             token = self._client.call(
@@ -255,6 +328,54 @@ class AuthorizationCodeGrant(_RefreshingGrant):
             raise
         self._spend(code)
         return token
+
+    @property
+    def asks_person(self) -> bool:
+        return self._login is not None and self._code is None
+
+    def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
+        from .login._begin import Begin  # noqa: PLC0415 - programs that log nobody in needn't load it
+
+        assert self._login is not None  # noqa: S101 - `asks_person` says so
+        # A server that's down is an error, and no reason to open a browser.
+        self._endpoints.require("authorization_url")
+        begin = Begin(self._begin, self._given_redirect_uri, over)
+        try:
+            redirected_url = self._login(begin)
+        except OAuthError:
+            raise
+        except Exception as error:
+            raise ReauthorizationRequired(f"the login raised {type(error).__name__}") from error
+        request = begin.request
+        if request is None or not isinstance(redirected_url, str):
+            raise ConfigurationError("a login must call begin(redirect_uri), and return the URL that was redirected to")
+        code = request.code_from(redirected_url)
+
+        def exchange() -> OAuthToken:
+            # Kept, so that it's sent again if the server can't be reached now.
+            self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
+            return self.obtain(None, None)
+
+        return exchange
+
+    def _begin(self, redirect_uri: str) -> AuthorizationRequest:
+        from .login._request import AuthorizationRequest  # noqa: PLC0415 - see above
+
+        metadata = self._endpoints.metadata()
+        return AuthorizationRequest(
+            self._endpoints.require("authorization_url"),
+            self._client.client_id,
+            redirect_uri,
+            scope=self._scope,
+            issuer=self._endpoints.issuer,
+            issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
+            parameters=self._authorization_parameters,
+            allow_insecure_transport=self._endpoints.allow_insecure,
+        )
+
+    def forget(self, token: OAuthToken) -> None:
+        super().forget(token)
+        self._code = None
 
     def _spend(self, code: str) -> None:
         self._code = None
@@ -274,7 +395,7 @@ class AuthorizationCodeGrant(_RefreshingGrant):
             self._spent_code = spent  # another's, who may come back with it
 
 
-class PasswordGrant(_RefreshingGrant):
+class PasswordGrant(RefreshingGrant):
     """RFC 6749 section 4.3; without a live refresh token the password is used again."""
 
     def __init__(
@@ -301,7 +422,7 @@ class PasswordGrant(_RefreshingGrant):
         )
 
 
-class RefreshTokenGrant(_RefreshingGrant):
+class RefreshTokenGrant(RefreshingGrant):
     """RFC 6749 section 6, from a refresh token that came from elsewhere."""
 
     def __init__(
@@ -318,7 +439,11 @@ class RefreshTokenGrant(_RefreshingGrant):
         return self._unless_spent(rotated) or self._unless_spent(self._given)
 
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
-        raise _reauthorization("the refresh token is used up", last, refusal) from refusal
+        raise reauthorization("the refresh token is used up", last, refusal) from refusal
+
+    def forget(self, token: OAuthToken) -> None:
+        super().forget(token)
+        self._spent |= {_digest(self._given)}
 
 
 class TokenProvider(Grant):
@@ -350,7 +475,7 @@ class FixedToken(Grant):
         raise ReauthorizationRequired("BearerAuth can't renew its token: make a new one with a new token")
 
 
-def _reauthorization(reason: str, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
+def reauthorization(reason: str, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
     if refusal is not None:
         reason = f"the server refused the refresh token ({refusal})"
     elif last is not None and last.refresh_token is None:

@@ -326,7 +326,7 @@ class HttpxTokenTransport:
         try:
             waits = self._library.Timeout(timeout, connect=connect_timeout)
             call = client.build_request(
-                "POST", request.url, content=request.body, headers=request.headers, timeout=waits
+                request.method, request.url, content=request.body or None, headers=request.headers, timeout=waits
             )
             if "Authorization" not in request.headers:
                 call.headers.pop("Authorization", None)

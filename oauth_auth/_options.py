@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
 from ._acquisition import Renewal
-from ._client_auth import ClientAuthentication, ClientSecretBasic, PublicClient
+from ._client_auth import ClientAuthentication
 from ._token import OAuthToken
 from ._urls import read_origins
 from ._wire import FieldParameters, build_token_request, encodable, join_scope
@@ -18,10 +18,10 @@ from .stores import TokenStore
 
 __all__ = [
     "CommonOptions",
+    "EndpointOptions",
     "Options",
     "Settings",
     "check_callback",
-    "choose_client_auth",
     "derive_store_key",
     "read_options",
     "require_text",
@@ -75,6 +75,15 @@ class Options(CommonOptions, total=False):
     token: OAuthToken | None
 
 
+class EndpointOptions(Options, total=False):
+    """The options of all classes that call a token endpoint.
+
+    revocation_url: where tokens are ended (RFC 7009); None, without metadata that tells: `revoke` only forgets.
+    """
+
+    revocation_url: str | None
+
+
 class Settings(NamedTuple):
     """The options of one auth object, checked."""
 
@@ -89,19 +98,21 @@ class Settings(NamedTuple):
     allowed_origins: frozenset[str] | None
     allow_insecure_transport: bool
     rejection_statuses: tuple[int, ...]
+    revocation_url: str | None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-def read_options(options: Mapping[str, Any]) -> Settings:
+def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Settings:
     """Check the options. Raises `ConfigurationError` with a text that says what to write instead."""
+    known = kind.__annotations__
     for name in options:
-        if name not in Options.__annotations__:
+        if name not in known:
             import difflib  # noqa: PLC0415 - for this message alone
 
-            near = difflib.get_close_matches(name, Options.__annotations__, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(Options.__annotations__))}"
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
             raise ConfigurationError(f"unknown option {name!r}: {hint}")
     token, store_key = options.get("token"), options.get("store_key")
     if token is not None and not isinstance(token, OAuthToken):
@@ -126,6 +137,7 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
         allow_insecure_transport=insecure,
         rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
+        revocation_url=options.get("revocation_url"),
     )
 
 
@@ -185,13 +197,6 @@ def _read_statuses(statuses: Any) -> tuple[int, ...]:
     if not all(isinstance(status, int) and 300 <= status <= 599 for status in read):
         raise ConfigurationError(f"rejection_statuses must be HTTP statuses such as (401, 403), not {read!r}")
     return read
-
-
-def choose_client_auth(settings: Settings, client_secret: str | None) -> ClientAuthentication:
-    """Return the way of client authentication that was asked for, or the default for this client."""
-    if settings.client_auth is not None:
-        return settings.client_auth
-    return PublicClient() if client_secret is None else ClientSecretBasic()
 
 
 def derive_store_key(settings: Settings, grant_type: str, token_url: str, client_id: str, subject: str) -> str:

@@ -195,7 +195,8 @@ class RequestsTokenTransport:
         response = None
         try:
             try:
-                response = session.post(
+                response = session.request(
+                    request.method,
                     request.url,
                     data=request.body.decode("ascii"),  # as the libraries' own forms are, which mocks look into
                     headers={"Authorization": None, **request.headers},

@@ -80,7 +80,7 @@ class Shelf:
         memory = stored.extra.get(_MEMORY)
         memory = dict(memory) if isinstance(memory, dict) else {}
         owner = memory.pop("owner", None)
-        if self._owner and owner and owner != self._owner:
+        if isinstance(owner, dict) and self._owner and any(owner.get(k, v) != v for k, v in self._owner.items()):
             text = "a stored token is ignored: it's another client's, so give each client a store_key of its own"
             self.note("read", TokenStoreError(text))
             return None, {}
@@ -160,6 +160,11 @@ class Visit:
             return False
         kept = self._shelf.pack(token, memory)
         return self._call("save", lambda: store.save(key, kept))[0]
+
+    def delete(self) -> bool:
+        """Forget what is stored; tell whether nothing is there any more."""
+        store, key = self._store, self._shelf.key
+        return store is None or self._call("delete", lambda: store.delete(key))[0]
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:

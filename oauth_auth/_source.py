@@ -31,7 +31,7 @@ from ._pauses import Failure, Pause, Rejections
 from ._shelf import Shelf
 from ._token import Credential, OAuthToken
 from ._urls import MOST_ORIGINS
-from .errors import OAuthError, TokenError
+from .errors import OAuthError, ReauthorizationRequired, TokenError
 
 __all__ = ["TokenSource"]
 
@@ -54,9 +54,11 @@ class _Outcome(NamedTuple):
     credential: Credential | None
     error: OAuthError | None
     is_new: bool = False
+    is_vain: bool = False
+    """Whether those that wait for it should look for themselves: it was launched when nobody did."""
 
 
-_PUT_OFF = _Outcome(None, None)
+_PUT_OFF = _Outcome(None, None, is_vain=True)
 """A flight that nobody waited for when it began, and that left the renewal to a sibling or to a later time."""
 
 _LOOK_PAUSE = 1.0
@@ -164,14 +166,14 @@ class TokenSource:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
             outcome = self._plan_renewal().wait()
-            if outcome is not None and (outcome.is_new or outcome.error is not None):
+            if outcome is not None and not outcome.is_vain and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
     async def arenew(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
         while True:
             outcome = await self._plan_renewal().wait_async()
-            if outcome is not None and (outcome.is_new or outcome.error is not None):
+            if outcome is not None and not outcome.is_vain and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
     def replace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
@@ -185,7 +187,7 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = step.flight.wait()
-            if outcome is None or outcome is _PUT_OFF:
+            if outcome is None or outcome.is_vain:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
@@ -200,12 +202,48 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = await step.flight.wait_async()
-            if outcome is None or outcome is _PUT_OFF:
+            if outcome is None or outcome.is_vain:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
                 return credential
         return None
+
+    def log_in(self) -> Credential:
+        """Have a person log in, though there may be a token that's good; return the new credential."""
+        with _lock:
+            flight = self._launch(Aim(asks_anew=True, may_ask=True))
+        outcome = flight.wait()
+        return self._settle(outcome or _PUT_OFF, forced=True)
+
+    def look(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
+        return self._acquisition.look()
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether the last token couldn't be saved in the store."""
+        return self._acquisition.unsaved is not None
+
+    def revoke(self) -> None:
+        """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards."""
+        while True:
+            flight, is_own = self._plan_revocation()
+            outcome = flight.wait()
+            if is_own and outcome is not None:
+                return self._raise(outcome)
+
+    async def arevoke(self) -> None:
+        """Do the same for a task of asyncio or trio."""
+        while True:
+            flight, is_own = self._plan_revocation()
+            outcome = await flight.wait_async()
+            if is_own and outcome is not None:
+                return self._raise(outcome)
+
+    def _raise(self, outcome: _Outcome) -> None:
+        if outcome.error is not None:
+            raise outcome.error.fresh_copy()
 
     def trust(self, origin: Hashable) -> None:
         """Note that an origin accepted a token; needed only where it's `doubted`."""
@@ -239,9 +277,9 @@ class TokenSource:
 
     def _after_the_wait(self, outcome: _Outcome | None) -> Credential | None:
         """Return what to send after a wait that brought this, or nothing in time; None: decide again."""
-        if outcome is _PUT_OFF:
-            return None
-        return self._settle(outcome) if outcome is not None else self._unexpired()
+        if outcome is None:
+            return self._unexpired()
+        return None if outcome.is_vain else self._settle(outcome)
 
     def _settle(
         self, outcome: _Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
@@ -266,7 +304,7 @@ class TokenSource:
             flight = self._under_way()
             current, now = self.current, time.time()
             if current is None or now >= current.expires_at:
-                return _Wait(self._join(flight) or self._launch_unless_held(Aim()))
+                return _Wait(self._join(flight) or self._launch_unless_held(Aim(may_ask=True)))
             if now >= current.stale_at and not self._does_not_hurry(current, flight):
                 # Half of what the old token has left to live is spent waiting; then it's sent while it lasts. A sibling
                 # that renews, or was killed meanwhile, isn't waited for.
@@ -299,7 +337,13 @@ class TokenSource:
     def _plan_renewal(self) -> Flight[_Outcome]:
         """Decide for a caller who wants a new token, come what may."""
         with _lock:
-            return self._join(self._under_way()) or self._launch(Aim(forced=True))
+            return self._join(self._under_way()) or self._launch(Aim(forced=True, may_ask=True))
+
+    def _plan_revocation(self) -> tuple[Flight[_Outcome], bool]:
+        """Decide for a caller who wants the token ended: after a flight that's under way."""
+        with _lock:
+            flight = self._join(self._under_way())
+            return (self._launch_with(self._revoke), True) if flight is None else (flight, False)
 
     def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
         """Decide for a request that was answered with a rejection of its token."""
@@ -315,7 +359,7 @@ class TokenSource:
                 held = failure is not None and failure.holds_callers
                 if newer is None and not held and not self._may_replace(origin):
                     return None
-                flight = self._launch_unless_held(Aim(rejected=rejected), about)
+                flight = self._launch_unless_held(Aim(rejected=rejected, may_ask=True), about)
         return _Wait(flight)
 
     def _may_replace(self, origin: Hashable) -> bool:
@@ -381,7 +425,9 @@ class TokenSource:
         except PutOff:
             return self._publish_delay(aim)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
-            return self._publish_failure(error, time.monotonic() - begun)
+            # Where a person could log in, those who have no token any more may still ask them.
+            is_vain = isinstance(error, ReauthorizationRequired) and error.retryable
+            return self._publish_failure(error, time.monotonic() - begun)._replace(is_vain=is_vain)
         self._publish(held, credential)
         event = "adopted" if not is_own else "acquired" if held is None else "renewed"
         text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
@@ -454,6 +500,21 @@ class TokenSource:
         if current is not None and now >= current.due_at:
             self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
         return pause
+
+    def _revoke(self) -> _Outcome:
+        failure: OAuthError | None = None
+        try:
+            self._acquisition.revoke()
+        except OAuthError as error:
+            failure = error.fresh_copy()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
+            text = "a revocation ended in an unexpected error:\n%(error)s"
+            tell(logging.ERROR, "crashed", text, error=_text_of(error))
+            failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
+        self.current = None
+        self._failure = None
+        self._flight = None
+        return _Outcome(None, failure, is_vain=True)
 
     def _fall_back_on(self, token: OAuthToken, rejected: str | None) -> None:
         """At the start, publish a token in its last seconds, to be sent if there will be no better one."""

@@ -32,8 +32,11 @@ __all__ = [
     "build_token_request",
     "encodable",
     "join_scope",
+    "read_fields",
     "read_retry_after",
+    "read_revocation_response",
     "read_token_response",
+    "shown",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -51,19 +54,20 @@ _SECRET_FIELDS = frozenset(
 
 
 class TokenRequest(NamedTuple):
-    """A POST to the token endpoint; `secrets` is what its headers and body hold that must not be shown."""
+    """A request to an authorization server; `secrets` is what its headers and body hold that must not be shown."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     secrets: tuple[str, ...]
+    method: str = "POST"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(url={self.url!r})"
 
 
 class TokenResponse(NamedTuple):
-    """An answer of the token endpoint; header names in lower case, the body decompressed, at most MAX_BODY + 1 long."""
+    """Its answer; header names in lower case, the body decompressed, at most MAX_BODY + 1 long."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -137,43 +141,62 @@ def join_scope(scope: str | Iterable[str] | None) -> str | None:
 
 
 def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuthToken:
-    """Read an answer; `expiry` counts from now.
+    """Read an answer of the token endpoint; `expiry` counts from now.
 
     Raises `OAuthProviderException` for an error of RFC 6749 section 5.2, whatever its status, and
     `TokenResponseError` for all else that is no token.
     """
-    status, headers, body = response
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower() or None
-    where = {
-        "status_code": status,
-        "token_url": without_query(request.url),
-        "retry_after": read_retry_after(headers.get("retry-after")),
-    }
-
-    def unreadable(message: str) -> TokenResponseError:
-        shown = content_type if content_type and re.fullmatch(_MEDIA_TYPE, content_type) else None
-        return TokenResponseError(message, content_type=shown, **where)  # type: ignore[arg-type]
-
-    if len(body) > MAX_BODY:
-        raise unreadable(f"the token endpoint answered with more than {MAX_BODY} bytes")
-    if 300 <= status < 400:
-        raise unreadable("the token endpoint redirects, and token calls follow no redirect: give its final URL")
-    fields = _parse(body, content_type)
-    error = fields.get("error")
-    if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
-        raise OAuthProviderException(
-            _shown(error, request.secrets) or "unreadable",
-            error_description=_shown(fields.get("error_description"), request.secrets),
-            error_uri=_shown(fields.get("error_uri"), request.secrets),
-            **where,  # type: ignore[arg-type]
-        )
-    if not 200 <= status < 300:
-        raise unreadable("the token endpoint refused, without an error of RFC 6749 section 5.2")
+    fields = read_fields(request, response, "token endpoint")
     try:
         return _token_from(fields)
     except ConfigurationError:
-        failure = unreadable("the token endpoint's answer has no access_token that a header can carry")
+        message = "the token endpoint's answer has no access_token that a header can carry"
+        failure = TokenResponseError(message, content_type=_content_type(response), **_where(request, response))
     raise failure
+
+
+def read_revocation_response(request: TokenRequest, response: TokenResponse) -> None:
+    """Read the answer of a revocation endpoint (RFC 7009 section 2.2); an unknown token counts as revoked there."""
+    if not 200 <= response.status_code < 300:
+        read_fields(request, response, "revocation endpoint")
+
+
+def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -> Mapping[str, Any]:
+    """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
+    status, _, body = response
+    where, kind = _where(request, response), _content_type(response)
+    if len(body) > MAX_BODY:
+        raise TokenResponseError(f"the {endpoint} answered with more than {MAX_BODY} bytes", content_type=kind, **where)
+    if 300 <= status < 400:
+        message = f"the {endpoint} redirects, and token calls follow no redirect: give its final URL"
+        raise TokenResponseError(message, content_type=kind, **where)
+    fields = _parse(body, response.headers.get("content-type", "").partition(";")[0].strip().lower() or None)
+    error = fields.get("error")
+    if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
+        raise OAuthProviderException(
+            shown(error, request.secrets) or "unreadable",
+            error_description=shown(fields.get("error_description"), request.secrets),
+            error_uri=shown(fields.get("error_uri"), request.secrets),
+            **where,
+        )
+    if not 200 <= status < 300:
+        message = f"the {endpoint} refused, without an error of RFC 6749 section 5.2"
+        raise TokenResponseError(message, content_type=kind, **where)
+    return fields
+
+
+def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
+    """Return what errors tell of an answer."""
+    return {
+        "status_code": response.status_code,
+        "token_url": without_query(request.url),
+        "retry_after": read_retry_after(response.headers.get("retry-after")),
+    }
+
+
+def _content_type(response: TokenResponse) -> str | None:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind if re.fullmatch(_MEDIA_TYPE, kind) else None
 
 
 def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
@@ -242,7 +265,7 @@ def _log_unknown_type(token_type: str) -> None:
         tell(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
 
 
-def _shown(value: object, secrets: Iterable[str]) -> str | None:
+def shown(value: object, secrets: Iterable[str]) -> str | None:
     """Return a server's text fit for an error message: one line, of bounded length, without what we sent."""
     if not isinstance(value, str):
         return None

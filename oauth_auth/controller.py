@@ -7,33 +7,24 @@ from __future__ import annotations
 
 import functools
 import logging
-import random
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
+from ._calls import EndpointCalls, TokenTransport
 from ._events import tell
-from ._flight import Flight, falter
 from ._token import OAuthToken
 from ._urls import check_endpoint, without_query
 from ._wire import (
     FieldParameters,
-    TokenRequest,
-    TokenResponse,
     build_token_request,
     join_scope,
     read_token_response,
 )
-from .errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError, TokenTransportError
+from .errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
 
-__all__ = ["OAuthAuthorizationController", "Server", "TokenTransport"]
-
-_WORTHWHILE = 0.05
-"""The least time, in seconds, that must be left for another attempt."""
-_PAUSES = ((0.1, 0.3), (0.5, 1.5))
-"""Bounds, in seconds, of the random pause after the first and the second attempt."""
+__all__ = ["OAuthAuthorizationController", "Server"]
 
 
 class Server(StrEnum):
@@ -41,21 +32,6 @@ class Server(StrEnum):
 
     DEFAULT = "default"
     AUTH = "auth"
-
-
-class TokenTransport(Protocol):
-    """How a plug-in sends one token request through its HTTP library."""
-
-    def __init__(self, token_client: Any) -> None:
-        """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
-
-    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send once, follow no redirect; the time-outs bound each wait, in seconds. Raises `TokenTransportError`."""
-        ...
-
-    def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
-        ...
 
 
 _P = ParamSpec("_P")
@@ -83,7 +59,8 @@ def _forgetting(
 class OAuthAuthorizationController:
     """The token endpoint's operations, each one a POST that returns an `OAuthToken`. Safe to share between threads.
 
-    `token_urls` is one URL for both servers, or a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs.
+    `token_urls` is one URL for both servers, a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs, or a function
+    that finds out the URL for each call.
     `token_client` sends the calls (a sync client of the plug-in's library; it stays the caller's to close).
     `token_timeout` bounds a whole call with its retries, in seconds; one attempt takes at most half of it, but for
     codes and refresh tokens, where a late answer is waited for as long as there's time.
@@ -99,29 +76,20 @@ class OAuthAuthorizationController:
 
     def __init__(
         self,
-        token_urls: str | Mapping[Server, str],
+        token_urls: str | Mapping[Server, str] | Callable[[], str],
         *,
         token_client: Any = None,
         token_timeout: float = 10.0,
         allow_insecure_transport: bool = False,
     ) -> None:
-        if isinstance(token_urls, Mapping):
-            missing = [f"Server.{server.name}" for server in Server if server not in token_urls]
-            if missing:
-                raise ConfigurationError(f"token_urls has no URL for {' and '.join(missing)}: give both, or one text")
-            urls = {server: token_urls[server] for server in Server}
-        else:
-            urls = dict.fromkeys(Server, token_urls)
-        self._token_urls = {
-            server: check_endpoint("token_url", url, allow_insecure=allow_insecure_transport)
-            for server, url in urls.items()
-        }
+        self._token_urls = (
+            token_urls if callable(token_urls) else _read_urls(token_urls, allow_insecure=allow_insecure_transport)
+        )
         if isinstance(token_timeout, bool) or not isinstance(token_timeout, int | float) or not 0 < token_timeout < 1e6:
             raise ConfigurationError("token_timeout must be a positive number of seconds, such as 10.0")
         if not isinstance(allow_insecure_transport, bool):
             raise ConfigurationError("allow_insecure_transport must be True or False")
-        self._token_timeout = float(token_timeout)
-        self._transport = self._transport_class(token_client)
+        self.calls = EndpointCalls(self._transport_class(token_client), float(token_timeout))
 
     @_forgetting
     def request_token_o_auth_ccg(
@@ -208,6 +176,9 @@ class OAuthAuthorizationController:
             Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, patient=True
         )
 
+    def _token_url(self, server: Server) -> str:
+        return self._token_urls() if callable(self._token_urls) else self._token_urls[server]
+
     def _call(
         self,
         server: Server,
@@ -218,18 +189,16 @@ class OAuthAuthorizationController:
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         patient: bool = False,
     ) -> OAuthToken:
-        """Send a token call, and again if it fails and is `repeatable`.
-
-        `patient` is for what may be used once: a late answer is waited for, since code or refresh token, sent again,
-        would count as stolen where the server has taken it by then, and it would end all tokens that came from it.
-        """
+        """Make a token call, see `EndpointCalls.call`, and tell how it went."""
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
-        request = build_token_request(self._token_urls[server], authorization, {**fields, **(field_parameters or {})})
+        request = build_token_request(self._token_url(server), authorization, {**fields, **(field_parameters or {})})
         begun, result = time.monotonic(), "ok"
         statuses: list[int | None] = []
         try:
-            return self._attempt(request, repeatable, statuses, patient=patient)
+            return self.calls.call(
+                request, read_token_response, repeatable=repeatable, patient=patient, statuses=statuses
+            )
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
             raise
@@ -246,58 +215,16 @@ class OAuthAuthorizationController:
                 duration=time.monotonic() - begun,
             )
 
-    def _attempt(
-        self,
-        request: TokenRequest,
-        repeatable: Callable[[TokenError], bool],
-        statuses: list[int | None],
-        *,
-        patient: bool,
-    ) -> OAuthToken:
-        """Send until there's a token, and note each attempt's HTTP status, None without an answer."""
-        deadline = time.monotonic() + self._token_timeout
-        for pauses in (*_PAUSES, None):
-            statuses.append(None)
-            left = max(deadline - time.monotonic(), _WORTHWHILE)
-            half = min(self._token_timeout / 2, left)
-            try:
-                response = self._send(request, half, left if patient else half)
-                statuses[-1] = response.status_code
-                return read_token_response(request, response)
-            except TokenError as error:
-                statuses[-1] = error.status_code
-                if pauses is None or not repeatable(error):
-                    raise
-                pause = max(random.uniform(*pauses), error.retry_after or 0.0)  # noqa: S311
-                if time.monotonic() + pause + _WORTHWHILE > deadline:
-                    raise
-                failure = error
-            falter()
-            time.sleep(pause)
-            if time.monotonic() + _WORTHWHILE > deadline:  # the machine slept, too
-                raise failure
-        raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
-
-        def attempt() -> TokenResponse | Exception:
-            try:
-                return self._transport.send(request, connect_timeout, timeout)
-            except Exception as error:  # noqa: BLE001 - it's raised where it's waited for
-                return error
-
-        answer = Flight(attempt, daemon=True).wait(timeout)
-        if answer is None:
-            raise self._transport.time_out(request, timeout)
-        if isinstance(answer, OAuthError):
-            raise answer
-        if isinstance(answer, Exception):  # a hook of the user's client, say
-            text = "".join(traceback.format_exception(answer))
-            tell(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
-            name = type(answer).__name__
-            raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
-        return answer
+def _read_urls(token_urls: str | Mapping[Server, str], *, allow_insecure: bool) -> dict[Server, str]:
+    if isinstance(token_urls, Mapping):
+        missing = [f"Server.{server.name}" for server in Server if server not in token_urls]
+        if missing:
+            raise ConfigurationError(f"token_urls has no URL for {' and '.join(missing)}: give both, or one text")
+        urls = {server: token_urls[server] for server in Server}
+    else:
+        urls = dict.fromkeys(Server, token_urls)
+    return {server: check_endpoint("token_url", url, allow_insecure=allow_insecure) for server, url in urls.items()}
 
 
 def _unless_answered(error: TokenError) -> bool:

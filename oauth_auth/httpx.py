@@ -10,13 +10,14 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
     raise ImportError('oauth_auth.httpx needs httpx: pip install "oauth_auth[httpx]"') from error
 
 from . import controller, errors
-from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport, Shortcuts
 
 __all__ = [
     "AuthorizationCodeAuth",
     "BearerAuth",
     "ClientCredentialsAuth",
+    "DeviceCodeAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
@@ -57,6 +58,10 @@ class ClientCredentialsAuth(ClientCredentials, HttpxAuth):
 
 class AuthorizationCodeAuth(AuthorizationCode, HttpxAuth):
     __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, HttpxAuth):
+    __doc__ = DeviceCode.__doc__
 
 
 class PasswordAuth(Password, HttpxAuth):

@@ -10,13 +10,14 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
     raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
 
 from . import controller, errors
-from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport, Shortcuts
 
 __all__ = [
     "AuthorizationCodeAuth",
     "BearerAuth",
     "ClientCredentialsAuth",
+    "DeviceCodeAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
@@ -57,6 +58,10 @@ class ClientCredentialsAuth(ClientCredentials, Httpx2Auth):
 
 class AuthorizationCodeAuth(AuthorizationCode, Httpx2Auth):
     __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, Httpx2Auth):
+    __doc__ = DeviceCode.__doc__
 
 
 class PasswordAuth(Password, Httpx2Auth):

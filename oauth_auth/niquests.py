@@ -25,7 +25,8 @@ from niquests.auth import AuthBase
 from niquests.packages import urllib3
 
 from . import controller, errors
-from ._auth import AsyncTokens, AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._auth import AsyncTokens
+from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._grants import Grant
 from ._options import Settings
 from ._requests_mechanics import RequestsHooks, RequestsTokenTransport, can_replay, exchange_of, is_short
@@ -37,6 +38,7 @@ __all__ = [
     "AuthorizationCodeAuth",
     "BearerAuth",
     "ClientCredentialsAuth",
+    "DeviceCodeAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
@@ -299,6 +301,10 @@ class ClientCredentialsAuth(ClientCredentials, NiquestsAuth):
 
 class AuthorizationCodeAuth(AuthorizationCode, NiquestsAuth):
     __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, NiquestsAuth):
+    __doc__ = DeviceCode.__doc__
 
 
 class PasswordAuth(Password, NiquestsAuth):

@@ -17,7 +17,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from . import controller, errors
-from ._auth import AuthorizationCode, Bearer, ClientCredentials, Password, Provider, RefreshToken
+from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._grants import Grant
 from ._options import Settings
 from ._requests_mechanics import RequestsHooks, RequestsTokenTransport, can_replay, exchange_of, is_short
@@ -29,6 +29,7 @@ __all__ = [
     "AuthorizationCodeAuth",
     "BearerAuth",
     "ClientCredentialsAuth",
+    "DeviceCodeAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
@@ -138,6 +139,10 @@ class ClientCredentialsAuth(ClientCredentials, RequestsAuth):
 
 class AuthorizationCodeAuth(AuthorizationCode, RequestsAuth):
     __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, RequestsAuth):
+    __doc__ = DeviceCode.__doc__
 
 
 class PasswordAuth(Password, RequestsAuth):

@@ -45,7 +45,7 @@ CENTURY = 100 * 366 * 86400
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth.controller._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
 
 
 def answered(mode: Mode, serve: Serve, answer: Answer) -> OAuthToken:

@@ -311,7 +311,7 @@ def test_an_interrupted_token_call_is_not_told_as_a_success(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(controller, "_send", interrupt)
+    monkeypatch.setattr(type(controller.calls), "_send", interrupt)
     with pytest.raises(KeyboardInterrupt):
         controller.request_token_o_auth_ccg(None)
 

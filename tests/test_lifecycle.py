@@ -119,8 +119,11 @@ def copied(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
 
 def test_all_classes_are_tested_here(plugin_mode: Mode) -> None:
-    """What this file promises, it promises for each auth class that a plug-in exports."""
-    assert set(CLASSES) == {name for name in plugin_mode.plugin.__all__ if name.endswith("Auth")}
+    """What this file promises, it promises for each auth class that a plug-in exports.
+
+    All but one, which has a file of its own: a device code needs a person, and is a code afterwards.
+    """
+    assert {*CLASSES, "DeviceCodeAuth"} == {name for name in plugin_mode.plugin.__all__ if name.endswith("Auth")}
 
 
 def test_a_copy_has_the_token(

@@ -22,6 +22,7 @@ from oauth_auth import (
     PublicClient,
     Server,
 )
+from oauth_auth._device import show_on_stderr
 from oauth_auth._options import CommonOptions, Options, read_options
 
 from . import modes
@@ -422,7 +423,7 @@ def test_right_options_are_taken_and_send_nothing(plugin_mode: Mode, tokens: Tok
 
 def test_the_defaults_are_the_contracts() -> None:
     """Without options, times and statuses are those of the contract."""
-    settings = read_options({})
+    settings = read_options({}, Options)
     assert (10.0, 300.0, 10.0, None) == settings.renewal
     assert (None, {}, None, None, None, None, None, None, False, (401,)) == (
         settings.scope,
@@ -441,7 +442,16 @@ def test_the_defaults_are_the_contracts() -> None:
 ENDPOINT = {"token_url": EMPTY, "client_id": EMPTY, "client_secret": None}
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ClientCredentialsAuth": (ENDPOINT, {}),
-    "AuthorizationCodeAuth": (ENDPOINT, {"code": None, "redirect_uri": None, "code_verifier": None}),
+    "AuthorizationCodeAuth": (
+        ENDPOINT,
+        dict.fromkeys(
+            (
+                *("code", "redirect_uri", "code_verifier"),
+                *("authorization_url", "authorization_parameters", "login"),
+            )
+        ),
+    ),
+    "DeviceCodeAuth": (ENDPOINT, {"device_authorization_url": None, "show": show_on_stderr}),
     "PasswordAuth": (ENDPOINT, {"username": EMPTY, "password": EMPTY}),
     "RefreshTokenAuth": (ENDPOINT, {"refresh_token": EMPTY}),
     "TokenProviderAuth": ({"provider": EMPTY}, {}),

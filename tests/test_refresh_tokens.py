@@ -504,7 +504,7 @@ ALIVE = {
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth.controller._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
 
 
 def refusing(rotation: Rotation, answer: Answer) -> None:

@@ -31,7 +31,7 @@ from oauth_auth import (
     TokenError,
     basic_authorization,
 )
-from oauth_auth._options import read_options
+from oauth_auth._options import Options, read_options
 from oauth_auth._wire import TokenResponse
 
 from .conftest import Tokens, token_that_expires_in
@@ -157,7 +157,7 @@ def fail_with_a_local() -> None:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("oauth_auth.controller._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
     caplog.set_level(logging.DEBUG)
 
 
@@ -580,7 +580,7 @@ def test_no_repr_shows_a_secret(plugin_mode: Mode, tokens: Tokens, make: Make) -
 def test_values_on_the_way_show_no_secret() -> None:
     """What token calls pass around shows no secret in its repr, for those who look on in a debugger or a tracer."""
     settings = read_options(
-        {"token": OAuthToken(access_token=ACCESS_TOKEN), "field_parameters": {"assertion": ASSERTION}}
+        {"token": OAuthToken(access_token=ACCESS_TOKEN), "field_parameters": {"assertion": ASSERTION}}, Options
     )
     things = [
         settings,

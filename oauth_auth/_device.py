@@ -1,0 +1,160 @@
+"""The device grant (RFC 8628): a person logs in on another device, and this one asks until they have."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from ._calls import never
+from ._client_auth import ClientProof
+from ._grants import RefreshingGrant, TokenCalls, reauthorization
+from ._token import OAuthToken
+from ._wire import (
+    TokenRequest,
+    TokenResponse,
+    build_token_request,
+    read_fields,
+    read_token_response,
+)
+from .errors import OAuthProviderException, ReauthorizationRequired, TokenError, TokenResponseError
+
+__all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
+
+_GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
+_DEFAULT_LIFETIME = 600.0
+_DEFAULT_INTERVAL = 5.0
+_LONGEST_INTERVAL = 60.0
+
+
+class Show(Protocol):
+    """Shows a person where to log in, and with which code."""
+
+    def __call__(
+        self, *, user_code: str, verification_uri: str, verification_uri_complete: str | None, expires_in: float
+    ) -> object:
+        """Show it; `expires_in` is in seconds."""
+        ...
+
+
+def show_on_stderr(
+    *, user_code: str, verification_uri: str, verification_uri_complete: str | None, expires_in: float
+) -> None:
+    """Print where to log in to stderr, with a QR code if the package `segno` is there."""
+    lines = ["To log in, open this page on any device:", "", f"    {verification_uri}", "", "and enter the code:", ""]
+    lines += [f"    {user_code}", "", f"It is good for {max(round(expires_in / 60), 1)} minutes."]
+    if verification_uri_complete is not None:
+        lines += ["", f"Or open {verification_uri_complete}"]
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    try:
+        import segno  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - optional
+    except ImportError:
+        return
+    segno.make(verification_uri_complete or verification_uri, error="l").terminal(sys.stderr, compact=True)
+    sys.stderr.flush()
+
+
+class _Device(NamedTuple):
+    """The answer of a device authorization endpoint (RFC 8628 section 3.2); times in seconds."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    expires_in: float
+    interval: float
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class DeviceCodeGrant(RefreshingGrant):
+    """RFC 8628; renewed with the refresh token."""
+
+    def __init__(self, calls: TokenCalls, *, show: Show) -> None:
+        super().__init__(calls)
+        self._show = show
+
+    @property
+    def asks_person(self) -> bool:
+        return True
+
+    def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
+        """Show the person a code, and ask for the token until they have entered it."""
+        device = self._client.call(self._begin)
+        try:
+            self._show(
+                user_code=device.user_code,
+                verification_uri=device.verification_uri,
+                verification_uri_complete=device.verification_uri_complete,
+                expires_in=device.expires_in,
+            )
+        except Exception as error:
+            raise TokenError(f"the person could not be told: show raised {type(error).__name__}") from error
+        token = self._poll(device, over)
+        return lambda: token
+
+    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
+        raise reauthorization("nobody has logged in", last, refusal) from refusal
+
+    def _begin(self, proof: ClientProof) -> _Device:
+        url = self._endpoints.require("device_authorization_url")
+        fields = {"client_id": self._client.client_id, "scope": self._scope, **self._fields(proof)}
+        return self._controller.calls.call(build_token_request(url, proof.authorization, fields), _read_device)
+
+    def _poll(self, device: _Device, over: threading.Event) -> OAuthToken:
+        deadline = time.monotonic() + device.expires_in
+        interval = device.interval
+        while True:
+            if over.wait(min(interval, max(deadline - time.monotonic(), 0.0))):
+                raise ReauthorizationRequired("the login is over: another process has got a token")
+            if time.monotonic() >= deadline:
+                raise ReauthorizationRequired("a person must log in again: nobody entered the code in time")
+            try:
+                return self._client.call(lambda proof: self._ask_once(proof, device.device_code))
+            except OAuthProviderException as error:
+                if error.error == "expired_token":
+                    raise ReauthorizationRequired("a person must log in again: the code has expired") from error
+                if error.error == "slow_down":
+                    interval += _DEFAULT_INTERVAL
+                elif error.error != "authorization_pending" and not error.retryable:
+                    raise
+            except TokenError as error:
+                if not error.retryable:
+                    raise
+                # The server or the way to it is busy: ask less often (RFC 8628 section 3.5).
+                interval = min(max(interval, 1.0) * 2, _LONGEST_INTERVAL)
+
+    def _ask_once(self, proof: ClientProof, device_code: str) -> OAuthToken:
+        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **self._fields(proof)}
+        url = self._endpoints.require("token_url")
+        request = build_token_request(url, proof.authorization, fields)
+        return self._controller.calls.call(request, read_token_response, repeatable=never, patient=True)
+
+
+def _read_device(request: TokenRequest, response: TokenResponse) -> _Device:
+    fields = read_fields(request, response, "device authorization endpoint")
+    texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
+    if not all(isinstance(text, str) and text for text in texts.values()):
+        raise TokenResponseError(
+            "the device authorization endpoint's answer has no device_code, user_code or verification_uri",
+            status_code=response.status_code,
+            token_url=request.url,
+        )
+    complete = fields.get("verification_uri_complete")
+    return _Device(
+        **texts,  # type: ignore[arg-type]
+        verification_uri_complete=complete if isinstance(complete, str) and complete else None,
+        expires_in=_seconds(fields.get("expires_in"), _DEFAULT_LIFETIME),
+        interval=_seconds(fields.get("interval"), _DEFAULT_INTERVAL),
+    )
+
+
+def _seconds(value: Any, default: float) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return seconds if 0 <= seconds < 1e6 else default

@@ -1,0 +1,102 @@
+"""Auth objects from environment variables, and from the files that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .discovery import Issuer
+from .errors import ConfigurationError
+from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
+
+__all__ = ["Environment", "make_from_environment", "open_store"]
+
+_T = TypeVar("_T")
+
+_COMMON = {"SCOPE": "scope", "REVOCATION_URL": "revocation_url"}
+
+
+class Environment:
+    """The environment variables that begin with a prefix. An empty one counts as not set."""
+
+    def __init__(self, prefix: str) -> None:
+        if not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be text such as 'OAUTH_', not {type(prefix).__name__}")
+        self._prefix = prefix
+
+    def name(self, variable: str) -> str:
+        """Return a variable's whole name."""
+        return f"{self._prefix}{variable}"
+
+    def get(self, variable: str) -> str | None:
+        """Return a value, from the file that the variable with `_FILE` names if that one is set.
+
+        One line end after it is not part of it. Raises `ConfigurationError` if the file can't be read, and if both
+        are set.
+        """
+        name = self.name(variable)
+        value, path = os.environ.get(name) or None, os.environ.get(f"{name}_FILE") or None
+        if path is None:
+            return value
+        if value is not None:
+            raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them")
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
+            raise ConfigurationError(f"{name}_FILE names a file that can't be read ({reason}): {path}") from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if not text:
+            raise ConfigurationError(f"{name}_FILE names an empty file: {path}")
+        return text
+
+
+def make_from_environment(cls: type[_T], prefix: str, variables: Mapping[str, str], options: Mapping[str, Any]) -> _T:
+    """Make an auth object of a class; `variables` are the parameters of its own, by their variable."""
+    environment = Environment(prefix)
+    names = {**_COMMON, **variables, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
+    names |= {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
+    values: dict[str, Any] = {}
+    for variable, parameter in names.items():
+        if parameter not in options and (value := environment.get(variable)) is not None:
+            values[parameter] = open_store(environment.name(variable), value) if variable == "STORE" else value
+    values |= options
+    _check(environment, names, values)
+    issuer = values.pop("issuer", None)
+    token_url = values.pop("token_url", None)
+    client_id, client_secret = values.pop("client_id"), values.pop("client_secret", None)
+    server = token_url if issuer is None else Issuer(issuer, token_url)
+    try:
+        return cls(server, client_id, client_secret, **values)  # type: ignore[call-arg]
+    except ConfigurationError as error:
+        # Whoever set the variables doesn't know the parameters' names.
+        used = ", ".join(f"{p} is {environment.name(v)}" for v, p in names.items() if p in str(error))
+        raise error.fresh_copy(f" ({used})" if used else "") from None
+
+
+def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    """Raise `ConfigurationError` for what is missing."""
+    if values.get("issuer") is None and values.get("token_url") is None:
+        names_of_both = f"{environment.name('ISSUER')} or {environment.name('TOKEN_URL')}"
+        raise ConfigurationError(f"{names_of_both} must be set: to the issuer's or the token endpoint's URL")
+    for parameter in ("client_id", "username", "password", "refresh_token"):
+        for variable in (variable for variable, name in names.items() if name == parameter):
+            if values.get(parameter) is None:
+                raise ConfigurationError(f"{environment.name(variable)} must be set")
+
+
+def open_store(name: str, value: str) -> TokenStore:
+    """Return the store that a value such as "file:PATH" stands for; errors begin with `name`."""
+    kind, _, rest = value.partition(":")
+    try:
+        if kind == "file" and rest:
+            return FileTokenStore(rest)
+        if kind == "keyring":
+            return KeyringTokenStore(rest) if rest else KeyringTokenStore()
+        if kind in {"redis", "rediss", "unix", "valkey", "valkeys"}:
+            return RedisTokenStore(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
+    raise ConfigurationError(f"{name} must be 'file:' and a path, 'keyring:', or a URL that begins with redis://")

@@ -1,0 +1,33 @@
+"""How a person logs in: the authorization request, and the ways to have somebody follow it.
+
+`AuthorizationRequest` is for web applications, which redirect and come back by themselves; `BrowserLogin` and
+`ConsoleLogin` are for programs that run where the person is. All are loaded at their first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._begin import Begin
+    from ._browser import BrowserLogin
+    from ._console import ConsoleLogin
+    from ._request import AuthorizationRequest
+
+__all__ = ["AuthorizationRequest", "Begin", "BrowserLogin", "ConsoleLogin"]
+
+_MODULES = {
+    "AuthorizationRequest": "._request",
+    "Begin": "._begin",
+    "BrowserLogin": "._browser",
+    "ConsoleLogin": "._console",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

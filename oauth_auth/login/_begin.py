@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ..errors import ConfigurationError
+from ._request import AuthorizationRequest
+
+__all__ = ["Begin", "Login"]
+
+
+class Begin:
+    """What a login is given: called with the redirect URI, it makes the `AuthorizationRequest` to have answered."""
+
+    def __init__(
+        self, make: Callable[[str], AuthorizationRequest], redirect_uri: str | None, over: threading.Event
+    ) -> None:
+        self._make = make
+        self._over = over
+        self.redirect_uri = redirect_uri
+        """The redirect URI that the auth object was given, or None."""
+        self.request: AuthorizationRequest | None = None
+        """The request made last."""
+
+    def __call__(self, redirect_uri: str) -> AuthorizationRequest:
+        """Make a request that comes back to `redirect_uri`. Raises `ConfigurationError`."""
+        self.request = self._make(redirect_uri)
+        return self.request
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the login is of no use any more, since another process has got a token meanwhile."""
+        return self._over.is_set()
+
+
+Login = Callable[[Begin], str]
+"""Has a person open `begin(redirect_uri).url` and returns the URL that they were redirected to."""
+
+
+def check_login(login: object) -> None:
+    """Raise `ConfigurationError` for what can't be a login."""
+    if isinstance(login, type) or not callable(login):
+        raise ConfigurationError("login must be an object such as BrowserLogin(), or a function: mind the parentheses")

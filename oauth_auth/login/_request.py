@@ -1,0 +1,238 @@
+"""The authorization request and its answer (RFC 6749 section 4.1, RFC 7636, RFC 9207). Pure, but for chance."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from .._urls import check_endpoint
+from .._wire import join_scope, shown
+from ..errors import AuthorizationResponseError, ConfigurationError
+
+__all__ = ["AuthorizationRequest"]
+
+_OURS = frozenset(
+    {"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
+)
+_LONGEST = 64 * 1024
+_MOST_PARAMETERS = 100
+
+
+class AuthorizationRequest:
+    """A request to have a person authorize this client, with a state and a PKCE verifier of its own. Immutable.
+
+    Send the person to `.url`; when they come back to `redirect_uri`, `code_from` checks with what, and returns the
+    code. `issuer` is the authorization server's, if known: an answer of another one is refused (RFC 9207), and with
+    `issuer_required` one that doesn't say. `parameters` are additional ones, such as `{"prompt": "consent"}`; a
+    sequence repeats its parameter, None drops it. Raises `ConfigurationError`.
+
+    Use each request for one login, and keep it where the person can't see it: it holds the verifier.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(
+        self,
+        authorization_url: str,
+        client_id: str,
+        redirect_uri: str,
+        *,
+        scope: str | Iterable[str] | None = None,
+        issuer: str | None = None,
+        issuer_required: bool = False,
+        parameters: Mapping[str, str | Sequence[str] | None] | None = None,
+        allow_insecure_transport: bool = False,
+    ) -> None:
+        check_endpoint("authorization_url", authorization_url, allow_insecure=allow_insecure_transport)
+        _check_redirect_uri(redirect_uri)
+        if not isinstance(client_id, str) or not client_id:
+            raise ConfigurationError("client_id must be the text that the authorization server issued")
+        if issuer is not None and not isinstance(issuer, str):
+            raise ConfigurationError(f"issuer must be a URL as text, not {type(issuer).__name__}")
+        self._fields: dict[str, Any] = {
+            "authorization_url": authorization_url,
+            "client_id": client_id,
+            "redirect_uri": redirect_uri,
+            "scope": join_scope(scope),
+            "issuer": issuer,
+            "issuer_required": bool(issuer_required),
+            "parameters": _read_parameters(parameters),
+            "state": secrets.token_urlsafe(32),
+            "code_verifier": secrets.token_urlsafe(48),
+        }
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the person comes back to."""
+        return str(self._fields["redirect_uri"])
+
+    @property
+    def state(self) -> str:
+        """What ties the answer to this request."""
+        return str(self._fields["state"])
+
+    @property
+    def code_verifier(self) -> str:
+        """PKCE's secret (RFC 7636); the token call sends it along with the code."""
+        return str(self._fields["code_verifier"])
+
+    @property
+    def url(self) -> str:
+        """The URL to send the person to."""
+        fields = self._fields
+        digest = hashlib.sha256(self.code_verifier.encode()).digest()
+        parameters = [
+            ("response_type", "code"),
+            ("client_id", fields["client_id"]),
+            ("redirect_uri", fields["redirect_uri"]),
+            *([("scope", fields["scope"])] if fields["scope"] else []),
+            ("state", fields["state"]),
+            ("code_challenge", base64.urlsafe_b64encode(digest).rstrip(b"=").decode()),
+            ("code_challenge_method", "S256"),
+            *((name, value) for name, values in fields["parameters"].items() for value in values),
+        ]
+        url: str = fields["authorization_url"]
+        return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(parameters)}"
+
+    def is_answered_by(self, redirected_url: str) -> bool:
+        """Tell whether this URL is one that the person came back with from this very request."""
+        try:
+            states = [value for name, value in _parameters_of(redirected_url) if name == "state"]
+        except AuthorizationResponseError:
+            return False
+        return len(states) == 1 and hmac.compare_digest(states[0].encode(), self.state.encode())
+
+    def code_from(self, redirected_url: str) -> str:
+        """Return the code in the URL that the person came back with, in whole or from its `?` on.
+
+        Raises `AuthorizationResponseError` if it isn't the answer to this request, or says that there's no code.
+        """
+        answer = self._read_answer(redirected_url)
+        if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
+            raise _refused("its state isn't this request's, so it may come from somebody else: begin the login anew")
+        self._check_issuer(answer.get("iss"))
+        if "error" in answer:
+            raise _provider_error(answer)
+        if not answer.get("code"):
+            raise _refused("there's no code in it")
+        return answer["code"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that `from_dict` needs, the verifier included, as a dictionary that JSON can carry."""
+        return {**self._fields, "parameters": dict(self._fields["parameters"])}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a request from `to_dict()`'s dictionary. Raises `ConfigurationError` if it's anything else."""
+        required = ("authorization_url", "client_id", "redirect_uri", "state", "code_verifier")
+        texts = [fields.get(name) for name in required] if isinstance(fields, Mapping) else [None]
+        if not all(isinstance(text, str) and text for text in texts):
+            raise ConfigurationError("AuthorizationRequest.from_dict takes what to_dict() returned")
+        request = cls(
+            fields["authorization_url"],
+            fields["client_id"],
+            fields["redirect_uri"],
+            scope=fields.get("scope"),
+            issuer=fields.get("issuer"),
+            issuer_required=bool(fields.get("issuer_required")),
+            parameters=fields.get("parameters"),
+            allow_insecure_transport=True,  # it was checked when it was made
+        )
+        request._fields.update(state=fields["state"], code_verifier=fields["code_verifier"])
+        return request
+
+    def _read_answer(self, redirected_url: str) -> dict[str, str]:
+        if not isinstance(redirected_url, str) or len(redirected_url) > _LONGEST:
+            raise _refused("it's no URL")
+        if not redirected_url.startswith("?") and _path_of(redirected_url) != _path_of(self.redirect_uri):
+            raise _refused(f"it isn't a redirect to {self.redirect_uri}")
+        pairs = _parameters_of(redirected_url)
+        own = {name for name, _ in parse_qsl(urlsplit(self.redirect_uri).query, keep_blank_values=True)}
+        names = [name for name, _ in pairs if name not in own or name in {"state", "code", "iss", "error"}]
+        if repeated := sorted({shown(name, ()) or "" for name in names if names.count(name) > 1}):
+            raise _refused(f"it has more than one {repeated[0]}, which nobody should trust (RFC 6749 section 3.1)")
+        return dict(pairs)
+
+    def _check_issuer(self, iss: str | None) -> None:
+        expected = self._fields["issuer"]
+        if iss is None:
+            if self._fields["issuer_required"]:
+                raise _refused("it has no iss, though this server always sends one (RFC 9207)")
+        elif expected is not None and not hmac.compare_digest(iss.encode(), expected.encode()):
+            raise _refused(f"another server sent it, not {expected} (RFC 9207)")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AuthorizationRequest) and self._fields == other._fields
+
+    def __hash__(self) -> int:
+        return hash(self.state)
+
+    def __repr__(self) -> str:
+        names = ("authorization_url", "client_id", "redirect_uri", "scope", "issuer")
+        return f"{type(self).__name__}({', '.join(f'{name}={self._fields[name]!r}' for name in names)})"
+
+
+def _check_redirect_uri(redirect_uri: object) -> None:
+    if not isinstance(redirect_uri, str) or not redirect_uri.isascii() or not redirect_uri.isprintable():
+        raise ConfigurationError("redirect_uri must be the URL, in ASCII, that's registered with the server")
+    try:
+        parts = urlsplit(redirect_uri)
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.scheme or " " in redirect_uri:
+        raise ConfigurationError("redirect_uri must be an absolute URL, such as 'https://app.example.com/callback'")
+    if parts.fragment:
+        raise ConfigurationError("redirect_uri must have no fragment (RFC 6749 section 3.1.2): leave out '#'")
+
+
+def _read_parameters(parameters: Any) -> dict[str, list[str]]:
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise ConfigurationError("parameters must be a mapping of parameter names to text")
+    read: dict[str, list[str]] = {}
+    for name, value in parameters.items():
+        values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+        values = [one for one in values if one is not None]
+        if not isinstance(name, str) or not all(isinstance(one, str) for one in values):
+            raise ConfigurationError(f"parameters must be text: {name!r} isn't")
+        if name in _OURS:
+            raise ConfigurationError(f"parameters can't have {name!r}: the request sets it itself")
+        read[name] = values
+    return read
+
+
+def _path_of(url: str) -> str | None:
+    """Return a URL's path, with the host where the scheme is an app's own; a proxy may have changed all else."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme in {"http", "https"}:
+        return parts.path or "/"
+    return f"{parts.scheme}:{parts.netloc}{parts.path}" if parts.scheme else parts.path or None
+
+
+def _parameters_of(url: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError:
+        raise _refused("its parameters can't be read") from None
+
+
+def _refused(reason: str) -> AuthorizationResponseError:
+    return AuthorizationResponseError(f"the redirected URL can't be used: {reason}")
+
+
+def _provider_error(answer: Mapping[str, str]) -> AuthorizationResponseError:
+    kind, description = shown(answer["error"], ()) or "unreadable", shown(answer.get("error_description"), ())
+    error = AuthorizationResponseError(
+        f"the authorization server answered with an error: {kind}{f': {description}' if description else ''}"
+    )
+    error.error, error.error_description = kind, description
+    return error
