@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test figures format clean
+.PHONY: demo test docs figures format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -17,7 +17,12 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 	$(BIN)/python tests/wheel.py
+
+# The documentation, in docs/_build/html/index.html.
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
 # Measures what the contract puts figures on, and writes docs/performance.md.
 figures: $(VENV)/dev.stamp
@@ -28,7 +33,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) tests/servers/oidc/node_modules .coverage* dist
+	rm -rf $(VENV) tests/servers/oidc/node_modules .coverage* dist docs/_build
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
