@@ -92,6 +92,7 @@ def test_little_is_not_run() -> None:
     assert {
         "installs packages": 3,
         "another library's": 8,
+        "takes the repository": 1,
     } == counts
 
 

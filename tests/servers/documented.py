@@ -92,6 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Takes a CONNECT, and then answers what comes through the tunnel in the host's place."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 10
     provider: LocalProvider
     tls: ssl.SSLContext
     host = ""
@@ -120,6 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(path, self._token_form(body))
         else:
             self._forward(f"{path}?{query.replace(quote(_APP, safe=''), quote(_LOOPBACK, safe=''))}", body)
+
+    def finish(self) -> None:
+        super().finish()
+        self.rfile.close()
+        self.connection.close()
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
