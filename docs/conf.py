@@ -10,11 +10,12 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 default_role = "code"  # docstrings put code in single backticks
 nitpicky = True
-# Types of Python and of the HTTP libraries, and our own that nobody makes by hand: their pages are elsewhere or nowhere.
+# Types of Python and of the HTTP libraries, and our own that nobody makes by hand, have no page here.
 nitpick_ignore_regex = [("py:.*", "(?!oauth_auth\\.(requests|stores|login|testing|otel|errors|controller)).*")]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 

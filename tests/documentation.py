@@ -65,7 +65,7 @@ def blocks_of(text: str) -> list[Block]:
 def _read(info: list[str], code: str, line: int, comment: str) -> Block | None:
     language, name = (info or [""])[0], ""
     if language == "{code-block}":
-        language = (info + [""])[1]
+        language = ([*info, ""])[1]
         options, code = _split_options(code)
         line += len(options) + bool(options)
         name = options.get("caption", "")

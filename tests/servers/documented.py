@@ -29,8 +29,9 @@ _LOOPBACK = "http://127.0.0.1:9"
 """What `LocalProvider`, which allows redirects to loopback only, is told in place of the documentation's app."""
 _APP = "https://app.example.com"
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+_ISSUER = f"https://{AUTH}"
 _METADATA = {
-    "issuer": f"https://{AUTH}",
+    "issuer": _ISSUER,
     "token_endpoint": f"https://{AUTH}/token",
     "authorization_endpoint": f"https://{AUTH}/authorize",
     "device_authorization_endpoint": f"https://{AUTH}/device",
@@ -78,7 +79,13 @@ class DocumentedHosts:
     def environment(self) -> dict[str, str]:
         proxy = f"http://127.0.0.1:{self.port}"
         trust = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), self._authority_file)
-        return {"HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "127.0.0.1,localhost", "DOCUMENTED_PROXY": proxy, **trust}
+        return {
+            "HTTPS_PROXY": proxy,
+            "https_proxy": proxy,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "DOCUMENTED_PROXY": proxy,
+            **trust,
+        }
 
 
 class _Proxy(ThreadingHTTPServer):
@@ -171,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _outer(self, location: str) -> str:
         issuer = quote(self.provider.issuer, safe="")
-        return location.replace(issuer, quote(_METADATA["issuer"], safe="")).replace(_LOOPBACK, _APP)
+        return location.replace(issuer, quote(_ISSUER, safe="")).replace(_LOOPBACK, _APP)
 
     def _answer(self, status: int, fields: dict[str, Any]) -> None:
         content = json.dumps(fields).encode()
