@@ -10,8 +10,10 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 default_role = "code"  # docstrings put code in single backticks
 nitpicky = True
-# Types of Python and of the HTTP libraries, and our own that nobody makes by hand, have no page here.
-nitpick_ignore_regex = [("py:.*", "(?!oauth_auth\\.(requests|stores|login|testing|otel|errors|controller)).*")]
+# Types of Python and of the HTTP libraries, and ours that nobody makes by hand, have no page here.
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!oauth_auth\.(requests|stores|login|testing|otel|errors)\.).*")
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
