@@ -17,12 +17,12 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
+	$(MAKE) --no-print-directory docs
 	$(BIN)/python tests/wheel.py
 
 # The documentation, in docs/_build/html/index.html.
 docs: $(VENV)/dev.stamp
-	$(BIN)/sphinx-build -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
 # Measures what the contract puts figures on, and writes docs/performance.md.
 figures: $(VENV)/dev.stamp
