@@ -9,7 +9,7 @@ BENCH = .venv-bench
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: demo test figures bench chaos format clean
+.PHONY: demo test docs figures bench chaos format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -23,7 +23,12 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+	$(MAKE) --no-print-directory docs
 	$(BIN)/python tests/wheel.py
+
+# The documentation, in docs/_build/html/index.html.
+docs: $(VENV)/dev.stamp
+	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
 # Measures what the contract puts figures on, and writes its part of docs/performance.md.
 figures: $(VENV)/dev.stamp
@@ -42,7 +47,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(BENCH) tests/servers/oidc/node_modules .coverage* dist
+	rm -rf $(VENV) $(BENCH) tests/servers/oidc/node_modules .coverage* dist docs/_build
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'

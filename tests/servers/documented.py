@@ -1,0 +1,204 @@
+"""The hosts that the documentation names, such as https://api.example.com, really served: by `LocalProvider`.
+
+They're reached through a proxy on loopback that the environment names, so the documentation's code runs as it stands,
+in any process and with any HTTP library: the proxy answers for the hosts itself, with certificates of an authority
+that the environment names as well.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import trustme
+
+from oauth_auth.testing import LocalProvider
+
+__all__ = ["DocumentedHosts"]
+
+AUTH = "auth.example.com"
+API = "api.example.com"
+_LOOPBACK = "http://127.0.0.1:9"
+"""What `LocalProvider`, which allows redirects to loopback only, is told in place of the documentation's app."""
+_APP = "https://app.example.com"
+_DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+_ISSUER = f"https://{AUTH}"
+_METADATA = {
+    "issuer": _ISSUER,
+    "token_endpoint": f"https://{AUTH}/token",
+    "authorization_endpoint": f"https://{AUTH}/authorize",
+    "device_authorization_endpoint": f"https://{AUTH}/device",
+    "revocation_endpoint": f"https://{AUTH}/revoke",
+    "response_types_supported": ["code"],
+    "authorization_response_iss_parameter_supported": True,
+}
+
+
+class DocumentedHosts:
+    """A context manager. `environment` is what makes a process see the hosts; `folder` gets the certificates."""
+
+    def __init__(self, folder: Path) -> None:
+        self.provider = LocalProvider(client_id="client-id", client_secret="client-secret", password="alice's password")
+        self.folder = folder
+        authority = trustme.CA()
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(AUTH, API).configure_cert(self._tls)
+        authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+        authority.issue_cert("client.example.com").private_key_and_cert_chain_pem.write_to_path(
+            str(folder / "client.pem")
+        )
+        self._authority_file = str(folder / "ca.pem")
+
+    def __enter__(self) -> Self:
+        self.provider.__enter__()
+        handler = type("Handler", (_Handler,), {"provider": self.provider, "tls": self._tls})
+        self._proxy = _Proxy(("127.0.0.1", 0), handler)
+        threading.Thread(target=self._proxy.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._proxy.shutdown()
+        self._proxy.server_close()
+        self.provider.__exit__(kind, error, traceback)
+
+    @property
+    def port(self) -> int:
+        """The proxy's."""
+        return self._proxy.server_port
+
+    @property
+    def environment(self) -> dict[str, str]:
+        proxy = f"http://127.0.0.1:{self.port}"
+        trust = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), self._authority_file)
+        return {
+            "HTTPS_PROXY": proxy,
+            "https_proxy": proxy,
+            "NO_PROXY": "127.0.0.1,localhost",
+            "DOCUMENTED_PROXY": proxy,
+            **trust,
+        }
+
+
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients leave as they like."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Takes a CONNECT, and then answers what comes through the tunnel in the host's place."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+    provider: LocalProvider
+    tls: ssl.SSLContext
+    host = ""
+
+    def do_CONNECT(self) -> None:
+        self.host = self.path.partition(":")[0]
+        if self.host not in {AUTH, API}:
+            self.send_error(502)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+        self.close_connection = False
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        body = self._read_body()
+        if self.host == API:
+            self._forward(f"/api{self.path}", body)
+        elif path.startswith("/.well-known/"):
+            self._answer(200, _METADATA)
+        elif path == "/device":
+            self._answer(200, _device())
+        elif path == "/token":
+            self._forward(path, self._token_form(body))
+        else:
+            self._forward(f"{path}?{query.replace(quote(_APP, safe=''), quote(_LOOPBACK, safe=''))}", body)
+
+    def finish(self) -> None:
+        super().finish()
+        self.rfile.close()
+        self.connection.close()
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _token_form(self, body: bytes) -> bytes:
+        """Return the form for a server that knows no devices, and no app but those on loopback."""
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        if fields.get("grant_type") == _DEVICE:  # the person has approved at once
+            provider = self.provider
+            fields = {"grant_type": "password", "username": provider.username, "password": provider.password}
+            fields |= {"client_id": provider.client_id, "client_secret": provider.client_secret}
+        if (uri := fields.get("redirect_uri", "")).startswith(_APP):
+            fields["redirect_uri"] = uri.replace(_APP, _LOOPBACK)
+        return urlencode(fields).encode()
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while length := int(self.rfile.readline(), 16):
+            body += self.rfile.read(length)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _forward(self, target: str, body: bytes) -> None:
+        parts = urlsplit(self.provider.issuer)
+        inner = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        own = {"content-length", "transfer-encoding", "host", "connection"}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
+        inner.request(self.command, target, body or None, headers)
+        answer = inner.getresponse()
+        content = answer.read()
+        inner.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name == "Location":
+                self.send_header(name, self._outer(value))
+            elif name.lower() not in own | {"date", "server"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def _outer(self, location: str) -> str:
+        issuer = quote(self.provider.issuer, safe="")
+        return location.replace(issuer, quote(_ISSUER, safe="")).replace(_LOOPBACK, _APP)
+
+    def _answer(self, status: int, fields: dict[str, Any]) -> None:
+        content = json.dumps(fields).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Keep quiet."""
+
+
+def _device() -> dict[str, Any]:
+    uri = f"https://{AUTH}/activate"
+    return {
+        "device_code": "device-code",
+        "user_code": "WDJB-MJHT",
+        "verification_uri": uri,
+        "verification_uri_complete": f"{uri}?user_code=WDJB-MJHT",
+        "expires_in": 600,
+        "interval": 0,
+    }
