@@ -99,7 +99,7 @@ class _Listener(ThreadingHTTPServer):
     # Elsewhere it allows to begin again at once; on Windows it would allow anybody to listen at the same port.
     allow_reuse_address = sys.platform != "win32"
     allow_reuse_port = False
-    request_queue_size = 64
+    request_queue_size = 1024
 
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
         self.address_family = family
@@ -206,6 +206,9 @@ class _Page(BaseHTTPRequestHandler):
     server: _Listener
 
     def do_GET(self) -> None:
+        if self.request_version == "HTTP/0.9":  # or a line that broke off, and half a code
+            self.send_error(400)
+            return
         self._send(*self.server.answer(self.path))
         self.server.has_shown(self.path)
 
