@@ -162,9 +162,10 @@ class Acquisition:
             while True:
                 if not threading.main_thread().is_alive():
                     raise ReauthorizationRequired("a person must log in again: the program ended before they had")
-                if over.is_set():
+                answer = asking.wait(_ASKING_STEP)
+                if over.is_set() and not callable(answer):
                     raise ReauthorizationRequired("a person must log in again: the auth object was closed meanwhile")
-                if (answer := asking.wait(_ASKING_STEP)) is not None:
+                if answer is not None:
                     break
                 if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
                     return token, False
