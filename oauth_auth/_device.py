@@ -113,7 +113,7 @@ class DeviceCodeGrant(RefreshingGrant):
         deadline = time.monotonic() + device.expires_in
         interval = device.interval
         while True:
-            if over.wait(min(interval, max(deadline - time.monotonic(), 0.0))):
+            if _wait(over, min(interval, max(deadline - time.monotonic(), 0.0))):
                 raise ReauthorizationRequired("a person must log in again: the login was given up")
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired("a person must log in again: nobody entered the code in time")
@@ -154,6 +154,11 @@ def _read_device(request: TokenRequest, response: TokenResponse) -> _Device:
         expires_in=_seconds(fields.get("expires_in"), _DEFAULT_LIFETIME),
         interval=max(_seconds(fields.get("interval"), _DEFAULT_INTERVAL), _SHORTEST_INTERVAL),
     )
+
+
+def _wait(over: threading.Event, seconds: float) -> bool:
+    """Wait until the next poll is due; tell whether the login is over."""
+    return over.wait(seconds)
 
 
 def _is_line(text: object) -> bool:
