@@ -106,19 +106,19 @@ class Acquisition:
         return Credential.from_token(token, leeway=self._renewal.leeway, refresh_window=self._renewal.refresh_window)
 
     def acquire(
-        self, held: Credential | None, aim: Aim, meanwhile: Callable[[OAuthToken], None]
+        self, held: Credential | None, aim: Aim, meanwhile: Callable[[OAuthToken], None], over: threading.Event
     ) -> tuple[OAuthToken, bool]:
         """Return a token to go on with instead of `held`, and whether it was made rather than found in the store.
 
-        `meanwhile` is called with a token that's in its last seconds, before a better one is asked for. Raises
-        `TokenError` and `PutOff`.
+        `meanwhile` is called with a token that's in its last seconds, before a better one is asked for. `over`, when
+        set, ends the wait for a person. Raises `TokenError` and `PutOff`.
         """
         unwanted = {aim.rejected, None if held is None else held.header}
         with self._shelf.visit() as visit:
             token = self._look(visit, unwanted)
             if aim.asks_anew:
                 present = None if self.last is None else self.credential(self.last).header
-                return self._ask(visit, {*unwanted, present})
+                return self._ask(visit, {*unwanted, present}, over)
             if token is not None and not (aim.forced and held is None):
                 return token, False
             if aim.only_looks:
@@ -136,7 +136,7 @@ class Acquisition:
                 later = reauthorization("nobody has logged in yet", self.last, refusal)
                 later.retryable = True
                 raise later
-            return self._ask(visit, unwanted)
+            return self._ask(visit, unwanted, over)
 
     def _renew(self, visit: Visit, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
         """Make a token under the store's lock."""
@@ -151,20 +151,24 @@ class Acquisition:
         except LockTaken:
             raise PutOff from None
 
-    def _ask(self, visit: Visit, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+    def _ask(self, visit: Visit, unwanted: Collection[str | None], over: threading.Event) -> tuple[OAuthToken, bool]:
         """Have a person log in, without the lock, which they would hold for minutes; then get the token with it.
 
         A sibling's token ends the wait, whether a person logged in there or here.
         """
-        over = threading.Event()
         asking = Flight(lambda: _outcome_of(self._grant.ask, over), daemon=True)
         falter()
         try:
-            while (answer := asking.wait(_ASKING_STEP)) is None:
-                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                    return token, False
+            while True:
                 if not threading.main_thread().is_alive():
                     raise ReauthorizationRequired("a person must log in again: the program ended before they had")
+                answer = asking.wait(_ASKING_STEP)
+                if over.is_set() and not callable(answer):
+                    raise ReauthorizationRequired("a person must log in again: the auth object was closed meanwhile")
+                if answer is not None:
+                    break
+                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
+                    return token, False
         finally:
             over.set()
         if isinstance(answer, BaseException):

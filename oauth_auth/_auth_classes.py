@@ -38,7 +38,7 @@ from ._token import OAuthToken
 from ._urls import without_query
 from .discovery import Endpoints, Issuer
 from .errors import ConfigurationError
-from .login._begin import Begin, check_login
+from .login._begin import Begin, check_login, check_parameters
 
 __all__ = [
     "AuthorizationCode",
@@ -169,6 +169,7 @@ class AuthorizationCode(TokenEndpointAuth):
             check_login(login)
             if authorization_url is None and not isinstance(token_url, Issuer):
                 raise ConfigurationError("login needs the authorization_url: pass it, or use from_issuer()")
+            check_parameters(authorization_parameters)
         self._begin_with_endpoint(
             token_url,
             client_id,

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from ._calls import never
@@ -26,7 +27,10 @@ __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 _DEFAULT_LIFETIME = 600.0
 _DEFAULT_INTERVAL = 5.0
+_SHORTEST_INTERVAL = 1.0
 _LONGEST_INTERVAL = 60.0
+_SLOWER = 5.0
+"""What `slow_down` adds to the interval, in seconds (RFC 8628 section 3.5)."""
 
 
 class Show(Protocol):
@@ -52,8 +56,9 @@ def show_on_stderr(
         import segno  # type: ignore[import-not-found, unused-ignore]  # noqa: PLC0415 - optional
     except ImportError:
         return
-    segno.make(verification_uri_complete or verification_uri, error="l").terminal(sys.stderr, compact=True)
-    sys.stderr.flush()
+    with suppress(ValueError):  # too long for a QR code
+        segno.make(verification_uri_complete or verification_uri, error="l").terminal(sys.stderr, compact=True)
+        sys.stderr.flush()
 
 
 class _Device(NamedTuple):
@@ -108,8 +113,8 @@ class DeviceCodeGrant(RefreshingGrant):
         deadline = time.monotonic() + device.expires_in
         interval = device.interval
         while True:
-            if over.wait(min(interval, max(deadline - time.monotonic(), 0.0))):
-                raise ReauthorizationRequired("the login is over: another process has got a token")
+            if _wait(over, min(interval, max(deadline - time.monotonic(), 0.0))):
+                raise ReauthorizationRequired("a person must log in again: the login was given up")
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired("a person must log in again: nobody entered the code in time")
             try:
@@ -118,14 +123,11 @@ class DeviceCodeGrant(RefreshingGrant):
                 if error.error == "expired_token":
                     raise ReauthorizationRequired("a person must log in again: the code has expired") from error
                 if error.error == "slow_down":
-                    interval += _DEFAULT_INTERVAL
-                elif error.error != "authorization_pending" and not error.retryable:
-                    raise
+                    interval += _SLOWER
+                elif error.error != "authorization_pending":
+                    interval = _longer(interval, error)
             except TokenError as error:
-                if not error.retryable:
-                    raise
-                # The server or the way to it is busy: ask less often (RFC 8628 section 3.5).
-                interval = min(max(interval, 1.0) * 2, _LONGEST_INTERVAL)
+                interval = _longer(interval, error)
 
     def _ask_once(self, proof: ClientProof, device_code: str) -> OAuthToken:
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **self._fields(proof)}
@@ -136,20 +138,39 @@ class DeviceCodeGrant(RefreshingGrant):
 
 def _read_device(request: TokenRequest, response: TokenResponse) -> _Device:
     fields = read_fields(request, response, "device authorization endpoint")
+    # Google's is of before the RFC, and has another name.
+    fields = {"verification_uri": fields.get("verification_url"), **fields}
     texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
-    if not all(isinstance(text, str) and text for text in texts.values()):
+    if not all(_is_line(text) for text in texts.values()):
         raise TokenResponseError(
-            "the device authorization endpoint's answer has no device_code, user_code or verification_uri",
+            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri",
             status_code=response.status_code,
             token_url=request.url,
         )
     complete = fields.get("verification_uri_complete")
     return _Device(
         **texts,  # type: ignore[arg-type]
-        verification_uri_complete=complete if isinstance(complete, str) and complete else None,
+        verification_uri_complete=complete if _is_line(complete) else None,
         expires_in=_seconds(fields.get("expires_in"), _DEFAULT_LIFETIME),
-        interval=_seconds(fields.get("interval"), _DEFAULT_INTERVAL),
+        interval=max(_seconds(fields.get("interval"), _DEFAULT_INTERVAL), _SHORTEST_INTERVAL),
     )
+
+
+def _wait(over: threading.Event, seconds: float) -> bool:
+    """Wait until the next poll is due; tell whether the login is over."""
+    return over.wait(seconds)
+
+
+def _is_line(text: object) -> bool:
+    """Tell whether this can be shown: a server mustn't be able to command a terminal."""
+    return isinstance(text, str) and text != "" and text.isprintable()
+
+
+def _longer(interval: float, error: TokenError) -> float:
+    """Return the interval after trouble that may pass, and raise any other (RFC 8628 section 3.5)."""
+    if not error.retryable:
+        raise error
+    return max(min(interval * 2, _LONGEST_INTERVAL), error.retry_after or 0.0)
 
 
 def _seconds(value: Any, default: float) -> float:

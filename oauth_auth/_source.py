@@ -65,6 +65,10 @@ _LOOK_PAUSE = 1.0
 """Between two looks at what a sibling does, in seconds, or less where there's less time left."""
 
 
+_STEP = 0.5
+"""How often a login that has just begun is told that it's over, in seconds."""
+
+
 class _Wait(NamedTuple):
     """A caller's wait for a flight, of `patience` seconds at most."""
 
@@ -90,6 +94,7 @@ class TokenSource:
         "_failure",
         "_flight",
         "_grant",
+        "_login_is_over",
         "_looked",
         "_put_off_at",
         "_renewal",
@@ -126,6 +131,8 @@ class TokenSource:
         """When a renewal was last put off, in Unix time."""
         self._looked: Pause | None = None
         """The pause after a look for a sibling's token, while the server refuses to give one."""
+        self._login_is_over = threading.Event()
+        """Set to end the login that the present flight may be waiting for."""
 
     # -- What callers use ---------------------------------------------------------------------------------------
 
@@ -251,14 +258,16 @@ class TokenSource:
             self.doubted.pop(origin, None)
 
     def finish(self) -> None:
-        """Block until no flight is under way."""
+        """Block until no flight is under way; a login that somebody is to do is given up."""
         while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
-            flight.wait()
+            self._login_is_over.set()
+            flight.wait(_STEP)
 
     async def afinish(self) -> None:
         """Do the same for a task of asyncio or trio."""
         while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
-            await flight.wait_async()
+            self._login_is_over.set()
+            await flight.wait_async(_STEP)
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("_acquisition", "_grant", "_renewal", "_shelf", "current")
@@ -416,9 +425,11 @@ class TokenSource:
 
     def _fly(self, aim: Aim) -> _Outcome:
         begun = time.monotonic()
-        held = self.current
+        held, self._login_is_over = self.current, threading.Event()
         try:
-            token, is_own = self._acquisition.acquire(held, aim, lambda token: self._fall_back_on(token, aim.rejected))
+            token, is_own = self._acquisition.acquire(
+                held, aim, lambda token: self._fall_back_on(token, aim.rejected), self._login_is_over
+            )
             if is_own:
                 self._tell(token)
             credential = self._acquisition.credential(token)

@@ -74,7 +74,7 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
         )
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{name} must hold no user or password: pass client_id and client_secret instead")
-    if parts.fragment:
+    if "#" in url:
         raise ConfigurationError(f"{name} must have no fragment (RFC 6749 section 3.2): leave out '#' and what follows")
     check_transport(url, allow_insecure=allow_insecure)
     return url

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from ._request import AuthorizationRequest
+
+if TYPE_CHECKING:
+    from ._request import AuthorizationRequest
 
 __all__ = ["Begin", "Login"]
 
@@ -29,7 +33,7 @@ class Begin:
 
     @property
     def is_over(self) -> bool:
-        """Whether the login is of no use any more, since another process has got a token meanwhile."""
+        """Whether the login is of no use any more: another process has got a token, or the auth object was closed."""
         return self._over.is_set()
 
 
@@ -37,7 +41,17 @@ Login = Callable[[Begin], str]
 """Has a person open `begin(redirect_uri).url` and returns the URL that they were redirected to."""
 
 
+def check_parameters(parameters: object) -> None:
+    """Raise `ConfigurationError` for what can't be additional parameters of an authorization request."""
+    if parameters is not None:
+        from ._request import read_parameters  # noqa: PLC0415 - programs that log nobody in needn't load it
+
+        read_parameters(parameters)
+
+
 def check_login(login: object) -> None:
     """Raise `ConfigurationError` for what can't be a login."""
     if isinstance(login, type) or not callable(login):
         raise ConfigurationError("login must be an object such as BrowserLogin(), or a function: mind the parentheses")
+    if inspect.iscoroutinefunction(login) or inspect.iscoroutinefunction(getattr(type(login), "__call__", None)):  # noqa: B004
+        raise ConfigurationError("login must be a plain function, not async: it's called in a thread of its own")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import socket
 import sys
 import threading
@@ -8,6 +9,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +19,17 @@ from ._request import AuthorizationRequest
 
 __all__ = ["BrowserLogin"]
 
-_HOSTS = {"127.0.0.1": socket.AF_INET, "localhost": socket.AF_INET, "::1": socket.AF_INET6}
+_HOSTS = {
+    "127.0.0.1": (socket.AF_INET, "127.0.0.1"),
+    "localhost": (socket.AF_INET, "127.0.0.1"),
+    "::1": (socket.AF_INET6, "::1"),
+}
 _IDLE = 10.0
 """How long a connection may say nothing, in seconds."""
 _LAST_PAGE = 3.0
 """How long the listener stays for the browser to fetch the last page, in seconds."""
+_MOST_CONNECTIONS = 50
+"""How many connections may be open: more than a browser opens, and few enough for any machine."""
 _STEP = 0.2
 
 
@@ -52,18 +60,20 @@ class BrowserLogin:
         Raises `ReauthorizationRequired` after the time-out, and `ConfigurationError` for a port that's taken or a
         redirect URI that isn't on loopback.
         """
-        host, port, path, query = _read_redirect_uri(begin.redirect_uri, self._port)
+        host, port, path = _read_redirect_uri(begin.redirect_uri, self._port)
         with _listen(host, port) as listener:
             shown_host = f"[{host}]" if ":" in host else host
-            redirect_uri = f"http://{shown_host}:{listener.server_port}{path}{query}"
-            request = begin(redirect_uri)
-            listener.expect(request, path)
+            origin = f"http://{shown_host}:{listener.server_port}"
+            # Servers compare it as text, so a path that's left out stays left out.
+            request = begin(f"{origin}{path}")
+            listener.expect(request, origin)
             threading.Thread(target=listener.serve_forever, args=(0.05,), name="oauth_auth-login", daemon=True).start()
             try:
                 self._show(request.url)
                 return listener.wait(begin, self._timeout)
             finally:
                 listener.shutdown()
+                listener.hang_up()
 
     def _show(self, url: str) -> None:
         """Open the browser, in a thread: some browsers come back only when they're closed."""
@@ -71,12 +81,14 @@ class BrowserLogin:
         def show() -> None:
             try:
                 opened = self._open_browser(url)
-            except Exception:  # noqa: BLE001 - then the person opens it by hand
+            except BaseException:  # noqa: BLE001 - then the person opens it by hand
                 opened = False
             if opened is False:
                 print(f"To log in, open this URL in a browser:\n\n    {url}\n", file=sys.stderr, flush=True)
 
-        threading.Thread(target=show, name="oauth_auth-browser", daemon=True).start()
+        # In this context, so that an `open_browser` which uses the auth object gets an error, and no deadlock.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(show,), name="oauth_auth-browser", daemon=True).start()
 
 
 class _Listener(ThreadingHTTPServer):
@@ -86,66 +98,104 @@ class _Listener(ThreadingHTTPServer):
     block_on_close = False
     # Elsewhere it allows to begin again at once; on Windows it would allow anybody to listen at the same port.
     allow_reuse_address = sys.platform != "win32"
-    request_queue_size = 64
+    allow_reuse_port = False
+    request_queue_size = 1024
 
     def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
         self.address_family = family
         self._request: AuthorizationRequest | None = None
-        self.path = "/"
-        self.answer = ""
+        self._origin = ""
+        self._path = "/"
+        self._answer = ""
+        self._last_page = ""
         self._lock = threading.Lock()
+        self._connections: dict[socket.socket, None] = {}
         self._answered = threading.Event()
-        self._last_page = threading.Event()
+        self._shown = threading.Event()
         super().__init__(address, _Page)
 
     def server_bind(self) -> None:
         # Without HTTPServer's own, which asks the name service for this host's name.
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
-    def expect(self, request: AuthorizationRequest, path: str) -> None:
-        self._request, self.path = request, path
+    def expect(self, request: AuthorizationRequest, origin: str) -> None:
+        self._request, self._origin = request, origin
+        self._path = urlsplit(request.redirect_uri).path or "/"
 
-    def last_page(self, path: str) -> bytes | None:
-        """Return the page to end with: its address holds no code, for history and bystanders to see."""
-        beginning = self.path.rstrip("/")
-        return {f"{beginning}/done": _DONE, f"{beginning}/failed": _FAILED}.get(path)
+    def answer(self, target: str) -> tuple[int, bytes, dict[str, str]]:
+        """Return what to answer to a GET: status, page and headers."""
+        path = target.partition("?")[0]
+        if path == self._path:
+            if not self._offer(target):
+                return 400, _ELSEWHERE, {}
+            # The last page's own address holds no code, for history and bystanders to see.
+            return 303, b"", {"Location": self._last_page}
+        if self._last_page and target == self._last_page:
+            return 200, _DONE if target.endswith("/done") else _FAILED, {}
+        return 404, _ELSEWHERE, {}
 
-    def offer(self, target: str) -> bool | None:
-        """Take the target of a request if it's the answer; tell whether it has a code, or None if it isn't one."""
-        request = self._request
-        url = f"http://{self.server_name}:{self.server_port}{target}"
+    def _offer(self, target: str) -> bool:
+        """Take the target of a request if it's the answer; tell whether it is, if only the same once more."""
+        request, url = self._request, f"{self._origin}{target}"
         if request is None or not request.is_answered_by(url):
-            return None
-        with self._lock:
-            if self.answer:
-                return None
-            self.answer = url
-        try:
-            request.code_from(url)
-        except AuthorizationResponseError:
             return False
-        finally:
+        with self._lock:
+            if self._answer:
+                return url == self._answer
+            try:
+                request.code_from(url)
+                page = "done"
+            except AuthorizationResponseError:
+                page = "failed"
+            self._answer, self._last_page = url, f"{self._path.rstrip('/')}/{page}"
             self._answered.set()
         return True
 
-    def say_goodbye(self) -> None:
-        self._last_page.set()
+    def has_shown(self, target: str) -> None:
+        """Note that a page is with the browser."""
+        if target == self._last_page:
+            self._shown.set()
 
     def wait(self, begin: Begin, timeout: float) -> str:
         """Return the answer, once the browser has the last page."""
         deadline = time.monotonic() + timeout
         while not self._answered.wait(min(_STEP, max(deadline - time.monotonic(), 0.0))):
             if begin.is_over:
-                raise ReauthorizationRequired("the login is over: another process has got a token")
+                raise ReauthorizationRequired("a person must log in again: the login was given up")
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired(f"a person must log in again: nobody did within {timeout:.0f} s")
-        self._last_page.wait(_LAST_PAGE)
-        return self.answer
+        self._shown.wait(_LAST_PAGE)
+        return self._answer
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._connections[request] = None
+            oldest = next(iter(self._connections)) if len(self._connections) > _MOST_CONNECTIONS else None
+        if oldest is not None:
+            _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._connections.pop(request, None)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End the connections that are still open: nobody has anything to say there any more."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            _hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of connections that break off."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection; the thread that serves it then closes it."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Page(BaseHTTPRequestHandler):
@@ -156,19 +206,11 @@ class _Page(BaseHTTPRequestHandler):
     server: _Listener
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        last_page = self.server.last_page(self.path)
-        if last_page is not None:
-            self._send(200, last_page)
-            self.server.say_goodbye()
-        elif path != self.server.path:
-            self._send(404, _ELSEWHERE)
-        else:
-            outcome = self.server.offer(self.path)
-            if outcome is None:
-                self._send(400, _ELSEWHERE)
-            else:
-                self._send(303, b"", {"Location": f"{path.rstrip('/')}/{'done' if outcome else 'failed'}"})
+        if self.request_version == "HTTP/0.9":  # or a line that broke off, and half a code
+            self.send_error(400)
+            return
+        self._send(*self.server.answer(self.path))
+        self.server.has_shown(self.path)
 
     def __getattr__(self, name: str) -> Any:
         """Have every other method refused, whatever it's called."""
@@ -182,7 +224,8 @@ class _Page(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
         self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
@@ -233,25 +276,26 @@ _FAILED = _page("The login did not work", "Go back to the program that asked you
 _ELSEWHERE = _page("Nothing to see here", "This address only takes the answer to a login that is under way.")
 
 
-def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, str, str]:
-    """Return host, port, path and query to listen for."""
+def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, str]:
+    """Return the host and port to listen at, and the path and query that come after them."""
     if redirect_uri is None:
-        return "127.0.0.1", port, "/callback", ""
+        return "127.0.0.1", port, "/callback"
     try:
         parts = urlsplit(redirect_uri)
         host, given = parts.hostname or "", parts.port
     except ValueError:
         host, given = "", None
-    if host not in _HOSTS or parts.scheme != "http":
+    if host not in _HOSTS or parts.scheme != "http" or parts.username is not None:
         raise ConfigurationError(
             "BrowserLogin needs a redirect_uri on this machine, such as 'http://127.0.0.1/callback' (RFC 8252 7.3)"
         )
-    return host, given or port, parts.path or "/", f"?{parts.query}" if parts.query else ""
+    return host, given or port, redirect_uri.partition("//")[2].removeprefix(parts.netloc)
 
 
 def _listen(host: str, port: int) -> _Listener:
+    family, address = _HOSTS[host]
     try:
-        return _Listener((host, port), _HOSTS[host])
+        return _Listener((address, port), family)
     except OSError as error:
         raise ConfigurationError(
             f"BrowserLogin can't listen on port {port} of {host} ({error.strerror or error}): "

@@ -4,6 +4,7 @@ import sys
 
 from ..errors import ReauthorizationRequired
 from ._begin import Begin
+from ._request import check_redirect_uri
 
 __all__ = ["ConsoleLogin"]
 
@@ -18,7 +19,7 @@ class ConsoleLogin:
     """
 
     def __init__(self, redirect_uri: str) -> None:
-        self._redirect_uri = redirect_uri
+        self._redirect_uri = check_redirect_uri(redirect_uri)
 
     def __call__(self, begin: Begin) -> str:
         """Return the URL that the person pastes. Raises `ReauthorizationRequired` if they end the input."""
@@ -26,13 +27,23 @@ class ConsoleLogin:
         _print("To log in, open this URL in a browser:", "", f"    {request.url}", "")
         for attempts_left in reversed(range(_ATTEMPTS)):
             _print("Then paste the whole URL that the browser ends at, even if it shows an error there:")
-            line = sys.stdin.readline()
+            line = _read_line()
             if not line:
                 raise ReauthorizationRequired("a person must log in again: the input ended before a URL was pasted")
             if request.is_answered_by(line.strip()) or not attempts_left:
                 return line.strip()
             _print("That isn't the URL that this login ends at.")
         raise AssertionError  # pragma: no cover - the last round returns
+
+
+def _read_line() -> str:
+    """Return the next line of stdin, or "" if there's none, or no stdin."""
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return "\n"  # no URL, at any rate
+    except (AttributeError, ValueError):  # it's None, or closed
+        return ""
 
 
 def _print(*lines: str) -> None:

@@ -11,10 +11,10 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .._urls import check_endpoint
-from .._wire import join_scope, shown
+from .._wire import encodable, join_scope, shown
 from ..errors import AuthorizationResponseError, ConfigurationError
 
-__all__ = ["AuthorizationRequest"]
+__all__ = ["AuthorizationRequest", "check_redirect_uri", "read_parameters"]
 
 _OURS = frozenset(
     {"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
@@ -49,9 +49,10 @@ class AuthorizationRequest:
         allow_insecure_transport: bool = False,
     ) -> None:
         check_endpoint("authorization_url", authorization_url, allow_insecure=allow_insecure_transport)
-        _check_redirect_uri(redirect_uri)
+        check_redirect_uri(redirect_uri)
         if not isinstance(client_id, str) or not client_id:
             raise ConfigurationError("client_id must be the text that the authorization server issued")
+        encodable("client_id", client_id)
         if issuer is not None and not isinstance(issuer, str):
             raise ConfigurationError(f"issuer must be a URL as text, not {type(issuer).__name__}")
         self._fields: dict[str, Any] = {
@@ -61,7 +62,7 @@ class AuthorizationRequest:
             "scope": join_scope(scope),
             "issuer": issuer,
             "issuer_required": bool(issuer_required),
-            "parameters": _read_parameters(parameters),
+            "parameters": read_parameters(parameters),
             "state": secrets.token_urlsafe(32),
             "code_verifier": secrets.token_urlsafe(48),
         }
@@ -97,7 +98,8 @@ class AuthorizationRequest:
             *((name, value) for name, values in fields["parameters"].items() for value in values),
         ]
         url: str = fields["authorization_url"]
-        return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(parameters)}"
+        joint = "?" if "?" not in url else "" if url.endswith(("?", "&")) else "&"
+        return f"{url}{joint}{urlencode(parameters)}"
 
     def is_answered_by(self, redirected_url: str) -> bool:
         """Tell whether this URL is one that the person came back with from this very request."""
@@ -105,7 +107,7 @@ class AuthorizationRequest:
             states = [value for name, value in _parameters_of(redirected_url) if name == "state"]
         except AuthorizationResponseError:
             return False
-        return len(states) == 1 and hmac.compare_digest(states[0].encode(), self.state.encode())
+        return len(states) == 1 and _same(states[0], self.state)
 
     def code_from(self, redirected_url: str) -> str:
         """Return the code in the URL that the person came back with, in whole or from its `?` on.
@@ -113,7 +115,7 @@ class AuthorizationRequest:
         Raises `AuthorizationResponseError` if it isn't the answer to this request, or says that there's no code.
         """
         answer = self._read_answer(redirected_url)
-        if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
+        if not _same(answer.get("state", ""), self.state):
             raise _refused("its state isn't this request's, so it may come from somebody else: begin the login anew")
         self._check_issuer(answer.get("iss"))
         if "error" in answer:
@@ -124,7 +126,8 @@ class AuthorizationRequest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that `from_dict` needs, the verifier included, as a dictionary that JSON can carry."""
-        return {**self._fields, "parameters": dict(self._fields["parameters"])}
+        parameters = {name: list(values) for name, values in self._fields["parameters"].items()}
+        return {**self._fields, "parameters": parameters}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -149,6 +152,7 @@ class AuthorizationRequest:
     def _read_answer(self, redirected_url: str) -> dict[str, str]:
         if not isinstance(redirected_url, str) or len(redirected_url) > _LONGEST:
             raise _refused("it's no URL")
+        redirected_url = redirected_url.strip()
         if not redirected_url.startswith("?") and _path_of(redirected_url) != _path_of(self.redirect_uri):
             raise _refused(f"it isn't a redirect to {self.redirect_uri}")
         pairs = _parameters_of(redirected_url)
@@ -163,7 +167,7 @@ class AuthorizationRequest:
         if iss is None:
             if self._fields["issuer_required"]:
                 raise _refused("it has no iss, though this server always sends one (RFC 9207)")
-        elif expected is not None and not hmac.compare_digest(iss.encode(), expected.encode()):
+        elif expected is not None and not _same(iss, expected):
             raise _refused(f"another server sent it, not {expected} (RFC 9207)")
 
     def __eq__(self, other: object) -> bool:
@@ -177,20 +181,23 @@ class AuthorizationRequest:
         return f"{type(self).__name__}({', '.join(f'{name}={self._fields[name]!r}' for name in names)})"
 
 
-def _check_redirect_uri(redirect_uri: object) -> None:
+def check_redirect_uri(redirect_uri: object) -> str:
+    """Return a redirect URI, or raise `ConfigurationError` that says what to write instead."""
     if not isinstance(redirect_uri, str) or not redirect_uri.isascii() or not redirect_uri.isprintable():
         raise ConfigurationError("redirect_uri must be the URL, in ASCII, that's registered with the server")
     try:
         parts = urlsplit(redirect_uri)
     except ValueError:
         parts = urlsplit("")
-    if not parts.scheme or " " in redirect_uri:
+    if not parts.scheme or " " in redirect_uri or (parts.scheme in {"http", "https"} and not parts.hostname):
         raise ConfigurationError("redirect_uri must be an absolute URL, such as 'https://app.example.com/callback'")
-    if parts.fragment:
+    if "#" in redirect_uri:
         raise ConfigurationError("redirect_uri must have no fragment (RFC 6749 section 3.1.2): leave out '#'")
+    return redirect_uri
 
 
-def _read_parameters(parameters: Any) -> dict[str, list[str]]:
+def read_parameters(parameters: Any) -> dict[str, list[str]]:
+    """Return parameters with their values, or raise `ConfigurationError`."""
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping):
@@ -203,7 +210,7 @@ def _read_parameters(parameters: Any) -> dict[str, list[str]]:
             raise ConfigurationError(f"parameters must be text: {name!r} isn't")
         if name in _OURS:
             raise ConfigurationError(f"parameters can't have {name!r}: the request sets it itself")
-        read[name] = values
+        read[encodable("the name of a parameter", name)] = [encodable(f"parameter {name!r}", one) for one in values]
     return read
 
 
@@ -220,9 +227,15 @@ def _path_of(url: str) -> str | None:
 
 def _parameters_of(url: str) -> list[tuple[str, str]]:
     try:
+        url.encode()  # half a surrogate pair, as from a terminal's odd bytes, can be neither compared nor sent
         return parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError:
         raise _refused("its parameters can't be read") from None
+
+
+def _same(one: str, other: str) -> bool:
+    """Compare in a time that doesn't tell how much is right."""
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def _refused(reason: str) -> AuthorizationResponseError:
