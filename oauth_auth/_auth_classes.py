@@ -76,9 +76,9 @@ class TokenEndpointAuth(TokenAuth):
         DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose name ends in _FILE names a file that holds
         the value. Raises `ConfigurationError`, which names the variable.
         """
-        from ._environment import make_from_environment  # noqa: PLC0415 - programs that don't use it needn't load it
+        from ._environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
 
-        return make_from_environment(cls, prefix, cls._variables, options)
+        return make_from_environment(cls, Environment(prefix), cls._variables, options)
 
     def _begin_with_endpoint(
         self,
