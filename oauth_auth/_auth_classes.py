@@ -64,6 +64,8 @@ class TokenEndpointAuth(TokenAuth):
 
         Options are those of the class; URLs among them, `token_url` included, override what the metadata says.
         """
+        if issuer is None:
+            raise ConfigurationError("issuer must be a URL as text, not NoneType")
         token_url = Issuer(issuer, options.pop("token_url", None))
         return cls(token_url, client_id, client_secret, **options)  # type: ignore[call-arg]
 

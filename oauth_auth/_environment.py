@@ -99,7 +99,7 @@ def make_from_environment(
 def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` for what is missing."""
     if values.get("issuer") is None and values.get("token_url") is None:
-        both = f"{environment.mention('ISSUER')}, or {environment.mention('TOKEN_URL')},"
+        both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
         raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint")
     for parameter in ("client_id", "username", "password", "refresh_token"):
         for variable in (variable for variable, name in names.items() if name == parameter):

@@ -9,6 +9,7 @@ Exit status: 0 done; 1 there's no usable token, or the server refused; 2 the con
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -40,7 +41,7 @@ _PREFIX = "OAUTH_"
 _OPTIONS = {
     "ISSUER": "The authorization server; its metadata tells the URLs.",
     "TOKEN_URL": "The token endpoint, if there's no metadata that tells it.",
-    "AUTHORIZATION_URL": "The authorization endpoint, for login.",
+    "AUTHORIZATION_URL": "The authorization endpoint, for login; may end in parameters such as ?prompt=consent.",
     "DEVICE_AUTHORIZATION_URL": "The device authorization endpoint, for login --device.",
     "REVOCATION_URL": "The revocation endpoint, for logout.",
     "CLIENT_ID": "The client's id.",
@@ -51,18 +52,18 @@ _OPTIONS = {
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
 
+_ELSEWHERE = "--store keeps tokens elsewhere, such as in file:PATH"
+
 _Command = Callable[..., None]
 
 
 class _OneLine(click.Group):
     """A group whose errors are one line, and repeat no value: one may be a secret that stands in the wrong place."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
-        """Run, and exit as the command does; not `standalone_mode` is click's own."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and exit as the command does."""
         try:
-            sys.exit(super().main(*args, standalone_mode=False, **extra))
+            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(2)
@@ -136,8 +137,10 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
         setup.check_store(auth, writes=True)
         token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
         if auth._source.has_unsaved:  # noqa: SLF001
-            _fail(f"you are logged in, but {setup.store!r} could not keep the token: choose another with --store")
+            raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
         _say("You are logged in.", *_details(token))
+        if token.refresh_token is None:
+            _say("It can't be renewed, since the server gave no refresh token: then log in again.")
 
 
 @main.command()
@@ -151,8 +154,11 @@ def token(**values: str | None) -> None:
             found = _live(person)
         except ReauthorizationRequired as error:
             if (how := setup.how_to_log_in(person)) is not None:
-                setup.check_store(person)
-                _fail(f"{error}; run: {how}")
+                try:
+                    setup.check_store(person)
+                except TokenStoreError as trouble:
+                    _fail(str(trouble))
+                _fail(f"{'nobody is logged in' if person.token is None else error}; run: {how}")
             found = _live(setup.machine())
         click.echo(found.access_token)
 
@@ -204,7 +210,7 @@ class _Options(Environment):
 
     def mention(self, variable: str) -> str:
         """Return both ways to say it."""
-        return f"--{variable.lower().replace('_', '-')} or {self.name(variable)}"
+        return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})"
 
 
 class _Setup(NamedTuple):
@@ -242,7 +248,7 @@ class _Setup(NamedTuple):
         environment = self.environment
         if environment.get("ISSUER") is None and environment.get(variable) is None:
             raise ConfigurationError(
-                f"{environment.mention('ISSUER')}, or {environment.mention(variable)}, must be set for this login"
+                f"{environment.mention('ISSUER')} or {environment.mention(variable)} must be set for this login"
             )
 
     @property
@@ -267,7 +273,7 @@ class _Setup(NamedTuple):
                     pass
             self.store.load(key)
         except TokenStoreError as error:
-            raise TokenStoreError(f"{error}; --store takes another place for tokens, such as file:PATH") from None
+            raise TokenStoreError(f"{str(error).rstrip('.')}: {_ELSEWHERE}") from None
 
 
 def _live(auth: _Auth) -> OAuthToken:
@@ -302,31 +308,47 @@ def _shown(seconds: float) -> str:
 
 
 class _Warnings(logging.Handler):
-    """Says what the library warns of, each thing once; a failure is said at the end by whoever it stopped."""
+    """Says what the library warns of. A failure is said at the end by whoever it stopped; trouble with the store, too,
+    unless that's it already."""
 
-    said: frozenset[str] = frozenset()
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._late: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it, unless it has been said."""
-        text = record.getMessage()
-        if getattr(record, "oauth_event", "") != "failed" and text not in self.said:
-            self.said |= {text}
-            _say(f"oauth-auth: {text}")
+        """Say it, now or later."""
+        event, text = getattr(record, "oauth_event", ""), f"oauth-auth: {' '.join(record.getMessage().split())}"
+        if event == "store_failed":
+            self._late[text] = None
+        elif event != "failed":
+            _say(text)
+
+    def say_late(self) -> None:
+        """Say once what was left for later."""
+        for text in self._late:
+            _say(text)
 
 
 @contextmanager
 def _reporting() -> Iterator[None]:
     """Have what goes wrong end in one line on stderr and an exit status."""
-    handler, logger = _Warnings(logging.WARNING), logging.getLogger("oauth_auth")
-    logger.addHandler(handler)
+    warnings, logger = _Warnings(), logging.getLogger("oauth_auth")
+    logger.addHandler(warnings)
     try:
         yield
+        warnings.say_late()
     except (ConfigurationError, ImportError) as error:
         _fail(str(error), status=2)
     except OAuthError as error:
+        if isinstance(error, TokenStoreError):
+            warnings.say_late()
         _fail(str(error))
+    except KeyboardInterrupt:
+        # A token call under way is finished, so that its token is saved: that's no time for another Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _fail("interrupted")
     finally:
-        logger.removeHandler(handler)
+        logger.removeHandler(warnings)
 
 
 def _fail(text: str, *, status: int = 1) -> NoReturn:

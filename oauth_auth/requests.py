@@ -148,7 +148,7 @@ def _transport_error(error: Exception, request: TokenRequest, status_code: int |
     cause.args = (text,)
     cause.request = cause.response = None
     wrapped = TokenTransportError(
-        f"the token endpoint {endpoint} could not be reached: {text}",
+        f"{endpoint} could not be reached: {text}",
         token_url=endpoint,
         status_code=status_code,
         retryable=isinstance(error, _TROUBLE) and not isinstance(error, ValueError),

@@ -220,7 +220,7 @@ server.listen(0, '127.0.0.1', () => {
   server.on('request', (req, res) => {
     const url = new URL(req.url, issuer);
     const [mount, inner] = mountOf(url);
-    if (url.pathname === '/token' && req.method === 'POST') requests.token += 1;
+    if ((inner ?? url.pathname) === '/token' && req.method === 'POST') requests.token += 1;
     if (`${req.method} ${url.pathname}` in controls) {
       control(req, res, url);
     } else if (/^\/api(\/|$)/.test(url.pathname)) {
