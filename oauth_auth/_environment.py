@@ -117,6 +117,6 @@ def open_store(name: str, value: str) -> TokenStore:
             return KeyringTokenStore(rest) if rest else KeyringTokenStore()
         if kind in {"redis", "rediss", "unix", "valkey", "valkeys"}:
             return RedisTokenStore(value)
-    except (ConfigurationError, TokenStoreError, RuntimeError) as error:  # the last for the home of nobody: ~nobody
+    except (TokenStoreError, ValueError, RuntimeError) as error:  # the last for the home of nobody: ~nobody
         raise ConfigurationError(f"{name}: {error}") from None
     raise ConfigurationError(f"{name} must be 'file:' and a path, 'keyring:', or a URL that begins with redis://")
