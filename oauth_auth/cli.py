@@ -308,8 +308,10 @@ def _shown(seconds: float) -> str:
 
 
 class _Warnings(logging.Handler):
-    """Says what the library warns of. A failure is said at the end by whoever it stopped; trouble with the store, too,
-    unless that's it already."""
+    """Says what the library warns of, but not a failure, which is said at the end by whoever it stopped.
+
+    So may be trouble with the store: that's said late.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -426,14 +426,13 @@ def test_a_url_that_is_given_wins(issuer: Issuer, plugin_mode: Mode) -> None:
     """An explicit URL is used whatever the metadata says, or doesn't."""
     del issuer.document["token_endpoint"]
     issuer.document["revocation_endpoint"] = "not a URL"
-    revoked: list[str] = []
-    issuer.places["/own/revoke"] = lambda request: revoked.append(request.path) or Answer(200)
+    issuer.places["/own/revoke"] = Answer(200)
     base = issuer.server.url
     auth = issuer.auth(plugin_mode, token_url=f"{base}/own/token", revocation_url=f"{base}/own/revoke")
     auth.get_token()
     assert ["/own/token"] == [request.path for request in issuer.token_calls]
     auth.revoke()
-    assert ["/own/revoke"] == revoked
+    assert "/own/revoke" == issuer.server.requests[-1].path
 
 
 @pytest.mark.parametrize("name", ["token_url", "revocation_url"])
