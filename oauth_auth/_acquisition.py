@@ -186,20 +186,22 @@ class Acquisition:
 
     def revoke(self) -> None:
         """End the newest token at the server, and forget it in the store and here; then raise what went wrong."""
+        is_deleted = False
         failure: OAuthError | None = None
         with self._shelf.visit() as visit, visit.lock(LOCK_WAIT):
             self._look(visit, ())
-            tokens = [token for token in (self.last, self._spare) if token is not None]
-            for token in tokens[:1]:
-                try:
-                    self._grant.revoke(token)
-                except OAuthError as error:
-                    failure = error
-            for token in tokens:
-                self._grant.forget(token)
-            self.last = self._spare = self._seen = self.unsaved = None
-            if not visit.delete() and failure is None:
-                failure = TokenStoreError("the token store still has the token, which is revoked: see the log")
+            try:
+                self._grant.revoke(self.last)
+            except OAuthError as error:
+                failure = error
+            finally:  # whatever happens, it isn't used any more
+                for token in (self.last, self._spare):
+                    self._grant.forget(token)
+                self.last = self._spare = self.unsaved = None
+                if is_deleted := visit.delete():
+                    self._seen = None  # else what was seen there counts as old news from now on
+        if failure is None and not is_deleted:
+            failure = TokenStoreError("the token is forgotten here, but the store could not delete it: see the log")
         if failure is not None:
             raise failure
 

@@ -64,6 +64,8 @@ class TokenEndpointAuth(TokenAuth):
 
         Options are those of the class; URLs among them, `token_url` included, override what the metadata says.
         """
+        if issuer is None:
+            raise ConfigurationError("issuer must be a URL as text, not NoneType")
         token_url = Issuer(issuer, options.pop("token_url", None))
         return cls(token_url, client_id, client_secret, **options)  # type: ignore[call-arg]
 
@@ -76,9 +78,9 @@ class TokenEndpointAuth(TokenAuth):
         DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose name ends in _FILE names a file that holds
         the value. Raises `ConfigurationError`, which names the variable.
         """
-        from ._environment import make_from_environment  # noqa: PLC0415 - programs that don't use it needn't load it
+        from ._environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
 
-        return make_from_environment(cls, prefix, cls._variables, options)
+        return make_from_environment(cls, Environment(prefix), cls._variables, options)
 
     def _begin_with_endpoint(
         self,

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .discovery import Issuer
-from .errors import ConfigurationError
+from .errors import ConfigurationError, TokenStoreError
 from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 
 _T = TypeVar("_T")
 
+_LONGEST = 64 * 1024
+
 _COMMON = {"SCOPE": "scope", "REVOCATION_URL": "revocation_url"}
 
 
 class Environment:
-    """The environment variables that begin with a prefix. An empty one counts as not set."""
+    """The environment variables that begin with a prefix. An empty one counts as not set.
 
-    def __init__(self, prefix: str) -> None:
+    `values`, by the variables' names without the prefix, take the place of variables and of the files they name.
+    """
+
+    def __init__(self, prefix: str, values: Mapping[str, str] | None = None) -> None:
         if not isinstance(prefix, str):
             raise ConfigurationError(f"prefix must be text such as 'OAUTH_', not {type(prefix).__name__}")
         self._prefix = prefix
+        self._values = values or {}
 
     def name(self, variable: str) -> str:
         """Return a variable's whole name."""
         return f"{self._prefix}{variable}"
+
+    def mention(self, variable: str) -> str:
+        """Return how to tell whoever sets it about a variable."""
+        return self.name(variable)
 
     def get(self, variable: str) -> str | None:
         """Return a value, from the file that the variable with `_FILE` names if that one is set.
@@ -36,6 +47,8 @@ class Environment:
         One line end after it is not part of it. Raises `ConfigurationError` if the file can't be read, and if both
         are set.
         """
+        if variable in self._values:
+            return self._values[variable] or None
         name = self.name(variable)
         value, path = os.environ.get(name) or None, os.environ.get(f"{name}_FILE") or None
         if path is None:
@@ -43,25 +56,30 @@ class Environment:
         if value is not None:
             raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them")
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            with Path(path).open("rb") as file:
+                text = file.read(_LONGEST + 1).decode("utf-8-sig")
         except (OSError, ValueError) as error:
+            # Without the path: who took this variable for the other one has put a secret there.
             reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
-            raise ConfigurationError(f"{name}_FILE names a file that can't be read ({reason}): {path}") from None
-        text = text.removesuffix("\n").removesuffix("\r")
+            raise ConfigurationError(f"{name}_FILE names a file that can't be read: {reason}") from None
+        if len(text) > _LONGEST:
+            raise ConfigurationError(f"{name}_FILE names a file that is longer than {_LONGEST} bytes")
+        text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
         if not text:
-            raise ConfigurationError(f"{name}_FILE names an empty file: {path}")
+            raise ConfigurationError(f"{name}_FILE names a file with nothing in it")
         return text
 
 
-def make_from_environment(cls: type[_T], prefix: str, variables: Mapping[str, str], options: Mapping[str, Any]) -> _T:
+def make_from_environment(
+    cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
+) -> _T:
     """Make an auth object of a class; `variables` are the parameters of its own, by their variable."""
-    environment = Environment(prefix)
     names = {**_COMMON, **variables, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
     names |= {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
-            values[parameter] = open_store(environment.name(variable), value) if variable == "STORE" else value
+            values[parameter] = open_store(environment.mention(variable), value) if variable == "STORE" else value
     values |= options
     _check(environment, names, values)
     issuer = values.pop("issuer", None)
@@ -72,19 +90,21 @@ def make_from_environment(cls: type[_T], prefix: str, variables: Mapping[str, st
         return cls(server, client_id, client_secret, **values)  # type: ignore[call-arg]
     except ConfigurationError as error:
         # Whoever set the variables doesn't know the parameters' names.
-        used = ", ".join(f"{p} is {environment.name(v)}" for v, p in names.items() if p in str(error))
+        named = set(re.findall(r"\w+", str(error)))
+        ours = {p: v for v, p in names.items() if p in named and p not in options}
+        used = ", ".join(f"{parameter} is {environment.mention(variable)}" for parameter, variable in ours.items())
         raise error.fresh_copy(f" ({used})" if used else "") from None
 
 
 def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` for what is missing."""
     if values.get("issuer") is None and values.get("token_url") is None:
-        names_of_both = f"{environment.name('ISSUER')} or {environment.name('TOKEN_URL')}"
-        raise ConfigurationError(f"{names_of_both} must be set: to the issuer's or the token endpoint's URL")
+        both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
+        raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint")
     for parameter in ("client_id", "username", "password", "refresh_token"):
         for variable in (variable for variable, name in names.items() if name == parameter):
             if values.get(parameter) is None:
-                raise ConfigurationError(f"{environment.name(variable)} must be set")
+                raise ConfigurationError(f"{environment.mention(variable)} must be set")
 
 
 def open_store(name: str, value: str) -> TokenStore:
@@ -97,6 +117,6 @@ def open_store(name: str, value: str) -> TokenStore:
             return KeyringTokenStore(rest) if rest else KeyringTokenStore()
         if kind in {"redis", "rediss", "unix", "valkey", "valkeys"}:
             return RedisTokenStore(value)
-    except ConfigurationError as error:
+    except (TokenStoreError, ValueError, RuntimeError) as error:  # the last for the home of nobody: ~nobody
         raise ConfigurationError(f"{name}: {error}") from None
     raise ConfigurationError(f"{name} must be 'file:' and a path, 'keyring:', or a URL that begins with redis://")

@@ -83,11 +83,11 @@ class Grant:
         """
         raise NotImplementedError
 
-    def revoke(self, token: OAuthToken) -> None:
-        """End the token at the server, as far as it lets us (RFC 7009). Raises `OAuthError`."""
+    def revoke(self, token: OAuthToken | None) -> None:
+        """End at the server, as far as it lets us (RFC 7009), what there is. Raises `OAuthError`."""
 
-    def forget(self, token: OAuthToken) -> None:
-        """Never use again what this token brought, nor what brought it."""
+    def forget(self, token: OAuthToken | None) -> None:
+        """Never use again what came with this token, nor what was given to get the first one."""
 
     def memory(self) -> dict[str, Any]:
         """Return what is worth knowing after a restart, as JSON; it's stored with the token."""
@@ -214,19 +214,28 @@ class _TokenEndpointGrant(Grant):
     def recall(self, memory: Mapping[str, Any]) -> None:
         self._client.recall(memory)
 
-    def revoke(self, token: OAuthToken) -> None:
+    def revoke(self, token: OAuthToken | None) -> None:
         """End refresh and access token, in this order: ending the first ends the second at most servers."""
+        access_token, refresh_token = None if token is None else token.access_token, self.live_refresh_token(token)
+        if access_token is None and refresh_token is None:
+            return
         url = self._endpoints.find("revocation_url")
         if url is None:
             return
-        if token.refresh_token is not None:
-            self._revoke(url, token.refresh_token, "refresh_token")
-        try:
-            self._revoke(url, token.access_token, "access_token")
-        except OAuthProviderException as error:
-            # Some servers can't end access tokens (RFC 7009 section 2.2.1); then they live out their time.
-            if error.error != "unsupported_token_type" or token.refresh_token is None:
-                raise
+        failure = None
+        for kind, value in (("refresh_token", refresh_token), ("access_token", access_token)):
+            try:
+                if value is not None:
+                    self._revoke(url, value, kind)
+            except TokenError as error:
+                if error.status_code is None:  # nor could the next one be ended
+                    raise failure or error from None
+                # Some servers can't end access tokens (RFC 7009 section 2.2.1); then they live out their time.
+                is_usual = isinstance(error, OAuthProviderException) and error.error == "unsupported_token_type"
+                if not (is_usual and kind == "access_token" and refresh_token is not None):
+                    failure = failure or error
+        if failure is not None:
+            raise failure
 
     def _revoke(self, url: str, token: str, kind: str) -> None:
         def send(proof: ClientProof) -> None:
@@ -280,8 +289,8 @@ class RefreshingGrant(_TokenEndpointGrant):
             proof.authorization, refresh_token, self._scope, self._fields(proof)
         )
 
-    def forget(self, token: OAuthToken) -> None:
-        if token.refresh_token is not None:
+    def forget(self, token: OAuthToken | None) -> None:
+        if token is not None and token.refresh_token is not None:
             self._spent |= {_digest(token.refresh_token)}
 
 
@@ -314,7 +323,8 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
-            raise reauthorization("the authorization code is used up", last, refusal) from refusal
+            reason = "nobody has logged in" if self._spent_code is None else "the authorization code is used up"
+            raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
             token = self._client.call(
@@ -373,7 +383,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
             allow_insecure_transport=self._endpoints.allow_insecure,
         )
 
-    def forget(self, token: OAuthToken) -> None:
+    def forget(self, token: OAuthToken | None) -> None:
         super().forget(token)
         self._code = None
 
@@ -441,7 +451,7 @@ class RefreshTokenGrant(RefreshingGrant):
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         raise reauthorization("the refresh token is used up", last, refusal) from refusal
 
-    def forget(self, token: OAuthToken) -> None:
+    def forget(self, token: OAuthToken | None) -> None:
         super().forget(token)
         self._spent |= {_digest(self._given)}
 

@@ -365,7 +365,7 @@ class HttpxTokenTransport:
         text = str(error).replace(request.url, endpoint) or type(error).__name__
         is_transport = isinstance(error, self._library.TransportError)
         wrapped = self._error_class(
-            f"the token endpoint {endpoint} could not be reached: {text}",
+            f"{endpoint} could not be reached: {text}",
             token_url=endpoint,
             status_code=status_code,
             retryable=isinstance(error, self._library.RequestError)

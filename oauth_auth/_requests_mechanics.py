@@ -246,7 +246,7 @@ class RequestsTokenTransport:
         cause.request = cause.response = None
         may_pass = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
         wrapped = self._error_class(
-            f"the token endpoint {endpoint} could not be reached: {text}",
+            f"{endpoint} could not be reached: {text}",
             token_url=endpoint,
             status_code=status_code,
             retryable=may_pass and not isinstance(error, ValueError),  # others are of the environment

@@ -76,7 +76,10 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
         raise ConfigurationError(f"{name} must hold no user or password: pass client_id and client_secret instead")
     if "#" in url:
         raise ConfigurationError(f"{name} must have no fragment (RFC 6749 section 3.2): leave out '#' and what follows")
-    check_transport(url, allow_insecure=allow_insecure)
+    try:
+        check_transport(url, allow_insecure=allow_insecure)
+    except InsecureTransportError as error:
+        raise error.fresh_copy(f" ({name})") from None
     return url
 
 

@@ -9,21 +9,22 @@ Exit status: 0 done; 1 there's no usable token, or the server refused; 2 the con
 from __future__ import annotations
 
 import logging
-import os
+import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 try:
     import click
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
-    raise SystemExit('oauth-auth needs click: pip install "oauth_auth[cli]"') from error
+    raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
-from ._environment import Environment, open_store
-from .errors import ConfigurationError, OAuthError, ReauthorizationRequired
+from ._environment import Environment, make_from_environment, open_store
+from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
+from .stores import LockTaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,32 +33,72 @@ if TYPE_CHECKING:
     from .requests import AuthorizationCodeAuth, ClientCredentialsAuth, DeviceCodeAuth
     from .stores import TokenStore
 
+    _Auth = AuthorizationCodeAuth | ClientCredentialsAuth | DeviceCodeAuth
+
 __all__ = ["main"]
 
 _PREFIX = "OAUTH_"
 _OPTIONS = {
     "ISSUER": "The authorization server; its metadata tells the URLs.",
     "TOKEN_URL": "The token endpoint, if there's no metadata that tells it.",
-    "AUTHORIZATION_URL": "The authorization endpoint, for login.",
+    "AUTHORIZATION_URL": "The authorization endpoint, for login; may end in parameters such as ?prompt=consent.",
     "DEVICE_AUTHORIZATION_URL": "The device authorization endpoint, for login --device.",
     "REVOCATION_URL": "The revocation endpoint, for logout.",
     "CLIENT_ID": "The client's id.",
-    "CLIENT_SECRET": "The client's secret. Others can see it in the list of processes: better set OAUTH_CLIENT_SECRET.",
+    "CLIENT_SECRET": "The client's secret. Others can see it in the list of processes: better set OAUTH_CLIENT_SECRET, "
+    "or OAUTH_CLIENT_SECRET_FILE.",
     "SCOPE": "Scope names, separated by spaces.",
     "REDIRECT_URI": "The redirect URI that's registered, if it isn't http://127.0.0.1/callback.",
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
 
+_ELSEWHERE = "--store keeps tokens elsewhere, such as in file:PATH"
+
 _Command = Callable[..., None]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _OneLine(click.Group):
+    """A group whose errors are one line, and repeat no value: one may be a secret that stands in the wrong place."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and exit as the command does."""
+        try:
+            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.UsageError as error:
+            _fail(_usage(error), status=2)
+        except click.ClickException as error:
+            _fail(error.format_message())
+        except click.Abort:
+            _fail("interrupted")
+
+
+def _usage(error: click.UsageError) -> str:
+    command = "oauth-auth" if error.ctx is None or error.ctx.parent is None else f"oauth-auth {error.ctx.info_name}"
+    if isinstance(error, click.NoSuchOption):
+        name = error.option_name.partition("=")[0]
+        if command == "oauth-auth" and name.lstrip("-").replace("-", "_").upper() in _OPTIONS:
+            return f"{name} goes after the subcommand, as in: oauth-auth login {name} …"
+        near = f" (did you mean {' or '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
+        return f"{command} has no option {name}{near}; see {command} --help"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        return f"{error.param.opts[0]} can't be read: see {command} --help"
+    if isinstance(error, click.BadOptionUsage):
+        return f"{error.format_message().rstrip('.')}; see {command} --help"
+    if command == "oauth-auth":
+        return f"there's no such subcommand: see {command} --help"
+    return f"{command} takes options only: put a value with spaces in quotes, or see {command} --help"
+
+
+@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="oauth_auth", prog_name="oauth-auth")
 def main() -> None:
     """Log in to an OAuth-protected API, and get tokens for scripts.
 
-    Each option is also read from the environment variable of its name with OAUTH_ before it, and from the file
-    that the variable with _FILE after it names.
+    Each option is also read from the environment variable of its name with OAUTH_ before it, such as OAUTH_ISSUER,
+    and from the file that the variable with _FILE after it names.
 
     Exit status: 0 done; 1 no usable token, or the server refused; 2 the configuration is wrong.
     """
@@ -81,19 +122,25 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
     with _reporting():
         if device and console:
             raise ConfigurationError("--device and --console can't be used together")
-        store = _configure(values)
-        redirect_uri = Environment(_PREFIX).get("REDIRECT_URI") or "http://127.0.0.1/callback"
-        auth: AuthorizationCodeAuth | DeviceCodeAuth
+        setup = _Setup.read(values)
+        auth: _Auth
         if device:
-            auth = _plugin().DeviceCodeAuth.from_env(_PREFIX, store=store)
+            setup.require("DEVICE_AUTHORIZATION_URL")
+            auth = setup.make("DeviceCodeAuth")
         else:
-            way = ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout)
-            auth = _person(store, login=way)
+            setup.require("AUTHORIZATION_URL")
+            redirect_uri = setup.environment.get("REDIRECT_URI") or "http://127.0.0.1/callback"
+            auth = setup.person(login=ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout))
+            if not _knows(auth, "authorization_url") and _knows(auth, "device_authorization_url"):
+                raise ConfigurationError("this server has people log in on another device: oauth-auth login --device")
+        # Better now than when a person has logged in for nothing.
+        setup.check_store(auth, writes=True)
         token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
         if auth._source.has_unsaved:  # noqa: SLF001
-            _fail(f"you are logged in, but {store!r} could not keep the token: choose another with --store")
-        scope = f" for {token.scope}" if token.scope else ""
-        _say(f"You are logged in{scope}.")
+            raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
+        _say("You are logged in.", *_details(token))
+        if token.refresh_token is None:
+            _say("It can't be renewed, since the server gave no refresh token: then log in again.")
 
 
 @main.command()
@@ -101,14 +148,18 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
 def token(**values: str | None) -> None:
     """Print a live access token, and nothing else, to stdout; renew it when it's due."""
     with _reporting():
-        store = _configure(values)
-        person = _person(store)
+        setup = _Setup.read(values)
+        person = setup.person()
         try:
-            found = person.get_token()
+            found = _live(person)
         except ReauthorizationRequired as error:
-            if _logs_people_in(person):
-                _fail(f"{error}; run: oauth-auth login")
-            found = _machine(store).get_token()
+            if (how := setup.how_to_log_in(person)) is not None:
+                try:
+                    setup.check_store(person)
+                except TokenStoreError as trouble:
+                    _fail(str(trouble))
+                _fail(f"{'nobody is logged in' if person.token is None else error}; run: {how}")
+            found = _live(setup.machine())
         click.echo(found.access_token)
 
 
@@ -117,14 +168,15 @@ def token(**values: str | None) -> None:
 def status(**values: str | None) -> None:
     """Tell whether there's a usable token, without asking the server."""
     with _reporting():
-        store = _configure(values)
-        auths = {"You are logged in.": _person(store)} | {"The client has a token of its own.": _machine(store)}
-        for text, auth in auths.items():
+        setup = _Setup.read(values)
+        person, machine = setup.person(), setup.machine()
+        for text, auth in (("You are logged in.", person), ("The client has a token of its own.", machine)):
+            setup.check_store(auth)
             stored = auth._source.look()  # noqa: SLF001
             if stored is not None and (stored.refresh_token is not None or not stored.is_expired()):
                 click.echo("\n".join([text, *_details(stored)]))
                 return
-        _fail("there is no usable token; run: oauth-auth login")
+        _fail(f"there is no usable token; run: oauth-auth {'login' if setup.may_log_people_in else 'token'}")
 
 
 @main.command()
@@ -132,50 +184,108 @@ def status(**values: str | None) -> None:
 def logout(**values: str | None) -> None:
     """End the token at the server, and forget it."""
     with _reporting():
-        store = _configure(values)
-        was_there = False
-        for auth in (_person(store), _machine(store)):
-            if auth._source.look() is not None:  # noqa: SLF001
-                was_there = True
+        setup = _Setup.read(values)
+        failures, lives_on, was_there = [], False, False
+        for auth in (setup.person(), setup.machine()):
+            setup.check_store(auth)
+            if auth._source.look() is None:  # noqa: SLF001
+                continue
+            was_there = True
+            try:
                 auth.revoke()
+                lives_on = lives_on or not _knows(auth, "revocation_url")
+            except OAuthError as error:
+                failures.append(error)
+        for failure in failures:
+            if isinstance(failure, TokenStoreError):
+                _fail(str(failure))
+            _fail(f"you are logged out here, but the server may not have ended the token: {failure}")
         _say("You are logged out." if was_there else "Nobody was logged in.")
+        if lives_on:
+            _say("No revocation endpoint is known, so who has a copy of the token can use it until it expires.")
 
 
-def _plugin() -> Any:
-    try:
+class _Options(Environment):
+    """The environment, and the options that take its place."""
+
+    def mention(self, variable: str) -> str:
+        """Return both ways to say it."""
+        return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})"
+
+
+class _Setup(NamedTuple):
+    """What the command is to work with."""
+
+    environment: Environment
+    store: TokenStore
+
+    @classmethod
+    def read(cls, values: Mapping[str, str | None]) -> _Setup:
+        """Read options and environment. Raises `ConfigurationError`."""
+        environment = _Options(_PREFIX, {name.upper(): value for name, value in values.items() if value is not None})
+        return cls(environment, open_store(environment.mention("STORE"), environment.get("STORE") or "keyring:"))
+
+    def make(self, name: str, **options: Any) -> Any:
+        """Make an auth object of requests."""
         from . import requests  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise ConfigurationError(f"{error}") from None
-    return requests
+
+        auth_class: Any = getattr(requests, name)
+        options["store"] = self.store
+        return make_from_environment(auth_class, self.environment, auth_class._variables, options)  # noqa: SLF001
+
+    def person(self, **options: Any) -> AuthorizationCodeAuth:
+        """Make what has the token of the person who logged in, on whatever device."""
+        auth: AuthorizationCodeAuth = self.make("AuthorizationCodeAuth", **options)
+        return auth
+
+    def machine(self) -> ClientCredentialsAuth:
+        """Make what has the client's own token."""
+        auth: ClientCredentialsAuth = self.make("ClientCredentialsAuth")
+        return auth
+
+    def require(self, variable: str) -> None:
+        """Raise `ConfigurationError` if a URL isn't given, and no metadata can tell it."""
+        environment = self.environment
+        if environment.get("ISSUER") is None and environment.get(variable) is None:
+            raise ConfigurationError(
+                f"{environment.mention('ISSUER')} or {environment.mention(variable)} must be set for this login"
+            )
+
+    @property
+    def may_log_people_in(self) -> bool:
+        """Whether a person may be able to log in, as far as is known without asking the server."""
+        names = ("ISSUER", "AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL")
+        return any(self.environment.get(name) for name in names)
+
+    def how_to_log_in(self, auth: AuthorizationCodeAuth) -> str | None:
+        """Return the command to log in with, or None where the server has no endpoint for that."""
+        if _knows(auth, "authorization_url"):
+            return "oauth-auth login"
+        is_known = self.environment.get("DEVICE_AUTHORIZATION_URL") or _knows(auth, "device_authorization_url")
+        return "oauth-auth login --device" if is_known else None
+
+    def check_store(self, auth: _Auth, *, writes: bool = False) -> None:
+        """Raise `TokenStoreError` if the store can't be used: to those who wait for it, auth objects only log that."""
+        key = auth._source._shelf.key  # noqa: SLF001
+        try:
+            if writes:
+                with suppress(LockTaken), cast("Any", self.store).lock(key, timeout=0.0):
+                    pass
+            self.store.load(key)
+        except TokenStoreError as error:
+            raise TokenStoreError(f"{str(error).rstrip('.')}: {_ELSEWHERE}") from None
 
 
-def _person(store: TokenStore, **options: Any) -> AuthorizationCodeAuth:
-    auth: AuthorizationCodeAuth = _plugin().AuthorizationCodeAuth.from_env(_PREFIX, store=store, **options)
-    return auth
+def _live(auth: _Auth) -> OAuthToken:
+    """Return a token, renewed if that is due, though it could still be sent: the script may need it for a while."""
+    auth.get_token()
+    found = auth.get_token()  # now the token's age is known, and a renewal that's due begins in the background
+    auth.close()
+    return auth.token or found
 
 
-def _machine(store: TokenStore) -> ClientCredentialsAuth:
-    auth: ClientCredentialsAuth = _plugin().ClientCredentialsAuth.from_env(_PREFIX, store=store)
-    return auth
-
-
-def _configure(values: dict[str, str | None]) -> TokenStore:
-    """Put the options in place of the environment's variables; return the store."""
-    for name, value in values.items():
-        if value is not None:
-            variable = f"{_PREFIX}{name.upper()}"
-            os.environ[variable] = value
-            os.environ.pop(f"{variable}_FILE", None)
-    environment = Environment(_PREFIX)
-    return open_store(environment.name("STORE"), environment.get("STORE") or "keyring:")
-
-
-def _logs_people_in(auth: AuthorizationCodeAuth) -> bool:
-    """Tell whether a person could log in: whether the server has an endpoint for that."""
-    environment = Environment(_PREFIX)
-    if environment.get("DEVICE_AUTHORIZATION_URL") or environment.get("AUTHORIZATION_URL"):
-        return True
-    return any(auth._endpoints.find(name) for name in ("authorization_url", "device_authorization_url"))  # noqa: SLF001
+def _knows(auth: _Auth, endpoint: str) -> bool:
+    return auth._endpoints.find(endpoint) is not None  # noqa: SLF001
 
 
 def _details(token: OAuthToken) -> list[str]:
@@ -184,28 +294,66 @@ def _details(token: OAuthToken) -> list[str]:
         lines.append(f"Scope: {token.scope}")
     if token.expiry is not None:
         left = token.expiry - time.time()
-        lines.append(f"The access token expires in {left:.0f} s." if left > 0 else "The access token has expired.")
+        lines.append(f"The access token expires in {_shown(left)}." if left > 0 else "The access token has expired.")
     if token.refresh_token is not None:
         lines.append("It's renewed when needed.")
     return lines
 
 
+def _shown(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+class _Warnings(logging.Handler):
+    """Says what the library warns of, but not a failure, which is said at the end by whoever it stopped.
+
+    So may be trouble with the store: that's said late.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._late: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it, now or later."""
+        event, text = getattr(record, "oauth_event", ""), f"oauth-auth: {' '.join(record.getMessage().split())}"
+        if event == "store_failed":
+            self._late[text] = None
+        elif event != "failed":
+            _say(text)
+
+    def say_late(self) -> None:
+        """Say once what was left for later."""
+        for text in self._late:
+            _say(text)
+
+
 @contextmanager
 def _reporting() -> Iterator[None]:
     """Have what goes wrong end in one line on stderr and an exit status."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: getattr(record, "oauth_event", "") != "failed")  # it's said at the end
-    logging.getLogger("oauth_auth").addHandler(handler)
+    warnings, logger = _Warnings(), logging.getLogger("oauth_auth")
+    logger.addHandler(warnings)
     try:
         yield
+        warnings.say_late()
     except (ConfigurationError, ImportError) as error:
         _fail(str(error), status=2)
     except OAuthError as error:
+        if isinstance(error, TokenStoreError):
+            warnings.say_late()
         _fail(str(error))
+    except KeyboardInterrupt:
+        # A token call under way is finished, so that its token is saved: that's no time for another Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _fail("interrupted")
+    finally:
+        logger.removeHandler(warnings)
 
 
-def _fail(text: str, *, status: int = 1) -> None:
+def _fail(text: str, *, status: int = 1) -> NoReturn:
     _say(f"oauth-auth: {' '.join(text.split())}")
     sys.exit(status)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from ._calls import EndpointCalls
 from ._urls import check_endpoint, without_query
 from ._wire import MAX_BODY, TokenRequest, TokenResponse, read_retry_after, shown
-from .errors import ConfigurationError, InsecureTransportError, TokenError, TokenResponseError
+from .errors import ConfigurationError, InsecureTransportError, TokenResponseError
 
 __all__ = ["Endpoints", "Issuer"]
 
@@ -84,23 +84,34 @@ class Endpoints:
         return self._metadata
 
     def _fetch(self, issuer: str) -> Mapping[str, Any]:
-        """Ask at each of the places where metadata may be; the first that has any counts."""
-        failure: TokenError = _NotHere("no place was asked")
-        for number, url in enumerate(_places(issuer)):
+        """Ask at each of the places where metadata may be; the first that has this issuer's counts."""
+        failures = []
+        for url in _places(issuer):
             request = TokenRequest(url, {"Accept": "application/json"}, b"", (), method="GET")
             try:
                 return self.calls.call(request, lambda request, response: _read(request, response, issuer))
             except _NotHere as error:
-                failure = failure if number else error
+                failures.append(error)
+        telling = min(failures, key=lambda error: (error.reason is None, error.status_code))
+        reason = telling.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
         raise TokenResponseError(
-            f"{issuer} has no metadata, neither of RFC 8414 nor of OpenID: is it the issuer, and not the token URL?",
-            status_code=failure.status_code,
-            token_url=failure.token_url,
+            f"{issuer} can't be the issuer: {reason}", status_code=telling.status_code, token_url=telling.token_url
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Endpoints:
+        """Be shared, as all that a grant has: the user's client can't be doubled."""
+        return self
 
 
 class _NotHere(TokenResponseError):
     """No metadata at this place; there may be some at the next."""
+
+    reason: str | None = None
+    """What to tell the user of it if there's none anywhere, and there's more to tell than that."""
+
+    def because(self, reason: str) -> Self:
+        self.reason = reason
+        return self
 
 
 def _places(issuer: str) -> list[str]:
@@ -121,6 +132,9 @@ def _read(request: TokenRequest, response: TokenResponse, issuer: str) -> Mappin
     }
     if status == 429 or status >= 500:
         raise TokenResponseError("the issuer's metadata could not be had", **where)
+    if 300 <= status < 400:
+        reason = "it redirects to another place for its metadata, and redirects aren't followed: give the final URL"
+        raise _NotHere("there's a redirect", **where).because(reason)
     if status != 200:
         raise _NotHere("there's no metadata there", **where)
     if len(body) > MAX_BODY:
@@ -132,8 +146,8 @@ def _read(request: TokenRequest, response: TokenResponse, issuer: str) -> Mappin
     if not isinstance(metadata, dict):
         raise _NotHere("what is there is no metadata", **where)
     if metadata.get("issuer") != issuer:
-        named = shown(metadata.get("issuer"), ()) or "none"
-        raise TokenResponseError(
-            f"the metadata is of another issuer, {named}, not {issuer}: give the issuer as it calls itself", **where
-        )
+        # Where hosts have several issuers, it may be a neighbour's; this one's own may be at the next place.
+        named = shown(metadata.get("issuer"), ())
+        name = f"calls it {named!r}: give it exactly so, if that's the server you mean" if named else "has no issuer"
+        raise _NotHere("the metadata there is of another issuer", **where).because(f"its metadata {name}")
     return metadata

@@ -77,6 +77,13 @@ class Mode:
         """Call `refresh`, or `arefresh` in a loop of its own."""
         return auth.refresh() if self.backend is None else anyio.run(auth.arefresh, backend=self.backend)
 
+    def revoke(self, auth: Any) -> None:
+        """Call `revoke`, or `arevoke` in a loop of its own."""
+        if self.backend is None:
+            auth.revoke()
+        else:
+            anyio.run(auth.arevoke, backend=self.backend)
+
 
 class Client:
     """A client of any mode: blocking to the test, whatever it is inside."""

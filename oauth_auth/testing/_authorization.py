@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _REALM = "LocalProvider"
 _CODE_LIFETIME = 60.0
 _CONFIDENTIAL = ("client_secret_basic", "client_secret_post")
+CLIENT_AUTH_METHODS = (*_CONFIDENTIAL, "none")
 
 
 class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
@@ -246,7 +247,7 @@ class _PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):  # type: ign
 
 
 class _AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[misc]
-    TOKEN_ENDPOINT_AUTH_METHODS = (*_CONFIDENTIAL, "none")
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
     def save_authorization_code(self, code: str, request: Any) -> None:
         self.server.codes[code] = _Code(
@@ -289,7 +290,7 @@ class _S256Challenge(CodeChallenge):  # type: ignore[misc]
 
 
 class _RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
-    TOKEN_ENDPOINT_AUTH_METHODS = (*_CONFIDENTIAL, "none")
+    TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
     def __init__(self, request: Any, server: AuthorizationServer) -> None:
         super().__init__(request, server)
@@ -313,7 +314,7 @@ class _RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
 class _RevocationEndpoint(RevocationEndpoint):  # type: ignore[misc]
     """End an access token alone, or with a refresh token all that came from it (RFC 7009 §2.1)."""
 
-    CLIENT_AUTH_METHODS = (*_CONFIDENTIAL, "none")
+    CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> _Token | None:
         server = self.server

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import flask
 from authlib.oauth2 import OAuth2Error
 
-from ._authorization import AuthorizationServer
+from ._authorization import CLIENT_AUTH_METHODS, AuthorizationServer
 from ._http import LoopbackServer, json_answer
 from ._received import Headers, ReceivedRequest
 
@@ -111,7 +111,10 @@ class LocalProvider:
 
     @property
     def issuer(self) -> str:
-        """The URL that the server calls itself by, in ``iss``; the root of all others."""
+        """The URL that the server calls itself by, in ``iss``; the root of all others.
+
+        Its metadata (RFC 8414) tells them, so that it does for ``from_issuer``.
+        """
         if not self._port:
             raise RuntimeError("Start it first: `with LocalProvider() as provider:`")
         return f"http://127.0.0.1:{self._port}"
@@ -242,6 +245,21 @@ class LocalProvider:
             time=self._now(),
         )
 
+    def _metadata(self) -> dict[str, Any]:
+        """Return what RFC 8414 has a server tell about itself."""
+        return {
+            "issuer": self.issuer,
+            "authorization_endpoint": self.authorization_url,
+            "token_endpoint": self.token_url,
+            "revocation_endpoint": self.revocation_url,
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "client_credentials", "password", "refresh_token"],
+            "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
+            "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+        }
+
     def _create_flask_app(self) -> flask.Flask:
         app = flask.Flask(__name__, static_folder=None)
         server = self._authorization_server
@@ -255,6 +273,10 @@ class LocalProvider:
         def revoke() -> flask.Response:
             with server.lock:
                 return server.create_endpoint_response("revocation")  # type: ignore[no-any-return]
+
+        @app.get("/.well-known/oauth-authorization-server")
+        def metadata() -> flask.Response:
+            return flask.jsonify(self._metadata())
 
         @app.get("/authorize")
         def authorize() -> flask.Response:

@@ -64,6 +64,10 @@ class OidcProvider:
     """
 
     issuer: str
+    openid_issuer: str
+    """Another, of the same clients and tokens: has a path, and its metadata where OpenID Discovery has it."""
+    rfc8414_issuer: str
+    """A third one; its metadata is only where RFC 8414 section 3.1 has it, before the path."""
     token_url: str
     authorization_url: str
     device_authorization_url: str

@@ -190,6 +190,21 @@ function control(req, res, url) {
   }
 }
 
+// --- Issuers with a path ---------------------------------------------------------------------------------
+
+const MOUNTS = ['/openid', '/rfc8414/tenant'];
+const METADATA = '/.well-known/openid-configuration';
+const BEFORE_PATH = '/.well-known/oauth-authorization-server';
+
+// The first has its metadata where OpenID has it, after the path, the second only where RFC 8414 §3.1 has it.
+function mountOf(url) {
+  const [openid, rfc8414] = MOUNTS;
+  if (url.pathname === BEFORE_PATH + rfc8414) return [rfc8414, METADATA];
+  const mount = MOUNTS.find((path) => url.pathname.startsWith(`${path}/`));
+  const inner = mount && url.pathname.slice(mount.length) + url.search;
+  return inner === METADATA && mount !== openid ? [] : [mount, inner];
+}
+
 // --- Start -----------------------------------------------------------------------------------------------
 
 const server = createServer();
@@ -200,10 +215,12 @@ server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const provider = createProvider(issuer);
   const oidc = provider.callback();
+  const mounted = Object.fromEntries(MOUNTS.map((path) => [path, createProvider(issuer + path).callback()]));
 
   server.on('request', (req, res) => {
     const url = new URL(req.url, issuer);
-    if (url.pathname === '/token' && req.method === 'POST') requests.token += 1;
+    const [mount, inner] = mountOf(url);
+    if ((inner ?? url.pathname) === '/token' && req.method === 'POST') requests.token += 1;
     if (`${req.method} ${url.pathname}` in controls) {
       control(req, res, url);
     } else if (/^\/api(\/|$)/.test(url.pathname)) {
@@ -211,6 +228,10 @@ server.listen(0, '127.0.0.1', () => {
         console.error(error); // most often a client that went away while sending its body
         res.destroy();
       });
+    } else if (mount) {
+      req.originalUrl = mount + inner; // as Express and Connect have it, from which oidc-provider tells its mount
+      req.url = inner;
+      mounted[mount](req, res);
     } else {
       oidc(req, res);
     }
@@ -218,6 +239,8 @@ server.listen(0, '127.0.0.1', () => {
 
   const urls = {
     issuer,
+    openid_issuer: `${issuer}/openid`,
+    rfc8414_issuer: `${issuer}/rfc8414/tenant`,
     authorization_url: provider.urlFor('authorization'),
     token_url: provider.urlFor('token'),
     device_authorization_url: provider.urlFor('device_authorization'),

@@ -5,7 +5,8 @@ const stored = new Map(); // model name -> Map of id -> payload
 
 export class MapAdapter {
   constructor(model) {
-    this.items = new Map();
+    // One map for all providers: what one of them issued counts at all, and is forgotten at all.
+    this.items = stored.get(model) ?? new Map();
     stored.set(model, this.items);
   }
 
