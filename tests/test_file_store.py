@@ -115,7 +115,9 @@ def write():
             store.save("key", OAuthToken(access_token=f"{n}" + "a" * 20_000 + f"{n}", refresh_token=f"{n}"))
 
 store.save("key", OAuthToken(access_token="00", refresh_token="0"))
-for _ in range(100):
+rounds, token = 0, store.load("key")
+while rounds < 100 or (int(token.refresh_token) <= 20 and rounds < 2000):  # on a busy machine some save nothing
+    rounds += 1
     pid = os.fork()
     if pid == 0:
         write()
