@@ -49,6 +49,9 @@ def entry(time: float, worker: str, spent: str | None, refresh: str | None) -> d
     }
 
 
+REJECTED = {**FAILED, "error": 401, "sent": "x"}
+ISSUED = [{**entry(8, "2.1", None, "a"), "access": "x"}]
+EXPIRED = [{**entry(5, "2.1", None, "a"), "access": "x"}]
 REUSED = [entry(1, "1.1", None, "a"), entry(2, "1.1", "a", "b"), entry(4, "2.1", "a", None)]
 
 
@@ -64,8 +67,12 @@ def run_of(*lines: dict[str, Any], spans: tuple[Span, ...] = (), kills: Any = No
         (run_of(FAILED, spans=(Span("outage", 8, 9.05),)), 0),
         (run_of(FAILED, spans=(Span("outage", 7, 8),)), 1),
         (run_of({**FAILED, "held_a_valid_token": True}, spans=(Span("outage", 8, 9.05),)), 1),
-        (run_of({**FAILED, "error": 401}), 1),
-        (run_of({**FAILED, "error": 401}, spans=(Span("revocation", 9, 9),)), 0),
+        (run_of(REJECTED, ledger=ISSUED), 1),
+        (run_of(REJECTED, ledger=ISSUED, spans=(Span("revocation", 9, 9),)), 0),
+        (run_of(REJECTED, ledger=ISSUED, spans=(Span("revocation", 7, 7),)), 1),
+        (run_of(REJECTED, {"what": "jumped", "time": 5.0, "shift": -3600.0}, ledger=ISSUED), 1),
+        (run_of(REJECTED, {"what": "jumped", "time": 5.0, "shift": -3600.0}, ledger=EXPIRED), 0),
+        (run_of(REJECTED, ledger=EXPIRED), 1),
         (run_of({**FAILED, "error": "ReauthorizationRequired: …"}), 1),
         (run_of({"what": "event", "event": "waited", "fields": {"duration": 26.0}}), 1),
         (run_of()._replace(dead=[3]), 1),

@@ -3,8 +3,10 @@
 - the token endpoint was out of order during it (failing, or within the `Retry-After` that it had asked for), and the
   worker had no valid token: the one it held before, unless that had expired by its own clock, which may be a wrong
   one, is tried again after the failure, and if the API takes it, the request could have succeeded;
-- its answer is a second 401, since all tokens were revoked just before, or its family was lost for a reason below: the
-  replay's token was issued before that. By contract a request is replayed once;
+- its answer is a second 401, since the replay's token, a sibling's, was issued before all tokens were revoked, or its
+  family was lost for a reason below. By contract a request is replayed once;
+- its answer is a second 401, since the replay's token had expired, which nobody could tell by the clock of the worker,
+  or by that of the worker that had got the token: it was set wrong;
 - the store was out of order, and the worker's grant has no other way to a token;
 - a person has to log in, because a family of refresh tokens was lost for a reason below, or hasn't done so for long.
 
@@ -26,8 +28,6 @@ __all__ = ["Run", "Verdict", "judge"]
 SLACK = 0.25
 """Between an event and its being noted, in seconds."""
 RETRY_AFTER = 1.0
-REVOKED_BEFORE = 0.5
-"""How long before a request that is rejected twice its tokens may have been revoked: there's traffic all the time."""
 ADOPTION = 1.5
 """Within which a new login is adopted, in seconds."""
 LONGEST_LOGIN = 8.0
@@ -64,7 +64,7 @@ def judge(run: Run) -> Verdict:
     reasons: Counter[str] = Counter()
     for worker, line in requests:
         if not line["ok"]:
-            reason = excuse(run, losses, line)
+            reason = excuse(run, losses, worker, line)
             reasons[reason or "preventable"] += 1
             if reason is None:
                 problems.append(f"a failure that a token could have prevented: worker {worker}, {line}")
@@ -93,16 +93,13 @@ def judge(run: Run) -> Verdict:
     return Verdict(rows, problems)
 
 
-def excuse(run: Run, losses: list[dict[str, Any]], line: dict[str, Any]) -> str | None:
+def excuse(run: Run, losses: list[dict[str, Any]], worker: str, line: dict[str, Any]) -> str | None:
     """Return why a request failed that no token could have helped, or None."""
     begun, ended, error = line["begun"], line["time"], line["error"]
     if line["held_a_valid_token"]:
         return None
     if error == 401:
-        ends = [span.begun for span in run.spans if span.kind == "revocation"]
-        ends += [loss["time"] for loss in losses if loss["group"] == line["group"]]
-        ended_meanwhile = any(begun - REVOKED_BEFORE <= time <= ended for time in ends)
-        return "rejected twice, around a revocation or a family's end" if ended_meanwhile else None
+        return why_rejected_twice(run, losses, worker, line)
     if str(error).startswith("ReauthorizationRequired"):
         needed = line["group"] == "login" and waits_for_a_person(run, losses, begun, ended)
         return "a person had to log in" if needed else None
@@ -112,6 +109,27 @@ def excuse(run: Run, losses: list[dict[str, Any]], line: dict[str, Any]) -> str 
     if line["group"] == "login" and "store" in str(error) and store_trouble(run, begun, ended):
         return "store out of order, and nothing but its token helps"
     return None
+
+
+def why_rejected_twice(run: Run, losses: list[dict[str, Any]], worker: str, line: dict[str, Any]) -> str | None:
+    ended = line["time"]
+    issued = next((entry for entry in run.ledger if entry["access"] == line["sent"]), None)
+    if issued is None:
+        return None
+    ends = [span.ended for span in run.spans if span.kind == "revocation"]
+    ends += [loss["time"] for loss in losses if loss["group"] == line["group"]]
+    if any(issued["time"] <= time <= ended + SLACK for time in ends):
+        return "rejected twice, around a revocation or a family's end"
+    is_expired = issued["time"] + run.lifetime <= ended
+    if is_expired and (clock_is_wrong(run, worker, ended) or clock_is_wrong(run, issued["worker"], issued["time"])):
+        return "rejected twice, by a clock that was wrong"
+    return None
+
+
+def clock_is_wrong(run: Run, worker: str, time: float) -> bool:
+    """Tell whether a worker's clock was set wrong, then or some seconds before."""
+    jumps = [line for line in run.lines.get(worker, ()) if line["what"] == "jumped" and line["time"] <= time]
+    return any(line["shift"] != 0 for line in jumps[-2:])
 
 
 def waits_for_a_person(run: Run, losses: list[dict[str, Any]], begun: float, ended: float) -> bool:

@@ -90,13 +90,21 @@ class Line(NamedTuple):
         return self.pauses.uniform(0, 2 / RATE)
 
     def note(self, begun: float, outcome: Any, held: Any) -> None:
-        """Write down a request; of one that failed, too, whether the token from before it is accepted even now."""
-        if outcome == 200:
+        """Write down a request that brought an answer or an error.
+
+        Of one that failed, too, the token of its last attempt, and whether the one from before it is accepted even now.
+        """
+        status = getattr(outcome, "status_code", None) if not isinstance(outcome, Exception) else None
+        if status == 200:
             self.log.write("request", group=self.group, begun=begun, ok=True)
             return
-        error = outcome if isinstance(outcome, int) else f"{type(outcome).__name__}: {outcome}"
         could = held is not None and not held.is_expired() and accepts(self.api_url, held.access_token)
-        self.log.write("request", group=self.group, begun=begun, ok=False, error=error, held_a_valid_token=could)
+        fields = {"group": self.group, "begun": begun, "ok": False, "held_a_valid_token": could}
+        if status is None:
+            self.log.write("request", **fields, error=f"{type(outcome).__name__}: {outcome}", sent=None)
+        else:
+            sent = outcome.request.headers.get("Authorization", "").partition(" ")[2]
+            self.log.write("request", **fields, error=status, sent=digest(sent))
 
 
 def accepts(api_url: str, access_token: str) -> bool:
@@ -113,7 +121,7 @@ def send(line: Line, get: Callable[[str], Any]) -> None:
         time.sleep(line.pause())
         begun, held = time.monotonic(), line.auth.token
         try:
-            outcome = get(line.api_url).status_code
+            outcome = get(line.api_url)
         except Exception as error:
             outcome = error
         line.note(begun, outcome, held)
@@ -124,7 +132,7 @@ async def send_async(line: Line, client: Any) -> None:
         await asyncio.sleep(line.pause())
         begun, held = time.monotonic(), line.auth.token
         try:
-            outcome = (await client.get(line.api_url)).status_code
+            outcome = await client.get(line.api_url)
         except Exception as error:
             outcome = error
         await asyncio.to_thread(line.note, begun, outcome, held)
