@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, Unpack, cast
 
 from ._auth import TokenAuth
+from ._client import Client
 from ._device import DeviceCodeGrant, Show, show_on_stderr
 from ._grants import (
     AuthorizationCodeGrant,
-    Client,
     ClientCredentialsGrant,
     FixedToken,
     Grant,

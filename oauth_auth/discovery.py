@@ -50,10 +50,6 @@ class Endpoints:
         self.allow_insecure = allow_insecure
         self._metadata: Mapping[str, Any] | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Endpoints:
-        """Be shared by copies of an auth object, as the user's client is."""
-        return self
-
     def require(self, name: str) -> str:
         """Return an endpoint's URL; block to find it out. Raises `OAuthError` if it isn't there."""
         url = self.find(name)

@@ -23,6 +23,7 @@ LAYERS = (
     {"_calls", "stores._protocol", "stores._entry", "stores._file_lock"},
     {"login", "login._request", "login._begin", "login._browser", "login._console"},
     {"controller", "discovery", "stores", "stores._memory", "stores._file", "stores._keyring", "stores._redis"},
+    {"_client"},
     {"_grants", "_shelf"},
     {"_device"},
     {"_acquisition"},

@@ -337,7 +337,7 @@ def test_no_redirect_is_followed(issuer: Issuer, plugin_mode: Mode, serve: Calla
     elsewhere = serve(lambda _: Answer(200, issuer.document))
     for place in (OAUTH, OPENID):
         issuer.places[place] = Answer(302, b"", (("Location", f"{elsewhere.url}/"),))
-    options = {} if plugin_mode is modes.REQUESTS else {"follow_redirects": True}
+    options = {} if plugin_mode.is_like_requests else {"follow_redirects": True}
     with plugin_mode.sync_client(**options) as client, pytest.raises(TokenResponseError, match="aren't followed"):
         issuer.auth(plugin_mode, token_client=client).get_token()
     assert [] == elsewhere.requests
