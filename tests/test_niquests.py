@@ -231,11 +231,12 @@ def test_objects_of_requests_raise_though_they_know_the_origin(
     mode: Mode, tokens: Tokens, api: ScriptedServer, *, warm: bool
 ) -> None:
     """An auth object for requests that was used with its own library, at the same URL, still raises in niquests."""
+    url = f"{api.url}/"  # niquests doesn't add the slash
     auth = oauth_auth.requests.ClientCredentialsAuth(tokens.url, "client", "secret")
     for _ in range(3 * warm):  # from the second request on the origin is the one used last
-        assert 200 == requests.get(api.url, auth=auth, timeout=10).status_code
+        assert 200 == requests.get(url, auth=auth, timeout=10).status_code
     with mode.client(auth) as client, pytest.raises(TypeError, match="can't be used with"):
-        client.get(api.url)
+        client.get(url)
 
     assert ["Bearer token-1"] * 3 * warm == sent(api)
 
@@ -245,11 +246,12 @@ def test_objects_of_niquests_raise_though_they_know_the_origin(
     tokens: Tokens, api: ScriptedServer, *, warm: bool
 ) -> None:
     """The other way round: one for niquests raises in requests, whatever it was used with before."""
+    url = f"{api.url}/"
     auth = cold(tokens)
     for _ in range(3 * warm):
-        assert 200 == niquests.get(api.url, auth=auth).status_code
+        assert 200 == niquests.get(url, auth=auth).status_code
     with pytest.raises(TypeError, match="can't be used with"):
-        requests.get(api.url, auth=auth, timeout=10)
+        requests.get(url, auth=auth, timeout=10)
 
     assert ["Bearer token-1"] * 3 * warm == sent(api)
 
