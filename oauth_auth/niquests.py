@@ -170,14 +170,18 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
                 self._source.replace(header, origin, answered.about)
             return response
         _drain(response)
-        credential = self._source.replace(header, origin, answered.about)
+        try:
+            credential = self._source.replace(header, origin, answered.about)
+        except BaseException:  # interrupted, too
+            _close(response)
+            raise
         if credential is None:
             return response
         answered.tell_replay()
         request = self._prepare_replay(origin, response, credential.header)
         _close(response)  # if it's too long to be read for its connection's sake
         begun = time.perf_counter()
-        answer = response.connection.send(request, **{**kwargs, "multiplexed": False})
+        answer = response.connection.send(request, **_at_once(kwargs))
         answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
         return self._hand_over(origin, credential.header, response, answer, in_place=kwargs.get("multiplexed"))
 
@@ -196,14 +200,18 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
                 await self._source.areplace(header, origin, answered.about)
             return response
         await _drain_async(response)
-        credential = await self._source.areplace(header, origin, answered.about)
+        try:
+            credential = await self._source.areplace(header, origin, answered.about)
+        except BaseException:  # cancelled, too
+            await _close_async(response)
+            raise
         if credential is None:
             return response
         answered.tell_replay()
         request = self._prepare_replay(origin, response, credential.header)
         await _close_async(response)
         begun = time.perf_counter()
-        answer = await response.connection.send(request, **{**kwargs, "multiplexed": False})
+        answer = await response.connection.send(request, **_at_once(kwargs))
         answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
         return self._hand_over(origin, credential.header, response, answer, in_place=kwargs.get("multiplexed"))
 
@@ -223,6 +231,11 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         response.__dict__.clear()
         response.__dict__.update(answer.__dict__)
         return response
+
+
+def _at_once(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a request so that its answer isn't just promised; some adapters don't know that option."""
+    return {**kwargs, "multiplexed": False} if kwargs.get("multiplexed") else kwargs
 
 
 def _as_past(response: Any) -> Any:

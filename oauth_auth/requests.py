@@ -110,7 +110,11 @@ class RequestsAuth(RequestsHooks, AuthBase):
                 self._source.replace(header, origin, answered.about)
             return response
         _drain(response)
-        credential = self._source.replace(header, origin, answered.about)
+        try:
+            credential = self._source.replace(header, origin, answered.about)
+        except BaseException:  # interrupted, too
+            response.close()
+            raise
         if credential is None:
             return response
         answered.tell_replay()

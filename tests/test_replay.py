@@ -838,6 +838,27 @@ def test_enormous_rejection_holds_no_connection(mode: Mode, tokens: Tokens, serv
     assert [("GET", "/", "given"), ("GET", "/", "token-1")] == sent(api)
 
 
+def test_enormous_rejection_that_is_not_replaced_is_the_callers(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+    """A 401 too long to be read in advance, of an API that rejects everything, can still be streamed."""
+    body = b"x" * 3_000_000
+    api = serve(lambda request: Answer(401, body))
+    with mode.client(client_credentials(mode, tokens)) as client:
+        answers = [stream(client, "GET", api.url) for _ in range(5)]
+
+    assert [Streamed(401, body, was_read=False)] * 5 == answers
+
+
+def test_enormous_rejection_whose_renewal_fails_holds_no_connection(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+    """Where no other token can be had, a 401 too long to be read is closed: its connection isn't lost to the client."""
+    tokens.answer = lambda request: Answer(400, {"error": "invalid_scope"})
+    api = serve(lambda request: Answer(401, b"x" * 3_000_000))
+    with mode.client(client_credentials(mode, tokens, token=GIVEN), **limits(mode)) as client:
+        one_connection(client, api.url)
+        errors = client.get_many(api.url, 3)
+
+    assert ["OAuthProviderException"] * 3 == [type(error).__name__ for error in errors]
+
+
 BROKEN = {
     "short": Answer(401, b"half of", (("Content-Length", "100"), ("Connection", "close"))),
     "no chunk": Answer(401, b"zz\r\n", (("Transfer-Encoding", "chunked"), ("Connection", "close"))),
