@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -120,6 +125,40 @@ class Listening:
         redirect = self.get(self.target())
         assert redirect.startswith(b"HTTP/1.1 303 ")
         return self.get(location_of(redirect))
+
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@contextmanager
+def running_example(name: str, **environment: str) -> Iterator[str]:
+    """Run an example that's a web app; return its address, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryFile() as output:
+        program = subprocess.Popen(
+            [sys.executable, "-W", "error", str(EXAMPLES / name)],
+            env={**os.environ, "PORT": str(port), **environment},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            deadline = time.monotonic() + 60
+            while not _answers(port):
+                if program.poll() is not None or time.monotonic() > deadline:
+                    output.seek(0)
+                    raise AssertionError(output.read().decode())
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            program.terminate()
+            program.wait(20)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def location_of(answer: bytes) -> str:

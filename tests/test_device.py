@@ -399,7 +399,6 @@ def test_by_default_it_s_printed(
 
 def test_with_segno_there_s_a_qr_code(server: DeviceServer, waits: Waits, capfd: pytest.CaptureFixture[str]) -> None:
     """Where the package `segno` is, phones can read the address; one that's too long for that is left to be typed."""
-    pytest.importorskip("segno")
     server.make(modes.REQUESTS, show=_device.show_on_stderr).get_token()
     assert "█" in capfd.readouterr().err
 

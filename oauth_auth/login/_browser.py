@@ -251,7 +251,7 @@ _HEADERS: dict[str, str] = {
 }
 
 
-def _page(title: str, text: str) -> bytes:
+def _page(mark: str, title: str, text: str) -> bytes:
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -261,19 +261,22 @@ def _page(title: str, text: str) -> bytes:
 <title>{title}</title>
 <style>
 body {{ font: 1.125rem/1.6 system-ui, sans-serif; margin: 0; min-height: 100vh; display: grid; place-items: center; }}
-main {{ max-width: 30rem; padding: 2rem; }}
+main {{ max-width: 30rem; padding: 2rem; text-align: center; }}
+.mark {{ font-size: 2.5rem; line-height: 1.25; margin: 0 0 .5rem; }}
 h1 {{ font-size: 1.75rem; line-height: 1.25; margin: 0 0 .75rem; }}
-p {{ margin: 0; }}
+p {{ margin: 0; text-wrap: balance; }}
 </style>
 </head>
-<body><main><h1>{title}</h1><p>{text}</p></main></body>
+<body><main><p class="mark" aria-hidden="true">{mark}</p><h1>{title}</h1><p>{text}</p></main></body>
 </html>
 """.encode()
 
 
-_DONE = _page("You are logged in", "You can close this page and go back to the program that asked you.")
-_FAILED = _page("The login did not work", "Go back to the program that asked you: it says why.")
-_ELSEWHERE = _page("Nothing to see here", "This address only takes the answer to a login that is under way.")
+_DONE = _page(
+    "\N{CHECK MARK}", "You are logged in", "You can close this page and go back to the program that asked you."
+)
+_FAILED = _page("\N{BALLOT X}", "The login did not work", "Go back to the program that asked you: it says why.")
+_ELSEWHERE = _page("", "Nothing to see here", "This address only takes the answer to a login that is under way.")
 
 
 def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, str]:
