@@ -123,16 +123,18 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
         if device and console:
             raise ConfigurationError("--device and --console can't be used together")
         setup = _Setup.read(values)
+        needed = "DEVICE_AUTHORIZATION_URL" if device else "AUTHORIZATION_URL"
+        setup.require(needed)
         auth: _Auth
         if device:
-            setup.require("DEVICE_AUTHORIZATION_URL")
             auth = setup.make("DeviceCodeAuth")
         else:
-            setup.require("AUTHORIZATION_URL")
             redirect_uri = setup.environment.get("REDIRECT_URI") or "http://127.0.0.1/callback"
             auth = setup.person(login=ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout))
-            if not _knows(auth, "authorization_url") and _knows(auth, "device_authorization_url"):
-                raise ConfigurationError("this server has people log in on another device: oauth-auth login --device")
+        if not _knows(auth, needed.lower()):
+            way = setup.how_to_log_in(auth)
+            hint = f"set {setup.environment.mention(needed)}" if way is None else f"run: {way}"
+            raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
         # Better now than when a person has logged in for nothing.
         setup.check_store(auth, writes=True)
         token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
@@ -257,7 +259,7 @@ class _Setup(NamedTuple):
         names = ("ISSUER", "AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL")
         return any(self.environment.get(name) for name in names)
 
-    def how_to_log_in(self, auth: AuthorizationCodeAuth) -> str | None:
+    def how_to_log_in(self, auth: _Auth) -> str | None:
         """Return the command to log in with, or None where the server has no endpoint for that."""
         if _knows(auth, "authorization_url"):
             return "oauth-auth login"
