@@ -32,7 +32,8 @@ LAYERS = (
     {"_auth_classes", "_environment"},
     {"_httpx_mechanics"},
     set(PLUGINS),
-    {"otel", "cli"},
+    {"otel", "_terminal"},
+    {"cli"},
     {"__main__"},
 )
 
