@@ -8,13 +8,10 @@ Exit status: 0 done; 1 there's no usable token, or the server refused; 2 the con
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 try:
     import click
@@ -22,13 +19,12 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
 from ._environment import Environment, make_from_environment, open_store
+from ._terminal import OneLineGroup, fail, reporting, say
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
 from .stores import LockTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ._token import OAuthToken
     from .requests import AuthorizationCodeAuth, ClientCredentialsAuth, DeviceCodeAuth
     from .stores import TokenStore
@@ -57,42 +53,7 @@ _ELSEWHERE = "--store keeps tokens elsewhere, such as in file:PATH"
 _Command = Callable[..., None]
 
 
-class _OneLine(click.Group):
-    """A group whose errors are one line, and repeat no value: one may be a secret that stands in the wrong place."""
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run, and exit as the command does."""
-        try:
-            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            sys.exit(2)
-        except click.UsageError as error:
-            _fail(_usage(error), status=2)
-        except click.ClickException as error:
-            _fail(error.format_message())
-        except click.Abort:
-            _fail("interrupted")
-
-
-def _usage(error: click.UsageError) -> str:
-    command = "oauth-auth" if error.ctx is None or error.ctx.parent is None else f"oauth-auth {error.ctx.info_name}"
-    if isinstance(error, click.NoSuchOption):
-        name = error.option_name.partition("=")[0]
-        if command == "oauth-auth" and name.lstrip("-").replace("-", "_").upper() in _OPTIONS:
-            return f"{name} goes after the subcommand, as in: oauth-auth login {name} …"
-        near = f" (did you mean {' or '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
-        return f"{command} has no option {name}{near}; see {command} --help"
-    if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{error.param.opts[0]} can't be read: see {command} --help"
-    if isinstance(error, click.BadOptionUsage):
-        return f"{error.format_message().rstrip('.')}; see {command} --help"
-    if command == "oauth-auth":
-        return f"there's no such subcommand: see {command} --help"
-    return f"{command} takes options only: put a value with spaces in quotes, or see {command} --help"
-
-
-@click.group(cls=_OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="oauth_auth", prog_name="oauth-auth")
 def main() -> None:
     """Log in to an OAuth-protected API, and get tokens for scripts.
@@ -118,36 +79,45 @@ def _configured(command: _Command) -> _Command:
 @click.option("--timeout", default=300.0, show_default=True, help="How long to wait for the browser, in seconds.")
 @_configured
 def login(*, device: bool, console: bool, timeout: float, **values: str | None) -> None:
-    """Have a person log in, and keep the token; an older one is replaced once that has worked."""
-    with _reporting():
+    """Have a person log in, and keep the token.
+
+    An older token is replaced once that has worked.
+    """
+    with reporting():
         if device and console:
             raise ConfigurationError("--device and --console can't be used together")
         setup = _Setup.read(values)
+        needed = "DEVICE_AUTHORIZATION_URL" if device else "AUTHORIZATION_URL"
+        setup.require(needed)
         auth: _Auth
         if device:
-            setup.require("DEVICE_AUTHORIZATION_URL")
             auth = setup.make("DeviceCodeAuth")
         else:
-            setup.require("AUTHORIZATION_URL")
             redirect_uri = setup.environment.get("REDIRECT_URI") or "http://127.0.0.1/callback"
             auth = setup.person(login=ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout))
-            if not _knows(auth, "authorization_url") and _knows(auth, "device_authorization_url"):
-                raise ConfigurationError("this server has people log in on another device: oauth-auth login --device")
+        if not _knows(auth, needed.lower()):
+            way = setup.how_to_log_in(auth)
+            hint = f"set {setup.environment.mention(needed)}" if way is None else f"run: {way}"
+            raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
         # Better now than when a person has logged in for nothing.
         setup.check_store(auth, writes=True)
         token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
         if auth._source.has_unsaved:  # noqa: SLF001
             raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
-        _say("You are logged in.", *_details(token))
+        say("You are logged in.", *_details(token))
         if token.refresh_token is None:
-            _say("It can't be renewed, since the server gave no refresh token: then log in again.")
+            say("It can't be renewed, since the server gave no refresh token: then log in again.")
 
 
 @main.command()
 @_configured
 def token(**values: str | None) -> None:
-    """Print a live access token, and nothing else, to stdout; renew it when it's due."""
-    with _reporting():
+    """Print a live access token to stdout.
+
+    Nothing else is printed there. The token is renewed when that's due; where no person can log in, it's the client's
+    own.
+    """
+    with reporting():
         setup = _Setup.read(values)
         person = setup.person()
         try:
@@ -157,8 +127,8 @@ def token(**values: str | None) -> None:
                 try:
                     setup.check_store(person)
                 except TokenStoreError as trouble:
-                    _fail(str(trouble))
-                _fail(f"{'nobody is logged in' if person.token is None else error}; run: {how}")
+                    fail(str(trouble))
+                fail(f"{'nobody is logged in' if person.token is None else error}; run: {how}")
             found = _live(setup.machine())
         click.echo(found.access_token)
 
@@ -166,8 +136,11 @@ def token(**values: str | None) -> None:
 @main.command()
 @_configured
 def status(**values: str | None) -> None:
-    """Tell whether there's a usable token, without asking the server."""
-    with _reporting():
+    """Tell whether there's a usable token.
+
+    The server isn't asked: it may have ended the token.
+    """
+    with reporting():
         setup = _Setup.read(values)
         person, machine = setup.person(), setup.machine()
         for text, auth in (("You are logged in.", person), ("The client has a token of its own.", machine)):
@@ -176,14 +149,14 @@ def status(**values: str | None) -> None:
             if stored is not None and (stored.refresh_token is not None or not stored.is_expired()):
                 click.echo("\n".join([text, *_details(stored)]))
                 return
-        _fail(f"there is no usable token; run: oauth-auth {'login' if setup.may_log_people_in else 'token'}")
+        fail(f"there is no usable token; run: oauth-auth {'login' if setup.may_log_people_in else 'token'}")
 
 
 @main.command()
 @_configured
 def logout(**values: str | None) -> None:
     """End the token at the server, and forget it."""
-    with _reporting():
+    with reporting():
         setup = _Setup.read(values)
         failures, lives_on, was_there = [], False, False
         for auth in (setup.person(), setup.machine()):
@@ -198,11 +171,11 @@ def logout(**values: str | None) -> None:
                 failures.append(error)
         for failure in failures:
             if isinstance(failure, TokenStoreError):
-                _fail(str(failure))
-            _fail(f"you are logged out here, but the server may not have ended the token: {failure}")
-        _say("You are logged out." if was_there else "Nobody was logged in.")
+                fail(str(failure))
+            fail(f"you are logged out here, but the server may not have ended the token: {failure}")
+        say("You are logged out." if was_there else "Nobody was logged in.")
         if lives_on:
-            _say("No revocation endpoint is known, so who has a copy of the token can use it until it expires.")
+            say("No revocation endpoint is known, so who has a copy of the token can use it until it expires.")
 
 
 class _Options(Environment):
@@ -257,7 +230,7 @@ class _Setup(NamedTuple):
         names = ("ISSUER", "AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL")
         return any(self.environment.get(name) for name in names)
 
-    def how_to_log_in(self, auth: AuthorizationCodeAuth) -> str | None:
+    def how_to_log_in(self, auth: _Auth) -> str | None:
         """Return the command to log in with, or None where the server has no endpoint for that."""
         if _knows(auth, "authorization_url"):
             return "oauth-auth login"
@@ -305,58 +278,3 @@ def _shown(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} seconds"
-
-
-class _Warnings(logging.Handler):
-    """Says what the library warns of, but not a failure, which is said at the end by whoever it stopped.
-
-    So may be trouble with the store: that's said late.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._late: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Say it, now or later."""
-        event, text = getattr(record, "oauth_event", ""), f"oauth-auth: {' '.join(record.getMessage().split())}"
-        if event == "store_failed":
-            self._late[text] = None
-        elif event != "failed":
-            _say(text)
-
-    def say_late(self) -> None:
-        """Say once what was left for later."""
-        for text in self._late:
-            _say(text)
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    """Have what goes wrong end in one line on stderr and an exit status."""
-    warnings, logger = _Warnings(), logging.getLogger("oauth_auth")
-    logger.addHandler(warnings)
-    try:
-        yield
-        warnings.say_late()
-    except (ConfigurationError, ImportError) as error:
-        _fail(str(error), status=2)
-    except OAuthError as error:
-        if isinstance(error, TokenStoreError):
-            warnings.say_late()
-        _fail(str(error))
-    except KeyboardInterrupt:
-        # A token call under way is finished, so that its token is saved: that's no time for another Ctrl-C.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        _fail("interrupted")
-    finally:
-        logger.removeHandler(warnings)
-
-
-def _fail(text: str, *, status: int = 1) -> NoReturn:
-    _say(f"oauth-auth: {' '.join(text.split())}")
-    sys.exit(status)
-
-
-def _say(*lines: str) -> None:
-    click.echo("\n".join(lines), err=True)

@@ -33,7 +33,8 @@ LAYERS = (
     {"_auth_classes", "_environment"},
     {"_httpx_mechanics", "_requests_mechanics"},
     set(PLUGINS),
-    {"otel", "cli"},
+    {"otel", "_terminal"},
+    {"cli"},
     {"__main__"},
 )
 

@@ -24,7 +24,6 @@ from .servers.redis import RedisServer
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({"README.md", *(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md"))})
 PAGES = [page for page in PAGES if not page.startswith("docs/_build")]
-HAS_NIQUESTS = importlib.util.find_spec("oauth_auth.niquests") is not None
 
 
 def blocks(page: str) -> list[Block]:
@@ -32,7 +31,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def runs(block: Block) -> bool:
-    return block.not_run is None and (HAS_NIQUESTS or "niquests" not in block.code)
+    return block.not_run is None
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def test_code_runs(page: str, hosts: DocumentedHosts, running_redis: RedisServer
         "PYTHON_KEYRING_BACKEND": "tests.servers.keyring_in_files.KeyringInFiles",
         FOLDER: str(home / "keyring"),
         "REDIS_URL": running_redis.url,
-        "BROWSER": f"{sys.executable} {ROOT / 'tests' / 'servers' / 'browser.py'} %s",
+        "BROWSER": f"{sys.executable} {ROOT / 'tests' / 'servers' / 'approving_browser.py'} %s",
     }
     steps = [dataclasses.asdict(block) for block in blocks(page) if runs(block)]
     finished = subprocess.run(
