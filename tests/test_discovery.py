@@ -27,7 +27,6 @@ from oauth_auth import (
 )
 from oauth_auth.testing import LocalProvider
 
-from . import modes
 from .conftest import Clock, outcome_of, promptly, token_that_expires_in
 from .modes import Mode
 from .scripted import Answer, Received, ScriptedServer
