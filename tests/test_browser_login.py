@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -393,6 +395,28 @@ def test_a_sibling_s_login_is_adopted(mode: Mode, provider: LocalProvider) -> No
         except requests.ConnectionError:
             break
         assert time.monotonic() < deadline
+
+
+def open_nothing(url: str) -> bool:
+    """Be an `open_browser` that pickles."""
+    return True
+
+
+def test_an_auth_object_with_a_login_is_copied(plugin_mode: Mode, provider: LocalProvider, door: Door) -> None:
+    """One with a login pickles, and deep-copies while somebody is to log in; the copies have logins of their own."""
+    auth = person(plugin_mode, provider, BrowserLogin(open_browser=open_nothing))
+    assert isinstance(pickle.loads(pickle.dumps(auth))._source._grant._login, BrowserLogin)
+
+    auth = person(plugin_mode, provider, door)
+    waiting = threading.Thread(target=auth.get_token)
+    waiting.start()
+    assert door.came.wait(20)
+    twin = copy.deepcopy(auth)
+    door.opened.set()
+    waiting.join(20)
+    assert twin.token is None
+    assert auth.token != twin.get_token()
+    assert 2 == door.visits
 
 
 # -- The end of the program, and of the auth object --------------------------------------------------------------
