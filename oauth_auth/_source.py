@@ -373,7 +373,7 @@ class TokenSource:
             return False
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
-        self.doubted[origin] = Rejections.after(past)
+        self.doubted[origin] = Rejections.after(past, asks_person=self._grant.asks_person)
         return True
 
     def _under_way(self) -> Flight[_Outcome] | None:

@@ -328,6 +328,33 @@ def test_a_rejected_token_asks_a_person(mode: Mode, provider: LocalProvider) -> 
     assert 2 * [b"the same"] == [request.body for request in provider.api_requests]
 
 
+def test_an_api_that_rejects_every_token_asks_a_person_once(
+    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], clock: Clock
+) -> None:
+    """Who has logged in and is rejected all the same isn't asked to again by each request: the 401 is the caller's."""
+    api = serve(lambda request: Answer(401))
+    logins: list[float] = []
+
+    def login(begin: Begin) -> str:
+        logins.append(clock.now)
+        return f"?code=code-{len(logins)}&state={begin('http://127.0.0.1/callback').state}"
+
+    auth = mode.plugin.AuthorizationCodeAuth(
+        tokens.url,
+        "client",
+        "secret",
+        authorization_url=f"{tokens.url}/authorize",
+        login=login,
+        token=OAuthToken(access_token="revoked"),
+    )
+    with mode.client(auth) as client:
+        assert 10 * [401] == [client.get(api.url).status_code for _ in range(10)]
+        assert 1 == len(logins)
+        clock.advance(11)
+        assert 401 == client.get(api.url).status_code
+    assert 2 == len(logins)
+
+
 # -- With other processes ---------------------------------------------------------------------------------------
 
 
