@@ -464,7 +464,8 @@ def test_close_gives_up_a_login(mode: Mode, provider: LocalProvider, door: Door)
 
 
 _PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever ran the tests, in the background perhaps
 from oauth_auth import BrowserLogin, ConsoleLogin
 from oauth_auth.{plugin} import AuthorizationCodeAuth
 
