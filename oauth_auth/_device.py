@@ -89,6 +89,7 @@ class DeviceCodeGrant(RefreshingGrant):
     def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
         """Show the person a code, and ask for the token until they have entered it."""
         device = self._client.call(self._begin)
+        deadline = time.monotonic() + device.expires_in
         try:
             self._show(
                 user_code=device.user_code,
@@ -98,7 +99,7 @@ class DeviceCodeGrant(RefreshingGrant):
             )
         except Exception as error:
             raise TokenError(f"the person could not be told: show raised {type(error).__name__}") from error
-        token = self._poll(device, over)
+        token = self._poll(device, deadline, over)
         return lambda: token
 
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
@@ -109,8 +110,7 @@ class DeviceCodeGrant(RefreshingGrant):
         fields = {"client_id": self._client.client_id, "scope": self._scope, **self._fields(proof)}
         return self._controller.calls.call(build_token_request(url, proof.authorization, fields), _read_device)
 
-    def _poll(self, device: _Device, over: threading.Event) -> OAuthToken:
-        deadline = time.monotonic() + device.expires_in
+    def _poll(self, device: _Device, deadline: float, over: threading.Event) -> OAuthToken:
         interval = device.interval
         while True:
             if _wait(over, min(interval, max(deadline - time.monotonic(), 0.0))):

@@ -77,10 +77,11 @@ class Rejections(NamedTuple):
     pause: Pause
 
     @classmethod
-    def after(cls, past: Rejections | None) -> Rejections:
-        """Count one more; the first few call for no pause, the next for growing ones."""
+    def after(cls, past: Rejections | None, *, asks_person: bool) -> Rejections:
+        """Count one more; the first few, or none where a person would log in, call for no pause, the next for one."""
         times = 1 if past is None else past.times + 1
         seconds = 0.0
-        if times >= _FREE_REJECTIONS:
-            seconds = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - _FREE_REJECTIONS, 10))
+        free = 1 if asks_person else _FREE_REJECTIONS
+        if times >= free:
+            seconds = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - free, 10))
         return cls(times, Pause.of(seconds))

@@ -384,7 +384,7 @@ class TokenSource:
             return True  # the last renewal brought no token that the origin could have rejected
         if len(self.doubted) >= MOST_ORIGINS:
             self.doubted.clear()
-        self.doubted[origin] = Rejections.after(past)
+        self.doubted[origin] = Rejections.after(past, asks_person=self._grant.asks_person)
         return True
 
     def _under_way(self) -> Flight[_Outcome] | None:

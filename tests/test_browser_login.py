@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -326,6 +328,33 @@ def test_a_rejected_token_asks_a_person(mode: Mode, provider: LocalProvider) -> 
     assert 2 * [b"the same"] == [request.body for request in provider.api_requests]
 
 
+def test_an_api_that_rejects_every_token_asks_a_person_once(
+    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], clock: Clock
+) -> None:
+    """Who has logged in and is rejected all the same isn't asked to again by each request: the 401 is the caller's."""
+    api = serve(lambda request: Answer(401))
+    logins: list[float] = []
+
+    def login(begin: Begin) -> str:
+        logins.append(clock.now)
+        return f"?code=code-{len(logins)}&state={begin('http://127.0.0.1/callback').state}"
+
+    auth = mode.plugin.AuthorizationCodeAuth(
+        tokens.url,
+        "client",
+        "secret",
+        authorization_url=f"{tokens.url}/authorize",
+        login=login,
+        token=OAuthToken(access_token="revoked"),
+    )
+    with mode.client(auth) as client:
+        assert 10 * [401] == [client.get(api.url).status_code for _ in range(10)]
+        assert 1 == len(logins)
+        clock.advance(11)
+        assert 401 == client.get(api.url).status_code
+    assert 2 == len(logins)
+
+
 # -- With other processes ---------------------------------------------------------------------------------------
 
 
@@ -395,6 +424,28 @@ def test_a_sibling_s_login_is_adopted(mode: Mode, provider: LocalProvider) -> No
         assert time.monotonic() < deadline
 
 
+def open_nothing(url: str) -> bool:
+    """Be an `open_browser` that pickles."""
+    return True
+
+
+def test_an_auth_object_with_a_login_is_copied(plugin_mode: Mode, provider: LocalProvider, door: Door) -> None:
+    """One with a login pickles, and deep-copies while somebody is to log in; the copies have logins of their own."""
+    auth = person(plugin_mode, provider, BrowserLogin(open_browser=open_nothing))
+    assert isinstance(pickle.loads(pickle.dumps(auth))._source._grant._login, BrowserLogin)
+
+    auth = person(plugin_mode, provider, door)
+    waiting = threading.Thread(target=auth.get_token)
+    waiting.start()
+    assert door.came.wait(20)
+    twin = copy.deepcopy(auth)
+    door.opened.set()
+    waiting.join(20)
+    assert twin.token is None
+    assert auth.token != twin.get_token()
+    assert 2 == door.visits
+
+
 # -- The end of the program, and of the auth object --------------------------------------------------------------
 
 
@@ -413,7 +464,8 @@ def test_close_gives_up_a_login(mode: Mode, provider: LocalProvider, door: Door)
 
 
 _PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever ran the tests, in the background perhaps
 from oauth_auth import BrowserLogin, ConsoleLogin
 from oauth_auth.{plugin} import AuthorizationCodeAuth
 
