@@ -361,6 +361,19 @@ def test_revoke_access_tokens(client: Client) -> None:
     assert client.api(renewed["access_token"]).status_code == 200
 
 
+def test_metadata(client: Client) -> None:
+    """The issuer tells where the endpoints are (RFC 8414), and the same as it tells the test."""
+    provider = client.provider
+    answer = requests.get(f"{provider.issuer}/.well-known/oauth-authorization-server", timeout=10)
+    assert answer.status_code == 200
+    metadata = answer.json()
+    assert (provider.issuer, provider.token_url, provider.authorization_url, provider.revocation_url) == tuple(
+        metadata[name] for name in ("issuer", "token_endpoint", "authorization_endpoint", "revocation_endpoint")
+    )
+    assert ["S256"] == metadata["code_challenge_methods_supported"]
+    assert metadata["authorization_response_iss_parameter_supported"] is True
+
+
 def test_revoke_refresh_tokens(client: Client) -> None:
     """All refresh tokens so far end; access tokens and later refresh tokens don't."""
     fields = client.password().json()

@@ -404,3 +404,26 @@ def test_counters(caller: Caller) -> None:
     assert (server.token_requests, server.api_requests) == (2, 1)
     server.reset()
     assert (server.token_requests, server.api_requests) == (0, 0)
+
+
+def test_issuers_with_a_path(server: OidcProvider, http: requests.Session) -> None:
+    """Each has its metadata at one place, where it names itself; tokens are good at all, and calls are counted."""
+    oauth, openid = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
+    places = {
+        server.openid_issuer: f"{server.openid_issuer}{openid}",
+        server.rfc8414_issuer: f"{server.issuer}{oauth}/rfc8414/tenant",
+    }
+    for issuer, place in places.items():
+        path = issuer.removeprefix(server.issuer)
+        all_places = [f"{issuer}{openid}", f"{server.issuer}{oauth}{path}", f"{issuer}{oauth}"]
+        assert [place] == [url for url in all_places if http.get(url).status_code == 200]
+        metadata = http.get(place).json()
+        assert (issuer, f"{issuer}/token") == (metadata["issuer"], metadata["token_endpoint"])
+        answer = http.post(
+            metadata["token_endpoint"],
+            data={"grant_type": "client_credentials"},
+            auth=(server.basic.client_id, server.basic.secret),
+        )
+        headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        assert 200 == http.get(server.api_url, headers=headers).status_code
+    assert 2 == server.token_requests

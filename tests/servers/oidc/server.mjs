@@ -202,7 +202,8 @@ function mountOf(url) {
   if (url.pathname === BEFORE_PATH + rfc8414) return [rfc8414, METADATA];
   const mount = MOUNTS.find((path) => url.pathname.startsWith(`${path}/`));
   const inner = mount && url.pathname.slice(mount.length) + url.search;
-  return inner === METADATA && mount !== openid ? [] : [mount, inner];
+  const isElsewhere = inner?.startsWith('/.well-known/') && !(mount === openid && inner === METADATA);
+  return isElsewhere ? [] : [mount, inner];
 }
 
 // --- Start -----------------------------------------------------------------------------------------------
