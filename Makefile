@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
+# One more than there are cores, since many tests wait for time to pass.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/wheel.py runs with both ways.
@@ -20,7 +22,7 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n auto --dist worksteal
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(MAKE) --no-print-directory docs

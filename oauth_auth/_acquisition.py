@@ -28,7 +28,7 @@ from .errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreE
 from .stores import LockTaken
 from .stores._protocol import LOCK_WAIT
 
-__all__ = ["Acquisition", "Aim", "PutOff", "Renewal"]
+__all__ = ["Acquisition", "Aim", "PutOff", "Renewal", "StoreUnread"]
 
 _T = TypeVar("_T")
 
@@ -72,6 +72,12 @@ class _PersonNeeded(Exception):
     def __init__(self, refusal: TokenError | None) -> None:
         super().__init__()
         self.refusal = refusal
+
+
+class StoreUnread(TokenError):
+    """Only a person could bring a token, unless there's one in the store, which can't be read now."""
+
+    retryable = True
 
 
 class PutOff(Exception):
@@ -295,8 +301,8 @@ class Acquisition:
 
 def _unread(error: ReauthorizationRequired) -> TokenError:
     """Return what to say instead while the store may have a token that nobody can read: a login would be too early."""
-    unread = TokenError(f"the token store can't be read; if there's no token in it, {error}")
-    unread.token_url, unread.status_code, unread.retryable = error.token_url, error.status_code, True
+    unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
+    unread.token_url, unread.status_code = error.token_url, error.status_code
     return unread
 
 

@@ -18,6 +18,7 @@ try:
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
+from ._acquisition import StoreUnread
 from ._environment import Environment, make_from_environment, open_store
 from ._terminal import OneLineGroup, fail, reporting, say
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
@@ -122,7 +123,7 @@ def token(**values: str | None) -> None:
         person = setup.person()
         try:
             found = _live(person)
-        except ReauthorizationRequired as error:
+        except (ReauthorizationRequired, StoreUnread) as error:
             if (how := setup.how_to_log_in(person)) is not None:
                 try:
                     setup.check_store(person)

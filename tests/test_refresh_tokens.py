@@ -363,16 +363,18 @@ def test_a_held_lock_delays_nobody_who_has_a_token(
     auth.close()
 
 
+class Impatient(MemoryTokenStore):
+    """A store whose lock takes no time-out, and waits for a moment only."""
+
+    def lock(self, key: str) -> Any:  # type: ignore[override]
+        return super().lock(key, timeout=0.05)
+
+
 def test_a_lock_that_is_not_had_is_done_without(
-    plugin_mode: Mode,
-    rotation: Rotation,
-    tokens: Tokens,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A lock that isn't had within the store's time is done without, and logged."""
-    monkeypatch.setattr("oauth_auth.stores._memory.LOCK_WAIT", 0.05)
-    store = MemoryTokenStore()
+    store = Impatient()
     auth = password(plugin_mode, tokens.url, store=store, store_key="k")
     with store.lock("k"):
         assert "token-1" == plugin_mode.get_token(auth).access_token
