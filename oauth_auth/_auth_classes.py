@@ -8,11 +8,10 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, cast
 
 from ._auth import TokenAuth
 from ._client import Client
-from ._device import DeviceCodeGrant, Show, show_on_stderr
 from ._grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
@@ -38,7 +37,10 @@ from ._token import OAuthToken
 from ._urls import without_query
 from .discovery import Endpoints, Issuer
 from .errors import ConfigurationError
-from .login._begin import Begin, check_login, check_parameters
+
+if TYPE_CHECKING:  # loaded when they're needed: most programs log nobody in
+    from ._device import Show
+    from .login._begin import Begin
 
 __all__ = [
     "AuthorizationCode",
@@ -168,6 +170,8 @@ class AuthorizationCode(TokenEndpointAuth):
         if code is not None and redirect_uri is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
         if login is not None:
+            from .login._begin import check_login, check_parameters  # noqa: PLC0415 - see above
+
             check_login(login)
             if authorization_url is None and not isinstance(token_url, Issuer):
                 raise ConfigurationError("login needs the authorization_url: pass it, or use from_issuer()")
@@ -207,21 +211,21 @@ class DeviceCode(TokenEndpointAuth):
         client_secret: str | None = None,
         *,
         device_authorization_url: str | None = None,
-        show: Show = show_on_stderr,
+        show: Show | None = None,
         **options: Unpack[EndpointOptions],
     ) -> None:
+        from ._device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - see above
+
         settings = read_options(options, EndpointOptions)
         if device_authorization_url is None and not isinstance(token_url, Issuer):
             raise ConfigurationError("DeviceCodeAuth needs the device_authorization_url: pass it, or use from_issuer()")
-        if show is None:
-            raise ConfigurationError("show must be a function: leave it out to have the code printed to stderr")
         check_callback("show", show)
         self._begin_with_endpoint(
             token_url,
             client_id,
             client_secret,
             settings,
-            lambda calls: DeviceCodeGrant(calls, show=show),
+            lambda calls: DeviceCodeGrant(calls, show=show or show_on_stderr),
             device_authorization_url=device_authorization_url,
         )
 

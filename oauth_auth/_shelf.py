@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ._clerk import SLOW, Clerk
 from ._events import tell
 from ._pauses import Pause
 from ._token import OAuthToken
 from .errors import ConfigurationError, TokenStoreError
 from .stores import LockTaken, TokenStore
 from .stores._protocol import LOCK_WAIT
+
+if TYPE_CHECKING:
+    from ._clerk import Clerk
 
 __all__ = ["Shelf", "Visit"]
 
@@ -103,6 +105,8 @@ class Shelf:
                     self._rest = None
                     tell(logging.INFO, "store_recovered", "token store works again")
             return
+        from ._clerk import SLOW  # noqa: PLC0415 - programs without a store needn't load it
+
         if seconds >= SLOW or still_hangs:
             longest = _LONGEST_REST_AFTER_HANGING if still_hangs else _LONGEST_REST
             self._rest = Pause.of(_FIRST_REST if self._rest is None else min(self._rest.length * 2, longest))
@@ -212,6 +216,8 @@ class Visit:
         if shelf.is_resting:
             return False, None
         if self._clerk is None:
+            from ._clerk import Clerk  # noqa: PLC0415 - see above
+
             self._clerk = Clerk(shelf.wake)
         begun = time.monotonic()
         result, error = self._clerk.do(function, wait + shelf._patience, given_up)  # noqa: SLF001

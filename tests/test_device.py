@@ -438,7 +438,7 @@ def test_what_can_t_work_is_refused_at_once(plugin_mode: Mode) -> None:
         make("http://127.0.0.1:9/token", "client")
     with pytest.raises(InsecureTransportError):
         make("http://127.0.0.1:9/token", "client", device_authorization_url="http://example.com/device")
-    for wrong in (None, "print", show):
+    for wrong in ("print", show):
         with pytest.raises(ConfigurationError, match="show"):
             make("http://127.0.0.1:9/token", "client", device_authorization_url=url, show=wrong)
 

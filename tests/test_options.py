@@ -22,7 +22,6 @@ from oauth_auth import (
     PublicClient,
     Server,
 )
-from oauth_auth._device import show_on_stderr
 from oauth_auth._options import CommonOptions, Options, read_options
 
 from . import modes
@@ -451,7 +450,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             )
         ),
     ),
-    "DeviceCodeAuth": (ENDPOINT, {"device_authorization_url": None, "show": show_on_stderr}),
+    "DeviceCodeAuth": (ENDPOINT, {"device_authorization_url": None, "show": None}),
     "PasswordAuth": (ENDPOINT, {"username": EMPTY, "password": EMPTY}),
     "RefreshTokenAuth": (ENDPOINT, {"refresh_token": EMPTY}),
     "TokenProviderAuth": ({"provider": EMPTY}, {}),

@@ -15,7 +15,7 @@ from typing import Any, Self
 import anyio
 import pytest
 
-from oauth_auth import OAuthToken, TokenError, TokenStoreError, _shelf
+from oauth_auth import OAuthToken, TokenError, TokenStoreError, _clerk, _shelf
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 
 from . import modes
@@ -141,7 +141,7 @@ def test_the_lock_is_free_after_a_slow_failure(
     error: type[BaseException], store: WithLockObject, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that failed slowly is left alone for a while, but not before its lock is released."""
-    monkeypatch.setattr(_shelf, "SLOW", 0.05)
+    monkeypatch.setattr(_clerk, "SLOW", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in, store.error = "save", error()
     timer = threading.Timer(0.2, store.go_on.set)
