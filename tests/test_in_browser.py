@@ -134,6 +134,41 @@ def test_a_script(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
     assert not told.exists()
 
 
+def test_the_command(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
+    """`oauth-auth login` ends when the person has clicked through, and `oauth-auth token` prints what the API takes."""
+    told = tmp_path / "url"
+    opener = tmp_path / "open.py"
+    opener.write_text(_OPENER)
+    environment = {
+        **os.environ,
+        **{f"OAUTH_{name}": value for name, value in environment_of(oidc).items()},
+        "OAUTH_SCOPE": "openid",
+        "OAUTH_STORE": f"file:{tmp_path / 'tokens'}",
+        "BROWSER": f"{sys.executable} {opener} {told} %s",
+    }
+    command = [sys.executable, "-m", "oauth_auth"]
+    with subprocess.Popen(
+        [*command, "login"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as login:
+        try:
+            deadline = time.monotonic() + 30
+            while not told.exists():
+                assert login.poll() is None, login.stdout and login.stdout.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            page.goto(told.read_text())
+            log_in(page)
+            expect(page.get_by_role("heading", name="You are logged in")).to_be_visible()
+            assert 0 == login.wait(20)
+        finally:
+            login.kill()
+    token = subprocess.run(
+        [*command, "token"], env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.strip()
+    answer = page.request.get(oidc.api_url, headers={"Authorization": f"Bearer {token}"})
+    assert 200 == answer.status
+
+
 def contrast(page: Page) -> float:
     """Return the contrast of the text to the page's ground (WCAG 2, 1.4.6): what the eye sees, from its colours."""
     text = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
