@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from . import modes
 from .modes import Mode
 from .scripted import Answer, Received, Script, ScriptedServer
 from .servers.keyring_in_files import FOLDER
+from .servers.oidc_provider import OidcProvider, ServiceMissing
 from .servers.redis import RedisServer
 from .siblings import Siblings
 
@@ -56,6 +58,21 @@ def read_environment() -> Iterator[None]:
     utilities.getproxies.cache_clear()
     yield
     utilities.getproxies.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def oidc() -> Iterator[OidcProvider]:
+    """oidc-provider, for the tests of a module; where it's missing they are skipped, or fail in CI."""
+    try:
+        server = OidcProvider().__enter__()
+    except ServiceMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+    try:
+        yield server
+    finally:
+        server.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

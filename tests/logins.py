@@ -17,13 +17,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-import pytest
 import requests
 
 from oauth_auth import AuthorizationRequest, BrowserLogin
 from oauth_auth.login import Begin
-
-from .servers.oidc_provider import OidcProvider, ServiceMissing
 
 ISSUER = "https://auth.example.com"
 
@@ -163,18 +160,3 @@ def _answers(port: int) -> bool:
 
 def location_of(answer: bytes) -> str:
     return next(line[10:] for line in answer.decode().split("\r\n") if line.startswith("Location: "))
-
-
-@contextmanager
-def certified_provider(**options: Any) -> Iterator[OidcProvider]:
-    """Run oidc-provider; where it's missing the test is skipped, or fails in CI."""
-    try:
-        server = OidcProvider(**options).__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.__exit__(None, None, None)

@@ -36,7 +36,7 @@ from oauth_auth.testing import LocalProvider
 
 from . import modes
 from .conftest import Clock, Tokens, await_waiting, outcome_of, promptly, token_that_expires_in
-from .logins import Browser, certified_provider
+from .logins import Browser
 from .modes import Mode
 from .scripted import Answer, Received, ScriptedServer
 from .servers.login import authorize
@@ -206,12 +206,6 @@ def test_a_certified_server_s_refusal(oidc: OidcProvider) -> None:
         auth.get_token()
     assert "login_required" == caught.value.error
     assert "did not work" in browser.pages[0].text
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    with certified_provider() as server:
-        yield server
 
 
 def test_an_answer_of_another_server(oidc: OidcProvider) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from oauth_auth.testing import LocalProvider
 from .conftest import Clock
 from .scripted import Answer, Received, ScriptedServer
 from .servers.login import approve_device, authorize
-from .servers.oidc_provider import OidcProvider, ServiceMissing
+from .servers.oidc_provider import OidcProvider
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2-x"
@@ -567,20 +567,6 @@ def test_without_click() -> None:
 
 
 # -- As a process, at a real server -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,6 @@ from oauth_auth import (
 
 from . import modes
 from .conftest import Clock, await_waiting, promptly
-from .logins import certified_provider
 from .modes import Mode
 from .scripted import Answer, Received, ScriptedServer
 from .servers.login import approve_device
@@ -111,12 +110,6 @@ def waits(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Waits:
 
 
 # -- At a certified server ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    with certified_provider() as server:
-        yield server
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -30,7 +30,7 @@ from oauth_auth.testing import LocalProvider
 from .conftest import Clock, outcome_of, promptly, token_that_expires_in
 from .modes import Mode
 from .scripted import Answer, Received, ScriptedServer
-from .servers.oidc_provider import OidcProvider, ServiceMissing
+from .servers.oidc_provider import OidcProvider
 
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
@@ -78,20 +78,6 @@ class Issuer:
 @pytest.fixture
 def issuer(serve: Callable[..., ScriptedServer]) -> Issuer:
     return Issuer(serve)
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 # -- Real servers -----------------------------------------------------------------------------------------------

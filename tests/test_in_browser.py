@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from .logins import EXAMPLES, certified_provider, running_example
+from .logins import EXAMPLES, running_example
 from .servers.oidc_provider import OidcProvider
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -42,12 +42,6 @@ def page(chromium: Browser) -> Iterator[Page]:
     with chromium.new_context() as context:
         context.set_default_timeout(20_000)
         yield context.new_page()
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    with certified_provider() as server:
-        yield server
 
 
 _OPENER = """\

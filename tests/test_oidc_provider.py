@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +13,7 @@ from . import modes
 from .modes import Mode
 from .real_servers import REDIRECT_URI, Promises, RealServer, Registered, received, shown
 from .servers.login import authorize
-from .servers.oidc_provider import OidcProvider, ServiceMissing
+from .servers.oidc_provider import OidcProvider
 
 
 class Certified(RealServer):
@@ -45,24 +43,10 @@ class Certified(RealServer):
         return self.running.token_requests
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[OidcProvider]:
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.__exit__(None, None, None)
-
-
 @pytest.fixture
-def server(running: OidcProvider) -> Certified:
-    running.reset()
-    return Certified(running)
+def server(oidc: OidcProvider) -> Certified:
+    oidc.reset()
+    return Certified(oidc)
 
 
 class TestPromises(Promises):

@@ -6,7 +6,7 @@ import copy
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from oauth_auth.testing import LocalProvider
 from .conftest import Clock, Gate, Tokens, outcome_of, promptly, token_that_expires_in
 from .modes import Mode
 from .scripted import Answer, Received, ScriptedServer
-from .servers.oidc_provider import OidcProvider, ServiceMissing
+from .servers.oidc_provider import OidcProvider
 
 CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth")
 AS_USER = CLASSES[1:]
@@ -501,20 +501,6 @@ def test_a_forked_child_can_revoke(revocations: Revocations, plugin_mode: Mode) 
 
 
 # -- Real servers -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def oidc() -> Iterator[OidcProvider]:
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("client", ["basic", "special", "plus", "post", "public"])
