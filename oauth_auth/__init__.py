@@ -7,9 +7,9 @@ This package holds what is common; the auth classes live in the plug-in for your
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ._client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
-from ._token import OAuthToken
-from .controller import Server
+from ._server.controller import Server
+from ._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
+from ._wire.token import OAuthToken
 from .errors import (
     AuthorizationResponseError,
     ConfigurationError,

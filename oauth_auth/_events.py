@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-__all__ = ["Listener", "listeners", "tell"]
+__all__ = ["Listener", "emit", "listeners"]
 
 Listener = Callable[[str, Mapping[str, object]], object]
 """Called with an event's name and fields, in the thread and context in which it happens."""
@@ -19,7 +19,7 @@ listeners: list[Listener] = []
 _logger = logging.getLogger("oauth_auth")
 
 
-def tell(level: int, event: str, message: str, /, **fields: object) -> None:
+def emit(level: int, event: str, message: str, /, **fields: object) -> None:
     """Tell of an event. `message` is formatted with the fields, as `%(name)s`.
 
     A log record has the event's name as `oauth_event`, and each field as `oauth_` and its name. Whatever a handler,

@@ -17,24 +17,26 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Flight", "falter"]
+__all__ = ["Flight", "mark_retrying"]
 
 _T = TypeVar("_T")
 
-_aboard: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar("oauth_auth_flights", default=())
+_current_flights: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar(
+    "oauth_auth_flights", default=()
+)
 
 
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
 
-    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work", "is_faltering")
+    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work", "is_retrying")
 
     def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
         self._work = work
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False
-        self.is_faltering = False
+        self.is_retrying = False
         """Whether part of the work has failed and is tried again, so that it may take long."""
         self._starting = threading.RLock()
         self._once = threading.Lock()
@@ -50,7 +52,7 @@ class Flight(Generic[_T]):
     @property
     def is_ours(self) -> bool:
         """Whether the code that asks is part of this very flight, a callback in it, and so would wait for itself."""
-        return self in _aboard.get()
+        return self in _current_flights.get()
 
     @property
     def has_started(self) -> bool:
@@ -89,9 +91,9 @@ class Flight(Generic[_T]):
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
             # Those that have ended are of no interest, and would add up where callbacks begin flights.
-            _aboard.set((*(flight for flight in _aboard.get() if flight.is_under_way), self))
+            _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
             try:
-                self._future.set_result(_far_from_the_thread(self._work))
+                self._future.set_result(_call_beyond_freezegun(self._work))
             except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
                 self._future.set_exception(error)
 
@@ -146,19 +148,19 @@ class Flight(Generic[_T]):
             await arrival.wait()
 
 
-def falter() -> None:
+def mark_retrying() -> None:
     """Mark the flights that the caller is part of: what it does has failed once, and is tried again."""
-    for flight in _aboard.get():
-        flight.is_faltering = True
+    for flight in _current_flights.get():
+        flight.is_retrying = True
 
 
-def _far_from_the_thread(work: Callable[[], _T], frames: int = 5) -> _T:
+def _call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
     """Call the work some frames further down.
 
     freezegun gives the real time to whatever has `threading` within five frames above it, and the work must see the
     same clock as its callers.
     """
-    return work() if frames == 0 else _far_from_the_thread(work, frames - 1)
+    return work() if frames == 0 else _call_beyond_freezegun(work, frames - 1)
 
 
 def _in_trio() -> bool:

@@ -18,15 +18,15 @@ try:
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
-from ._acquisition import StoreUnread
-from ._environment import Environment, make_from_environment, open_store
-from ._terminal import OneLineGroup, fail, reporting, say
+from ._cli import OneLineGroup, fail, reporting, say
+from ._plugins.environment import Environment, make_from_environment, open_store
+from ._renewal.acquisition import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
 from .stores import LockTaken
 
 if TYPE_CHECKING:
-    from ._token import OAuthToken
+    from ._wire.token import OAuthToken
     from .requests import AuthorizationCodeAuth, ClientCredentialsAuth, DeviceCodeAuth
     from .stores import TokenStore
 

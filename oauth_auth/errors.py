@@ -51,7 +51,7 @@ class OAuthError(Exception):
     retryable: bool = False
     """Whether the same call may succeed later without anybody changing anything."""
 
-    def fresh_copy(self, note: str = "") -> Self:
+    def without_traceback(self, note: str = "") -> Self:
         """Return an equal error, its text followed by `note`, without a traceback in it or in its causes.
 
         Many callers can share one failure: each raises a copy of its own. Tracebacks show the locals of their
@@ -60,7 +60,9 @@ class OAuthError(Exception):
         args = (f"{self.args[0]}{note}", *self.args[1:]) if self.args and note else self.args
         copy = _rebuild(type(self), args, self.__dict__.copy())
         cause = self.__cause__
-        copy.__cause__ = cause.fresh_copy() if isinstance(cause, OAuthError) else cause and cause.with_traceback(None)
+        copy.__cause__ = (
+            cause.without_traceback() if isinstance(cause, OAuthError) else cause and cause.with_traceback(None)
+        )
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -9,9 +9,10 @@ try:
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
     raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
 
-from . import controller, errors
-from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._httpx_mechanics import HttpxFlow, HttpxTokenTransport, Shortcuts
+from . import errors
+from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.httpx_like import FastPath, HttpxFlow, HttpxTokenTransport
+from ._server import controller as _controller
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -37,8 +38,8 @@ class _TokenTransport(HttpxTokenTransport):
     _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
-class OAuthAuthorizationController(controller.OAuthAuthorizationController):
-    __doc__ = controller.OAuthAuthorizationController.__doc__
+class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
+    __doc__ = _controller.OAuthAuthorizationController.__doc__
 
     _transport_class = _TokenTransport
 
@@ -48,7 +49,7 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
 
     _library: ClassVar[Any] = httpx2
     _byte_stream = httpx2.ByteStream
-    _shortcuts = Shortcuts.for_library(httpx2)
+    _fast_path = FastPath.for_library(httpx2)
     _controller_class = OAuthAuthorizationController
 
 

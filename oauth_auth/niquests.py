@@ -24,14 +24,15 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 from niquests.auth import AuthBase
 from niquests.packages import urllib3
 
-from . import controller, errors
-from ._auth import AsyncTokens
-from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._grants import Grant
-from ._options import Settings
-from ._requests_mechanics import RequestsHooks, RequestsTokenTransport, can_replay, exchange_of, is_short
-from ._shelf import Shelf
-from ._token import Header, OAuthToken
+from . import errors
+from ._plugins.auth import AsyncTokens
+from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.options import Settings
+from ._plugins.requests_like import RequestsHooks, RequestsTokenTransport, can_replay, is_short, rejection_of
+from ._renewal.store_entry import StoreEntry
+from ._server import controller as _controller
+from ._server.grants import Grant
+from ._wire.token import Header, OAuthToken
 from .errors import OAuthError, TokenError
 
 __all__ = [
@@ -69,8 +70,8 @@ class _TokenTransport(RequestsTokenTransport):
         return super()._read(response, deadline)
 
 
-class OAuthAuthorizationController(controller.OAuthAuthorizationController):
-    __doc__ = controller.OAuthAuthorizationController.__doc__
+class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
+    __doc__ = _controller.OAuthAuthorizationController.__doc__
 
     _transport_class = _TokenTransport
 
@@ -105,7 +106,9 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
     _library: ClassVar[Any] = niquests
     _controller_class = OAuthAuthorizationController
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+    def _begin(
+        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
+    ) -> None:
         super()._begin(settings, grant, token=token, shelf=shelf)
         self._hooks: dict[str, tuple[Callable[..., Any], ...]] = {}
         self._latest: tuple[str, tuple[Callable[..., Any], ...]] = ("\0", ())
@@ -162,9 +165,9 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answered = exchange_of(response)
+        answered = rejection_of(response)
         is_repeatable = can_replay(response)
-        answered.tell_rejection(can_replay=is_repeatable)
+        answered.emit_rejection(can_replay=is_repeatable)
         if not is_repeatable:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 self._source.replace(header, origin, answered.about)
@@ -177,7 +180,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             raise
         if credential is None:
             return response
-        answered.tell_replay()
+        answered.emit_replay()
         request = self._prepare_replay(origin, response, credential.header)
         _close(response)  # if it's too long to be read for its connection's sake
         begun = time.perf_counter()
@@ -192,9 +195,9 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answered = exchange_of(response)
+        answered = rejection_of(response)
         is_repeatable = await _can_replay_async(response)
-        answered.tell_rejection(can_replay=is_repeatable)
+        answered.emit_rejection(can_replay=is_repeatable)
         if not is_repeatable:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 await self._source.areplace(header, origin, answered.about)
@@ -207,7 +210,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             raise
         if credential is None:
             return response
-        answered.tell_replay()
+        answered.emit_replay()
         request = self._prepare_replay(origin, response, credential.header)
         await _close_async(response)
         begun = time.perf_counter()

@@ -16,13 +16,14 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 import urllib3
 from requests.auth import AuthBase
 
-from . import controller, errors
-from ._auth_classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._grants import Grant
-from ._options import Settings
-from ._requests_mechanics import RequestsHooks, RequestsTokenTransport, can_replay, exchange_of, is_short
-from ._shelf import Shelf
-from ._token import OAuthToken
+from . import errors
+from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.options import Settings
+from ._plugins.requests_like import RequestsHooks, RequestsTokenTransport, can_replay, is_short, rejection_of
+from ._renewal.store_entry import StoreEntry
+from ._server import controller as _controller
+from ._server.grants import Grant
+from ._wire.token import OAuthToken
 from .errors import OAuthError
 
 __all__ = [
@@ -53,8 +54,8 @@ class _TokenTransport(RequestsTokenTransport):
     _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
-class OAuthAuthorizationController(controller.OAuthAuthorizationController):
-    __doc__ = controller.OAuthAuthorizationController.__doc__
+class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
+    __doc__ = _controller.OAuthAuthorizationController.__doc__
 
     _transport_class = _TokenTransport
 
@@ -65,7 +66,9 @@ class RequestsAuth(RequestsHooks, AuthBase):
     _library: ClassVar[Any] = requests
     _controller_class = OAuthAuthorizationController
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+    def _begin(
+        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
+    ) -> None:
         super()._begin(settings, grant, token=token, shelf=shelf)
         self._hooks: dict[str, Callable[..., Response]] = {}
         self._latest: tuple[str, Callable[..., Response] | None] = ("\0", None)
@@ -102,9 +105,9 @@ class RequestsAuth(RequestsHooks, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answered = exchange_of(response)
+        answered = rejection_of(response)
         is_repeatable = can_replay(response)
-        answered.tell_rejection(can_replay=is_repeatable)
+        answered.emit_rejection(can_replay=is_repeatable)
         if not is_repeatable:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 self._source.replace(header, origin, answered.about)
@@ -117,7 +120,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
             raise
         if credential is None:
             return response
-        answered.tell_replay()
+        answered.emit_replay()
         request = self._prepare_replay(origin, response, credential.header)
         if not getattr(response, "_content_consumed", True):
             response.close()  # too long to be read for its connection's sake

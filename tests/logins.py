@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 
 from oauth_auth import AuthorizationRequest, BrowserLogin
-from oauth_auth.login import Begin
+from oauth_auth.login import LoginContext
 
 ISSUER = "https://auth.example.com"
 
@@ -49,7 +49,7 @@ class Listening:
         self.over = threading.Event()
         self.outcome: Future[str] = Future()
         self.shown = threading.Event()
-        self.begin = Begin(self._make, redirect_uri, self.over)
+        self.begin = LoginContext(self._make, redirect_uri, self.over)
         self._issuer = issuer
         self._browse = options.pop("open_browser", None)
         self.login = BrowserLogin(open_browser=self._open, **options)

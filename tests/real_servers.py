@@ -257,7 +257,7 @@ class Promises:
         restarted.refresh()
         assert before + 1 == server.token_calls
 
-    # -- Rejections and replays ---------------------------------------------------------------------------------
+    # -- OriginBreaker and replays ---------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("grant", GRANTS)
     def test_a_rejected_token_is_renewed_and_the_request_replayed(

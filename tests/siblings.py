@@ -37,7 +37,7 @@ from .servers.keyring_in_files import FOLDER
 
 __all__ = ["Plan", "Sibling", "Siblings"]
 
-_PATIENCE = 40.0
+_STORE_TIMEOUT = 40.0
 _ENVIRON = ("PYTHON_KEYRING_BACKEND", FOLDER, "XDG_STATE_HOME")
 
 
@@ -83,15 +83,15 @@ class Sibling:
 
     def do(self, name: str, *arguments: Any) -> Any:
         """Do the same and return what the method returns."""
-        return self.begin(name, *arguments).result(_PATIENCE)
+        return self.begin(name, *arguments).result(_STORE_TIMEOUT)
 
     def await_step(self, step: str) -> Any:
         """Block until it tells that it has come to a step; return what there's to say of it."""
-        return self._steps[step].get(timeout=_PATIENCE)
+        return self._steps[step].get(timeout=_STORE_TIMEOUT)
 
     def await_death(self) -> None:
         """Block until it has killed itself."""
-        self._process.join(_PATIENCE)
+        self._process.join(_STORE_TIMEOUT)
         assert -signal.SIGKILL == self._process.exitcode
 
     def signal(self, number: int) -> None:
@@ -102,8 +102,8 @@ class Sibling:
     def end(self) -> None:
         """Kill it, if it still lives."""
         self._process.kill()
-        self._process.join(_PATIENCE)
-        self._reader.join(_PATIENCE)
+        self._process.join(_STORE_TIMEOUT)
+        self._reader.join(_STORE_TIMEOUT)
         self._connection.close()
         self._process.close()
 
@@ -255,7 +255,7 @@ class _Steps:
             return
         elif action == "hold":
             self._send("step", step, about)
-            self._held[step].wait(_PATIENCE)
+            self._held[step].wait(_STORE_TIMEOUT)
         elif action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -308,7 +308,7 @@ class _WatchedStore:
     def __init__(self, store: Any, steps: _Steps) -> None:
         self._store = store
         self._steps = steps
-        self.patience = getattr(store, "patience", 5.0)
+        self.timeout = getattr(store, "timeout", 5.0)
 
     def load(self, key: str) -> Any:
         self._steps.come_to("load")

@@ -22,8 +22,8 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
 )
-from oauth_auth._source import TokenSource
-from oauth_auth._wire import (
+from oauth_auth._renewal.source import TokenSource
+from oauth_auth._wire.messages import (
     TokenRequest,
     TokenResponse,
     build_token_request,
@@ -45,7 +45,7 @@ CENTURY = 100 * 366 * 86400
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
 
 
 def answered(mode: Mode, serve: Serve, answer: Answer) -> OAuthToken:

@@ -21,7 +21,8 @@ import redis
 from cryptography.fernet import Fernet
 from keyring.backends.fail import Keyring as NoKeyring
 
-from oauth_auth import MemoryTokenStore, OAuthToken, _shelf
+from oauth_auth import MemoryTokenStore, OAuthToken
+from oauth_auth._renewal import store_entry
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 
 from . import modes
@@ -210,7 +211,7 @@ def prompting_keyring(request: pytest.FixtureRequest) -> Trouble:
     """The keyring asks a person, who isn't there."""
     request.getfixturevalue("keyring_folder")
     monkeypatch = request.getfixturevalue("monkeypatch")
-    monkeypatch.setattr(KeyringTokenStore, "patience", 2.5)
+    monkeypatch.setattr(KeyringTokenStore, "timeout", 2.5)
     backend, answered = keyring.core.load_env(), threading.Event()
     assert backend is not None
     get_password = backend.get_password
@@ -292,7 +293,7 @@ class Impolite(Moody):
 def user_store_hangs(*methods: str) -> Callable[[Any], Trouble]:
     def make(request: pytest.FixtureRequest) -> Trouble:
         # Without time-out it can't be told whether a lock hangs or is another's: both are waited for.
-        request.getfixturevalue("monkeypatch").setattr(_shelf, "LOCK_WAIT", 0.0)
+        request.getfixturevalue("monkeypatch").setattr(store_entry, "LOCK_WAIT", 0.0)
         store, released = Impolite(*methods), threading.Event()
         request.addfinalizer(released.set)
 
@@ -375,8 +376,8 @@ SLOW: dict[str, Callable[[pytest.FixtureRequest], Trouble]] = {
 
 
 @pytest.fixture
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shelf, "_PATIENCE", 2.5)
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 2.5)
 
 
 def file_of(store: FileTokenStore) -> Path:
@@ -454,7 +455,7 @@ def test_a_broken_store(
 
 
 @pytest.mark.parametrize("make", SLOW.values(), ids=SLOW)
-@pytest.mark.usefixtures("short_patience")
+@pytest.mark.usefixtures("short_timeout")
 def test_a_hanging_store(
     make: Callable[[pytest.FixtureRequest], Trouble],
     request: pytest.FixtureRequest,
@@ -463,7 +464,7 @@ def test_a_hanging_store(
     log: Log,
     clock: Clock,
 ) -> None:
-    """The first request waits for the store's patience, the next don't; the token is saved when the store is back."""
+    """The first request waits for the store's timeout, the next don't; the token is saved when the store is back."""
     assert check_whole_story(modes.REQUESTS, tokens, api, log, clock, make(request)) < 10
 
 

@@ -31,7 +31,7 @@ from oauth_auth import (
     ReauthorizationRequired,
     TokenTransportError,
 )
-from oauth_auth.login import Begin
+from oauth_auth.login import LoginContext
 from oauth_auth.testing import LocalProvider
 
 from . import modes
@@ -63,12 +63,12 @@ class Door:
         self.error: Exception | None = None
         self.was_over = threading.Event()
 
-    def __call__(self, begin: Begin) -> str:
+    def __call__(self, begin: LoginContext) -> str:
         self.visits += 1
         request = begin("http://127.0.0.1:49152/callback")
         self.came.set()
         while not self.opened.wait(0.02):
-            if begin.is_over:
+            if begin.is_cancelled:
                 self.was_over.set()
                 return ""
         if self.error is not None:
@@ -267,7 +267,7 @@ def test_a_code_is_kept_while_the_token_endpoint_is_down(mode: Mode, tokens: Tok
     """A token endpoint that breaks off after the login costs the person nothing: the code is sent again, later."""
     logins: list[str] = []
 
-    def login(begin: Begin) -> str:
+    def login(begin: LoginContext) -> str:
         request = begin("http://127.0.0.1/callback")
         logins.append(request.code_verifier)
         return f"?code=the-code&state={request.state}"
@@ -329,7 +329,7 @@ def test_an_api_that_rejects_every_token_asks_a_person_once(
     api = serve(lambda request: Answer(401))
     logins: list[float] = []
 
-    def login(begin: Begin) -> str:
+    def login(begin: LoginContext) -> str:
         logins.append(clock.now)
         return f"?code=code-{len(logins)}&state={begin('http://127.0.0.1/callback').state}"
 
@@ -533,7 +533,7 @@ def test_a_login_needs_somewhere_to_go(plugin_mode: Mode) -> None:
     make = plugin_mode.plugin.AuthorizationCodeAuth
     url = "http://127.0.0.1:9/authorize"
 
-    async def asynchronous(begin: Begin) -> str:
+    async def asynchronous(begin: LoginContext) -> str:
         return ""
 
     for options in (
@@ -556,24 +556,24 @@ def test_without_a_login_a_person_is_needed(plugin_mode: Mode, provider: LocalPr
         auth.get_token()
 
 
-def _never_begins(begin: Begin) -> str:
+def _never_begins(begin: LoginContext) -> str:
     return "http://127.0.0.1/callback?code=c&state=s"
 
 
-def _returns_none(begin: Begin) -> Any:
+def _returns_none(begin: LoginContext) -> Any:
     begin("http://127.0.0.1/callback")
 
 
-def _returns_rubbish(begin: Begin) -> str:
+def _returns_rubbish(begin: LoginContext) -> str:
     begin("http://127.0.0.1/callback")
     return "rubbish \ud800"
 
 
-def _begins_with_rubbish(begin: Begin) -> str:
+def _begins_with_rubbish(begin: LoginContext) -> str:
     return begin("callback").url
 
 
-def _answers_an_earlier_request(begin: Begin) -> str:
+def _answers_an_earlier_request(begin: LoginContext) -> str:
     first = begin("http://127.0.0.1/callback")
     begin("http://127.0.0.1/callback")
     return f"http://127.0.0.1/callback?code=c&state={first.state}"
@@ -590,7 +590,7 @@ def _answers_an_earlier_request(begin: Begin) -> str:
     ],
 )
 def test_rubbish_from_a_login(
-    plugin_mode: Mode, provider: LocalProvider, login: Callable[[Begin], str], expected: type[Exception]
+    plugin_mode: Mode, provider: LocalProvider, login: Callable[[LoginContext], str], expected: type[Exception]
 ) -> None:
     """What a login returns that's no answer is an error, and makes no token call."""
     auth = person(plugin_mode, provider, login)

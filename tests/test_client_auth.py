@@ -23,7 +23,7 @@ from oauth_auth import (
     TokenResponseError,
     basic_authorization,
 )
-from oauth_auth._client_auth import ClientProof
+from oauth_auth._wire.client_auth import ClientAuthParameters
 from oauth_auth.testing import LocalProvider
 
 from .conftest import Tokens, token_that_expires_in
@@ -138,12 +138,12 @@ def test_id_and_secret_are_form_encoded(client_id: str, client_secret: str, pair
     """Id and secret are form-encoded, a space as %20, before they become Basic credentials (RFC 6749 §2.3.1)."""
     expected = "Basic " + base64.b64encode(pair.encode()).decode()
     assert expected == basic_authorization(client_id, client_secret)
-    assert ClientProof(expected, {}) == ClientSecretBasic().prove(client_id, client_secret)
+    assert ClientAuthParameters(expected, {}) == ClientSecretBasic().authenticate(client_id, client_secret)
 
 
 def test_without_encoding_they_stay_as_they_are() -> None:
     """`encode=False` sends id and secret in UTF-8, and nothing else is done to them."""
-    assert ClientProof(basic(CLIENT_ID, CLIENT_SECRET), {}) == PLAIN.prove(CLIENT_ID, CLIENT_SECRET)
+    assert ClientAuthParameters(basic(CLIENT_ID, CLIENT_SECRET), {}) == PLAIN.authenticate(CLIENT_ID, CLIENT_SECRET)
 
 
 def test_the_default_is_basic_with_a_secret_and_public_without(plugin_mode: Mode, tokens: Tokens) -> None:
@@ -186,11 +186,11 @@ def test_other_ways_have_one_form(
 
 
 def test_a_way_of_ones_own_is_used_as_it_is(plugin_mode: Mode, tokens: Tokens) -> None:
-    """An object of the user's with `prove` is asked for the header and the fields of each call."""
+    """An object of the user's with `authenticate` is asked for the header and the fields of each call."""
 
     class Own:
-        def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
-            return ClientProof("Own x", {"client": f"{client_id} {client_secret}"})
+        def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
+            return ClientAuthParameters("Own x", {"client": f"{client_id} {client_secret}"})
 
     tokens.answer = lambda _: INVALID_CLIENT
     auth = plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", "secret", client_auth=Own())

@@ -127,7 +127,7 @@ def test_the_reference_is_complete(module: str) -> None:
 def test_no_option_or_error_is_left_out(table: str) -> None:
     """The page of options has each option, and that of errors each error."""
     import oauth_auth
-    from oauth_auth._options import EndpointOptions
+    from oauth_auth._plugins.options import EndpointOptions
 
     text = (ROOT / "docs" / f"{table}.md").read_text()
     names = set(EndpointOptions.__annotations__) if table == "options" else set(oauth_auth.errors.__all__)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import oauth_auth
-from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events, _wire
-from oauth_auth._policy import Exchange
+from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events
+from oauth_auth._wire import messages
+from oauth_auth._wire.challenges import Rejection
 from oauth_auth.stores import FileTokenStore
 
 from .conftest import Tokens, await_silence, client_credentials, token_that_expires_in
@@ -88,7 +89,7 @@ def fields_of(call: ast.Call) -> Iterator[str]:
             yield keyword.arg
         else:
             assert ast.unparse(keyword.value) == "self._asdict()", ast.unparse(keyword)
-            yield from Exchange._fields
+            yield from Rejection._fields
 
 
 def test_the_table_has_all_events() -> None:
@@ -200,7 +201,7 @@ def open_the_folder(stage: Stage) -> None:
 
 
 def issue_another_type(stage: Stage) -> None:
-    stage.monkeypatch.setattr(_wire, "_logged_types", set())
+    stage.monkeypatch.setattr(messages, "_logged_types", set())
     stage.tokens.fields = {"token_type": "Odd", "expires_in": None}
     stage.get()
 

@@ -31,8 +31,9 @@ import pytest
 import trio
 
 import oauth_auth
-from oauth_auth import ClientSecretPost, OAuthToken, TokenError, _source
+from oauth_auth import ClientSecretPost, OAuthToken, TokenError
 from oauth_auth._flight import Flight
+from oauth_auth._renewal import source
 from oauth_auth.stores import MemoryTokenStore
 
 from . import modes
@@ -389,7 +390,7 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
     deciding = threading.Event()
 
     def decide() -> None:
-        with _source._lock:
+        with source._lock:
             deciding.set()
             threading.Event().wait(0.3)  # the fork comes within this time, or shows nothing
 
@@ -654,8 +655,8 @@ def _raise() -> None:
 @pytest.fixture
 def own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a test a lock of its own in the library's place: if it fails, it may leave it locked for ever."""
-    is_reentrant = hasattr(_source._lock, "_is_owned")
-    monkeypatch.setattr(_source, "_lock", threading.RLock() if is_reentrant else threading.Lock())
+    is_reentrant = hasattr(source._lock, "_is_owned")
+    monkeypatch.setattr(source, "_lock", threading.RLock() if is_reentrant else threading.Lock())
 
 
 @pytest.mark.parametrize("operation", ["get_token", "refresh"])

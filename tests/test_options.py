@@ -22,7 +22,7 @@ from oauth_auth import (
     PublicClient,
     Server,
 )
-from oauth_auth._options import CommonOptions, Options, read_options
+from oauth_auth._plugins.options import CommonOptions, Options, read_options
 
 from . import modes
 from .conftest import Tokens

@@ -22,11 +22,9 @@ from oauth_auth import (
     TokenResponseError,
     basic_authorization,
 )
-from oauth_auth._client_auth import ClientSecretBasic
-from oauth_auth._policy import bearer_errors, is_rejection
-from oauth_auth._token import Credential, is_sendable
-from oauth_auth._urls import check_endpoint, check_transport, origin_of, read_origins, without_query
-from oauth_auth._wire import (
+from oauth_auth._wire.challenges import bearer_errors, is_rejection
+from oauth_auth._wire.client_auth import ClientSecretBasic
+from oauth_auth._wire.messages import (
     MAX_BODY,
     TokenRequest,
     TokenResponse,
@@ -35,6 +33,8 @@ from oauth_auth._wire import (
     read_retry_after,
     read_token_response,
 )
+from oauth_auth._wire.token import Credential, is_sendable
+from oauth_auth._wire.urls import check_endpoint, check_transport, origin_of, read_origins, without_query
 
 # Examples are many and cheap; a machine that's busy is no reason to fail.
 thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -389,7 +389,7 @@ def test_any_client_is_proven_or_refused(client_id: str, client_secret: str, enc
     """Any id and secret make a Basic header in ASCII, or are a `ConfigurationError`."""
     ways: list[Callable[[], str | None]] = [
         lambda: basic_authorization(client_id, client_secret),
-        lambda: ClientSecretBasic(encode=encode).prove(client_id, client_secret).authorization,
+        lambda: ClientSecretBasic(encode=encode).authenticate(client_id, client_secret).authorization,
     ]
     for way in ways:
         try:

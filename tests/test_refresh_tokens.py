@@ -506,7 +506,7 @@ ALIVE = {
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
 
 
 def refusing(rotation: Rotation, answer: Answer) -> None:
@@ -633,7 +633,7 @@ def test_a_sibling_that_logs_in_again_helps_all(
     plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After `ReauthorizationRequired`, a token that a sibling saves is found, and there's no call."""
-    monkeypatch.setattr("oauth_auth._pauses._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("oauth_auth._renewal.backoff._FIRST_PAUSE", 0.0)
     store = MemoryTokenStore()
     tokens.accepted = {"Bearer fresh"}
     with plugin_mode.client(code(plugin_mode, tokens.url, None, store=store, store_key="k")) as client:

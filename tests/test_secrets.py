@@ -31,8 +31,8 @@ from oauth_auth import (
     TokenError,
     basic_authorization,
 )
-from oauth_auth._options import Options, read_options
-from oauth_auth._wire import TokenResponse
+from oauth_auth._plugins.options import Options, read_options
+from oauth_auth._wire.messages import TokenResponse
 
 from .conftest import Tokens, token_that_expires_in
 from .modes import Mode
@@ -157,7 +157,7 @@ def fail_with_a_local() -> None:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("oauth_auth._calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
     caplog.set_level(logging.DEBUG)
 
 
@@ -584,8 +584,8 @@ def test_values_on_the_way_show_no_secret() -> None:
     )
     things = [
         settings,
-        ClientSecretBasic().prove("client", CLIENT_SECRET),
-        ClientSecretPost().prove("client", CLIENT_SECRET),
+        ClientSecretBasic().authenticate("client", CLIENT_SECRET),
+        ClientSecretPost().authenticate("client", CLIENT_SECRET),
         TokenResponse(200, {"set-cookie": "s3cret"}, b'{"access_token": "s3cret"}'),
     ]
     assert [] == [type(thing).__name__ for thing in things if shown(repr(thing))]

@@ -288,7 +288,7 @@ class Counting:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.counts: Counter[str] = Counter()
-        self.patience = getattr(store, "patience", 5.0)
+        self.timeout = getattr(store, "timeout", 5.0)
 
     def load(self, key: str) -> OAuthToken | None:
         self.counts["load"] += 1

@@ -15,7 +15,8 @@ from typing import Any, Self
 import anyio
 import pytest
 
-from oauth_auth import OAuthToken, TokenError, TokenStoreError, _clerk, _shelf
+from oauth_auth import OAuthToken, TokenError, TokenStoreError
+from oauth_auth._renewal import store_entry, store_worker
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 
 from . import modes
@@ -102,9 +103,9 @@ def store() -> Iterator[WithLockObject]:
 
 
 @pytest.fixture
-def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shelf, "_PATIENCE", 0.3)
-    monkeypatch.setattr(_shelf, "LOCK_WAIT", 0.1)
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.3)
+    monkeypatch.setattr(store_entry, "LOCK_WAIT", 0.1)
 
 
 def await_no_threads() -> None:
@@ -124,7 +125,7 @@ def test_a_lock_that_load_and_save_use_too(store: WithLockObject, tokens: Tokens
     await_no_threads()
 
 
-@pytest.mark.usefixtures("short_patience")
+@pytest.mark.usefixtures("short_timeout")
 @pytest.mark.parametrize("method", ["load", "lock", "save"])
 def test_the_lock_is_free_when_a_hanging_store_goes_on(method: str, store: WithLockObject, tokens: Tokens) -> None:
     """A call that was given up is followed, should it ever end, by the release of the lock."""
@@ -141,7 +142,7 @@ def test_the_lock_is_free_after_a_slow_failure(
     error: type[BaseException], store: WithLockObject, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that failed slowly is left alone for a while, but not before its lock is released."""
-    monkeypatch.setattr(_clerk, "SLOW", 0.05)
+    monkeypatch.setattr(store_worker, "SLOW", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in, store.error = "save", error()
     timer = threading.Timer(0.2, store.go_on.set)
@@ -156,7 +157,7 @@ def test_a_store_that_hangs_for_ever_costs_few_threads(
     store: WithLockObject, tokens: Tokens, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attempts become rare, down to one an hour; as soon as one of them ends, the store is used again."""
-    monkeypatch.setattr(_shelf, "_PATIENCE", 0.05)
+    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in = "load"
     hanging = []
@@ -231,10 +232,11 @@ def test_a_cancelled_caller(mode: Mode, method: str, store: WithLockObject, toke
 
 EXIT = """
 import sys, threading
-from oauth_auth import OAuthToken, _shelf
+from oauth_auth import OAuthToken
+from oauth_auth._renewal import store_entry
 from oauth_auth.requests import TokenProviderAuth
 from oauth_auth.stores import MemoryTokenStore
-_shelf._PATIENCE, _shelf.LOCK_WAIT = 0.5, 0.1
+store_entry._STORE_TIMEOUT, store_entry.LOCK_WAIT = 0.5, 0.1
 hanging = threading.Event()
 
 class Hanging(MemoryTokenStore):
@@ -326,9 +328,9 @@ def test_an_outcome_has_no_time_limit_of_its_own(tokens: Tokens, monkeypatch: py
     """A store that says so may take longer than others."""
 
     class Patient(Hanging):
-        patience = 20.0
+        timeout = 20.0
 
-    monkeypatch.setattr(_shelf, "_PATIENCE", 0.1)
+    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.1)
     store = Patient()
     store.hangs_in = "load"
     timer = threading.Timer(0.4, store.go_on.set)

@@ -511,7 +511,7 @@ def test_a_good_store_passes(kind: type[Good], make: Any) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_store_that_breaks_a_promise_fails(mutant: type[Good], make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a store does wrong that would hurt its users, one of the tests finds."""
-    monkeypatch.setattr(store_contract, "_PATIENCE", 3.0)
+    monkeypatch.setattr(store_contract, "_STORE_TIMEOUT", 3.0)
     before = set(threading.enumerate())
     found = failures(make(mutant), first=True)
     gc.collect()  # locks that were never released are free now

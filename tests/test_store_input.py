@@ -413,9 +413,9 @@ def test_what_is_no_prefix(prefix: Any) -> None:
 
 
 class NoPatience(MemoryTokenStore):
-    def __init__(self, patience: Any) -> None:
+    def __init__(self, timeout: Any) -> None:
         super().__init__()
-        self.patience = patience
+        self.timeout = timeout
 
 
 @pytest.mark.parametrize(

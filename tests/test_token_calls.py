@@ -79,7 +79,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("oauth_auth._calls.time", clock)
+    monkeypatch.setattr("oauth_auth._server.calls.time", clock)
     return clock
 
 

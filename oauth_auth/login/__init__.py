@@ -8,16 +8,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._begin import Begin
+    from ._begin import LoginContext
     from ._browser import BrowserLogin
     from ._console import ConsoleLogin
     from ._request import AuthorizationRequest
 
-__all__ = ["AuthorizationRequest", "Begin", "BrowserLogin", "ConsoleLogin"]
+__all__ = ["AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "LoginContext"]
 
 _MODULES = {
     "AuthorizationRequest": "._request",
-    "Begin": "._begin",
+    "LoginContext": "._begin",
     "BrowserLogin": "._browser",
     "ConsoleLogin": "._console",
 }

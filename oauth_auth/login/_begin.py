@@ -10,10 +10,10 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from ._request import AuthorizationRequest
 
-__all__ = ["Begin", "Login"]
+__all__ = ["Login", "LoginContext"]
 
 
-class Begin:
+class LoginContext:
     """What a login is given: called with the redirect URI, it makes the `AuthorizationRequest` to have answered."""
 
     def __init__(
@@ -32,12 +32,12 @@ class Begin:
         return self.request
 
     @property
-    def is_over(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Whether the login is of no use any more: another process has got a token, or the auth object was closed."""
         return self._over.is_set()
 
 
-Login = Callable[[Begin], str]
+Login = Callable[[LoginContext], str]
 """Has a person open `begin(redirect_uri).url` and returns the URL that they were redirected to."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import AuthorizationResponseError, ConfigurationError, ReauthorizationRequired
-from ._begin import Begin
+from ._begin import LoginContext
 from ._request import AuthorizationRequest
 
 __all__ = ["BrowserLogin"]
@@ -54,7 +54,7 @@ class BrowserLogin:
         self._timeout = float(timeout)
         self._open_browser = open_browser
 
-    def __call__(self, begin: Begin) -> str:
+    def __call__(self, begin: LoginContext) -> str:
         """Return the URL that the browser was redirected to.
 
         Raises `ReauthorizationRequired` after the time-out, and `ConfigurationError` for a port that's taken or a
@@ -157,11 +157,11 @@ class _Listener(ThreadingHTTPServer):
         if target == self._last_page:
             self._shown.set()
 
-    def wait(self, begin: Begin, timeout: float) -> str:
+    def wait(self, begin: LoginContext, timeout: float) -> str:
         """Return the answer, once the browser has the last page."""
         deadline = time.monotonic() + timeout
         while not self._answered.wait(min(_STEP, max(deadline - time.monotonic(), 0.0))):
-            if begin.is_over:
+            if begin.is_cancelled:
                 raise ReauthorizationRequired("a person must log in again: the login was given up")
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired(f"a person must log in again: nobody did within {timeout:.0f} s")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import ReauthorizationRequired
-from ._begin import Begin
+from ._begin import LoginContext
 from ._request import check_redirect_uri
 
 __all__ = ["ConsoleLogin"]
@@ -21,7 +21,7 @@ class ConsoleLogin:
     def __init__(self, redirect_uri: str) -> None:
         self._redirect_uri = check_redirect_uri(redirect_uri)
 
-    def __call__(self, begin: Begin) -> str:
+    def __call__(self, begin: LoginContext) -> str:
         """Return the URL that the person pastes. Raises `ReauthorizationRequired` if they end the input."""
         request = begin(self._redirect_uri)
         _print("To log in, open this URL in a browser:", "", f"    {request.url}", "")

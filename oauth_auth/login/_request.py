@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from .._urls import check_endpoint
-from .._wire import encodable, join_scope, shown
+from .._wire.messages import join_scope, redact, require_encodable
+from .._wire.urls import check_endpoint
 from ..errors import AuthorizationResponseError, ConfigurationError
 
 __all__ = ["AuthorizationRequest", "check_redirect_uri", "read_parameters"]
@@ -52,7 +52,7 @@ class AuthorizationRequest:
         check_redirect_uri(redirect_uri)
         if not isinstance(client_id, str) or not client_id:
             raise ConfigurationError("client_id must be the text that the authorization server issued")
-        encodable("client_id", client_id)
+        require_encodable("client_id", client_id)
         if issuer is not None and not isinstance(issuer, str):
             raise ConfigurationError(f"issuer must be a URL as text, not {type(issuer).__name__}")
         self._fields: dict[str, Any] = {
@@ -158,7 +158,7 @@ class AuthorizationRequest:
         pairs = _parameters_of(redirected_url)
         own = {name for name, _ in parse_qsl(urlsplit(self.redirect_uri).query, keep_blank_values=True)}
         names = [name for name, _ in pairs if name not in own or name in {"state", "code", "iss", "error"}]
-        if repeated := sorted({shown(name, ()) or "" for name in names if names.count(name) > 1}):
+        if repeated := sorted({redact(name, ()) or "" for name in names if names.count(name) > 1}):
             raise _refused(f"it has more than one {repeated[0]}, which nobody should trust (RFC 6749 section 3.1)")
         return dict(pairs)
 
@@ -210,7 +210,9 @@ def read_parameters(parameters: Any) -> dict[str, list[str]]:
             raise ConfigurationError(f"parameters must be text: {name!r} isn't")
         if name in _OURS:
             raise ConfigurationError(f"parameters can't have {name!r}: the request sets it itself")
-        read[encodable("the name of a parameter", name)] = [encodable(f"parameter {name!r}", one) for one in values]
+        read[require_encodable("the name of a parameter", name)] = [
+            require_encodable(f"parameter {name!r}", one) for one in values
+        ]
     return read
 
 
@@ -243,7 +245,7 @@ def _refused(reason: str) -> AuthorizationResponseError:
 
 
 def _provider_error(answer: Mapping[str, str]) -> AuthorizationResponseError:
-    kind, description = shown(answer["error"], ()) or "unreadable", shown(answer.get("error_description"), ())
+    kind, description = redact(answer["error"], ()) or "unreadable", redact(answer.get("error_description"), ())
     error = AuthorizationResponseError(
         f"the authorization server answered with an error: {kind}{f': {description}' if description else ''}"
     )

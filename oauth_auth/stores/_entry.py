@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from .._events import tell
-from .._token import OAuthToken
-from .._wire import encodable
+from .._events import emit
+from .._wire.messages import require_encodable
+from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 
 __all__ = ["EncryptionKey", "Entries"]
@@ -53,7 +53,7 @@ class Entries:
             if key not in self._ignored:
                 self._ignored.add(key)
                 text = "a stored entry is ignored: %(reason)s"
-                tell(logging.WARNING, "entry_ignored", text, reason=str(error))
+                emit(logging.WARNING, "entry_ignored", text, reason=str(error))
             return None
         self._ignored.discard(key)
         return token
@@ -86,7 +86,7 @@ class Entries:
             raise ValueError("it was stored under another key")
         try:
             token = OAuthToken.from_dict(fields.get("token") or {})
-            encodable("refresh_token", token.refresh_token or "")
+            require_encodable("refresh_token", token.refresh_token or "")
         except ConfigurationError:
             raise ValueError("its fields are damaged") from None
         return token

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .._events import tell
-from .._token import OAuthToken
+from .._events import emit
+from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import EncryptionKey, Entries
 from ._file_lock import file_lock, make_folder, require_filelock
@@ -104,7 +104,7 @@ class FileTokenStore:
         if status.st_mode & 0o077 and not self._is_known_open:
             self._is_known_open = True
             text = "others may look into the token folder %(folder)s: run chmod 700 %(folder)s"
-            tell(logging.WARNING, "folder_open", text, folder=str(self._folder))
+            emit(logging.WARNING, "folder_open", text, folder=str(self._folder))
 
     def _replace(self, path: Path, entry: bytes) -> None:
         """Write beside the file, then rename: after a crash there's the old file or the new one."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .._token import OAuthToken
+from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import Entries
 from ._file_lock import file_lock, make_folder
@@ -28,7 +28,7 @@ class KeyringTokenStore:
     shows. A call may wait for a person to unlock the keyring, for a minute at most. Needs `oauth_auth[keyring]`.
     """
 
-    patience = 60.0
+    timeout = 60.0
 
     def __init__(self, service: str = "oauth_auth") -> None:
         if not isinstance(service, str) or not service:

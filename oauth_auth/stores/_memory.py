@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .._token import OAuthToken
+from .._wire.token import OAuthToken
 from ._protocol import LOCK_WAIT, LockTaken
 
 __all__ = ["MemoryTokenStore"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
-from .._token import OAuthToken
+from .._wire.token import OAuthToken
 from ..errors import TokenStoreError
 
 __all__ = ["LOCK_WAIT", "LockTaken", "TokenStore"]
@@ -22,7 +22,7 @@ class TokenStore(Protocol):
 
     Stores are used by many threads at once, but one renewal makes all its calls in one thread. A method that fails
     may raise anything, best `TokenStoreError`: it's logged, and the request goes on with the token it has or can get.
-    A call that takes longer than the attribute `patience` says, in seconds (5 if there's none), is given up; until it
+    A call that takes longer than the attribute `timeout` says, in seconds (5 if there's none), is given up; until it
     ends after all, the store is tried ever more rarely, down to once an hour.
 
     `oauth_auth.testing.store_contract` has the tests that a store must pass.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from .._token import OAuthToken
+from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import EncryptionKey, Entries
 from ._protocol import LOCK_WAIT, LockTaken

@@ -55,7 +55,7 @@ KEYS = (
     "k" * 1000,
     "{x}",
 )
-_PATIENCE = 30.0
+_STORE_TIMEOUT = 30.0
 
 
 class StoreContract:
@@ -160,7 +160,7 @@ class StoreContract:
         finally:
             done.set()
             for thread in threads:
-                thread.join(_PATIENCE)
+                thread.join(_STORE_TIMEOUT)
         assert [token for token in seen if token not in tokens] == []
 
     def test_the_lock_excludes(self, make_store: Callable[[], TokenStore]) -> None:
@@ -178,10 +178,10 @@ class StoreContract:
         with make_store().lock("key"):
             inside.set()
             thread.start()
-            assert wanted.wait(_PATIENCE)
+            assert wanted.wait(_STORE_TIMEOUT)
             thread.join(0.3)  # one that doesn't exclude would be through by then
             order.append("first out")
-        thread.join(_PATIENCE)
+        thread.join(_STORE_TIMEOUT)
         assert order == ["first out", "second in"]
 
     def test_locks_of_different_keys_are_independent(self, store: TokenStore) -> None:
@@ -202,7 +202,7 @@ class StoreContract:
             with store.lock("key"):
                 pass
             assert _enters_soon(store.lock("key"))
-        assert time.monotonic() - begun < _PATIENCE / 2
+        assert time.monotonic() - begun < _STORE_TIMEOUT / 2
 
     def test_the_holder_can_load_and_save(self, make_store: Callable[[], TokenStore]) -> None:
         """Who holds the lock can use the store, and so can others who don't want the lock."""
@@ -262,9 +262,9 @@ class StoreContract:
             here, there = context.Pipe()
             process = context.Process(target=_hold, args=(store, there))
             process.start()
-            assert here.poll(_PATIENCE)
+            assert here.poll(_STORE_TIMEOUT)
             os.kill(process.pid or 0, signal.SIGKILL)
-            process.join(_PATIENCE)
+            process.join(_STORE_TIMEOUT)
             begun = time.monotonic()
             with store.lock("key"):
                 assert time.monotonic() - begun < 15
@@ -285,7 +285,7 @@ def _enters_soon(lock: AbstractContextManager[object]) -> bool:
 
     thread = threading.Thread(target=enter, daemon=True)
     thread.start()
-    thread.join(_PATIENCE / 3)
+    thread.join(_STORE_TIMEOUT / 3)
     return entered.is_set()
 
 
@@ -293,7 +293,7 @@ def _in_processes(function: Callable[[TokenStore], Any], stores: list[TokenStore
     """Call a function with each store, each in a new process, all at once."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(len(stores), _begin, (context.Barrier(len(stores)),)) as pool:
-        return pool.map_async(function, stores, chunksize=1).get(_PATIENCE * 2)
+        return pool.map_async(function, stores, chunksize=1).get(_STORE_TIMEOUT * 2)
 
 
 def _begin(barrier: Any) -> None:
@@ -306,7 +306,7 @@ def _load(store: TokenStore) -> OAuthToken | None:
 
 
 def _count_up(store: TokenStore) -> None:
-    _together.wait(_PATIENCE)
+    _together.wait(_STORE_TIMEOUT)
     for _ in range(_ROUNDS):
         with store.lock("key"):
             token = store.load("key")
@@ -318,4 +318,4 @@ def _count_up(store: TokenStore) -> None:
 def _hold(store: TokenStore, pipe: Any) -> None:
     with store.lock("key"):
         pipe.send("held")
-        threading.Event().wait(_PATIENCE * 2)
+        threading.Event().wait(_STORE_TIMEOUT * 2)

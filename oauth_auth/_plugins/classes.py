@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, cast
 
-from ._auth import TokenAuth
-from ._client import Client
-from ._grants import (
+from .._renewal.store_entry import StoreEntry
+from .._server.client import Client
+from .._server.grants import (
     AuthorizationCodeGrant,
     ClientCredentialsGrant,
     FixedToken,
@@ -22,7 +22,12 @@ from ._grants import (
     TokenCalls,
     TokenProvider,
 )
-from ._options import (
+from .._server.metadata import Endpoints, Issuer
+from .._wire.token import OAuthToken
+from .._wire.urls import without_query
+from ..errors import ConfigurationError
+from .auth import TokenAuth
+from .options import (
     CommonOptions,
     EndpointOptions,
     Options,
@@ -32,15 +37,10 @@ from ._options import (
     read_options,
     require_text,
 )
-from ._shelf import Shelf
-from ._token import OAuthToken
-from ._urls import without_query
-from .discovery import Endpoints, Issuer
-from .errors import ConfigurationError
 
 if TYPE_CHECKING:  # loaded when they're needed: most programs log nobody in
-    from ._device import Show
-    from .login._begin import Begin
+    from .._server.device import Show
+    from ..login._begin import LoginContext
 
 __all__ = [
     "AuthorizationCode",
@@ -80,7 +80,7 @@ class TokenEndpointAuth(TokenAuth):
         DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose name ends in _FILE names a file that holds
         the value. Raises `ConfigurationError`, which names the variable.
         """
-        from ._environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
+        from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
 
         return make_from_environment(cls, Environment(prefix), cls._variables, options)
 
@@ -115,11 +115,11 @@ class TokenEndpointAuth(TokenAuth):
         shelf = self._shelf_for(settings, issuer or cast("str", given), client_id, subject)
         self._begin(settings, make_grant(calls), token=settings.token, shelf=shelf)
 
-    def _shelf_for(self, settings: Settings, server: str, client_id: str, subject: str) -> Shelf:
+    def _shelf_for(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
         if settings.store_key is None:
-            return Shelf(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
+            return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
         # The key doesn't say whose the token is.
-        return Shelf(settings.store, settings.store_key, {"server": without_query(server), "client_id": client_id})
+        return StoreEntry(settings.store, settings.store_key, {"server": without_query(server), "client_id": client_id})
 
 
 class ClientCredentials(TokenEndpointAuth):
@@ -160,7 +160,7 @@ class AuthorizationCode(TokenEndpointAuth):
         code_verifier: str | None = None,
         authorization_url: str | None = None,
         authorization_parameters: Mapping[str, Any] | None = None,
-        login: Callable[[Begin], str] | None = None,
+        login: Callable[[LoginContext], str] | None = None,
         **options: Unpack[EndpointOptions],
     ) -> None:
         settings = read_options(options, EndpointOptions)
@@ -170,7 +170,7 @@ class AuthorizationCode(TokenEndpointAuth):
         if code is not None and redirect_uri is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
         if login is not None:
-            from .login._begin import check_login, check_parameters  # noqa: PLC0415 - see above
+            from ..login._begin import check_login, check_parameters  # noqa: PLC0415 - see above
 
             check_login(login)
             if authorization_url is None and not isinstance(token_url, Issuer):
@@ -214,7 +214,7 @@ class DeviceCode(TokenEndpointAuth):
         show: Show | None = None,
         **options: Unpack[EndpointOptions],
     ) -> None:
-        from ._device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - see above
+        from .._server.device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - see above
 
         settings = read_options(options, EndpointOptions)
         if device_authorization_url is None and not isinstance(token_url, Issuer):
@@ -305,7 +305,7 @@ class Provider(TokenAuth):
             raise ConfigurationError("provider must be a function from the last OAuthToken, or None, to the next")
         if settings.store is not None and settings.store_key is None:
             raise ConfigurationError("nothing tells what a provider's tokens are for: give a store_key with the store")
-        shelf = Shelf(settings.store, settings.store_key or "")
+        shelf = StoreEntry(settings.store, settings.store_key or "")
         self._begin(settings, TokenProvider(check_callback("provider", provider)), token=settings.token, shelf=shelf)
 
 

@@ -8,13 +8,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
-from ._acquisition import Renewal
-from ._client_auth import ClientAuthentication
-from ._token import OAuthToken
-from ._urls import read_origins
-from ._wire import FieldParameters, build_token_request, encodable, join_scope
-from .errors import ConfigurationError
-from .stores import TokenStore
+from .._renewal.acquisition import RenewalSettings
+from .._wire.client_auth import ClientAuthentication
+from .._wire.messages import FieldParameters, build_token_request, join_scope, require_encodable
+from .._wire.token import OAuthToken
+from .._wire.urls import read_origins
+from ..errors import ConfigurationError
+from ..stores import TokenStore
 
 __all__ = [
     "CommonOptions",
@@ -87,7 +87,7 @@ class EndpointOptions(Options, total=False):
 class Settings(NamedTuple):
     """The options of one auth object, checked."""
 
-    renewal: Renewal
+    renewal: RenewalSettings
     scope: str | None
     field_parameters: FieldParameters
     client_auth: ClientAuthentication | None
@@ -141,7 +141,7 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
     )
 
 
-def _read_renewal(options: Mapping[str, Any]) -> Renewal:
+def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:
     seconds = {"leeway": 10.0, "refresh_window": 300.0, "token_timeout": 10.0}
     for name, default in seconds.items():
         value = options.get(name, default)
@@ -150,7 +150,7 @@ def _read_renewal(options: Mapping[str, Any]) -> Renewal:
         seconds[name] = float(value)
     if seconds["token_timeout"] == 0:
         raise ConfigurationError("token_timeout must be more than 0 seconds: a token call takes time")
-    return Renewal(**seconds, on_token_update=check_callback("on_token_update", options.get("on_token_update")))
+    return RenewalSettings(**seconds, on_token_update=check_callback("on_token_update", options.get("on_token_update")))
 
 
 def check_callback(name: str, callback: Any) -> Any:
@@ -166,7 +166,7 @@ def require_text(name: str, value: Any, hint: str = "text that isn't empty") -> 
     """Return a text that can be sent, or raise `ConfigurationError`."""
     if not isinstance(value, str) or not value:
         raise ConfigurationError(f"{name} must be {hint}, not {'empty' if value == '' else type(value).__name__}")
-    return encodable(name, value)
+    return require_encodable(name, value)
 
 
 def _read_store(store: Any) -> TokenStore | None:

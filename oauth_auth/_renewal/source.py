@@ -23,15 +23,15 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from ._acquisition import Acquisition, Aim, PutOff, Renewal
-from ._events import tell
-from ._flight import Flight
-from ._grants import Grant
-from ._pauses import Failure, Pause, Rejections
-from ._shelf import Shelf
-from ._token import Credential, OAuthToken
-from ._urls import MOST_ORIGINS
-from .errors import OAuthError, ReauthorizationRequired, TokenError
+from .._events import emit
+from .._flight import Flight
+from .._server.grants import Grant
+from .._wire.token import Credential, OAuthToken
+from .._wire.urls import MOST_ORIGINS
+from ..errors import OAuthError, ReauthorizationRequired, TokenError
+from .acquisition import Acquisition, Aim, PutOff, RenewalSettings
+from .backoff import Failure, OriginBreaker, Pause
+from .store_entry import StoreEntry
 
 __all__ = ["TokenSource"]
 
@@ -54,11 +54,11 @@ class _Outcome(NamedTuple):
     credential: Credential | None
     error: OAuthError | None
     is_new: bool = False
-    is_vain: bool = False
+    is_inconclusive: bool = False
     """Whether those that wait for it should look for themselves: it was launched when nobody did."""
 
 
-_PUT_OFF = _Outcome(None, None, is_vain=True)
+_PUT_OFF = _Outcome(None, None, is_inconclusive=True)
 """A flight that nobody waited for when it began, and that left the renewal to a sibling or to a later time."""
 
 _LOOK_PAUSE = 1.0
@@ -70,10 +70,10 @@ _STEP = 0.5
 
 
 class _Wait(NamedTuple):
-    """A caller's wait for a flight, of `patience` seconds at most."""
+    """A caller's wait for a flight, of `timeout` seconds at most."""
 
     flight: Flight[_Outcome]
-    patience: float | None = None
+    timeout: float | None = None
 
 
 class _SameToken(TokenError):
@@ -100,30 +100,30 @@ class TokenSource:
         "_renewal",
         "_shelf",
         "current",
-        "doubted",
+        "rejecting_origins",
     )
 
     def __init__(
         self,
         grant: Grant,
-        renewal: Renewal,
+        renewal: RenewalSettings,
         *,
         token: OAuthToken | None = None,
-        shelf: Shelf | None = None,
+        shelf: StoreEntry | None = None,
     ) -> None:
         self._grant = grant
         self._renewal = renewal
-        self._shelf = shelf or Shelf(None, "")
+        self._shelf = shelf or StoreEntry(None, "")
         self._acquisition = Acquisition(grant, renewal, self._shelf, token)
         self.current: Credential | None = None
         """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
         # With a store or a code to look at first, the token given isn't sent before a flight has done so.
-        if token is not None and not self._shelf.is_shared and not grant.begins_anew:
+        if token is not None and not self._shelf.is_shared and not grant.has_unredeemed_code:
             self.current = self._acquisition.credential(token)
         self._forget_the_moment()
 
     def _forget_the_moment(self) -> None:
-        self.doubted: dict[Hashable, Rejections] = {}
+        self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
         """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
         self._flight: Flight[_Outcome] | None = None
         self._failure: Failure | None = None
@@ -154,7 +154,7 @@ class TokenSource:
             if isinstance(step, Credential):
                 return step
             with _noting_the_wait():
-                outcome = step.flight.wait(step.patience)
+                outcome = step.flight.wait(step.timeout)
             if (credential := self._after_the_wait(outcome)) is not None:
                 return credential
 
@@ -165,7 +165,7 @@ class TokenSource:
             if isinstance(step, Credential):
                 return step
             with _noting_the_wait():
-                outcome = await step.flight.wait_async(step.patience)
+                outcome = await step.flight.wait_async(step.timeout)
             if (credential := self._after_the_wait(outcome)) is not None:
                 return credential
 
@@ -173,14 +173,14 @@ class TokenSource:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
             outcome = self._plan_renewal().wait()
-            if outcome is not None and not outcome.is_vain and (outcome.is_new or outcome.error is not None):
+            if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
     async def arenew(self) -> Credential:
         """Do the same for a task of asyncio or trio."""
         while True:
             outcome = await self._plan_renewal().wait_async()
-            if outcome is not None and not outcome.is_vain and (outcome.is_new or outcome.error is not None):
+            if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
     def replace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
@@ -194,7 +194,7 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = step.flight.wait()
-            if outcome is None or outcome.is_vain:
+            if outcome is None or outcome.is_inconclusive:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
@@ -209,7 +209,7 @@ class TokenSource:
                 return step
             with _noting_the_wait():
                 outcome = await step.flight.wait_async()
-            if outcome is None or outcome.is_vain:
+            if outcome is None or outcome.is_inconclusive:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
@@ -250,12 +250,12 @@ class TokenSource:
 
     def _raise(self, outcome: _Outcome) -> None:
         if outcome.error is not None:
-            raise outcome.error.fresh_copy()
+            raise outcome.error.without_traceback()
 
     def trust(self, origin: Hashable) -> None:
-        """Note that an origin accepted a token; needed only where it's `doubted`."""
+        """Note that an origin accepted a token; needed only where it's `rejecting_origins`."""
         with _lock:
-            self.doubted.pop(origin, None)
+            self.rejecting_origins.pop(origin, None)
 
     def finish(self) -> None:
         """Block until no flight is under way; a login that somebody is to do is given up."""
@@ -288,7 +288,7 @@ class TokenSource:
         """Return what to send after a wait that brought this, or nothing in time; None: decide again."""
         if outcome is None:
             return self._unexpired()
-        return None if outcome.is_vain else self._settle(outcome)
+        return None if outcome.is_inconclusive else self._settle(outcome)
 
     def _settle(
         self, outcome: _Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
@@ -299,7 +299,7 @@ class TokenSource:
         current = self._unexpired()
         if current is not None and not forced and current.header != rejected:
             return current
-        raise (outcome.error or TokenError("the renewal was put off")).fresh_copy(about)
+        raise (outcome.error or TokenError("the renewal was put off")).without_traceback(about)
 
     def _unexpired(self) -> Credential | None:
         current = self.current
@@ -341,7 +341,7 @@ class TokenSource:
     def _does_not_hurry(self, current: Credential, flight: Flight[_Outcome] | None) -> bool:
         """Tell whether waiting for a renewal is in vain, as far as is known: one failed, or is put off, or falters."""
         failed = self._failure is not None and self._failure.at >= current.due_at
-        return failed or self._put_off_at >= current.due_at or (flight is not None and flight.is_faltering)
+        return failed or self._put_off_at >= current.due_at or (flight is not None and flight.is_retrying)
 
     def _plan_renewal(self) -> Flight[_Outcome]:
         """Decide for a caller who wants a new token, come what may."""
@@ -365,7 +365,7 @@ class TokenSource:
             flight = self._join(flight)
             if flight is None:
                 failure = self._pausing()
-                held = failure is not None and failure.holds_callers
+                held = failure is not None and failure.fails_fast
                 if newer is None and not held and not self._may_replace(origin):
                     return None
                 flight = self._launch_unless_held(Aim(rejected=rejected, may_ask=True), about)
@@ -377,14 +377,14 @@ class TokenSource:
         One token after the other that it rejects before it accepted anything may mean that it rejects them all: the
         first few are replaced at once, the next after growing pauses.
         """
-        past = self.doubted.get(origin)
+        past = self.rejecting_origins.get(origin)
         if past is not None and past.pause.rest > 0:
             return False
         if self._failure is not None and not isinstance(self._failure.error, _SameToken):
             return True  # the last renewal brought no token that the origin could have rejected
-        if len(self.doubted) >= MOST_ORIGINS:
-            self.doubted.clear()
-        self.doubted[origin] = Rejections.after(past, asks_person=self._grant.asks_person)
+        if len(self.rejecting_origins) >= MOST_ORIGINS:
+            self.rejecting_origins.clear()
+        self.rejecting_origins[origin] = OriginBreaker.after(past, is_interactive=self._grant.is_interactive)
         return True
 
     def _under_way(self) -> Flight[_Outcome] | None:
@@ -407,10 +407,10 @@ class TokenSource:
     def _launch_unless_held(self, aim: Aim, about: str = "") -> Flight[_Outcome]:
         """Launch a flight, or raise the failure that holds callers; but a sibling may have stored a token since."""
         failure = self._pausing()
-        if failure is None or not failure.holds_callers:
+        if failure is None or not failure.fails_fast:
             return self._launch(aim)
         if not self._shelf.is_shared or (self._looked is not None and self._looked.rest > 0):
-            raise failure.error.fresh_copy(about)
+            raise failure.error.without_traceback(about)
         self._looked = Pause.of(_LOOK_PAUSE)
         return self._launch(aim._replace(only_looks=True))
 
@@ -437,12 +437,12 @@ class TokenSource:
             return self._publish_delay(aim)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
             # Where a person could log in, those who have no token any more may still ask them.
-            is_vain = isinstance(error, ReauthorizationRequired) and error.retryable
-            return self._publish_failure(error, time.monotonic() - begun)._replace(is_vain=is_vain)
+            is_inconclusive = isinstance(error, ReauthorizationRequired) and error.retryable
+            return self._publish_failure(error, time.monotonic() - begun)._replace(is_inconclusive=is_inconclusive)
         self._publish(held, credential)
         event = "adopted" if not is_own else "acquired" if held is None else "renewed"
         text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
-        tell(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
+        emit(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
         return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
 
     def _publish(self, held: Credential | None, credential: Credential) -> None:
@@ -492,15 +492,15 @@ class TokenSource:
 
     def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
         if isinstance(error, OAuthError):
-            ours = error.fresh_copy()
+            ours = error.without_traceback()
         else:
-            tell(logging.ERROR, "crashed", "a renewal ended in an unexpected error:\n%(error)s", error=_text_of(error))
+            emit(logging.ERROR, "crashed", "a renewal ended in an unexpected error:\n%(error)s", error=_text_of(error))
             ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         pause = self._pause_after(ours)
         self._flight = None
         text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
         kind = type(ours).__name__
-        tell(logging.WARNING, "failed", text, duration=seconds, pause=pause, error_type=kind, error=str(ours))
+        emit(logging.WARNING, "failed", text, duration=seconds, pause=pause, error_type=kind, error=str(ours))
         return _Outcome(None, ours)
 
     def _pause_after(self, error: OAuthError) -> float:
@@ -517,15 +517,15 @@ class TokenSource:
         try:
             self._acquisition.revoke()
         except OAuthError as error:
-            failure = error.fresh_copy()
+            failure = error.without_traceback()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
             text = "a revocation ended in an unexpected error:\n%(error)s"
-            tell(logging.ERROR, "crashed", text, error=_text_of(error))
+            emit(logging.ERROR, "crashed", text, error=_text_of(error))
             failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
         self.current = None
         self._failure = None
         self._flight = None
-        return _Outcome(None, failure, is_vain=True)
+        return _Outcome(None, failure, is_inconclusive=True)
 
     def _fall_back_on(self, token: OAuthToken, rejected: str | None) -> None:
         """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
@@ -539,14 +539,14 @@ class TokenSource:
         try:
             self._renewal.on_token_update(token)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
-            tell(logging.ERROR, "callback_failed", "on_token_update raised an error:\n%(error)s", error=_text_of(error))
+            emit(logging.ERROR, "callback_failed", "on_token_update raised an error:\n%(error)s", error=_text_of(error))
 
 
 @contextmanager
 def _noting_the_wait() -> Iterator[None]:
     begun = time.monotonic()
     yield
-    tell(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=time.monotonic() - begun)
+    emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=time.monotonic() - begun)
 
 
 def _text_of(error: BaseException) -> str:

@@ -11,13 +11,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ._client import Client, refuses_client
-from ._client_auth import ClientProof
-from ._token import OAuthToken
-from ._wire import FieldParameters, build_token_request, read_revocation_response
-from .controller import OAuthAuthorizationController
-from .discovery import Endpoints
-from .errors import (
+from .._wire.client_auth import ClientAuthParameters
+from .._wire.messages import FieldParameters, build_token_request, read_revocation_response
+from .._wire.token import OAuthToken
+from ..errors import (
     ConfigurationError,
     OAuthError,
     OAuthProviderError,
@@ -26,10 +23,13 @@ from .errors import (
     TokenError,
     TokenResponseError,
 )
+from .client import Client, refuses_client
+from .controller import OAuthAuthorizationController
+from .metadata import Endpoints
 
 if TYPE_CHECKING:
-    from .login._begin import Login
-    from .login._request import AuthorizationRequest
+    from ..login._begin import Login
+    from ..login._request import AuthorizationRequest
 
 __all__ = [
     "AuthorizationCodeGrant",
@@ -53,7 +53,7 @@ class Grant:
     """Whether there can ever be a token other than the first one."""
 
     @property
-    def begins_anew(self) -> bool:
+    def has_unredeemed_code(self) -> bool:
         """Whether `obtain` is to be used before any token that there is, stored ones included."""
         return False
 
@@ -70,7 +70,7 @@ class Grant:
         raise NotImplementedError
 
     @property
-    def asks_person(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether a person must act before there can be a token without a refresh token: then `ask`, not `obtain`."""
         return False
 
@@ -126,7 +126,7 @@ class _TokenEndpointGrant(Grant):
     def __init__(self, calls: TokenCalls) -> None:
         self._controller, self._endpoints, self._client, self._scope, self._field_parameters = calls
 
-    def _fields(self, proof: ClientProof) -> FieldParameters:
+    def _fields(self, proof: ClientAuthParameters) -> FieldParameters:
         return {**proof.fields, **self._field_parameters}
 
     def memory(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class _TokenEndpointGrant(Grant):
             raise failure
 
     def _revoke(self, url: str, token: str, kind: str) -> None:
-        def send(proof: ClientProof) -> None:
+        def send(proof: ClientAuthParameters) -> None:
             fields = {"token": token, "token_type_hint": kind, **proof.fields}
             request = build_token_request(url, proof.authorization, fields)
             self._controller.calls.call(request, read_revocation_response)
@@ -205,7 +205,7 @@ class RefreshingGrant(_TokenEndpointGrant):
             self._spent |= {_digest(refresh_token)}
         return token
 
-    def _refresh(self, proof: ClientProof, refresh_token: str) -> OAuthToken:
+    def _refresh(self, proof: ClientAuthParameters, refresh_token: str) -> OAuthToken:
         return self._controller.refresh_token_o_auth_acg(
             proof.authorization, refresh_token, self._scope, self._fields(proof)
         )
@@ -238,7 +238,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._spent_code: str | None = None
 
     @property
-    def begins_anew(self) -> bool:
+    def has_unredeemed_code(self) -> bool:
         return self._code is not None
 
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
@@ -261,16 +261,16 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return token
 
     @property
-    def asks_person(self) -> bool:
+    def is_interactive(self) -> bool:
         return self._login is not None and self._code is None
 
     def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
-        from .login._begin import Begin  # noqa: PLC0415 - programs that log nobody in needn't load it
+        from ..login._begin import LoginContext  # noqa: PLC0415 - programs that log nobody in needn't load it
 
-        assert self._login is not None  # noqa: S101 - `asks_person` says so
+        assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
         self._endpoints.require("authorization_url")
-        begin = Begin(self._begin, self._given_redirect_uri, over)
+        begin = LoginContext(self._begin, self._given_redirect_uri, over)
         try:
             redirected_url = self._login(begin)
         except OAuthError:
@@ -290,7 +290,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return exchange
 
     def _begin(self, redirect_uri: str) -> AuthorizationRequest:
-        from .login._request import AuthorizationRequest  # noqa: PLC0415 - see above
+        from ..login._request import AuthorizationRequest  # noqa: PLC0415 - see above
 
         metadata = self._endpoints.metadata()
         return AuthorizationRequest(
@@ -347,7 +347,7 @@ class PasswordGrant(RefreshingGrant):
             )
         )
 
-    def _refresh(self, proof: ClientProof, refresh_token: str) -> OAuthToken:
+    def _refresh(self, proof: ClientAuthParameters, refresh_token: str) -> OAuthToken:
         return self._controller.refresh_token_o_auth_ropcg(
             proof.authorization, refresh_token, self._scope, self._fields(proof)
         )

@@ -14,21 +14,21 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ._events import tell
-from ._pauses import Pause
-from ._token import OAuthToken
-from .errors import ConfigurationError, TokenStoreError
-from .stores import LockTaken, TokenStore
-from .stores._protocol import LOCK_WAIT
+from .._events import emit
+from .._wire.token import OAuthToken
+from ..errors import ConfigurationError, TokenStoreError
+from ..stores import LockTaken, TokenStore
+from ..stores._protocol import LOCK_WAIT
+from .backoff import Pause
 
 if TYPE_CHECKING:
-    from ._clerk import Clerk
+    from .store_worker import StoreWorker
 
-__all__ = ["Shelf", "Visit"]
+__all__ = ["StoreEntry", "StoreSession"]
 
 _MEMORY = "oauth_auth"
 """The field of a stored token's `extra` that keeps what the grant has learned, and whose the token is."""
-_PATIENCE = 5.0
+_STORE_TIMEOUT = 5.0
 """How long a call to a store may take that doesn't say so itself, in seconds."""
 _FIRST_REST = 5.0
 _LONGEST_REST = 60.0
@@ -36,13 +36,13 @@ _LONGEST_REST_AFTER_HANGING = 3600.0
 """Each attempt at a store that never answers costs a thread, which is only had back if it does."""
 
 
-class Shelf:
+class StoreEntry:
     """One key of a store. A shelf without a store is empty and stays so.
 
     `owner` is whose tokens these are, where the key alone doesn't tell: others' count as absent.
     """
 
-    __slots__ = ("_is_polite", "_owner", "_patience", "_rest", "_store", "_troubles", "key")
+    __slots__ = ("_owner", "_rest", "_store", "_supports_timeout", "_timeout", "_troubles", "key")
 
     def __init__(self, store: TokenStore | None, key: str, owner: Mapping[str, str] | None = None) -> None:
         self._store = store
@@ -50,12 +50,12 @@ class Shelf:
         self._owner = dict(owner or {})
         self._troubles: set[str] = set()
         self._rest: Pause | None = None
-        self._patience = _PATIENCE
-        self._is_polite = False
+        self._timeout = _STORE_TIMEOUT
+        self._supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
         if store is not None:
-            self._patience = _read_patience(getattr(store, "patience", _PATIENCE))
-            self._is_polite = _takes_timeout(store.lock)
+            self._timeout = _read_timeout(getattr(store, "timeout", _STORE_TIMEOUT))
+            self._supports_timeout = _takes_timeout(store.lock)
 
     @property
     def is_shared(self) -> bool:
@@ -67,9 +67,9 @@ class Shelf:
         """Whether the last load, save or lock failed: siblings may not know what this program knows."""
         return bool(self._troubles)
 
-    def visit(self) -> Visit:
+    def visit(self) -> StoreSession:
         """Return a context manager for one flight's calls."""
-        return Visit(self)
+        return StoreSession(self)
 
     def unpack(self, stored: object) -> tuple[OAuthToken | None, Mapping[str, Any]]:
         """Return a stored token and the grant's memory; what is no token, or another client's, counts as absent."""
@@ -103,9 +103,9 @@ class Shelf:
                 self._troubles.discard(action)
                 if not self._troubles:
                     self._rest = None
-                    tell(logging.INFO, "store_recovered", "token store works again")
+                    emit(logging.INFO, "store_recovered", "token store works again")
             return
-        from ._clerk import SLOW  # noqa: PLC0415 - programs without a store needn't load it
+        from .store_worker import SLOW  # noqa: PLC0415 - programs without a store needn't load it
 
         if seconds >= SLOW or still_hangs:
             longest = _LONGEST_REST_AFTER_HANGING if still_hangs else _LONGEST_REST
@@ -113,7 +113,7 @@ class Shelf:
         if not self._troubles:
             text = _text_of(error)
             message = "token store failed to %(action)s: %(error_type)s: %(error)s"
-            tell(logging.WARNING, "store_failed", message, action=action, error_type=type(error).__name__, error=text)
+            emit(logging.WARNING, "store_failed", message, action=action, error_type=type(error).__name__, error=text)
         self._troubles.add(action)
 
     @property
@@ -129,13 +129,13 @@ class Shelf:
         return type(self), (self._store, self.key, self._owner)
 
 
-class Visit:
+class StoreSession:
     """One flight's calls to the store. None of them raises but `lock`, and that only `LockTaken`."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: StoreEntry) -> None:
         self._shelf = shelf
         self._store = shelf._store  # noqa: SLF001 - a visit is part of its shelf
-        self._clerk: Clerk | None = None
+        self._clerk: StoreWorker | None = None
         self._held: Any = None
         self.could_load = False
         """Whether the last `load` did not fail."""
@@ -147,7 +147,7 @@ class Visit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._clerk is not None:
-            self._clerk.dismiss()
+            self._clerk.shutdown()
 
     def load(self) -> tuple[OAuthToken | None, Mapping[str, Any]]:
         """Return the stored token and the grant's memory; what is no token counts as absent."""
@@ -180,9 +180,11 @@ class Visit:
         if store is None:
             yield
             return
-        clerk_lock = _Lock(lambda: store.lock(key, timeout=timeout) if shelf._is_polite else store.lock(key))  # type: ignore[call-arg]  # noqa: SLF001
-        wait = timeout if shelf._is_polite else LOCK_WAIT  # noqa: SLF001
-        has_lock = self._call("lock", clerk_lock.enter, wait, given_up=clerk_lock.leave, polite=timeout < LOCK_WAIT)[0]
+        clerk_lock = _Lock(lambda: store.lock(key, timeout=timeout) if shelf._supports_timeout else store.lock(key))  # type: ignore[call-arg]  # noqa: SLF001
+        wait = timeout if shelf._supports_timeout else LOCK_WAIT  # noqa: SLF001
+        has_lock = self._call(
+            "lock", clerk_lock.enter, wait, given_up=clerk_lock.leave, non_blocking=timeout < LOCK_WAIT
+        )[0]
         self._held = clerk_lock.held if has_lock else None
         try:
             yield
@@ -206,37 +208,37 @@ class Visit:
         wait: float = 0.0,
         *,
         given_up: Callable[[], Any] | None = None,
-        polite: bool = False,
+        non_blocking: bool = False,
     ) -> tuple[bool, Any]:
         """Return whether a call of the store ended well, and what it returned.
 
-        `wait` is how long it may take beyond the store's patience; `given_up` is called should it end after all.
+        `wait` is how long it may take beyond the store's timeout; `given_up` is called should it end after all.
         """
         shelf = self._shelf
         if shelf.is_resting:
             return False, None
         if self._clerk is None:
-            from ._clerk import Clerk  # noqa: PLC0415 - see above
+            from .store_worker import StoreWorker  # noqa: PLC0415 - see above
 
-            self._clerk = Clerk(shelf.wake)
+            self._clerk = StoreWorker(shelf.wake)
         begun = time.monotonic()
-        result, error = self._clerk.do(function, wait + shelf._patience, given_up)  # noqa: SLF001
+        result, error = self._clerk.do(function, wait + shelf._timeout, given_up)  # noqa: SLF001
         if error is None:
             shelf.note(action, None)
             return True, result
         if isinstance(error, LockTaken):
-            if polite:
+            if non_blocking:
                 raise error
             shelf.note(action, error)
         else:
             seconds = time.monotonic() - begun - wait
-            shelf.note(action, error, seconds, still_hangs=self._clerk.is_lost)
+            shelf.note(action, error, seconds, still_hangs=self._clerk.is_abandoned)
         return False, None
 
     def _unlock(self, leave: Callable[[], Any]) -> None:
         """Release the lock, whatever happened meanwhile; for a store that has become slow nobody waits."""
-        if self._clerk is not None and (self._clerk.is_lost or self._shelf.is_resting):
-            self._clerk.do_later(leave)
+        if self._clerk is not None and (self._clerk.is_abandoned or self._shelf.is_resting):
+            self._clerk.submit_later(leave)
         else:
             self._call("unlock", leave)
 
@@ -260,10 +262,10 @@ class _Lock:
             lock.__exit__(None, None, None)
 
 
-def _read_patience(patience: object) -> float:
-    if isinstance(patience, bool) or not isinstance(patience, int | float) or not patience > 0:
-        raise ConfigurationError("the store's attribute `patience` must be a number of seconds, more than 0")
-    return float(patience)
+def _read_timeout(timeout: object) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise ConfigurationError("the store's attribute `timeout` must be a number of seconds, more than 0")
+    return float(timeout)
 
 
 def _takes_timeout(lock: Callable[..., Any]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
-from .errors import ConfigurationError, InsecureTransportError
+from ..errors import ConfigurationError, InsecureTransportError
 
 __all__ = ["MOST_ORIGINS", "check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
 
@@ -79,7 +79,7 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
     try:
         check_transport(url, allow_insecure=allow_insecure)
     except InsecureTransportError as error:
-        raise error.fresh_copy(f" ({name})") from None
+        raise error.without_traceback(f" ({name})") from None
     return url
 
 

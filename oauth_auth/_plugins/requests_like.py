@@ -11,16 +11,16 @@ import time
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
-from . import errors
-from ._auth import TokenAuth
-from ._policy import Exchange, is_rejection, tells_acceptance
-from ._replay import is_fixed, rewind
-from ._token import Header
-from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
-from ._wire import MAX_BODY, TokenRequest, TokenResponse
-from .errors import ConfigurationError
+from .. import errors
+from .._wire.challenges import Rejection, is_rejection, tells_acceptance
+from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._wire.token import Header
+from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
+from ..errors import ConfigurationError
+from .auth import TokenAuth
+from .replay import is_fixed, rewind
 
-__all__ = ["RequestsHooks", "RequestsTokenTransport", "can_replay", "exchange_of", "is_short"]
+__all__ = ["RequestsHooks", "RequestsTokenTransport", "can_replay", "is_short", "rejection_of"]
 
 
 class RequestsHooks(TokenAuth):
@@ -76,7 +76,7 @@ class RequestsHooks(TokenAuth):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         if response.status_code not in self._rejection_statuses:
-            if self._source.doubted:
+            if self._source.rejecting_origins:
                 self._note(origin, header, response)
             return None
         was_replayed = replayed is not None and replayed is not request
@@ -124,9 +124,9 @@ class RequestsHooks(TokenAuth):
         self._note(origin, header, replayed)
 
 
-def exchange_of(response: Any) -> Exchange:
+def rejection_of(response: Any) -> Rejection:
     """Return what an answer says and to which request, as errors and events tell of it."""
-    return Exchange(response.request.method, without_query(response.request.url or ""), response.status_code)
+    return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
 
 
 def can_replay(response: Any) -> bool:

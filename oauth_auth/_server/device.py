@@ -9,18 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
-from ._calls import never
-from ._client_auth import ClientProof
-from ._grants import RefreshingGrant, TokenCalls, reauthorization
-from ._token import OAuthToken
-from ._wire import (
+from .._wire.client_auth import ClientAuthParameters
+from .._wire.messages import (
     TokenRequest,
     TokenResponse,
     build_token_request,
     read_fields,
     read_token_response,
 )
-from .errors import OAuthProviderException, ReauthorizationRequired, TokenError, TokenResponseError
+from .._wire.token import OAuthToken
+from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError, TokenResponseError
+from .calls import no_retry
+from .grants import RefreshingGrant, TokenCalls, reauthorization
 
 __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 
@@ -83,7 +83,7 @@ class DeviceCodeGrant(RefreshingGrant):
         self._show = show
 
     @property
-    def asks_person(self) -> bool:
+    def is_interactive(self) -> bool:
         return True
 
     def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
@@ -105,7 +105,7 @@ class DeviceCodeGrant(RefreshingGrant):
     def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
         raise reauthorization("nobody has logged in", last, refusal) from refusal
 
-    def _begin(self, proof: ClientProof) -> _Device:
+    def _begin(self, proof: ClientAuthParameters) -> _Device:
         url = self._endpoints.require("device_authorization_url")
         fields = {"client_id": self._client.client_id, "scope": self._scope, **self._fields(proof)}
         return self._controller.calls.call(build_token_request(url, proof.authorization, fields), _read_device)
@@ -129,11 +129,11 @@ class DeviceCodeGrant(RefreshingGrant):
             except TokenError as error:
                 interval = _longer(interval, error)
 
-    def _ask_once(self, proof: ClientProof, device_code: str) -> OAuthToken:
+    def _ask_once(self, proof: ClientAuthParameters, device_code: str) -> OAuthToken:
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **self._fields(proof)}
         url = self._endpoints.require("token_url")
         request = build_token_request(url, proof.authorization, fields)
-        return self._controller.calls.call(request, read_token_response, repeatable=never, patient=True)
+        return self._controller.calls.call(request, read_token_response, repeatable=no_retry, single_use=True)
 
 
 def _read_device(request: TokenRequest, response: TokenResponse) -> _Device:

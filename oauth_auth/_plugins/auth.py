@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from ._grants import Grant
-from ._options import Settings
-from ._shelf import Shelf
-from ._source import TokenSource
-from ._token import OAuthToken
-from .controller import OAuthAuthorizationController
+from .._renewal.source import TokenSource
+from .._renewal.store_entry import StoreEntry
+from .._server.controller import OAuthAuthorizationController
+from .._server.grants import Grant
+from .._wire.token import OAuthToken
+from .options import Settings
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
@@ -20,7 +20,9 @@ class TokenAuth:
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _source: TokenSource
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+    def _begin(
+        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
+    ) -> None:
         """Take the settings; plug-ins extend it by what their library needs."""
         self._source = TokenSource(grant, settings.renewal, token=token, shelf=shelf)
         self._allowed_origins = settings.allowed_origins

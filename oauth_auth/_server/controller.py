@@ -12,17 +12,17 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
-from ._calls import EndpointCalls, TokenTransport
-from ._events import tell
-from ._token import OAuthToken
-from ._urls import check_endpoint, without_query
-from ._wire import (
+from .._events import emit
+from .._wire.messages import (
     FieldParameters,
     build_token_request,
     join_scope,
     read_token_response,
 )
-from .errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
+from .._wire.token import OAuthToken
+from .._wire.urls import check_endpoint, without_query
+from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
+from .calls import EndpointCalls, TokenTransport
 
 __all__ = ["OAuthAuthorizationController", "Server"]
 
@@ -39,7 +39,7 @@ _R = TypeVar("_R")
 _S = TypeVar("_S")
 
 
-def _forgetting(
+def _hides_locals(
     operation: Callable[Concatenate[_S, _P], _R],
 ) -> Callable[Concatenate[_S, _P], _R]:
     """Raise the operation's errors from a frame that holds no secret: tracebacks show their frames' locals."""
@@ -49,7 +49,7 @@ def _forgetting(
         try:
             return operation(self, *args, **kwargs)
         except OAuthError as error:
-            failure = error.fresh_copy()
+            failure = error.without_traceback()
         del args, kwargs
         raise failure
 
@@ -91,7 +91,7 @@ class OAuthAuthorizationController:
             raise ConfigurationError("allow_insecure_transport must be True or False")
         self.calls = EndpointCalls(self._transport_class(token_client), float(token_timeout))
 
-    @_forgetting
+    @_hides_locals
     def request_token_o_auth_ccg(
         self, authorization: str | None, scope: str | None = None, _field_parameters: FieldParameters | None = None
     ) -> OAuthToken:
@@ -99,7 +99,7 @@ class OAuthAuthorizationController:
         fields = {"grant_type": "client_credentials", "scope": join_scope(scope)}
         return self._call(Server.AUTH, authorization, fields, _field_parameters)
 
-    @_forgetting
+    @_hides_locals
     def request_token_o_auth_acg(
         self,
         authorization: str | None,
@@ -117,10 +117,10 @@ class OAuthAuthorizationController:
             "redirect_uri": _required("redirect_uri", redirect_uri),
         }
         return self._call(
-            Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered, patient=True
+            Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered, single_use=True
         )
 
-    @_forgetting
+    @_hides_locals
     def refresh_token_o_auth_acg(
         self,
         authorization: str | None,
@@ -131,7 +131,7 @@ class OAuthAuthorizationController:
         """Renew a token of the authorization code grant (RFC 6749 section 6), at `Server.DEFAULT`."""
         return self._refresh(authorization, refresh_token, scope, _field_parameters)
 
-    @_forgetting
+    @_hides_locals
     def request_token_o_auth_ropcg(
         self,
         authorization: str | None,
@@ -149,7 +149,7 @@ class OAuthAuthorizationController:
         }
         return self._call(Server.DEFAULT, authorization, fields, _field_parameters)
 
-    @_forgetting
+    @_hides_locals
     def refresh_token_o_auth_ropcg(
         self,
         authorization: str | None,
@@ -173,7 +173,7 @@ class OAuthAuthorizationController:
             "scope": join_scope(scope),
         }
         return self._call(
-            Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, patient=True
+            Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, single_use=True
         )
 
     def _token_url(self, server: Server) -> str:
@@ -187,7 +187,7 @@ class OAuthAuthorizationController:
         field_parameters: FieldParameters | None,
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
-        patient: bool = False,
+        single_use: bool = False,
     ) -> OAuthToken:
         """Make a token call, see `EndpointCalls.call`, and tell how it went."""
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
@@ -197,13 +197,13 @@ class OAuthAuthorizationController:
         statuses: list[int | None] = []
         try:
             return self.calls.call(
-                request, read_token_response, repeatable=repeatable, patient=patient, statuses=statuses
+                request, read_token_response, repeatable=repeatable, single_use=single_use, statuses=statuses
             )
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
             raise
         finally:
-            tell(
+            emit(
                 logging.DEBUG,
                 "token_call",
                 "token call to %(token_url)s (%(grant_type)s): %(result)s in %(duration).3f s, %(attempts)s attempts",

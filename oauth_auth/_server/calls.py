@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from ._events import tell
-from ._flight import Flight, falter
-from ._wire import TokenRequest, TokenResponse
-from .errors import OAuthError, TokenError, TokenTransportError
+from .._events import emit
+from .._flight import Flight, mark_retrying
+from .._wire.messages import TokenRequest, TokenResponse
+from ..errors import OAuthError, TokenError, TokenTransportError
 
-__all__ = ["EndpointCalls", "TokenTransport", "never"]
+__all__ = ["EndpointCalls", "TokenTransport", "no_retry"]
 
 _T = TypeVar("_T")
 
@@ -54,12 +54,12 @@ class EndpointCalls:
         read: Callable[[TokenRequest, TokenResponse], _T],
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
-        patient: bool = False,
+        single_use: bool = False,
         statuses: list[int | None] | None = None,
     ) -> _T:
         """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
 
-        `patient` is for what may be used once: a late answer is waited for, since code or refresh token, sent again,
+        `single_use` is for what may be used once: a late answer is waited for, since code or refresh token, sent again,
         would count as stolen where the server has taken it by then, and it would end all tokens that came from it.
         `statuses` takes each attempt's HTTP status, None without an answer.
         """
@@ -70,7 +70,7 @@ class EndpointCalls:
             left = max(deadline - time.monotonic(), _WORTHWHILE)
             half = min(self._timeout / 2, left)
             try:
-                response = self._send(request, half, left if patient else half)
+                response = self._send(request, half, left if single_use else half)
                 statuses[-1] = response.status_code
                 return read(request, response)
             except TokenError as error:
@@ -81,7 +81,7 @@ class EndpointCalls:
                 if time.monotonic() + pause + _WORTHWHILE > deadline:
                     raise
                 failure = error
-            falter()
+            mark_retrying()
             time.sleep(pause)
             if time.monotonic() + _WORTHWHILE > deadline:  # the machine slept, too
                 raise failure
@@ -103,12 +103,12 @@ class EndpointCalls:
             raise answer
         if isinstance(answer, Exception):  # a hook of the user's client, say
             text = "".join(traceback.format_exception(answer))
-            tell(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
+            emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
             name = type(answer).__name__
             raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
         return answer
 
 
-def never(_: TokenError) -> bool:
+def no_retry(_: TokenError) -> bool:
     """Be the `repeatable` of a call that its caller repeats itself."""
     return False

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 
-from ._events import tell
-from ._token import OAuthToken, is_sendable
-from ._urls import without_query
-from .errors import ConfigurationError, OAuthProviderException, TokenResponseError
+from .._events import emit
+from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
+from .token import OAuthToken, is_sendable
+from .urls import without_query
 
 __all__ = [
     "MAX_BODY",
@@ -30,13 +30,13 @@ __all__ = [
     "TokenRequest",
     "TokenResponse",
     "build_token_request",
-    "encodable",
     "join_scope",
     "read_fields",
     "read_retry_after",
     "read_revocation_response",
     "read_token_response",
-    "shown",
+    "redact",
+    "require_encodable",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -82,7 +82,7 @@ def build_token_request(url: str, authorization: str | None, fields: Mapping[str
     form: list[tuple[str, str]] = []
     for name, value in fields.items():
         values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
-        encodable("the name of a field parameter", name)
+        require_encodable("the name of a field parameter", name)
         form.extend((name, _field_text(name, one)) for one in values if one is not None)
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     secrets = [text for name, value in form if name in _SECRET_FIELDS for text in (value, quote_plus(value))]
@@ -110,14 +110,14 @@ def _field_text(name: str, value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, str):
-        return encodable(f"field parameter {name!r}", value)
+        return require_encodable(f"field parameter {name!r}", value)
     raise ConfigurationError(
         f"field parameter {name!r} must be text, a number, a sequence of them, or None to leave it out; "
         f"it is {type(value).__name__}"
     )
 
 
-def encodable(name: str, text: str) -> str:
+def require_encodable(name: str, text: str) -> str:
     """Return a text that UTF-8 can encode, or raise `ConfigurationError`: half a surrogate pair can't be sent."""
     if any("\ud800" <= char <= "\udfff" for char in text):  # an encoder's own error would hold the text
         raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent")
@@ -174,9 +174,9 @@ def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -
     error = fields.get("error")
     if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
         raise OAuthProviderException(
-            shown(error, request.secrets) or "unreadable",
-            error_description=shown(fields.get("error_description"), request.secrets),
-            error_uri=shown(fields.get("error_uri"), request.secrets),
+            redact(error, request.secrets) or "unreadable",
+            error_description=redact(fields.get("error_description"), request.secrets),
+            error_uri=redact(fields.get("error_uri"), request.secrets),
             **where,
         )
     if not 200 <= status < 300:
@@ -262,10 +262,10 @@ def _log_unknown_type(token_type: str) -> None:
     if token_type not in _logged_types and len(_logged_types) < 100:
         _logged_types.add(token_type)
         text = "unknown token_type %(token_type)r: the token is sent as Bearer"
-        tell(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
+        emit(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
 
 
-def shown(value: object, secrets: Iterable[str]) -> str | None:
+def redact(value: object, secrets: Iterable[str]) -> str | None:
     """Return a server's text fit for an error message: one line, of bounded length, without what we sent."""
     if not isinstance(value, str):
         return None

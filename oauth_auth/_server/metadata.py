@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from ._calls import EndpointCalls
-from ._urls import check_endpoint, without_query
-from ._wire import MAX_BODY, TokenRequest, TokenResponse, read_retry_after, shown
-from .errors import ConfigurationError, InsecureTransportError, TokenResponseError
+from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse, read_retry_after, redact
+from .._wire.urls import check_endpoint, without_query
+from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
+from .calls import EndpointCalls
 
 __all__ = ["Endpoints", "Issuer"]
 
@@ -143,7 +143,7 @@ def _read(request: TokenRequest, response: TokenResponse, issuer: str) -> Mappin
         raise _NotHere("what is there is no metadata", **where)
     if metadata.get("issuer") != issuer:
         # Where hosts have several issuers, it may be a neighbour's; this one's own may be at the next place.
-        named = shown(metadata.get("issuer"), ())
+        named = redact(metadata.get("issuer"), ())
         name = f"calls it {named!r}: give it exactly so, if that's the server you mean" if named else "has no issuer"
         raise _NotHere("the metadata there is of another issuer", **where).because(f"its metadata {name}")
     return metadata

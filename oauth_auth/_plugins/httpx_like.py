@@ -13,19 +13,19 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-from . import errors
-from ._auth import AsyncTokens
-from ._grants import Grant
-from ._options import Settings
-from ._policy import Exchange, is_rejection, tells_acceptance
-from ._replay import are_rewindable, is_fixed, position_of, rewind
-from ._shelf import Shelf
-from ._token import OAuthToken
-from ._urls import MOST_ORIGINS, check_transport, origin_of, without_query
-from ._wire import MAX_BODY, TokenRequest, TokenResponse
-from .errors import ConfigurationError, OAuthError
+from .. import errors
+from .._renewal.store_entry import StoreEntry
+from .._server.grants import Grant
+from .._wire.challenges import Rejection, is_rejection, tells_acceptance
+from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._wire.token import OAuthToken
+from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
+from ..errors import ConfigurationError, OAuthError
+from .auth import AsyncTokens
+from .options import Settings
+from .replay import are_rewindable, is_fixed, position_of, rewind
 
-__all__ = ["HttpxFlow", "HttpxTokenTransport", "Shortcuts"]
+__all__ = ["FastPath", "HttpxFlow", "HttpxTokenTransport"]
 
 
 _Origin = tuple[str, str | bytes, int | None]
@@ -34,7 +34,7 @@ _Origin = tuple[str, str | bytes, int | None]
 class _Rejected(NamedTuple):
     """An answer that rejects the token, and whether its request can be sent again."""
 
-    exchange: Exchange
+    exchange: Rejection
     can_replay: bool
 
 
@@ -47,9 +47,11 @@ class HttpxFlow(AsyncTokens):
 
     _library: ClassVar[Any]
     _byte_stream: ClassVar[type]
-    _shortcuts: ClassVar[Shortcuts]
+    _fast_path: ClassVar[FastPath]
 
-    def _begin(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: Shelf | None = None) -> None:
+    def _begin(
+        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
+    ) -> None:
         super()._begin(settings, grant, token=token, shelf=shelf)
         self._addressable: set[_Origin] = set()
         """Origins that the token may go to."""
@@ -60,8 +62,8 @@ class HttpxFlow(AsyncTokens):
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
-        shortcuts = self._shortcuts
-        origin = shortcuts.origin_of(request.url)
+        fast_path = self._fast_path
+        origin = fast_path.origin_of(request.url)
         if origin not in self._addressable and not self._may_address(origin, request.url):
             yield request
             return
@@ -69,11 +71,11 @@ class HttpxFlow(AsyncTokens):
         if current is None or time.time() >= current.refresh_at:
             current = self._source.obtain()
         header = current.header
-        shortcuts.set_authorization(request.headers, header)
+        fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            if self._source.doubted:
+            if self._source.rejecting_origins:
                 self._note(origin, header, response)
             return
         rejected = self._read_rejection(origin, header, position, response)
@@ -96,8 +98,8 @@ class HttpxFlow(AsyncTokens):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
-        shortcuts = self._shortcuts
-        origin = shortcuts.origin_of(request.url)
+        fast_path = self._fast_path
+        origin = fast_path.origin_of(request.url)
         if origin not in self._addressable and not self._may_address(origin, request.url):
             yield request
             return
@@ -105,11 +107,11 @@ class HttpxFlow(AsyncTokens):
         if current is None or time.time() >= current.refresh_at:
             current = await self._source.aobtain()
         header = current.header
-        shortcuts.set_authorization(request.headers, header)
+        fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
-            if self._source.doubted:
+            if self._source.rejecting_origins:
                 self._note(origin, header, response)
             return
         rejected = self._read_rejection(origin, header, position, response)
@@ -152,11 +154,11 @@ class HttpxFlow(AsyncTokens):
     def _leads_elsewhere(self, origin: _Origin, response: Any) -> bool:
         """Tell whether a redirect that the client doesn't follow leads to another origin."""
         following = response.next_request
-        return following is not None and self._shortcuts.origin_of(following.url) != origin
+        return following is not None and self._fast_path.origin_of(following.url) != origin
 
     def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
         """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
-        return self._shortcuts.origin_of(request.url) == origin and request.headers.get("Authorization") == header
+        return self._fast_path.origin_of(request.url) == origin and request.headers.get("Authorization") == header
 
     def _read_rejection(self, origin: _Origin, header: str, position: int | None, response: Any) -> _Rejected | None:
         request = response.request
@@ -164,14 +166,14 @@ class HttpxFlow(AsyncTokens):
             return None
         if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
             return None
-        exchange = Exchange(request.method, without_query(str(request.url)), response.status_code)
+        exchange = Rejection(request.method, without_query(str(request.url)), response.status_code)
         can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
-        exchange.tell_rejection(can_replay=can_replay)
+        exchange.emit_rejection(can_replay=can_replay)
         return _Rejected(exchange, can_replay)
 
-    def _replay(self, response: Any, header: str, exchange: Exchange) -> Any:
+    def _replay(self, response: Any, header: str, exchange: Rejection) -> Any:
         """Make the response's request anew, with another token and the cookies that the response sets."""
-        exchange.tell_replay()
+        exchange.emit_replay()
         old = response.request
         request = self._library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
@@ -200,7 +202,7 @@ def _origin(url: Any) -> _Origin:
     return url.scheme, url.raw_host, url.port
 
 
-def _origin_straight(url: Any) -> _Origin:
+def _origin_private(url: Any) -> _Origin:
     parts = url._uri_reference  # noqa: SLF001
     return parts.scheme, parts.host, parts.port
 
@@ -209,7 +211,7 @@ def _set_authorization(headers: Any, value: str) -> None:
     headers["Authorization"] = value
 
 
-def _set_authorization_straight(headers: Any, value: str) -> None:
+def _set_authorization_private(headers: Any, value: str) -> None:
     fields = headers._list  # noqa: SLF001
     for position, present in enumerate(fields, 1):
         if present[1] == b"authorization":
@@ -221,7 +223,7 @@ def _set_authorization_straight(headers: Any, value: str) -> None:
     fields.append((b"Authorization", b"authorization", value.encode("ascii")))
 
 
-class Shortcuts(NamedTuple):
+class FastPath(NamedTuple):
     """Two things that the hot path does with requests, the fast way if the library is built as we know it.
 
     The public ways, three properties of a URL and `headers[name] = value`, cost more than all else that a request
@@ -232,22 +234,22 @@ class Shortcuts(NamedTuple):
     set_authorization: Callable[[Any, str], None]
 
     @classmethod
-    def for_library(cls, library: Any) -> Shortcuts:
+    def for_library(cls, library: Any) -> FastPath:
         plain = cls(_origin, _set_authorization)
         try:
             for text in ("https://api.example.com/v1?x=1", "http://u:p@127.0.0.1:8000", "http://[::1]:80/"):
                 url = library.URL(text)
-                if _origin_straight(url) != (url.scheme, url.host, url.port):
+                if _origin_private(url) != (url.scheme, url.host, url.port):
                     return plain
             for before in ([], [("authorization", "Basic")], [("authorization", "Basic"), ("Accept", "*/*")]):
                 one, other = library.Headers(before), library.Headers(before)
-                _set_authorization_straight(one, "Bearer token")
+                _set_authorization_private(one, "Bearer token")
                 _set_authorization(other, "Bearer token")
                 if one.raw != other.raw or one["authorization"] != "Bearer token":
                     return plain
         except Exception:  # noqa: BLE001 - a version of the library that's built otherwise
             return plain
-        return cls(_origin_straight, _set_authorization_straight)
+        return cls(_origin_private, _set_authorization_private)
 
 
 def _is_short(response: Any) -> bool:

@@ -11,9 +11,9 @@ import logging
 import re
 from typing import NamedTuple
 
-from ._events import tell
+from .._events import emit
 
-__all__ = ["Exchange", "bearer_errors", "is_rejection", "tells_acceptance"]
+__all__ = ["Rejection", "bearer_errors", "is_rejection", "tells_acceptance"]
 
 _LONGEST_HEADER = 8192
 
@@ -25,7 +25,7 @@ _PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[
 _SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
 
 
-class Exchange(NamedTuple):
+class Rejection(NamedTuple):
     """A request and the status of its answer, as errors and events tell of it."""
 
     method: str | None
@@ -40,9 +40,9 @@ class Exchange(NamedTuple):
         """The end of an error's text that comes from it."""
         return f" (after {self})"
 
-    def tell_rejection(self, *, can_replay: bool) -> None:
+    def emit_rejection(self, *, can_replay: bool) -> None:
         """Tell that it rejects the token, and if so that the request won't be sent again."""
-        tell(
+        emit(
             logging.INFO,
             "rejected",
             "token rejected: %(method)s %(url)s was answered with %(status)s",
@@ -50,12 +50,12 @@ class Exchange(NamedTuple):
         )
         if not can_replay:
             text = "not replayed, since the body can't be sent again: %(method)s %(url)s, answered with %(status)s"
-            tell(logging.WARNING, "not_replayed", text, **self._asdict())
+            emit(logging.WARNING, "not_replayed", text, **self._asdict())
 
-    def tell_replay(self) -> None:
+    def emit_replay(self) -> None:
         """Tell that the request is sent again."""
         text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
-        tell(logging.INFO, "replayed", text, **self._asdict())
+        emit(logging.INFO, "replayed", text, **self._asdict())
 
 
 def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:

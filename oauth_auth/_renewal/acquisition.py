@@ -19,16 +19,16 @@ import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeVar
 
-from ._flight import Flight, falter
-from ._grants import Grant, ends_refresh_token, reauthorization
-from ._pauses import Pause
-from ._shelf import Shelf, Visit
-from ._token import Credential, OAuthToken
-from .errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
-from .stores import LockTaken
-from .stores._protocol import LOCK_WAIT
+from .._flight import Flight, mark_retrying
+from .._server.grants import Grant, ends_refresh_token, reauthorization
+from .._wire.token import Credential, OAuthToken
+from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
+from ..stores import LockTaken
+from ..stores._protocol import LOCK_WAIT
+from .backoff import Pause
+from .store_entry import StoreEntry, StoreSession
 
-__all__ = ["Acquisition", "Aim", "PutOff", "Renewal", "StoreUnread"]
+__all__ = ["Acquisition", "Aim", "PutOff", "RenewalSettings", "StoreUnread"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +38,7 @@ _FIRST_SAVE_PAUSE = 1.0
 _LONGEST_SAVE_PAUSE = 60.0
 
 
-class Renewal(NamedTuple):
+class RenewalSettings(NamedTuple):
     """When tokens are renewed and what else happens then; times in seconds."""
 
     leeway: float
@@ -89,7 +89,7 @@ class Acquisition:
 
     __slots__ = ("_grant", "_knows_store", "_renewal", "_seen", "_shelf", "_spare", "last", "unsaved")
 
-    def __init__(self, grant: Grant, renewal: Renewal, shelf: Shelf, token: OAuthToken | None) -> None:
+    def __init__(self, grant: Grant, renewal: RenewalSettings, shelf: StoreEntry, token: OAuthToken | None) -> None:
         self._grant = grant
         self._renewal = renewal
         self._shelf = shelf
@@ -131,7 +131,7 @@ class Acquisition:
                 raise PutOff
             if token is not None:  # a new token is wanted, and this is the one that there was
                 unwanted.add(self.credential(token).header)
-            if held is None and self.last is not None and not self._grant.begins_anew:
+            if held is None and self.last is not None and not self._grant.has_unredeemed_code:
                 meanwhile(self.last)
             try:
                 return self._renew(visit, aim, unwanted)
@@ -144,7 +144,7 @@ class Acquisition:
                 raise later
             return self._ask(visit, unwanted, over)
 
-    def _renew(self, visit: Visit, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+    def _renew(self, visit: StoreSession, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
         """Make a token under the store's lock."""
         try:
             with visit.lock(aim.lock_wait):
@@ -157,13 +157,15 @@ class Acquisition:
         except LockTaken:
             raise PutOff from None
 
-    def _ask(self, visit: Visit, unwanted: Collection[str | None], over: threading.Event) -> tuple[OAuthToken, bool]:
+    def _ask(
+        self, visit: StoreSession, unwanted: Collection[str | None], over: threading.Event
+    ) -> tuple[OAuthToken, bool]:
         """Have a person log in, without the lock, which they would hold for minutes; then get the token with it.
 
         A sibling's token ends the wait, whether a person logged in there or here.
         """
         asking = Flight(lambda: _outcome_of(self._grant.ask, over), daemon=True)
-        falter()
+        mark_retrying()
         try:
             while True:
                 if not threading.main_thread().is_alive():
@@ -222,7 +224,7 @@ class Acquisition:
         except LockTaken:
             raise PutOff from None
 
-    def _make(self, visit: Visit, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+    def _make(self, visit: StoreSession, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
         """Renew with a refresh token, else go the grant's own way; save what comes."""
         refusal = None
         while (refresh_token := self._live_refresh_token()) is not None:
@@ -238,7 +240,7 @@ class Acquisition:
             if (adopted := self._look(visit, unwanted)) is not None:
                 return adopted, False
         else:
-            if self._grant.asks_person:
+            if self._grant.is_interactive:
                 raise _PersonNeeded(refusal)
             try:
                 token = self._grant.obtain(self.last, refusal)
@@ -248,7 +250,9 @@ class Acquisition:
                 raise _unread(error) from None
         return self._keep(visit, token, unwanted)
 
-    def _keep(self, visit: Visit, token: OAuthToken, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+    def _keep(
+        self, visit: StoreSession, token: OAuthToken, unwanted: Collection[str | None]
+    ) -> tuple[OAuthToken, bool]:
         """Save a new token, unless a sibling has saved one since the lock was lost."""
         if visit.has_lost_lock():
             self.last = token
@@ -259,7 +263,7 @@ class Acquisition:
         self._save(visit if visit.could_load else None, token)
         return token, True
 
-    def _save(self, visit: Visit | None, token: OAuthToken) -> None:
+    def _save(self, visit: StoreSession | None, token: OAuthToken) -> None:
         """Save, or without a visit note that it's still to be done: what can't be read isn't overwritten."""
         if visit is not None and visit.save(token, self._grant.memory()):
             self._seen = token
@@ -270,14 +274,14 @@ class Acquisition:
             self.unsaved = Pause.of(min(length, _LONGEST_SAVE_PAUSE))
 
     def _live_refresh_token(self) -> str | None:
-        if self._grant.begins_anew:
+        if self._grant.has_unredeemed_code:
             return None
         refresh_token = self._grant.live_refresh_token(self.last)
         if refresh_token is None and self._spare is not None:
             return self._grant.live_refresh_token(self._spare)
         return refresh_token
 
-    def _look(self, visit: Visit, unwanted: Collection[str | None]) -> OAuthToken | None:
+    def _look(self, visit: StoreSession, unwanted: Collection[str | None]) -> OAuthToken | None:
         """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
         stored, memory = visit.load()
         self._grant.recall(memory)
@@ -293,7 +297,7 @@ class Acquisition:
                 self._spare = stored
         self._knows_store = self._knows_store or visit.could_load
         last = self.last
-        if last is None or self._grant.begins_anew:
+        if last is None or self._grant.has_unredeemed_code:
             return None
         credential = self.credential(last)
         return last if time.time() < credential.stale_at and credential.header not in unwanted else None

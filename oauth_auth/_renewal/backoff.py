@@ -6,9 +6,9 @@ import random
 import time
 from typing import NamedTuple
 
-from .errors import OAuthError
+from ..errors import OAuthError
 
-__all__ = ["Failure", "Pause", "Rejections"]
+__all__ = ["Failure", "OriginBreaker", "Pause"]
 
 _FIRST_PAUSE = 2.0
 _LONGEST_PAUSE = 60.0
@@ -60,7 +60,7 @@ class Failure(NamedTuple):
         return cls(error, times, Pause.of(max(seconds, _asked(error))), time.time())
 
     @property
-    def holds_callers(self) -> bool:
+    def fails_fast(self) -> bool:
         """Whether callers without a token get the error at once, too: no call could help, or the server asks."""
         return not self.error.retryable or Pause(self.pause.begun, self.pause.begun + _asked(self.error)).rest > 0
 
@@ -70,18 +70,18 @@ def _asked(error: OAuthError) -> float:
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 
-class Rejections(NamedTuple):
+class OriginBreaker(NamedTuple):
     """How many tokens an origin rejected before it accepted any request with them, and the pause after that."""
 
     times: int
     pause: Pause
 
     @classmethod
-    def after(cls, past: Rejections | None, *, asks_person: bool) -> Rejections:
+    def after(cls, past: OriginBreaker | None, *, is_interactive: bool) -> OriginBreaker:
         """Count one more; the first few, or none where a person would log in, call for no pause, the next for one."""
         times = 1 if past is None else past.times + 1
         seconds = 0.0
-        free = 1 if asks_person else _FREE_REJECTIONS
+        free = 1 if is_interactive else _FREE_REJECTIONS
         if times >= free:
             seconds = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - free, 10))
         return cls(times, Pause.of(seconds))

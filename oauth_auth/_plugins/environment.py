@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .discovery import Issuer
-from .errors import ConfigurationError, TokenStoreError
-from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
+from .._server.metadata import Issuer
+from ..errors import ConfigurationError, TokenStoreError
+from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 
@@ -93,7 +93,7 @@ def make_from_environment(
         named = set(re.findall(r"\w+", str(error)))
         ours = {p: v for v, p in names.items() if p in named and p not in options}
         used = ", ".join(f"{parameter} is {environment.mention(variable)}" for parameter, variable in ours.items())
-        raise error.fresh_copy(f" ({used})" if used else "") from None
+        raise error.without_traceback(f" ({used})" if used else "") from None
 
 
 def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from ._client_auth import ClientAuthentication, ClientProof, ClientSecretBasic, ClientSecretPost, PublicClient
-from .discovery import Endpoints
-from .errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
+from .._wire.client_auth import (
+    ClientAuthentication,
+    ClientAuthParameters,
+    ClientSecretBasic,
+    ClientSecretPost,
+    PublicClient,
+)
+from ..errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
+from .metadata import Endpoints
 
 __all__ = ["Client", "refuses_client"]
 
@@ -35,57 +41,59 @@ class Client:
         self.client_id = client_id
         self._client_secret = client_secret
         self._endpoints = endpoints
-        self._is_chosen = way is not None or client_secret is None or endpoints.issuer is None
+        self._is_fixed = way is not None or client_secret is None or endpoints.issuer is None
         """Whether the way is known; else the server's metadata may ask for another one."""
         self._way: ClientAuthentication = way or (PublicClient() if client_secret is None else ClientSecretBasic())
-        self._proven: ClientSecretBasic | None = None
-        self._way.prove(client_id, client_secret)  # raises ConfigurationError early
+        self._detected: ClientSecretBasic | None = None
+        self._way.authenticate(client_id, client_secret)  # raises ConfigurationError early
 
     def _choose(self) -> None:
         """Take the way that the server's metadata lists (RFC 8414 section 2)."""
-        if not self._is_chosen:
+        if not self._is_fixed:
             methods = self._endpoints.metadata().get("token_endpoint_auth_methods_supported")
             if isinstance(methods, list) and "client_secret_basic" not in methods and "client_secret_post" in methods:
                 self._way = ClientSecretPost()
-            self._is_chosen = True
+            self._is_fixed = True
 
-    def call(self, send: Callable[[ClientProof], _T]) -> _T:
+    def call(self, send: Callable[[ClientAuthParameters], _T]) -> _T:
         """Send a call that proves who the client is, in the other form too if the server refuses the first."""
         self._choose()
-        way = self._proven or self._way
-        other = None if self._proven else self._other_form()
+        way = self._detected or self._way
+        other = None if self._detected else self._alternative()
         try:
-            token = send(way.prove(self.client_id, self._client_secret))
+            token = send(way.authenticate(self.client_id, self._client_secret))
         except TokenError as error:
             if other is None or not refuses_client(error):
                 raise
             refusal = error
         else:
             if other is not None and isinstance(way, ClientSecretBasic):
-                self._proven = way
+                self._detected = way
             return token
         try:
-            token = send(other.prove(self.client_id, self._client_secret))
+            token = send(other.authenticate(self.client_id, self._client_secret))
         except TokenError as error:
             if refuses_client(error):
                 raise refusal from None
             if error.status_code is not None and not error.retryable:
-                self._proven = other
+                self._detected = other
             raise
-        self._proven = other
+        self._detected = other
         return token
 
-    def _other_form(self) -> ClientSecretBasic | None:
+    def _alternative(self) -> ClientSecretBasic | None:
         if not isinstance(self._way, ClientSecretBasic) or self._client_secret is None or ":" in self.client_id:
             return None
         other = ClientSecretBasic(encode=not self._way.encode)
-        same = other.prove(self.client_id, self._client_secret) == self._way.prove(self.client_id, self._client_secret)
+        same = other.authenticate(self.client_id, self._client_secret) == self._way.authenticate(
+            self.client_id, self._client_secret
+        )
         return None if same else other
 
     def memory(self) -> dict[str, Any]:
-        return {} if self._proven is None else {"basic_encode": self._proven.encode}
+        return {} if self._detected is None else {"basic_encode": self._detected.encode}
 
     def recall(self, memory: Mapping[str, Any]) -> None:
         encode = memory.get("basic_encode")
-        if isinstance(encode, bool) and self._proven is None and self._other_form() is not None:
-            self._proven = ClientSecretBasic(encode=encode)
+        if isinstance(encode, bool) and self._detected is None and self._alternative() is not None:
+            self._detected = ClientSecretBasic(encode=encode)

@@ -6,11 +6,11 @@ import base64
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 __all__ = [
+    "ClientAuthParameters",
     "ClientAuthentication",
-    "ClientProof",
     "ClientSecretBasic",
     "ClientSecretPost",
     "PublicClient",
@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 
-class ClientProof(NamedTuple):
+class ClientAuthParameters(NamedTuple):
     """What a token call carries to authenticate the client: an Authorization header or form fields."""
 
     authorization: str | None
@@ -31,7 +31,7 @@ class ClientProof(NamedTuple):
 class ClientAuthentication(Protocol):
     """A way of client authentication. It's a plain value; id and secret come from the auth object."""
 
-    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return what to send. Raises `ConfigurationError` if this way needs a secret and there is none."""
         ...
 
@@ -65,14 +65,14 @@ class ClientSecretBasic(_Value):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(encode={self.encode!r})"
 
-    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the Basic header."""
         secret = _require_secret(self, client_secret)
         if self.encode:
-            return ClientProof(basic_authorization(client_id, secret), {})
+            return ClientAuthParameters(basic_authorization(client_id, secret), {})
         if ":" in client_id:
             raise ConfigurationError("ClientSecretBasic(encode=False) can't send a client_id with a colon in it")
-        return ClientProof(_basic(client_id, secret), {})
+        return ClientAuthParameters(_basic(client_id, secret), {})
 
 
 class ClientSecretPost(_Value):
@@ -80,9 +80,11 @@ class ClientSecretPost(_Value):
 
     __slots__ = ()
 
-    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the form fields."""
-        return ClientProof(None, {"client_id": client_id, "client_secret": _require_secret(self, client_secret)})
+        return ClientAuthParameters(
+            None, {"client_id": client_id, "client_secret": _require_secret(self, client_secret)}
+        )
 
 
 class PublicClient(_Value):
@@ -90,11 +92,11 @@ class PublicClient(_Value):
 
     __slots__ = ()
 
-    def prove(self, client_id: str, client_secret: str | None) -> ClientProof:
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the form field. Raises `ConfigurationError` if there is a secret, which would not be sent."""
         if client_secret is not None:
             raise ConfigurationError("PublicClient sends no client_secret: leave it out, or choose ClientSecretPost()")
-        return ClientProof(None, {"client_id": client_id})
+        return ClientAuthParameters(None, {"client_id": client_id})
 
 
 def basic_authorization(client_id: str, client_secret: str) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 __all__ = ["Credential", "Header", "OAuthToken", "is_sendable"]
 
