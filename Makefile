@@ -7,7 +7,7 @@ BENCH = .venv-bench
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
-# tests/wheel.py runs with both ways.
+# tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
@@ -26,7 +26,7 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(MAKE) --no-print-directory docs
-	$(BIN)/python tests/wheel.py
+	$(BIN)/python tests/project/wheel.py
 
 # The documentation, in docs/_build/html/index.html.
 docs: $(VENV)/dev.stamp
