@@ -102,8 +102,8 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
             raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
         # Better now than when a person has logged in for nothing.
         setup.check_store(auth, writes=True)
-        token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
-        if auth._source.has_unsaved:  # noqa: SLF001
+        token = auth._log_in()  # noqa: SLF001 - the command is part of the library
+        if auth._has_unsaved:  # noqa: SLF001
             raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
         say("You are logged in.", *_details(token))
         if token.refresh_token is None:
@@ -146,7 +146,7 @@ def status(**values: str | None) -> None:
         person, machine = setup.person(), setup.machine()
         for text, auth in (("You are logged in.", person), ("The client has a token of its own.", machine)):
             setup.check_store(auth)
-            stored = auth._source.look()  # noqa: SLF001
+            stored = auth._stored_token()  # noqa: SLF001
             if stored is not None and (stored.refresh_token is not None or not stored.is_expired()):
                 click.echo("\n".join([text, *_details(stored)]))
                 return
@@ -162,7 +162,7 @@ def logout(**values: str | None) -> None:
         failures, lives_on, was_there = [], False, False
         for auth in (setup.person(), setup.machine()):
             setup.check_store(auth)
-            if auth._source.look() is None:  # noqa: SLF001
+            if auth._stored_token() is None:  # noqa: SLF001
                 continue
             was_there = True
             try:
@@ -240,7 +240,7 @@ class _Setup(NamedTuple):
 
     def check_store(self, auth: _Auth, *, writes: bool = False) -> None:
         """Raise `TokenStoreError` if the store can't be used: to those who wait for it, auth objects only log that."""
-        key = auth._source._shelf.key  # noqa: SLF001
+        key = auth._store_key  # noqa: SLF001
         try:
             if writes:
                 with suppress(LockTaken), cast("Any", self.store).lock(key, timeout=0.0):
@@ -259,7 +259,7 @@ def _live(auth: _Auth) -> OAuthToken:
 
 
 def _knows(auth: _Auth, endpoint: str) -> bool:
-    return auth._endpoints.find(endpoint) is not None  # noqa: SLF001
+    return auth._find_endpoint(endpoint) is not None  # noqa: SLF001
 
 
 def _details(token: OAuthToken) -> list[str]:

@@ -58,7 +58,7 @@ class OAuthError(Exception):
         frames, and those of a token call hold secrets.
         """
         args = (f"{self.args[0]}{note}", *self.args[1:]) if self.args and note else self.args
-        copy = _rebuild(type(self), args, self.__dict__.copy())
+        copy = rebuild(type(self), args, self.__dict__.copy())
         cause = self.__cause__
         copy.__cause__ = (
             cause.without_traceback() if isinstance(cause, OAuthError) else cause and cause.with_traceback(None)
@@ -66,13 +66,13 @@ class OAuthError(Exception):
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
+        return rebuild, (type(self), self.args, self.__dict__.copy())
 
 
 _E = TypeVar("_E", bound=OAuthError)
 
 
-def _rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
+def rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
     """Make an error without calling its constructor: library errors mixed in have their own."""
     error = cls.__new__(cls, *args)
     error.args = args

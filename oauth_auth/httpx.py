@@ -35,7 +35,7 @@ class _TokenTransport(HttpxTokenTransport):
     __slots__ = ()
 
     _library: ClassVar[Any] = httpx
-    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+    error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -45,7 +45,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class HttpxAuth(HttpxFlow, httpx.Auth):
-    """The mechanics of httpx; one object serves `Client` and `AsyncClient`."""
+    """What is particular to httpx; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx
     _byte_stream = httpx.ByteStream

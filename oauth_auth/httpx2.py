@@ -35,7 +35,7 @@ class _TokenTransport(HttpxTokenTransport):
     __slots__ = ()
 
     _library: ClassVar[Any] = httpx2
-    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+    error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -45,7 +45,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
-    """The mechanics of httpx2; one object serves `Client` and `AsyncClient`."""
+    """What is particular to httpx2; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx2
     _byte_stream = httpx2.ByteStream

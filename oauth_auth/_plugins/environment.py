@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._server.metadata import Issuer
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
+from .classes import Location, TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=TokenEndpointAuth)
 
 _LONGEST = 64 * 1024
 
@@ -85,9 +85,8 @@ def make_from_environment(
     issuer = values.pop("issuer", None)
     token_url = values.pop("token_url", None)
     client_id, client_secret = values.pop("client_id"), values.pop("client_secret", None)
-    server = token_url if issuer is None else Issuer(issuer, token_url)
     try:
-        return cls(server, client_id, client_secret, **values)  # type: ignore[call-arg]
+        return cls._at(Location(token_url, issuer), client_id, client_secret, **values)
     except ConfigurationError as error:
         # Whoever set the variables doesn't know the parameters' names.
         named = set(re.findall(r"\w+", str(error)))

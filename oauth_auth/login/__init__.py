@@ -8,16 +8,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._begin import LoginContext
     from ._browser import BrowserLogin
     from ._console import ConsoleLogin
+    from ._context import LoginContext
     from ._request import AuthorizationRequest
 
 __all__ = ["AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "LoginContext"]
 
 _MODULES = {
     "AuthorizationRequest": "._request",
-    "LoginContext": "._begin",
+    "LoginContext": "._context",
     "BrowserLogin": "._browser",
     "ConsoleLogin": "._console",
 }

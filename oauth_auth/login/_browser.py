@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import AuthorizationResponseError, ConfigurationError, ReauthorizationRequired
-from ._begin import LoginContext
+from ._context import LoginContext
 from ._request import AuthorizationRequest
 
 __all__ = ["BrowserLogin"]

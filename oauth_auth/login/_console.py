@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import ReauthorizationRequired
-from ._begin import LoginContext
+from ._context import LoginContext
 from ._request import check_redirect_uri
 
 __all__ = ["ConsoleLogin"]

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from .._wire.messages import join_scope, redact, require_encodable
+from .._wire.checks import require_encodable
+from .._wire.messages import join_scope, redact
 from .._wire.urls import check_endpoint
 from ..errors import AuthorizationResponseError, ConfigurationError
 

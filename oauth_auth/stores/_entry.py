@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._events import emit
-from .._wire.messages import require_encodable
+from .._wire.checks import require_encodable
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 
