@@ -20,7 +20,7 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 
 from ._cli import OneLineGroup, fail, reporting, say
 from ._plugins.environment import Environment, make_from_environment, open_store
-from ._renewal.acquisition import StoreUnread
+from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
 from .stores import LockTaken

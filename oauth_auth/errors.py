@@ -7,7 +7,7 @@ OAuthError
 │  ├─ OAuthProviderException           the authorization server answered with an error
 │  ├─ TokenTransportError              the token endpoint could not be reached
 │  ├─ TokenResponseError               an answer that is no token answer
-│  └─ ReauthorizationRequired          a person must log in again
+│  └─ ReauthorizationRequired          the user must log in again
 ├─ AuthorizationResponseError          the redirect carried an error, or did not match
 └─ TokenStoreError                     a token store failed
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
-from .classes import Location, TokenEndpointAuth
+from .token_endpoint import Location, TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 

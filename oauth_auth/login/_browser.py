@@ -162,9 +162,9 @@ class _Listener(ThreadingHTTPServer):
         deadline = time.monotonic() + timeout
         while not self._answered.wait(min(_STEP, max(deadline - time.monotonic(), 0.0))):
             if begin.is_cancelled:
-                raise ReauthorizationRequired("a person must log in again: the login was given up")
+                raise ReauthorizationRequired("the user must log in again: the login was given up")
             if time.monotonic() >= deadline:
-                raise ReauthorizationRequired(f"a person must log in again: nobody did within {timeout:.0f} s")
+                raise ReauthorizationRequired(f"the user must log in again: nobody did within {timeout:.0f} s")
         self._shown.wait(_LAST_PAGE)
         return self._answer
 

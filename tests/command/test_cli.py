@@ -150,15 +150,15 @@ def machine(person: LocalProvider, environment: pytest.MonkeyPatch) -> LocalProv
 def stored(auth: str = "AuthorizationCodeAuth") -> OAuthToken | None:
     """What the store has for the variables."""
     made = getattr(oauth_auth.requests, auth).from_env()
-    return made._source.look()  # type: ignore[no-any-return]
+    return made._source.check_store()  # type: ignore[no-any-return]
 
 
 def age(seconds_left: float, **changes: Any) -> None:
     """Have the person's stored token expire in so many seconds."""
     auth = oauth_auth.requests.AuthorizationCodeAuth.from_env()
-    token = auth._source.look()
+    token = auth._source.check_store()
     assert token is not None
-    store, key = auth._source._shelf._store, auth._source._shelf.key
+    store, key = auth._source._entry.store, auth._source._entry.key
     assert store is not None
     store.save(key, dataclasses.replace(token, expiry=time.time() + seconds_left, **changes))
 

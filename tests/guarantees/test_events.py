@@ -15,8 +15,8 @@ import pytest
 
 import oauth_auth
 from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events
+from oauth_auth._plugins.rejection import Rejection
 from oauth_auth._wire import messages
-from oauth_auth._wire.challenges import Rejection
 from oauth_auth.stores import FileTokenStore
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
