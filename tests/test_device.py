@@ -19,8 +19,8 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
     TokenTransportError,
-    _device,
 )
+from oauth_auth._server import device as _device
 
 from . import modes
 from .conftest import Clock, await_waiting, promptly

@@ -120,7 +120,7 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
     if store_key is not None:
         require_text("store_key", store_key, "text that isn't empty, or None to derive one")
     client_auth = options.get("client_auth")
-    if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "prove")):
+    if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "authenticate")):
         raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
     insecure = options.get("allow_insecure_transport", False)
     if not isinstance(insecure, bool):
