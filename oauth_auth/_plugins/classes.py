@@ -40,7 +40,7 @@ from .options import (
 
 if TYPE_CHECKING:  # loaded when they're needed: most programs log nobody in
     from .._server.device import Show
-    from ..login._begin import LoginContext
+    from ..login._context import LoginContext
 
 __all__ = [
     "AuthorizationCode",
@@ -170,7 +170,7 @@ class AuthorizationCode(TokenEndpointAuth):
         if code is not None and redirect_uri is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
         if login is not None:
-            from ..login._begin import check_login, check_parameters  # noqa: PLC0415 - see above
+            from ..login._context import check_login, check_parameters  # noqa: PLC0415 - see above
 
             check_login(login)
             if authorization_url is None and not isinstance(token_url, Issuer):

@@ -28,7 +28,7 @@ from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
 
 if TYPE_CHECKING:
-    from ..login._begin import Login
+    from ..login._context import Login
     from ..login._request import AuthorizationRequest
 
 __all__ = [
@@ -265,7 +265,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return self._login is not None and self._code is None
 
     def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
-        from ..login._begin import LoginContext  # noqa: PLC0415 - programs that log nobody in needn't load it
+        from ..login._context import LoginContext  # noqa: PLC0415 - programs that log nobody in needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
