@@ -61,6 +61,23 @@ class TokenAuth:
         """Wait for a renewal under way to end, and free what it used. The object can be used again afterwards."""
         self._source.finish()
 
+    def _log_in(self) -> OAuthToken:
+        """Log the user in, though there may be a valid token, and return the new one; block meanwhile."""
+        return self._source.log_in().token
+
+    def _stored_token(self) -> OAuthToken | None:
+        """Return the newest token known, after reading the store, whatever its age; block meanwhile."""
+        return self._source.look()
+
+    @property
+    def _has_unsaved(self) -> bool:
+        """Whether the store could not save the last token."""
+        return self._source.has_unsaved
+
+    @property
+    def _store_key(self) -> str:
+        return self._source._shelf.key  # noqa: SLF001 - the source's, and so this object's
+
     def __enter__(self) -> Self:
         return self
 

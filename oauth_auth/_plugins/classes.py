@@ -115,6 +115,10 @@ class TokenEndpointAuth(TokenAuth):
         shelf = self._shelf_for(settings, issuer or cast("str", given), client_id, subject)
         self._begin(settings, make_grant(calls), token=settings.token, shelf=shelf)
 
+    def _find_endpoint(self, name: str) -> str | None:
+        """Return an endpoint's URL, such as "revocation_url", or None; block while metadata is fetched."""
+        return self._endpoints.find(name)
+
     def _shelf_for(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
