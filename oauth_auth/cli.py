@@ -107,7 +107,7 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
             raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
         echo("You are logged in.", *_details(token))
         if token.refresh_token is None:
-            echo("It can't be renewed, since the server gave no refresh token: then log in again.")
+            echo("It can't be renewed, since the server gave no refresh token: log in again when it has expired.")
 
 
 @main.command()

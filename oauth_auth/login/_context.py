@@ -14,7 +14,7 @@ __all__ = ["Login", "LoginContext"]
 
 
 class LoginContext:
-    """What a login is called with: called in turn with the redirect URI, it makes the `AuthorizationRequest`."""
+    """The argument of a login, which calls it with the redirect URI to make the `AuthorizationRequest`."""
 
     def __init__(
         self, make: Callable[[str], AuthorizationRequest], redirect_uri: str | None, cancelled: threading.Event

@@ -92,10 +92,10 @@ class FileTokenStore(SerializedStore):
         if status.st_uid != os.geteuid():
             raise TokenStoreError(f"{self._folder} belongs to another user: give a folder of your own for the tokens")
         if status.st_mode & stat.S_IWOTH:
-            raise TokenStoreError(f"everybody may write to {self._folder}: run chmod 700 {self._folder}")
+            raise TokenStoreError(f"every user may write to {self._folder}: run chmod 700 {self._folder}")
         if status.st_mode & 0o077 and not self._is_logged_open:
             self._is_logged_open = True
-            text = "others may look into the token folder %(folder)s: run chmod 700 %(folder)s"
+            text = "other users may look into the token folder %(folder)s: run chmod 700 %(folder)s"
             emit(logging.WARNING, "folder_open", text, folder=str(self._folder))
 
     def _replace(self, path: Path, entry: bytes) -> None:

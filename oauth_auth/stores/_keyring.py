@@ -16,7 +16,7 @@ from ._protocol import LOCK_WAIT
 __all__ = ["KeyringTokenStore"]
 
 _PIECE_CHARACTERS = 1000
-"""How long a piece is. Windows' Credential Manager has the lowest limit: 2,560 bytes, which are 1,280 characters."""
+"""How long a piece is: Windows' Credential Manager takes 2,560 bytes, which are 1,280 characters."""
 _MAX_PIECES = 40
 _PIECES_MARK = "oauth_auth pieces"
 
@@ -34,7 +34,7 @@ class KeyringTokenStore(SerializedStore):
         if not isinstance(service, str) or not service:
             raise ConfigurationError("service must be the name for the keyring to show, such as 'oauth_auth'")
         try:
-            import filelock  # noqa: F401 - the lock's, missed here and not when it's first taken
+            import filelock  # noqa: F401 - the lock needs it later
             import keyring
             import platformdirs
         except ImportError as error:  # pragma: no cover - held by a test that runs apart
@@ -65,7 +65,7 @@ class KeyringTokenStore(SerializedStore):
                     return "".join(pieces).encode()
                 before, text = text, self._keyring.get_password(self._service, key)
                 if text == before:
-                    return b""  # it's damaged; else a sibling has replaced the pieces meanwhile
+                    return b""  # it's damaged; else another process has replaced the pieces meanwhile
             return None if text is None else text.encode()
 
     def _put(self, key: str, entry: bytes, token: OAuthToken) -> None:

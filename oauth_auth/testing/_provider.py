@@ -73,7 +73,7 @@ class LocalProvider:
         client_id: str = "local-client",
         client_secret: str = "correct-horse-battery-staple",  # noqa: S107 - it guards nothing
         username: str = "alice",
-        password: str = "through-the-looking-glass",  # noqa: S107
+        password: str = "through-the-looking-glass",  # noqa: S107 - as above
         token_lifetime: float | None = 3600,
         token_delay: float = 0,
         rotate_refresh_tokens: bool = True,
