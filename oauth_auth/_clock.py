@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-__all__ = ["Chance", "Clock", "Now", "SystemChance"]
+__all__ = ["CHANCE", "Chance", "Clock", "Now"]
 
 
 class Now(NamedTuple):
@@ -40,9 +40,13 @@ class Chance(Protocol):
         ...
 
 
-class SystemChance:
+class _SystemChance:
     """The numbers of the module `random`, which differ in a forked child."""
 
     def uniform(self, a: float, b: float, /) -> float:
         """Return a random number between both."""
         return random.uniform(a, b)  # noqa: S311 - nothing is kept secret by it
+
+
+CHANCE = _SystemChance()
+"""Chance where nobody passes another."""

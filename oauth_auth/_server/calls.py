@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Generator
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from .._clock import Chance, Clock, Now, SystemChance
+from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Flight, capture, carry_out, mark_retrying
 from .._wire.messages import TokenRequest, TokenResponse
@@ -108,7 +108,7 @@ class EndpointCalls:
     """Bounds, in seconds, of the random pause after the first and the second attempt."""
 
     def __init__(
-        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = SystemChance()
+        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = CHANCE
     ) -> None:
         self.transport = transport
         self.timeout = timeout

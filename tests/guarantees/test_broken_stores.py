@@ -322,7 +322,7 @@ class Rubbish(MemoryTokenStore):
 def user_store_cannot_read(request: pytest.FixtureRequest) -> Trouble:
     """What's in a user's store can't be read, though the store can be written."""
     store = Moody("load")
-    store._read = store._tokens.get  # type: ignore[attr-defined]
+    store._get = store._tokens.get  # type: ignore[attr-defined]
 
     def fail() -> None:
         raise LookupError
@@ -386,7 +386,7 @@ def file_of(store: FileTokenStore) -> Path:
 
 
 def raw_entry(store: Any) -> bytes | None:
-    return store._read(KEY)  # type: ignore[no-any-return]
+    return store._get(KEY)  # type: ignore[no-any-return]
 
 
 def let_flights_end(auth: Any) -> None:
