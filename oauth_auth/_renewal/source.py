@@ -53,8 +53,8 @@ class Replacement(NamedTuple):
     """What to send in place of a rejected token."""
 
     credential: Credential
-    is_own: bool
-    """Whether it was made because of the rejection; else it may have been revoked at the same time."""
+    is_final: bool
+    """Whether it was made because of a rejection; else it may have been revoked at the same time."""
 
 
 class TokenSource(Renewer):
@@ -146,7 +146,7 @@ class TokenSource(Renewer):
             if isinstance(decision, Decline):
                 return None
             if isinstance(decision, Send):
-                return Replacement(decision.credential, is_own=False)
+                return Replacement(decision.credential, self._state.is_replacement)
             if decision.counts:
                 self._count_rejection(origin, path)
             outcome = yield Landing(_joined(flight))
@@ -154,7 +154,7 @@ class TokenSource(Renewer):
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
-                return Replacement(credential, outcome.is_own)
+                return Replacement(credential, outcome.is_replacement)
         return None
 
     def log_in(self) -> Generator[Step, Any, Credential]:
@@ -209,7 +209,7 @@ class TokenSource(Renewer):
         with decision_lock:
             breaker = self.rejecting_origins.get(origin)
             if breaker is not None:
-                if is_replay or breaker.is_over(self._clock()):
+                if is_replay or path in breaker.vain_paths or breaker.is_over(self._clock()):
                     del self.rejecting_origins[origin]
                 else:
                     self.rejecting_origins[origin] = breaker.accepted(path, header)
