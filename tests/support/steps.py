@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qs
 
 from oauth_auth._clock import Now
@@ -61,7 +61,7 @@ class Lowest:
 class Transport:
     """What sends nothing, since nobody carries its attempts out."""
 
-    error_class = TokenTransportError
+    error_class: ClassVar[type[TokenTransportError]] = TokenTransportError
 
     def __init__(self, token_client: Any = None) -> None: ...
 

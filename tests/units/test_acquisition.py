@@ -20,7 +20,7 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome
-from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred, RenewalSettings, StoreUnread
+from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred, RenewalSettings
 from oauth_auth._renewal.decisions import Purpose, Reason
 from oauth_auth._renewal.effects import (
     Authorize,
@@ -34,7 +34,7 @@ from oauth_auth._renewal.effects import (
     StillHeld,
     Unlock,
 )
-from oauth_auth._renewal.entry import Entry, SharedFailure, identity
+from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
@@ -70,7 +70,9 @@ class World:
     kind, one each: a sibling's doing.
     """
 
-    def __init__(self, grant: Grant | None = None, *answers: Any, last: OAuthToken | None = None, shared: bool = True):
+    def __init__(
+        self, grant: Grant | None = None, *answers: Any, last: OAuthToken | None = None, shared: bool = True
+    ) -> None:
         self.clock = HandClock()
         self.entry = Entry()
         self.answers = list(answers) or [NEW] * 9
@@ -243,7 +245,7 @@ def test_a_rejected_token_does_not_count() -> None:
 
 
 def test_who_wants_a_new_token_does_not_take_the_stored_one() -> None:
-    """A forced renewal without a token of one's own asks, though there's one in the store, and doesn't adopt it later."""
+    """A forced renewal without a token of one's own asks, though there's one in the store."""
     world = World()
     world.entry = THEIRS
     assert world.acquire(FORCED).is_own
@@ -283,7 +285,7 @@ def test_waiters_look_meanwhile(purpose: Purpose) -> None:
 
 
 def test_a_lock_is_gone_without_after_30_seconds_of_nothing() -> None:
-    """A lock whose holder brings nothing for 30 s belongs to a program that's stopped or dead: then it's gone without."""
+    """A lock whose holder brings nothing for 30 s is gone without: that program is stopped or dead."""
     world = World()
     world.locks = [Locked.TAKEN] * 100
     assert world.acquire().is_own
@@ -318,7 +320,9 @@ def test_a_refresh_token_comes_first() -> None:
     """A live refresh token is used before the grant's own way, with the scope that was granted with it."""
     world = World(password(), last=token("old", -1, refresh_token="refresh", scope="a"))
     assert world.acquire().is_own
-    assert [{"grant_type": "refresh_token", "refresh_token": "refresh", "scope": "a", "client_id": "client"}] == world.forms
+    assert [
+        {"grant_type": "refresh_token", "refresh_token": "refresh", "scope": "a", "client_id": "client"}
+    ] == world.forms
 
 
 def test_after_a_refused_refresh_token_the_store_is_looked_into() -> None:
@@ -381,7 +385,7 @@ def test_a_token_in_its_last_seconds_is_provided_first() -> None:
 
 
 def test_who_was_held_up_looks_again() -> None:
-    """An attempt that wasn't made, since the program stood still, is made after another look, under a lock taken anew."""
+    """An attempt that wasn't made is made after another look, under a lock taken anew."""
     world = World(password(), None, NEW, last=SPENT)
     assert world.acquire().is_own
     assert ["Load", *["Lock", "Load", "Ask"], "Unlock", *["Lock", "Load", "Ask"], "StillHeld", "Save"] == world.trace
@@ -412,7 +416,12 @@ def test_a_failure_that_may_pass_is_left_for_siblings() -> None:
     error = world.acquire()
     failure = world.entry.failure
     assert failure is not None
-    assert ("TokenResponseError", 1, 60.0, world.clock.now.wall) == (failure.kind, failure.times, failure.pause, failure.at)
+    assert ("TokenResponseError", 1, 60.0, world.clock.now.wall) == (
+        failure.kind,
+        failure.times,
+        failure.pause,
+        failure.at,
+    )
     assert (token("expired", -1), 503) == (world.entry.token, error.status_code)
     assert ["Load", "Lock", "Load", "Ask", "StillHeld", "Load", "Save"] == world.trace
 
@@ -430,7 +439,11 @@ def test_who_takes_the_lock_shares_the_last_failure(purpose: Purpose) -> None:
     world = World()
     world.entry = Entry(failure=failure_of(times=4))
     error = world.acquire(purpose)
-    assert ("no (another program on the same store asked)", 503, True) == (str(error), error.status_code, error.retryable)
+    assert ("no (another program on the same store asked)", 503, True) == (
+        str(error),
+        error.status_code,
+        error.retryable,
+    )
     assert ([], 4) == (world.forms, world.acquisition.shared_times)
 
 

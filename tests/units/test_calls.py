@@ -11,7 +11,18 @@ from oauth_auth import OAuthProviderException, OAuthToken, TokenError, TokenResp
 from oauth_auth._clock import Chance, Now
 from oauth_auth._server.calls import Ask, EndpointCalls, HeldUp, Sleep, no_retry
 from oauth_auth._wire.messages import build_token_request, read_token_response
-from tests.support.steps import TOKEN_URL, HandClock, Highest, Lowest, Script, Transport, answer, form_of, play, token_calls
+from tests.support.steps import (
+    TOKEN_URL,
+    HandClock,
+    Highest,
+    Lowest,
+    Script,
+    Transport,
+    answer,
+    form_of,
+    play,
+    token_calls,
+)
 
 REQUEST = build_token_request(TOKEN_URL, None, {"grant_type": "client_credentials"})
 TOKEN = answer(200, {"access_token": "good", "expires_in": 60})
@@ -176,7 +187,9 @@ def test_what_may_be_used_once_is_waited_for() -> None:
     clock = HandClock()
     script = Script(after(2.0, NO_ANSWER, clock), TOKEN, clock=clock)
     call(script, single_use=True)
-    assert [(5.0, 10.0), (5.0, 7.9)] == [(ask.connect_timeout, pytest.approx(ask.timeout)) for ask in script.asked]
+    assert [5.0, 10.0, 5.0, 7.9] == pytest.approx(
+        [t for ask in script.asked for t in (ask.connect_timeout, ask.timeout)]
+    )
     assert all(ask.is_single_use for ask in script.asked)
 
 
@@ -273,7 +286,11 @@ PASSING = {
     "500 with an error": answer(500, {"error": "server_error"}),
     "503 that is cut off": cut_off(503),
 }
-CUT_OFF = {"200 that is cut off": cut_off(200), "400 that is cut off": cut_off(400), "401 that is cut off": cut_off(401)}
+CUT_OFF = {
+    "200 that is cut off": cut_off(200),
+    "400 that is cut off": cut_off(400),
+    "401 that is cut off": cut_off(401),
+}
 
 
 @pytest.mark.parametrize("name", FINAL)

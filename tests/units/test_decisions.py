@@ -454,7 +454,7 @@ def histories(draw: st.DrawFn) -> tuple[State, Now]:
     for seconds in times[:-1]:
         now, event = at(seconds), draw(events)
         if isinstance(event, TokenError):
-            state = state.failed(event, now, draw(st.sampled_from([Highest(), Lowest()])))
+            state = state.failed(event, now, Highest() if draw(st.booleans()) else Lowest())
         elif event == "deferred":
             state = state.deferred(now)
         elif event == "provided":

@@ -66,7 +66,9 @@ def test_a_program_that_runs_may_ask(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wall", "monotonic"), [(3.76, 3.76), (3.76, 0.0), (0.0, 3.76), (1e6, 0.0)], ids=["both", "suspended", "set", "days"]
+    ("wall", "monotonic"),
+    [(3.76, 3.76), (3.76, 0.0), (0.0, 3.76), (1e6, 0.0)],
+    ids=["both", "suspended", "set", "days"],
 )
 def test_a_program_that_stood_still_must_look_first(watched: Watched, wall: float, monotonic: float) -> None:
     """A jump of either clock, longer than a quarter of the shortest lease, forbids what can be used once."""

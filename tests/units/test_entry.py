@@ -190,7 +190,7 @@ states = st.fixed_dictionaries(
         "owner": anything,
         "login": anything,
         "logged_out": anything,
-        "failure": anything | st.fixed_dictionaries({name: anything for name in SharedFailure._fields}),
+        "failure": anything | st.fixed_dictionaries(dict.fromkeys(SharedFailure._fields, anything)),
         "basic_encode": anything,
     },
 )
@@ -278,9 +278,7 @@ def test_what_the_server_has_not_caused_is_not_shared(error: TokenError) -> None
     assert SharedFailure.of(error, by="program", times=1, now=at(0), pause=5.0) is None
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(-1, False), (0, True), (4.9, True), (5, False), (1e6, False)]
-)
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, False), (0, True), (4.9, True), (5, False), (1e6, False)])
 def test_a_failure_is_shared_for_a_while(seconds: float, expected: bool) -> None:
     """A failure counts during the pause after it; one of the future, by another machine's clock, is over."""
     assert expected is FAILURE.is_recent(at(seconds))

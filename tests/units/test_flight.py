@@ -153,8 +153,7 @@ def test_cancellation_reaches_the_steps(run_loop: Callable[..., Any]) -> None:
 
     async def cancel_in_asyncio() -> None:
         task = asyncio.create_task(run_async(steps()))
-        while flight.waiting == 0:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(await_waiting, flight, 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -295,7 +294,7 @@ def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    flight = Flight(lambda: threading.current_thread())
+    flight = Flight(threading.current_thread)
     flight.start(in_background=True)
     assert not flight.has_started
     assert threading.current_thread() is flight.wait()

@@ -1,8 +1,9 @@
-"""What each grant knows of its tokens: when a refresh token is dead, which scope is asked for, what a provider may do."""
+"""What each grant knows of its tokens: when a refresh token is dead, which scope to ask for, what a provider may do."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ from oauth_auth._wire.token import digest
 from tests.support.steps import TOKEN_URL, Script, answer, play, token_calls
 
 TOKEN = answer(200, {"access_token": "new"})
+NEXT = answer(200, {"access_token": "new", "refresh_token": "next"})
 REQUEST = build_token_request(TOKEN_URL, None, {})
 
 
@@ -142,9 +144,7 @@ def test_a_second_refusal_of_the_scope_is_the_last() -> None:
 def test_a_refresh_token_is_kept_or_replaced(rotated: str | None, kept: str, is_live: bool) -> None:
     """An answer without refresh token keeps the old one; one with another ends the old one."""
     grant = refreshing()
-    token = play(
-        grant.refresh("refresh", None), Script(answer(200, {"access_token": "new", "refresh_token": rotated}))
-    )
+    token = play(grant.refresh("refresh", None), Script(answer(200, {"access_token": "new", "refresh_token": rotated})))
     assert kept == token.refresh_token
     old = OAuthToken(access_token="a", refresh_token="refresh")
     assert ("refresh" if is_live else None) == grant.live_refresh_token(old)
@@ -159,20 +159,22 @@ def test_a_dead_refresh_token_is_not_sent_again(name: str) -> None:
     assert (None if name in ENDS else "refresh") == live
 
 
-def test_a_given_refresh_token_dies_too() -> None:
-    """The refresh token that the grant was constructed with is live until it's refused, replaced or ended."""
-    for end in (
+@pytest.mark.parametrize(
+    "end",
+    [
         lambda grant: ending(Script(answer(400)), grant.refresh("given", None)),
-        lambda grant: play(
-            grant.refresh("given", None), Script(answer(200, {"access_token": "new", "refresh_token": "next"}))
-        ),
+        lambda grant: ending(Script(NEXT), grant.refresh("given", None)),
         lambda grant: grant.bury([digest("given")]),
         lambda grant: grant.invalidate(None),
-    ):
-        grant = refreshing(client_secret=None)
-        assert "given" == grant.given_refresh_token()
-        end(grant)
-        assert None is grant.given_refresh_token()
+    ],
+    ids=["refused", "replaced", "ended by a sibling", "ended"],
+)
+def test_a_given_refresh_token_dies_too(end: Callable[[RefreshingGrant], object]) -> None:
+    """The refresh token that the grant was constructed with is live until it's refused, replaced or ended."""
+    grant = refreshing(client_secret=None)
+    assert "given" == grant.given_refresh_token()
+    end(grant)
+    assert None is grant.given_refresh_token()
 
 
 def test_dead_refresh_tokens_are_bounded() -> None:
@@ -229,7 +231,6 @@ def code_grant(**options: Any) -> AuthorizationCodeGrant:
 def test_a_code_is_redeemed_with_its_verifier() -> None:
     """A code is sent with its redirect URI and PKCE's verifier, and is spent then."""
     grant, script = code_grant(), Script(TOKEN)
-    assert grant.has_unredeemed_code
     play(grant.request_token(None, None), script)
     form = {"grant_type": "authorization_code", "code": "the-code", "redirect_uri": "https://app.example/cb"}
     assert [{**form, "code_verifier": "verifier"}] == script.forms
@@ -421,7 +422,8 @@ def test_an_unreachable_server_is_asked_once() -> None:
 def test_a_client_credentials_token_that_cannot_be_ended_is_an_error() -> None:
     """Where the access token is all that there is, a server that can't end it has ended nothing."""
     grant = ClientCredentialsGrant(token_calls(given=REVOCATION))
-    assert "unsupported_token_type" == ending(Script(UNSUPPORTED), grant.revoke(OAuthToken(access_token="access"))).error
+    error = ending(Script(UNSUPPORTED), grant.revoke(OAuthToken(access_token="access")))
+    assert "unsupported_token_type" == error.error
 
 
 @pytest.mark.parametrize("given", [None, REVOCATION])

@@ -112,9 +112,7 @@ def test_an_entry_that_was_deleted_takes_no_token_away() -> None:
 @pytest.mark.parametrize(
     ("stored", "last", "is_unsaved"), [(EARLIER, OURS, True), (THEIRS, THEIRS, False), (LATER, LATER, False)]
 )
-def test_while_a_token_is_unsaved_the_later_expiry_wins(
-    stored: OAuthToken, last: OAuthToken, is_unsaved: bool
-) -> None:
+def test_while_a_token_is_unsaved_the_later_expiry_wins(stored: OAuthToken, last: OAuthToken, is_unsaved: bool) -> None:
     """A sibling that knew nothing of an unsaved token may have got an older or a newer one."""
     known = READ._replace(in_store=token("replaced"), is_unsaved=True)
     after = merge(known, entry(stored))
