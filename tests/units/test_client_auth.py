@@ -105,6 +105,18 @@ def test_ways_are_plain_values() -> None:
     assert "ClientAuthParameters(…)" == repr(ENCODED.authenticate(CLIENT_ID, CLIENT_SECRET))
 
 
+def test_ways_are_equal_by_their_fields() -> None:
+    """What a way shows of itself doesn't make it equal to another one, nor different."""
+
+    class Quiet(ClientSecretBasic):
+        def __repr__(self) -> str:
+            return f"Quiet at {id(self)}"
+
+    assert Quiet() == Quiet() != Quiet(encode=False)
+    assert 2 == len({Quiet(), Quiet(), Quiet(encode=False)})
+    assert Quiet() != ClientSecretBasic()
+
+
 # -- Which refusals are the client's --------------------------------------------------------------------------------
 
 REFUSES: dict[str, TokenResponse] = {
