@@ -278,9 +278,8 @@ def test_many_callers_share_a_failure(issuer: Issuer, mode: Mode, clock: Clock) 
 
 def test_an_issuer_that_is_not_there(plugin_mode: Mode) -> None:
     """A refused connection is the library's own kind of error, and says where."""
-    auth = plugin_mode.plugin.ClientCredentialsAuth.from_issuer(
-        "http://127.0.0.1:1", "c", "secret-word", token_timeout=0.3
-    )
+    make = plugin_mode.plugin.ClientCredentialsAuth.from_issuer
+    auth = make("http://127.0.0.1:1", "c", "secret-word", token_timeout=0.3)
     with pytest.raises(plugin_mode.transport_error) as caught:
         auth.get_token()
     assert isinstance(caught.value, TokenTransportError)

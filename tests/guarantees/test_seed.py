@@ -135,11 +135,11 @@ def test_a_scope_is_sent_if_there_is_one(plugin_mode: Mode, tokens: Tokens) -> N
 
 def test_the_operations_take_all_by_name_or_by_position(plugin_mode: Mode, tokens: Tokens) -> None:
     """Arguments may be given by name or in the seed's order."""
-    for operation in OPERATIONS:
+    for operation, parameters in OPERATIONS.items():
         tokens.server.requests.clear()
         controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
         given = {"authorization": BASIC, **arguments(operation)}
-        if "scope" in OPERATIONS[operation]:
+        if "scope" in parameters:
             given["scope"] = "a b"
         getattr(controller, operation)(**given, _field_parameters={"x": "y"})
         getattr(controller, operation)(*given.values(), {"x": "y"})
@@ -461,7 +461,7 @@ def test_defect_03_a_body_that_is_no_json_makes_a_printable_error(
 ) -> None:
     """A 400 or 401 whose body isn't JSON is an error that can be printed; what bodies there are, units have."""
     for status, body in ((400, b""), (401, b"<html>")):
-        tokens.answer = lambda _, status=status, body=body: Answer(status, body)  # type: ignore[misc]
+        tokens.answer = lambda _, status=status, body=body: Answer(status, body)
         with mode.client(client_credentials(mode, tokens)) as client, pytest.raises(TokenResponseError) as caught:
             client.get(api.url)
         assert f"status {status}" in str(caught.value)

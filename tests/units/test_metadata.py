@@ -222,8 +222,7 @@ def test_a_url_that_is_given_wins() -> None:
 
 def test_without_an_issuer_there_is_no_metadata() -> None:
     """Where only URLs are known nobody is asked: the others aren't there."""
-    endpoints = Endpoints(
-        {"token_url": f"{ORIGIN}/token"}, None, EndpointCalls(Transport(), 10.0), allow_insecure=False
-    )
+    given = {"token_url": f"{ORIGIN}/token"}
+    endpoints = Endpoints(given, None, EndpointCalls(Transport(), 10.0), allow_insecure=False)
     nobody: Any = lambda effect: pytest.fail(repr(effect))
     assert (None, {}) == (play(endpoints.find("revocation_url"), nobody), play(endpoints.metadata(), nobody))
