@@ -213,6 +213,58 @@ def test_a_request_is_decided(name: str) -> None:
     assert (type(decision), decision, expected) == (type(found), plain(found), after_it)
 
 
+WINDOWS: list[tuple[float, dict[str, float], float, str]] = [
+    # lifetime, options, seconds left, what happens
+    (3600, {}, 310.1, "nothing"),
+    (3600, {}, 159.9, "renewed in the background"),
+    (3600, {}, 10.1, "renewed in the background"),
+    (3600, {}, 9.9, "waited for"),
+    # a lifetime at which the caps begin to count, and shorter ones
+    (100, {}, 30.1, "nothing"),
+    (100, {}, 19.9, "renewed in the background"),
+    (100, {}, 10.1, "renewed in the background"),
+    (100, {}, 9.9, "waited for"),
+    (50, {}, 15.1, "nothing"),
+    (50, {}, 9.9, "renewed in the background"),
+    (50, {}, 5.1, "renewed in the background"),
+    (50, {}, 4.9, "waited for"),
+    (1, {}, 0.301, "nothing"),
+    (1, {}, 0.199, "renewed in the background"),
+    (1, {}, 0.101, "renewed in the background"),
+    (1, {}, 0.099, "waited for"),
+    # the user's own windows, below the caps and above
+    (3600, {"leeway": 60, "refresh_window": 600}, 660.1, "nothing"),
+    (3600, {"leeway": 60, "refresh_window": 600}, 359.9, "renewed in the background"),
+    (3600, {"leeway": 60, "refresh_window": 600}, 60.1, "renewed in the background"),
+    (3600, {"leeway": 60, "refresh_window": 600}, 59.9, "waited for"),
+    (3600, {"leeway": 1e6, "refresh_window": 1e6}, 1080.1, "nothing"),
+    (3600, {"leeway": 1e6, "refresh_window": 1e6}, 719.9, "renewed in the background"),
+    (3600, {"leeway": 1e6, "refresh_window": 1e6}, 360.1, "renewed in the background"),
+    (3600, {"leeway": 1e6, "refresh_window": 1e6}, 359.9, "waited for"),
+    # none of the one or of the other
+    (3600, {"leeway": 0}, 0.1, "renewed in the background"),
+    (3600, {"leeway": 0}, 0.0, "waited for"),
+    (3600, {"refresh_window": 0}, 10.1, "nothing"),
+    (3600, {"refresh_window": 0}, 9.9, "waited for"),
+    (3600, {"leeway": 0, "refresh_window": 0}, 0.1, "nothing"),
+    (3600, {"leeway": 0, "refresh_window": 0}, 0.0, "waited for"),
+]
+
+
+@pytest.mark.parametrize(("lifetime", "options", "left", "expected"), WINDOWS)
+def test_the_windows(lifetime: float, options: dict[str, float], left: float, expected: str) -> None:
+    """The leeway is at most a tenth of the lifetime, the window before it a fifth; renewal begins in its first half."""
+    token = OAuthToken(access_token="given", expires_in=lifetime, expiry=at(lifetime).wall)
+    windows = {"leeway": 10.0, "refresh_window": 300.0, **options}
+    for chance in (Highest(), Lowest()):
+        held = Credential.from_token(token, at(0), chance, **windows)
+        decision, _ = for_request(State(held), at(lifetime - left), IDLE)
+        if isinstance(decision, Send):
+            assert expected == ("nothing" if decision.launch is None else "renewed in the background")
+        else:
+            assert expected == "waited for"
+
+
 # -- A rejection ----------------------------------------------------------------------------------------------------
 
 OTHER = "Bearer another"

@@ -67,6 +67,8 @@ ENDS = {
     "400 empty": answer(400),
     "400 HTML": answer(400, b"<html>"),
     "400 without error": answer(400, {"message": "no"}),
+    "400 form": answer(400, b"error=invalid_grant", content_type="application/x-www-form-urlencoded"),
+    "400 too long": answer(400, b" " * (1024 * 1024 + 1)),
 }
 LEAVES = {
     "invalid_client": answer(400, {"error": "invalid_client"}),
