@@ -132,6 +132,7 @@ class Renewer:
         "_saver",
         "_settings",
         "_state",
+        "_token",
         "acquisition",
         "current",
     )
@@ -148,6 +149,8 @@ class Renewer:
     """What saves a token that couldn't be saved."""
     _settings: RenewalSettings
     _state: State
+    _token: OAuthToken | None
+    """The newest token known when the last flight landed; with a store to look at first, it need not be sent yet."""
     acquisition: Acquisition
     current: Credential | None
     """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
@@ -256,6 +259,7 @@ class Renewer:
 
     def _conclude(self, state: State) -> None:
         """Publish, then end the flight: who finds no flight finds what it wrote."""
+        self._token = self.acquisition.known.last
         self._publish(state)
         self._flight = None
         saver = self._saver

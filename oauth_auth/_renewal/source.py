@@ -84,6 +84,7 @@ class TokenSource(Renewer):
         self._chance = chance
         self._begin = begin
         self.acquisition = Acquisition(grant, settings, self._entry, token=token, clock=clock, chance=chance)
+        self._token = token
         self._forget_the_moment()
         # With a store or a code to look at first, the token given isn't sent before a flight has done so.
         has_more = self._entry.is_shared or grant.has_unredeemed_code
@@ -103,7 +104,7 @@ class TokenSource(Renewer):
     def token(self) -> OAuthToken | None:
         """The current token, or the one given to begin with; no I/O."""
         current = self.current
-        return self.acquisition.known.last if current is None else current.token
+        return self._token if current is None else current.token
 
     @property
     def renews(self) -> bool:
@@ -167,7 +168,8 @@ class TokenSource(Renewer):
 
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
-        return carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
+        self._token = carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
+        return self._token
 
     def revoke(self) -> Generator[Step, Any, None]:
         """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards.
@@ -226,7 +228,7 @@ class TokenSource(Renewer):
     # -- Copies -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_grant", "_settings", "_entry", "acquisition", "current")
+        names = ("_grant", "_settings", "_entry", "_token", "acquisition", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
