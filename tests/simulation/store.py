@@ -1,0 +1,180 @@
+"""The store that all programs share, and its lock. It has latency, but no queue of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from oauth_auth import OAuthToken
+from oauth_auth._renewal.store_entry import Locked
+from oauth_auth.stores import LockTaken
+
+from .world import World
+
+if TYPE_CHECKING:
+    from .invariants import Judge
+    from .worker import Flight, Worker
+
+__all__ = ["Facade", "Store"]
+
+POLL = 0.1
+"""How often a program that waits for the lock tries it, in seconds."""
+
+
+class Facade:
+    """What a `StoreEntry` is given as its store: it says that there is one, and that its lock takes a time-out."""
+
+    timeout = 5.0
+
+    def load(self, key: str) -> OAuthToken | None:
+        raise AssertionError
+
+    def save(self, key: str, token: OAuthToken) -> None:
+        raise AssertionError
+
+    def delete(self, key: str) -> None:
+        raise AssertionError
+
+    @contextmanager
+    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
+        raise AssertionError
+        yield
+
+
+class Store:
+    """Keeps one entry. What is to go wrong is set by `mode` and `lose`."""
+
+    def __init__(self, world: World, judge: Judge) -> None:
+        self._world = world
+        self._judge = judge
+        self._config = world.config
+        self.random = Random(f"{world.config.seed}-store")
+        self.entry: OAuthToken | None = None
+        self.changed_at = world.now
+        self.past: list[OAuthToken | None] = []
+        self.mode = ""
+        """`error`, `hang`, or empty if the store works."""
+        self.lose = 0
+        """How many of the next saves are confirmed and not made."""
+        self.counts: Counter[str] = Counter()
+        self.holder: Flight | None = None
+        self._holder_epoch = 0
+        self._waiting: dict[tuple[Flight, int], float] = {}
+
+    def delay(self) -> float:
+        """Return how long a message to or from the store is on its way."""
+        return self._config.store_latency * (0.25 + self.random.random() * 0.5)
+
+    def receive(self, flight: Flight, serial: int, action: str, argument: Any) -> None:
+        """Do what a program asks for, dead or alive by now, and answer; not at all if the store hangs."""
+        if self.mode == "hang":
+            return
+        if self.mode:
+            flight.answer_after(self.delay(), serial, None, OSError("the store is out of order"))
+            return
+        self.counts[action] += 1
+        result: Any = None
+        if action == "load":
+            result = self.entry
+        elif action == "save":
+            self._save(flight, argument)
+        elif action == "delete":
+            self._replace(None)
+        elif action == "is_held":
+            result = not self._config.lease or self.holder is flight
+        elif action == "unlock":
+            self.release(flight)
+        elif action == "lock":
+            self._lock(flight, serial, argument)
+            return
+        flight.answer_after(self.delay(), serial, result, None)
+
+    def _save(self, flight: Flight, packed: OAuthToken) -> None:
+        if self.lose:
+            self.lose -= 1
+            self._judge.lost_write(packed)
+            self._world.note("store", f"the save of {packed.access_token} is lost")
+            return
+        self._judge.saved(flight, packed)
+        self._replace(packed)
+
+    def _replace(self, packed: OAuthToken | None) -> None:
+        self.past.append(self.entry)
+        self.entry, self.changed_at = packed, self._world.now
+
+    def rewind(self, steps: int) -> None:
+        """Go back to what was stored some saves ago."""
+        if self.past:
+            self.entry, self.changed_at = self.past[-min(steps, len(self.past))], self._world.now
+            self._world.note("store", f"goes back to {self.entry and self.entry.access_token}")
+
+    def empty(self) -> None:
+        """Lose everything."""
+        self._world.note("store", "is emptied")
+        self._replace(None)
+
+    # -- The lock -----------------------------------------------------------------------------------------------
+
+    def _lock(self, flight: Flight, serial: int, timeout: float) -> None:
+        if self.holder is None:
+            self._grant(flight, serial)
+        elif timeout <= 0:
+            flight.answer_after(self.delay(), serial, None, LockTaken("taken"))
+        else:
+            self._waiting[flight, serial] = self._world.now
+            self._world.after(timeout, flight.worker, self._give_up, flight, serial)
+
+    def _grant(self, flight: Flight, serial: int) -> None:
+        self.holder, self._holder_epoch = flight, flight.worker.epoch
+        flight.answer_after(self.delay(), serial, Locked.HELD, None)
+
+    def _count_polls(self, since: float) -> None:
+        self.counts["poll"] += int((self._world.now - since) / POLL)
+
+    def _give_up(self, flight: Flight, serial: int) -> None:
+        since = self._waiting.pop((flight, serial), None)
+        if since is not None:
+            self._count_polls(since)
+            if self.holder is None:
+                self._grant(flight, serial)
+            else:
+                flight.answer_after(self.delay(), serial, None, LockTaken("taken"))
+
+    def release(self, flight: Flight) -> None:
+        """Free the lock, if it's this flight's."""
+        if self.holder is flight:
+            self.holder = None
+            if self._waiting:
+                self._world.after(self.random.random() * POLL, None, self._next)
+
+    def _next(self) -> None:
+        """Give the lock to one of those who wait for it, and can poll."""
+        if self.holder is not None:
+            return
+        for (flight, serial), since in list(self._waiting.items()):
+            if flight.is_dead:
+                del self._waiting[flight, serial]
+            elif flight.worker.stopped_until <= self._world.now:
+                del self._waiting[flight, serial]
+                self._count_polls(since)
+                self._grant(flight, serial)
+                return
+
+    def freed_by_death(self, worker: Worker) -> None:
+        """Free the lock of a program that was killed: at once, or when its lease ends."""
+        holder = self.holder
+        if holder is not None and holder.worker is worker:
+            self._world.after(self._config.lease, None, self.release, holder)
+
+    def lost_by_standing_still(self, worker: Worker) -> None:
+        """Let the lease of a program that stands still end, unless it wakes before."""
+        holder = self.holder
+        if self._config.lease and holder is not None and holder.worker is worker:
+            self._world.after(self._config.lease, None, self._expire, holder)
+
+    def _expire(self, holder: Flight) -> None:
+        if self.holder is holder and holder.worker.stopped_until > self._world.now:
+            self.release(holder)
