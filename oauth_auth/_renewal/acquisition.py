@@ -200,14 +200,16 @@ class Acquisition:
         def make() -> Steps[Acquired | Deferred | _InteractionRequired]:
             if purpose.can_wait and self._entry.is_in_trouble and self._live_refresh_token() is not None:
                 return Deferred()
-            return (yield from self._make(excluded))
+            try:
+                return (yield from self._make(excluded))
+            except HeldUp:
+                raise
+            except TokenError as error:  # not one that a sibling has shared: it would never end
+                if (token := (yield from self._share_failure(error, excluded))) is not None:
+                    return Acquired(token, is_own=False)
+                raise
 
-        try:
-            result = yield from self._under_lock(purpose, excluded, make)
-        except TokenError as error:
-            if (token := (yield from self._share_failure(error, excluded))) is not None:
-                return Acquired(token, is_own=False)
-            raise
+        result = yield from self._under_lock(purpose, excluded, make)
         if isinstance(result, _InteractionRequired):
             yield Unlock()
         return result

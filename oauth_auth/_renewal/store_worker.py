@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -46,15 +45,17 @@ class StoreWorker:
             return capture(function)
         outcome: Future[Outcome[Any]] = Future()
         self._calls.put(lambda: outcome.set_result(capture(function)))
-        begun = time.monotonic()
-        while True:
-            left = begun + timeout - time.monotonic()
+        left = timeout
+        while left > 0:
+            # Waits are added up, not read from the clock: a process that was stopped says nothing against the store.
+            wait = min(left, self._slow)
             try:
-                return outcome.result(max(min(left, self._slow), 0.0))
+                return outcome.result(wait)
             except FutureTimeoutError:
                 mark_retrying()
+                left -= wait
                 # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
-                if left <= self._slow or (on_late is not None and not threading.main_thread().is_alive()):
+                if on_late is not None and not threading.main_thread().is_alive():
                     break
         self.is_abandoned = True
         if on_late is not None:

@@ -43,6 +43,8 @@ LEASE_OR_LOCK = 30.0
 SHARED_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 300.0
 LEAST_PAUSE = 0.1
+LEAST_CALL = 1.2
+"""How long three attempts take that fail at once, in seconds: one program may make them without an end."""
 HANDFUL = 6
 """Token calls a minute for a program with a path that rejects everything: three at once, then after 10 and 20 s."""
 REDUNDANT = {"kill", "stop", "suspend", "lost", "out", "lost_write", "rewind", "empty", "forbid", "logout", "jump"}
@@ -132,7 +134,8 @@ class Judge:
         """Judge what a request is sent with."""
         expiry = credential.token.expiry
         wall = self._world.now + caller.worker.wall_offset
-        if expiry is not None and wall >= expiry and len(caller.sent) == 1:
+        stood = caller.worker.stopped_for - caller.stopped_before
+        if expiry is not None and wall >= expiry and len(caller.sent) == 1 and not stood:
             self.violation(f"{caller.worker} sent {credential.header}, which has expired")
         if self.is_ended and expiry is not None and not self._is_new_login(credential):
             # It may be that no request came since: then this one's look is the next.
@@ -400,7 +403,7 @@ class Judge:
 
     def check_outage(self, length: float) -> None:
         """Judge how often a server that failed was asked."""
-        one = 3 * (length / SHARED_PAUSE + 2)
+        one = 3 * (length / LEAST_CALL + 2)
         each = self._config.workers * (length / 60 + 1)
         if self.failing_attempts > one + each and not self._is_excused_by_store():
             self.violation(f"{self.failing_attempts} attempts at a server that failed for {length:.0f} s")

@@ -216,7 +216,8 @@ class Flight:
         if self._dies_after is not None:
             happens, self._dies_after = self._dies_after, None
             happens()
-            self.worker.world.after(0.0, self.worker, self.answer, serial, value, error)
+            if not self.is_dead:
+                self.worker.world.after(0.0, self.worker, self.answer, serial, value, error)
             return
         if self._action is not None:
             value, error = self._store_result(value, error), None
@@ -328,15 +329,16 @@ class Flight:
         else:
             store = worker.store
             world.after(store.delay(), None, store.receive, self, self.serial, action, argument)
-            world.after(wait + entry.timeout, worker, self._give_up, self.serial)
-            world.after(entry.slow, worker, self._mark_slow, self.serial)
+            world.after(entry.slow, worker, self._wait_on, self.serial, wait + entry.timeout - entry.slow)
 
-    def _mark_slow(self, serial: int) -> None:
-        if serial == self.serial:
-            self.is_retrying = True
-
-    def _give_up(self, serial: int) -> None:
-        if serial == self.serial:
+    def _wait_on(self, serial: int, left: float) -> None:
+        """Wait for one more second, as `StoreWorker` does: a program that stands still loses one of them."""
+        if serial != self.serial:
+            return
+        self.is_retrying = True
+        if left > 0:
+            self.worker.world.after(min(left, 1.0), self.worker, self._wait_on, serial, left - 1.0)
+        else:
             self._is_abandoned = True
             self.worker.abandoned.append(self.worker.entry)
             self.answer(serial, None, TokenStoreError("the store hasn't answered"))
@@ -634,7 +636,8 @@ class Worker:
                 happens: Callable[[], None] = self.kill if what == "kill" else lambda: self.stop(length, what)
                 if phase == "before":
                     happens()
-                    self.world.after(0.0, self, flight.perform, effect)
+                    if not flight.is_dead:
+                        self.world.after(0.0, self, flight.perform, effect)
                     return
                 if phase == "after":
                     flight._dies_after = happens
