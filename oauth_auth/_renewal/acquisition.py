@@ -384,10 +384,10 @@ class Acquisition:
         failure = self._stored.entry.failure
         if failure is None or failure.by == self.name or purpose.reason in _FORCED:
             return
-        if not failure.is_recent(self._clock()):
+        if not failure.is_recent(now := self._clock()):
             return
         self.shared_times = failure.times
-        raise failure.restored(self._grant.transport_error)
+        raise failure.restored(self._grant.transport_error, now)
 
     def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
         """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""

@@ -43,6 +43,7 @@ LEASE_OR_LOCK = 30.0
 SHARED_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 300.0
 LEAST_PAUSE = 0.1
+LEAST_COOLDOWN = 1.0
 LEAST_CALL = 1.2
 """How long three attempts take that fail at once, in seconds: one program may make them without an end."""
 HANDFUL = 6
@@ -81,7 +82,7 @@ class Judge:
         self._ended_at = 0.0
         self._deaths: dict[tuple[int, int], float] = {}
         self._stops: list[tuple[Worker, float, float]] = []
-        self._attempts: dict[tuple[int, int], tuple[float, bool]] = {}
+        self._attempts: dict[tuple[int, int], tuple[float, bool, Flight]] = {}
         self._told: dict[tuple[int, int], tuple[float, float]] = {}
         self._recent_calls: deque[float] = deque()
         self._lost_writes: set[str] = set()
@@ -134,7 +135,7 @@ class Judge:
         """Judge what a request is sent with."""
         expiry = credential.token.expiry
         wall = self._world.now + caller.worker.wall_offset
-        stood = caller.worker.stopped_for - caller.stopped_before
+        stood = self._world.now - caller.worker.stopped_until < TOKEN_TIMEOUT
         if expiry is not None and wall >= expiry and len(caller.sent) == 1 and not stood:
             self.violation(f"{caller.worker} sent {credential.header}, which has expired")
         if self.is_ended and expiry is not None and not self._is_new_login(credential):
@@ -276,13 +277,19 @@ class Judge:
         worker, now = flight.worker, self._world.now
         key = (worker.index, flight.epoch)
         self.failing_attempts += is_failing
-        past, failed = self._attempts.get(key, (0.0, False))
-        if failed and now - past < LEAST_PAUSE:
+        past, failed, before = self._attempts.get(key, (0.0, False, flight))
+        # Who has no token asks anew for each request; all others leave the server alone for a second at least.
+        pause = LEAST_PAUSE if flight is before else LEAST_COOLDOWN if self._has_token(worker) else 0.0
+        if failed and now - past < pause - 2 * self._config.latency:
             self.violation(f"{worker} asked again after {now - past:.3f} s")
-        self._attempts[key] = (now, is_failing)
+        self._attempts[key] = (now, is_failing, flight)
         told_at, until = self._told.get(key, (0.0, 0.0))
         if told_at + 2 * self._config.latency < flight.sent_at < until - 0.5:
             self.violation(f"{worker} asked {until - now:.1f} s before Retry-After had passed")
+
+    def _has_token(self, worker: Worker) -> bool:
+        current = worker.source.current
+        return current is not None and worker.path == "/" and self._can_be_sent(worker, current.token)
 
     def told_to_wait(self, flight: Flight, seconds: float) -> None:
         """Note what the server asked for."""
@@ -317,7 +324,9 @@ class Judge:
     def sent_twice(self, before: Issue, flight: Flight, *, is_forgiven: bool) -> None:
         """Judge a refresh token that is sent though it was spent."""
         assert before.spent_by is not None
-        cause = self._cause_of_loss(before.spent_by, flight)
+        newest = max((issue for issue in self.server.issues if issue.family is before.family), key=lambda issue: issue.at)
+        # Where the live one is lost, it's no harm to try the ones before.
+        cause = self._cause_of_loss(before.spent_by, flight) or self._cause_of_loss(newest, None)
         if cause is None:
             self.violation(f"{flight.worker} sent {before.refresh}, which {before.spent_by.worker} had used")
         elif not is_forgiven:
