@@ -164,8 +164,9 @@ class State:
         current = self.credential
         if current is None:
             return self
-        pause = min(_CHECK_INTERVAL, max((current.next_deadline(now.wall) - now.wall) / 4, 0.05))
-        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(now.wall + pause)
+        deadline = current.next_deadline(now.wall)
+        pause = min(_CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
+        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""

@@ -88,7 +88,7 @@ class SharedFailure(NamedTuple):
         error_class = transport_error if self.kind == TokenTransportError.__name__ else _SHARED_ERRORS[self.kind]
         text = f"{self.text} (another program on the same store asked)"
         asked = self.fields.get("retry_after")
-        left = max(asked - (now.wall - self.at), 0.0) if isinstance(asked, int | float) else None
+        left = max(min(asked, self.pause) - (now.wall - self.at), 0.0) if isinstance(asked, int | float) else None
         return rebuild(error_class, (text,), {**self.fields, "retry_after": left, "retryable": True})
 
 

@@ -206,12 +206,8 @@ class Run:
         self.world.after(fault.length, None, self._in)
 
     def _in(self) -> None:
-        self.store.mode = ""
         self.judge.store_bad_until = self.world.now
-        for worker in self.workers:
-            for entry in worker.abandoned:
-                entry.end_cooldown()
-            worker.abandoned.clear()
+        self.store.recover()
 
     def _lose_write(self, fault: Fault) -> None:
         self.store.lose = fault.count

@@ -50,6 +50,8 @@ HANDFUL = 6
 """Token calls a minute for a program with a path that rejects everything: three at once, then after 10 and 20 s."""
 REDUNDANT = {"kill", "stop", "suspend", "lost", "out", "lost_write", "rewind", "empty", "forbid", "logout", "jump"}
 """After which of the faults a token may be asked for though there's a good one."""
+LONG_ENOUGH = 60.0
+"""How long a history goes on after a login is lost for good, in seconds."""
 MOMENT = 2.0
 """How long a program may take to see what a sibling has just saved, in seconds."""
 
@@ -86,6 +88,7 @@ class Judge:
         self._told: dict[tuple[int, int], tuple[float, float]] = {}
         self._recent_calls: deque[float] = deque()
         self._lost_writes: set[str] = set()
+        self._accepted: set[tuple[int, int, str, str]] = set()
         self._rewound_at: list[tuple[float, str]] = []
         self.failing_attempts = 0
 
@@ -156,7 +159,12 @@ class Judge:
         """Judge a request that got the API's answer."""
         self.counts["requests"] += 1
         self._judge_wait(caller)
-        if not is_accepted and caller.path not in self.server.forbidden:
+        if is_accepted:
+            if self.begun & {"forbid"}:
+                self._accepted.add((caller.worker.index, caller.worker.epoch, caller.path, caller.sent[-1].header))
+        elif caller.is_declined:
+            self._judge_declined(caller)
+        elif caller.path not in self.server.forbidden:
             self._judge_rejection(caller)
 
     def _judge_wait(self, caller: Caller) -> None:
@@ -200,10 +208,15 @@ class Judge:
                 self.violation(f"{worker} got a second 401 with {last.access}, though a renewal would have helped")
         self.excuse("revoked while a request was on its way")
 
-    def declined(self, caller: Caller) -> None:
-        """Judge a 401 that is left to the caller: only where renewals were vain before."""
-        if not self.begun & {"forbid"} and not self._clocks_differ():
-            self.violation(f"{caller.worker} left a 401 to its caller")
+    def _judge_declined(self, caller: Caller) -> None:
+        """Judge a 401 that is left to the caller: only where renewals were vain before.
+
+        A path that has accepted the very token is renewed for all the same.
+        """
+        worker = caller.worker
+        accepted = (worker.index, worker.epoch, caller.path, caller.sent[-1].header) in self._accepted
+        if not self._clocks_differ() and (accepted or not self.begun & {"forbid"}):
+            self.violation(f"{worker} left a 401 to its caller")
         self.excuse("renewals spaced for an origin")
 
     def failed_request(self, caller: Caller, error: OAuthError) -> None:
@@ -252,7 +265,7 @@ class Judge:
         cause = self._cause_of_loss(newest, None)
         if cause is None and not (holders and self._is_excused_by_store()):
             return None
-        self.losses.add(cause or "store")
+        self._lose(cause or "store")
         return "login lost"
 
     def _can_be_sent(self, worker: Worker, token: OAuthToken) -> bool:
@@ -330,8 +343,17 @@ class Judge:
         if cause is None:
             self.violation(f"{flight.worker} sent {before.refresh}, which {before.spent_by.worker} had used")
         elif not is_forgiven:
-            self.losses.add(cause)
+            self._lose(cause)
             self.excuse(f"lost: {cause}")
+
+    def _lose(self, cause: str) -> None:
+        """Note a loss; where it can't be made good, little more happens."""
+        if not self.losses and self._config.grant not in {"client", "password"}:
+            self._world.after(LONG_ENOUGH, None, self._end)
+        self.losses.add(cause)
+
+    def _end(self) -> None:
+        self._world.is_over = True
 
     def _cause_of_loss(self, issue: Issue, sender: Flight | None) -> str | None:
         """Return by which exception a token, or the knowledge of it, was lost."""

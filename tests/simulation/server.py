@@ -61,7 +61,7 @@ class Issue:
         self.at = at
         self.flight = flight
         self.worker = None if flight is None else flight.worker
-        self.epoch = 0 if flight is None else flight.worker.epoch
+        self.epoch = 0 if flight is None else flight.epoch
         self.sent_at = 0.0 if flight is None else flight.sent_at
         self.is_lost = False
         self.revoked_at: float | None = None

@@ -62,6 +62,7 @@ class Store:
         self.counts: Counter[str] = Counter()
         self.holder: Flight | None = None
         self._holder_epoch = 0
+        self._hung: list[tuple[Flight, int, str, Any]] = []
         self._waiting: dict[tuple[Flight, int], float] = {}
 
     def delay(self) -> float:
@@ -70,7 +71,10 @@ class Store:
 
     def receive(self, flight: Flight, serial: int, action: str, argument: Any) -> None:
         """Do what a program asks for, dead or alive by now, and answer; not at all if the store hangs."""
+        if action == "unlock" and self.mode:  # the kernel frees it, or the lease ends
+            self._world.after(self._config.lease, None, self.release, flight)
         if self.mode == "hang":
+            self._hung.append((flight, serial, action, argument))
             return
         if self.mode:
             flight.answer_after(self.delay(), serial, None, OSError("the store is out of order"))
@@ -91,6 +95,21 @@ class Store:
             self._lock(flight, serial, argument)
             return
         flight.answer_after(self.delay(), serial, result, None)
+
+    def recover(self) -> None:
+        """Work again; calls that hang return now, and those that were given up are done all the same."""
+        self.mode = ""
+        hung, self._hung = self._hung, []
+        for flight, serial, action, argument in hung:
+            if flight.is_dead:
+                continue
+            if flight.serial == serial:
+                self.receive(flight, serial, action, argument)
+                continue
+            flight.worker.entry.end_cooldown()
+            if action == "save":
+                self._world.note("store", "makes a save that was given up")
+                self._save(flight, argument)
 
     def _save(self, flight: Flight, packed: OAuthToken) -> None:
         if self.lose:

@@ -340,7 +340,6 @@ class Flight:
             self.worker.world.after(min(left, 1.0), self.worker, self._wait_on, serial, left - 1.0)
         else:
             self._is_abandoned = True
-            self.worker.abandoned.append(self.worker.entry)
             self.answer(serial, None, TokenStoreError("the store hasn't answered"))
 
     def _store_result(self, value: Any, error: BaseException | None) -> Any:
@@ -405,6 +404,7 @@ class Caller:
         self.waited = 0.0
         self.sent: list[Credential] = []
         self.replacing_since: float | None = None
+        self.is_declined = False
         self._steps = self._request()
         self._serial = 0
         self._since = 0.0
@@ -425,7 +425,7 @@ class Caller:
             self.replacing_since = self.worker.world.now
             replacement = yield from source.replace(current.header, ORIGIN, self.path, "")
             if replacement is None:
-                self.worker.judge.declined(self)
+                self.is_declined = True
                 return False
             current = replacement.credential
             is_accepted = yield Api(current, self.path)
@@ -504,7 +504,6 @@ class Worker:
         self.trap: tuple[str, int, str, float] | None = None
         self.path = "/"
         self.idling: list[tuple[Flight, int]] = []
-        self.abandoned: list[StoreEntry] = []
         self.published_headers: list[str] = []
         self.taken_at = 0.0
         self.window_request_at = 0.0
@@ -584,7 +583,7 @@ class Worker:
         if current is not None and not world.config.all_requests and not self.source.rejecting_origins:
             begin = max(begin, current.refresh_at - self.wall_offset)
         elif self.has_failed:
-            begin += IN_TROUBLE_PAUSE
+            begin += IN_TROUBLE_PAUSE * (10 if self.judge.is_ended or self.judge.losses else 1)
         world.at(begin + self.arrivals.expovariate(1 / world.config.period), self, self._arrive, self._arrival)
 
     def _arrive(self, number: int) -> None:
@@ -661,7 +660,7 @@ class Worker:
     def _vanish(self) -> None:
         self.store.freed_by_death(self)
         self.graveyard.extend(self.flights)  # generators that are collected would be closed
-        self.flights, self.idling, self.abandoned = [], [], []
+        self.flights, self.idling = [], []
         self.is_alive = False
         self.epoch += 1
         self.stopped_until = 0.0
