@@ -85,7 +85,18 @@ class StoreUnread(TokenError):
 class Acquisition:
     """What one auth object knows of its tokens, and how it gets the next one."""
 
-    __slots__ = ("_chance", "_clock", "_entry", "_grant", "_settings", "_stored", "known", "name", "shared_times")
+    __slots__ = (
+        "_chance",
+        "_clock",
+        "_entry",
+        "_given",
+        "_grant",
+        "_settings",
+        "_stored",
+        "known",
+        "name",
+        "shared_times",
+    )
 
     def __init__(
         self,
@@ -102,6 +113,9 @@ class Acquisition:
         self._entry = entry
         self._clock = clock
         self._chance = chance
+        given = grant.given_refresh_token()
+        self._given = frozenset[str]() if given is None else frozenset({digest(given)})
+        """The digest of the refresh token that siblings are given, too, whether or not it was used here."""
         self._stored = Loaded(Entry(), is_ok=False)
         """What the store held when last read."""
         self.known = Known(token)
@@ -339,9 +353,8 @@ class Acquisition:
 
     def _forget(self) -> Steps[bool]:
         """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
-        ended = self.known.digests()
-        if (given := self._grant.given_refresh_token()) is not None:
-            ended |= {digest(given)}
+        # A mark that's there stays: not all siblings may have seen it yet.
+        ended = self.known.digests() | self._given | (self._stored.entry.logged_out or frozenset())
         for token in (self.known.last, self.known.previous):
             self._grant.invalidate(token)
         self.known = self.known.logged_out()

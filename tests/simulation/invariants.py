@@ -361,10 +361,8 @@ class Judge:
         worker = issue.worker
         if issue.is_lost:
             return "answer lost"
-        if worker is None:
-            return None
         end = now if issue.saved_at is None else issue.saved_at
-        if issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
+        if worker is not None and issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
             return "killed"
         if sender is not None and sender.is_dead and (sender.worker.index, sender.epoch) in self._deaths:
             return "killed"
