@@ -197,8 +197,7 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     later = state.due_again_at(min(current.next_deadline(now.wall), now.wall + pause))
     if failure is not None:
         return Send(current), later
-    has_time = now.wall < current.due_at + (current.stale_at - current.due_at) * 0.75
-    return Send(current, Purpose(Reason.DUE, can_wait=has_time)), later
+    return Send(current, Purpose(Reason.DUE, can_wait=now.wall < current.stale_at)), later
 
 
 def for_rejection(

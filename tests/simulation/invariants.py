@@ -30,7 +30,7 @@ EXCEPTIONS = {
     "write lost": "(4) a write that the store lost, before all workers had the newer token",
     "rewound": "(4) a store that went back in time, before all workers had the newer token",
     "emptied": "(5) the store emptied, for workers that have only the token they were given",
-    "store out": "(6) the store out for longer than the refresh window",
+    "store out": "(6) the store out for longer than the refresh window, or when a program has no token left",
     "clocks": "(7) clocks that differ by more than the leeway",
     "lock taken": "(8) a look that met a taken lock, where the next request comes after the window",
     "logout": "(9) a logout, until the next look",
@@ -237,6 +237,8 @@ class Judge:
         is_path_good = caller.path not in self.server.forbidden and not worker.path == caller.path != "/"
         if current is not None and is_path_good and self._can_be_sent(worker, current.token):
             return None
+        if self.is_ended and self._config.grant in {"refresh", "code"}:
+            return "logged out"
         is_store_good = now > self.store_bad_until + MOMENT + stood
         stored = None if self.store.entry is None else unpack(self.store.entry, {}).token
         is_settled = is_store_good and now > self.store.changed_at + MOMENT + stood
@@ -250,8 +252,6 @@ class Judge:
                 return "Retry-After"
         if self._config.grant in {"client", "password"}:
             return None if is_path_good else "path forbidden"
-        if self.is_ended:
-            return "logged out"
         if self._holds_live_refresh_token(worker):
             return None
         if stored is not None and is_settled and self._is_live(stored.refresh_token):
@@ -262,7 +262,8 @@ class Judge:
         if not newest.family.is_alive:
             return "login lost"
         holders = [other for other in self.workers if other.is_alive and self._holds_live_refresh_token(other)]
-        cause = self._cause_of_loss(newest, None)
+        causes = [self._cause_of_loss(issue, None) for issue in self.server.issues[-3:]]
+        cause = next((cause for cause in causes if cause is not None), None)
         if cause is None and not (holders and self._is_excused_by_store()):
             return None
         self._lose(cause or "store")
@@ -361,6 +362,7 @@ class Judge:
         worker = issue.worker
         if issue.is_lost:
             return "answer lost"
+        has_none_left = sender is not None and not self.is_good(sender.worker)
         end = now if issue.saved_at is None else issue.saved_at
         if worker is not None and issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
             return "killed"
@@ -376,7 +378,8 @@ class Judge:
             if at >= issue.at:
                 return kind
         for begin, until in self.outages:
-            if until - begin >= self.window and until >= issue.sent_at:
+            is_just_back = until <= now < until + MOMENT  # the save is tried again each second
+            if until >= issue.sent_at and (until - begin >= self.window or has_none_left or is_just_back):
                 return "store out"
         return None
 

@@ -583,7 +583,8 @@ class Worker:
         if current is not None and not world.config.all_requests and not self.source.rejecting_origins:
             begin = max(begin, current.refresh_at - self.wall_offset)
         elif self.has_failed:
-            begin += IN_TROUBLE_PAUSE * (10 if self.judge.is_ended or self.judge.losses else 1)
+            is_lost = self.judge.is_ended or self.judge.losses
+            begin += max(30.0, world.config.lifetime / 8) if is_lost else IN_TROUBLE_PAUSE
         world.at(begin + self.arrivals.expovariate(1 / world.config.period), self, self._arrive, self._arrival)
 
     def _arrive(self, number: int) -> None:
@@ -645,7 +646,8 @@ class Worker:
                     trip = config.latency if isinstance(effect, Ask) else config.store_latency
                     self.world.after(trip * self.preemptions.random(), self, happens)
         if isinstance(effect, Unlock) and not flight.is_saver:
-            if self.preemptions.random() < self.world.config.preemption:  # into the moment of the landing
+            often = self.world.config.preemption * (0.1 if flight.name == "_flush" else 1)
+            if self.preemptions.random() < often:  # into the moment of the landing
                 self.world.after(self.world.config.store_latency * self.preemptions.random(), self, self.request)
         flight.perform(effect)
 
