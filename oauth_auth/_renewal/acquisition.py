@@ -175,8 +175,7 @@ class Acquisition:
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
         """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
-        if (yield Lock(0.0)) is Locked.TAKEN:
-            return Deferred()
+        yield Lock(0.0)  # if it's taken, what is to be saved is what its holder needs, or it's a lock of ours that was lost
         token = yield from self._look({None if held is None else held.header})
         if self.known.is_unsaved:
             yield from self._save()

@@ -106,7 +106,7 @@ class Store:
             if flight.serial == serial:
                 self.receive(flight, serial, action, argument)
                 continue
-            flight.worker.entry.end_cooldown()
+            flight.come_back()
             if action == "save":
                 self._world.note("store", "makes a save that was given up")
                 self._save(flight, argument)

@@ -127,6 +127,7 @@ class Flight:
         self._action: tuple[str, float] | None = None
         self._has_lock = False
         self._is_abandoned = False
+        self._has_come_back = False
         self._dies_after: Callable[[], None] | None = None
         self._login: Any = None
         self._login_done: Any = None
@@ -181,6 +182,8 @@ class Flight:
         self.is_under_way, self.outcome = False, outcome
         if self._has_lock:
             world.after(0.0, None, self.worker.store.receive, self, self.serial, "unlock", None)
+        if self._has_come_back:
+            self.worker.entry.end_cooldown()
         for waiter in self._waiters:
             world.after(0.0, self.worker, waiter, outcome)
         self.worker.landed(self)
@@ -341,6 +344,12 @@ class Flight:
         else:
             self._is_abandoned = True
             self.answer(serial, None, TokenStoreError("the store hasn't answered"))
+
+    def come_back(self) -> None:
+        """Note that the call that was given up has ended after all: what it held up is done when the flight has ended."""
+        self._has_come_back = True
+        if not self.is_under_way:
+            self.worker.entry.end_cooldown()
 
     def _store_result(self, value: Any, error: BaseException | None) -> Any:
         assert self._action is not None
