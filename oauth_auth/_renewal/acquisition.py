@@ -255,12 +255,13 @@ class Acquisition:
 
         While it's taken, the store is looked into: waiters needn't take the lock one after the other only for that.
         It's gone without only if the store fails, or if nothing has come of its holder for 30 seconds, who must be
-        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store.
+        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store. The spare
+        lock then sees to it that those who wait go on one after the other, and not all at once.
         With `excluded` None, nothing that's found ends the wait.
         """
-        is_patient = purpose.reason not in _IMPATIENT
+        is_patient, is_spare = purpose.reason not in _IMPATIENT, False
         begun, seen = self._clock().monotonic, self._stored.entry
-        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0)) is Locked.TAKEN:
+        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0, is_spare)) is Locked.TAKEN:
             if not is_patient:
                 return Deferred()
             token = yield from self._look(excluded or ())
@@ -271,9 +272,12 @@ class Acquisition:
             if self._stored.entry != seen:
                 begun, seen = self._clock().monotonic, self._stored.entry
             if self._clock().monotonic >= begun + LOCK_WAIT:
-                text = f"another renewal has held the lock for more than {LOCK_WAIT:.3g} s"
-                self._entry.failed("lock", LockTaken(text))
-                return None
+                if is_spare:
+                    break
+                is_spare, begun = True, self._clock().monotonic
+        if is_spare:
+            text = f"another renewal has held the lock for more than {LOCK_WAIT:.3g} s"
+            self._entry.failed("lock", LockTaken(text))
         return None
 
     def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _InteractionRequired]:

@@ -49,9 +49,10 @@ class Loaded(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """Take the store's lock, waiting for `timeout` seconds at most: brings `Locked`."""
+    """Take the store's lock, or the spare one beside it, waiting for `timeout` seconds at most: brings `Locked`."""
 
     timeout: float
+    is_spare: bool = False
 
 
 class Unlock(NamedTuple):
@@ -140,7 +141,7 @@ class _Runner:
         self._login: Flight[Outcome[Any]] | None = None
         self._by_effect: dict[type, Callable[[Any], Any]] = {
             Load: self._load,
-            Lock: lambda lock: session.lock(lock.timeout),
+            Lock: lambda lock: session.lock(lock.timeout, is_spare=lock.is_spare),
             Unlock: lambda _: session.unlock(),
             StillHeld: lambda _: session.still_holds_lock(),
             Save: lambda save: session.save(save.entry),

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Locked", "StoreEntry", "StoreSession"]
 
 
+_SPARE = "-spare"
+"""What the key of the spare lock ends in."""
+
+
 class Locked(enum.Enum):
     """How an attempt to take the store's lock ended."""
 
@@ -167,9 +171,13 @@ class StoreSession:
         store, key = self._entry.store, self._entry.key
         return store is None or self._call("delete", lambda: store.delete(key))[0]
 
-    def lock(self, timeout: float) -> Locked:
-        """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out."""
-        store, key, entry = self._entry.store, self._entry.key, self._entry
+    def lock(self, timeout: float, *, is_spare: bool = False) -> Locked:
+        """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out.
+
+        The spare one is of another key: it's for those who go on without the lock.
+        """
+        store, entry = self._entry.store, self._entry
+        key = f"{entry.key}{_SPARE}" if is_spare else entry.key
         if store is None:
             return Locked.FAILED
         if self._lock is not None:

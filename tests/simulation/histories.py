@@ -281,10 +281,11 @@ class Run:
         config, world, judge = self.config, self.world, self.judge
         with quiet(judge):
             world.run(max(BEGIN + config.lives * config.lifetime, self._last_fault + SETTLED))
+            world.run(max(worker.stopped_until for worker in self.workers) + SETTLED)
             if not world.is_over:
                 judge.is_final = True
                 for worker in self.workers:
-                    worker.request()
+                    world.after(0.0, worker, worker.request)
                 world.run(world.now + 60.0)
         counts = judge.counts + Counter({f"store {name}": number for name, number in self.store.counts.items()})
         losses = frozenset(judge.losses)

@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from oauth_auth import OAuthToken
+from oauth_auth._renewal.effects import Lock
 from oauth_auth._renewal.store_entry import Locked
 from oauth_auth.stores import LockTaken
 
@@ -60,10 +61,10 @@ class Store:
         self.lose = 0
         """How many of the next saves are confirmed and not made."""
         self.counts: Counter[str] = Counter()
-        self.holder: Flight | None = None
-        self._holder_epoch = 0
+        self.holders: dict[bool, Flight] = {}
+        """Who has the lock, and the spare one."""
         self._hung: list[tuple[Flight, int, str, Any]] = []
-        self._waiting: dict[tuple[Flight, int], float] = {}
+        self._waiting: dict[tuple[Flight, int], tuple[float, bool]] = {}
 
     def delay(self) -> float:
         """Return how long a message to or from the store is on its way."""
@@ -88,7 +89,7 @@ class Store:
         elif action == "delete":
             self._replace(None)
         elif action == "is_held":
-            result = not self._config.lease or self.holder is flight
+            result = not self._config.lease or flight in self.holders.values()
         elif action == "unlock":
             self.release(flight)
         elif action == "lock":
@@ -137,63 +138,68 @@ class Store:
 
     # -- The lock -----------------------------------------------------------------------------------------------
 
-    def _lock(self, flight: Flight, serial: int, timeout: float) -> None:
-        if self.holder is None:
-            self._grant(flight, serial)
-        elif timeout <= 0:
+    def _lock(self, flight: Flight, serial: int, effect: Lock) -> None:
+        if effect.is_spare not in self.holders:
+            self._grant(flight, serial, effect.is_spare)
+        elif effect.timeout <= 0:
             flight.answer_after(self.delay(), serial, None, LockTaken("taken"))
         else:
-            self._waiting[flight, serial] = self._world.now
-            self._world.after(timeout, flight.worker, self._give_up, flight, serial)
+            self._waiting[flight, serial] = (self._world.now, effect.is_spare)
+            self._world.after(effect.timeout, flight.worker, self._give_up, flight, serial)
 
-    def _grant(self, flight: Flight, serial: int) -> None:
-        self.holder, self._holder_epoch = flight, flight.worker.epoch
+    def _grant(self, flight: Flight, serial: int, is_spare: bool) -> None:
+        self.holders[is_spare] = flight
+        if flight.is_dead:
+            self._world.after(self._config.lease, None, self.release, flight)
         flight.answer_after(self.delay(), serial, Locked.HELD, None)
 
     def _count_polls(self, since: float) -> None:
         self.counts["poll"] += int((self._world.now - since) / POLL)
 
     def _give_up(self, flight: Flight, serial: int) -> None:
-        since = self._waiting.pop((flight, serial), None)
+        since, is_spare = self._waiting.pop((flight, serial), (None, False))
         if since is not None:
             self._count_polls(since)
-            if self.holder is None:
-                self._grant(flight, serial)
+            if is_spare not in self.holders:
+                self._grant(flight, serial, is_spare)
             else:
                 flight.answer_after(self.delay(), serial, None, LockTaken("taken"))
 
     def release(self, flight: Flight) -> None:
         """Free the lock, if it's this flight's."""
-        if self.holder is flight:
-            self.holder = None
-            if self._waiting:
-                self._world.after(self.random.random() * POLL, None, self._next)
+        for is_spare, holder in list(self.holders.items()):
+            if holder is flight:
+                del self.holders[is_spare]
+                if self._waiting:
+                    self._world.after(self.random.random() * POLL, None, self._next, is_spare)
 
-    def _next(self) -> None:
+    def _next(self, is_spare: bool) -> None:
         """Give the lock to one of those who wait for it, and can poll."""
-        if self.holder is not None:
+        if is_spare in self.holders:
             return
-        for (flight, serial), since in list(self._waiting.items()):
+        for (flight, serial), (since, waits_for) in list(self._waiting.items()):
             if flight.is_dead:
                 del self._waiting[flight, serial]
-            elif flight.worker.stopped_until <= self._world.now:
+            elif waits_for == is_spare and flight.worker.stopped_until <= self._world.now:
                 del self._waiting[flight, serial]
                 self._count_polls(since)
-                self._grant(flight, serial)
+                self._grant(flight, serial, is_spare)
                 return
+
+    def _held_by(self, worker: Worker) -> list[Flight]:
+        return [holder for holder in self.holders.values() if holder.worker is worker]
 
     def freed_by_death(self, worker: Worker) -> None:
         """Free the lock of a program that was killed: at once, or when its lease ends."""
-        holder = self.holder
-        if holder is not None and holder.worker is worker:
+        for holder in self._held_by(worker):
             self._world.after(self._config.lease, None, self.release, holder)
 
     def lost_by_standing_still(self, worker: Worker) -> None:
         """Let the lease of a program that stands still end, unless it wakes before."""
-        holder = self.holder
-        if self._config.lease and holder is not None and holder.worker is worker:
-            self._world.after(self._config.lease, None, self._expire, holder)
+        if self._config.lease:
+            for holder in self._held_by(worker):
+                self._world.after(self._config.lease, None, self._expire, holder)
 
     def _expire(self, holder: Flight) -> None:
-        if self.holder is holder and holder.worker.stopped_until > self._world.now:
+        if holder.worker.stopped_until > self._world.now:
             self.release(holder)

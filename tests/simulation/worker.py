@@ -289,7 +289,7 @@ class Flight:
             self._action = None
             self.worker.world.after(0.0, self.worker, self.answer, self.serial, Locked.HELD, None)
         else:
-            self._call("lock", effect.timeout, effect.timeout)
+            self._call("lock", effect, effect.timeout)
 
     def _unlock(self, effect: Unlock) -> None:
         if not self._has_lock:

@@ -93,8 +93,8 @@ class World:
             self.now = time
             self.events += 1
             function(*args)
-        if not self.is_over:
-            self.now = max(self.now, until)
+        if not self.is_over and until > self.now:
+            self.now = until
 
     def note(self, who: object, text: str) -> None:
         """Add a line to the trace, if there's one."""
