@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-__all__ = ["Chance", "Clock", "Now"]
+__all__ = ["CHANCE", "Chance", "Clock", "Now"]
 
 
 class Now(NamedTuple):
@@ -32,8 +33,20 @@ Clock = Callable[[], Now]
 
 
 class Chance(Protocol):
-    """A source of random numbers: the module `random`, or a `random.Random`."""
+    """A source of random numbers, such as a `random.Random`."""
 
     def uniform(self, a: float, b: float, /) -> float:
         """Return a random number between both."""
         ...
+
+
+class _SystemChance:
+    """The numbers of the module `random`, which differ in a forked child."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Return a random number between both."""
+        return random.uniform(a, b)  # noqa: S311 - nothing is kept secret by it
+
+
+CHANCE = _SystemChance()
+"""Chance where nobody passes another."""

@@ -107,6 +107,7 @@ class Flight(Generic[_T]):
         "_future",
         "_is_daemon",
         "_lock",
+        "_name",
         "_once",
         "_pid",
         "_started",
@@ -115,8 +116,9 @@ class Flight(Generic[_T]):
         "waiting",
     )
 
-    def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
+    def __init__(self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight") -> None:
         self._work = work
+        self._name = f"oauth_auth-{'attempt' if daemon else name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False
@@ -169,9 +171,8 @@ class Flight(Generic[_T]):
     def _start_thread(self, context: contextvars.Context) -> bool:
         if not threading.main_thread().is_alive():
             return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
-        name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
         try:
-            threading.Thread(target=context.run, args=(self._run,), name=name, daemon=self._is_daemon).start()
+            threading.Thread(target=context.run, args=(self._run,), name=self._name, daemon=self._is_daemon).start()
         except RuntimeError:
             return False
         return True

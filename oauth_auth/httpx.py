@@ -11,7 +11,8 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 
 from . import errors
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.httpx_like import FastPath, HttpxFlow, HttpxTokenTransport
+from ._plugins.httpx_like import FastPath, HttpxFlow
+from ._plugins.httpx_transport import HttpxTokenTransport
 from ._server import controller as _controller
 
 __all__ = [

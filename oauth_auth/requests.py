@@ -17,7 +17,8 @@ from requests.auth import AuthBase
 from . import errors
 from ._flight import run
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.requests_like import Exchange, RequestsHooks, RequestsTokenTransport
+from ._plugins.requests_like import Exchange, RequestsHooks
+from ._plugins.requests_transport import RequestsTokenTransport
 from ._server import controller as _controller
 
 __all__ = [

@@ -9,13 +9,14 @@ from typing import Any
 import niquests
 import pytest
 
+from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.keyring_in_files import FOLDER
 from tests.servers.oidc_provider import OidcProvider, ServiceMissing
 from tests.servers.redis import RedisServer
 from tests.support import modes
-from tests.support.clock import Clock
+from tests.support.clock import Clock, MonotonicClock
 from tests.support.modes import Mode
 from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
@@ -147,3 +148,15 @@ def gate(tokens: Tokens) -> Iterator[Gate]:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the retries of a token call follow each other at once."""
+    monkeypatch.setattr(EndpointCalls, "pauses", ((0.0, 0.001), (0.0, 0.001)))
+
+
+@pytest.fixture
+def monotonic(monkeypatch: pytest.MonkeyPatch) -> MonotonicClock:
+    """The monotonic clock, which goes ahead when told."""
+    return MonotonicClock(monkeypatch)

@@ -23,15 +23,15 @@ from .._server.calls import HeldUp, Steps
 from .._server.grants import Grant, ends_refresh_token, reauthorization
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
-from ..stores._protocol import LOCK_WAIT, LockTaken
+from ..stores import LockTaken
 from .backoff import asked_pause
 from .decisions import Purpose, Reason
 from .effects import Authorize, Await, Delete, Load, Loaded, Lock, Save, StillHeld, Unlock
-from .entry import Entry, SharedFailure
+from .entry import Entry, SharedFailure, store_unread
 from .merge import Known, merge
 from .store_entry import Locked, StoreEntry
 
-__all__ = ["Acquired", "Acquisition", "Deferred", "RenewalSettings", "StoreUnread"]
+__all__ = ["Acquired", "Acquisition", "Deferred", "RenewalSettings"]
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
@@ -74,12 +74,6 @@ class _InteractionRequired(NamedTuple):
 
 
 _Result = TypeVar("_Result")
-
-
-class StoreUnread(TokenError):
-    """Only a user could bring a token, unless there's one in the store, which can't be read now."""
-
-    retryable = True
 
 
 class Acquisition:
@@ -271,12 +265,12 @@ class Acquisition:
                 self._raise_shared_failure(purpose)
             if self._stored.entry != seen:
                 begun, seen = self._clock().monotonic, self._stored.entry
-            if self._clock().monotonic >= begun + LOCK_WAIT:
+            if self._clock().monotonic >= begun + self._entry.lock_wait:
                 if is_spare:
                     break
                 is_spare, begun = True, self._clock().monotonic
         if is_spare:
-            text = f"another renewal has held the lock for more than {LOCK_WAIT:.3g} s"
+            text = f"another renewal has held the lock for more than {self._entry.lock_wait:.3g} s"
             self._entry.failed("lock", LockTaken(text))
         return None
 
@@ -303,7 +297,7 @@ class Acquisition:
         except ReauthorizationRequired as error:
             if not self._entry.is_shared or self._stored.is_ok:
                 raise
-            raise _unread(error) from None
+            raise store_unread(error) from None
         return (yield from self._keep(token, excluded, is_login=True))
 
     def _authorize(self, excluded: Collection[str | None], cancelled: threading.Event) -> Steps[Acquired | Deferred]:
@@ -420,10 +414,3 @@ class Acquisition:
         if token is None and self._stored.is_ok:
             yield Save(self._stored.entry._replace(failure=failure))
         return token
-
-
-def _unread(error: ReauthorizationRequired) -> TokenError:
-    """Return what to say instead while the store may have a token that can't be read: a login would be too early."""
-    unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
-    unread.token_url, unread.status_code = error.token_url, error.status_code
-    return unread

@@ -180,13 +180,8 @@ class _Runner:
         return self._login.wait(effect.seconds)
 
 
-_EXIT_CHECK = 0.25
-"""How often a thread that idles looks whether the program ends, in seconds."""
-
-
 def _idle(seconds: float) -> bool:
-    main_thread, never = threading.main_thread(), threading.Event()
-    while main_thread.is_alive() and seconds > 0:
-        never.wait(min(seconds, _EXIT_CHECK))
-        seconds -= _EXIT_CHECK
+    main_thread = threading.main_thread()
+    if main_thread is not threading.current_thread():
+        main_thread.join(seconds)  # it ends before the interpreter waits for other threads
     return not main_thread.is_alive()

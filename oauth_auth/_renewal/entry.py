@@ -14,6 +14,7 @@ from .._clock import Now
 from .._wire.token import OAuthToken, digest
 from ..errors import (
     OAuthProviderException,
+    ReauthorizationRequired,
     TokenError,
     TokenResponseError,
     TokenStoreError,
@@ -21,7 +22,7 @@ from ..errors import (
     rebuild,
 )
 
-__all__ = ["Entry", "SharedFailure", "identity", "pack", "unpack"]
+__all__ = ["Entry", "SharedFailure", "StoreUnread", "identity", "pack", "store_unread", "unpack"]
 
 _FIELD = "oauth_auth"
 _NO_TOKEN = "oauth_auth:this-entry-holds-no-token"
@@ -153,3 +154,16 @@ def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
         token = dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _FIELD})
         login = login if isinstance(login, str) else identity(token)
     return Entry(token, state, login if token is not None else None, logged_out, failure)
+
+
+class StoreUnread(TokenError):
+    """Only a user could bring a token, unless there's one in the store, which can't be read now."""
+
+    retryable = True
+
+
+def store_unread(error: ReauthorizationRequired) -> TokenError:
+    """Return what to say instead while the store may have a token that can't be read: a login would be too early."""
+    unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
+    unread.token_url, unread.status_code = error.token_url, error.status_code
+    return unread

@@ -163,10 +163,10 @@ class Renewer:
         self._flight = flight = self._make_flight(procedure)
         return flight
 
-    def _make_flight(self, procedure: Steps[Any]) -> FlightLike:
+    def _make_flight(self, procedure: Steps[Any], name: str = "flight") -> FlightLike:
         if self._begin is not None:
             return self._begin(procedure)
-        return Flight(partial(carry_out_renewal, procedure, self._entry, self._clock))
+        return Flight(partial(carry_out_renewal, procedure, self._entry, self._clock), name=name)
 
     # -- Flying: in a thread of its own, without the lock -------------------------------------------------------
 
@@ -303,7 +303,7 @@ class Renewer:
     def _begin_saving(self) -> None:
         """Begin to save an unsaved token, with no request needed; at exit the interpreter waits, a few seconds."""
         if self._saver is None or not self._saver.is_under_way:
-            self._saver = saver = self._make_flight(self._save_later())
+            self._saver = saver = self._make_flight(self._save_later(), "saver")
             saver.start()
 
     def _save_later(self) -> Steps[None]:

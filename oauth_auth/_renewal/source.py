@@ -9,13 +9,12 @@ written as steps, once for threads and tasks.
 from __future__ import annotations
 
 import copy
-import random
 import threading
 from collections.abc import Callable, Generator, Hashable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .._clock import Chance, Clock, Now
+from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step
 from .._server.calls import Steps
 from .._server.grants import Grant
@@ -75,7 +74,7 @@ class TokenSource(Renewer):
         token: OAuthToken | None = None,
         entry: StoreEntry | None = None,
         clock: Clock = Now.read,
-        chance: Chance = random,
+        chance: Chance = CHANCE,
         begin: Callable[[Steps[Any]], FlightLike] | None = None,
     ) -> None:
         self._grant = grant
@@ -233,7 +232,7 @@ class TokenSource(Renewer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self._clock, self._chance, self._begin = Now.read, random, None
+        self._clock, self._chance, self._begin = Now.read, CHANCE, None
         self._forget_the_moment()
         self._publish(State(self.current))
 

@@ -48,6 +48,8 @@ class StoreEntry:
 
     default_timeout = 5.0
     """How long a call to a store may take that doesn't say so itself, in seconds."""
+    lock_wait = LOCK_WAIT
+    """How long a lock may be held without anything coming of it, in seconds; then its holder counts as stopped."""
     slow = 1.0
     """Seconds after which a store call counts as slow. Callers with a valid token then stop waiting for it, and a
     store that fails this slowly is left alone for a while."""
@@ -184,7 +186,7 @@ class StoreSession:
             return Locked.HELD
         lock: Any = store.lock
         taking = _Lock(lambda: lock(key, timeout=timeout) if entry.supports_timeout else lock(key))
-        wait = timeout if entry.supports_timeout else LOCK_WAIT
+        wait = timeout if entry.supports_timeout else entry.lock_wait
         is_held, error = self._call("lock", taking.enter, wait, on_late=taking.leave)
         if is_held:
             self._lock = taking

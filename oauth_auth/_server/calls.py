@@ -7,13 +7,12 @@ what came of it. `perform` does these things; a simulator can do them otherwise.
 from __future__ import annotations
 
 import logging
-import random
 import time
 import traceback
 from collections.abc import Callable, Generator
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from .._clock import Chance, Clock, Now
+from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Flight, capture, carry_out, mark_retrying
 from .._wire.messages import TokenRequest, TokenResponse
@@ -109,7 +108,7 @@ class EndpointCalls:
     """Bounds, in seconds, of the random pause after the first and the second attempt."""
 
     def __init__(
-        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = random
+        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = CHANCE
     ) -> None:
         self.transport = transport
         self.timeout = timeout

@@ -104,7 +104,7 @@ class DeviceCodeGrant(RefreshingGrant):
         interval = max(interval, self.shortest_interval)
         while True:
             if self.wait(cancelled, min(interval, max(deadline - time.monotonic(), 0.0))):
-                raise ReauthorizationRequired("the user must log in again: the login was given up")
+                raise ReauthorizationRequired("the user must log in again: the login was cancelled")
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired("the user must log in again: the code wasn't entered in time")
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import shlex
@@ -150,15 +151,15 @@ def machine(person: LocalProvider, environment: pytest.MonkeyPatch) -> LocalProv
 def stored(auth: str = "AuthorizationCodeAuth") -> OAuthToken | None:
     """What the store has for the variables."""
     made = getattr(oauth_auth.requests, auth).from_env()
-    return made._source.look()  # type: ignore[no-any-return]
+    return made._stored_token()  # type: ignore[no-any-return]
 
 
 def age(seconds_left: float, **changes: Any) -> None:
     """Have the person's stored token expire in so many seconds."""
     auth = oauth_auth.requests.AuthorizationCodeAuth.from_env()
-    token = auth._source.look()
+    token = auth._stored_token()
     assert token is not None
-    store, key = auth._source._shelf._store, auth._source._shelf.key
+    store, key = auth._source._entry.store, auth._store_key
     assert store is not None
     store.save(key, dataclasses.replace(token, expiry=time.time() + seconds_left, **changes))
 
@@ -172,7 +173,7 @@ def grants(provider: LocalProvider) -> list[str]:
 
 def test_a_login_serves_scripts(person: LocalProvider, browser: Browser) -> None:
     """Log in once; then `token` prints the access token and nothing else, without a call, until `logout` ends it."""
-    assert "nobody is logged in; run: oauth-auth login" == run("token").error
+    assert "you are not logged in; run: oauth-auth login" == run("token").error
     login = run("login")
     assert (0, "") == (login.status, login.stdout)
     assert login.stderr.startswith("You are logged in.\n")
@@ -187,7 +188,7 @@ def test_a_login_serves_scripts(person: LocalProvider, browser: Browser) -> None
     assert 401 == requests.get(person.api_url, headers=headers, timeout=10).status_code
     assert stored() is None
     assert 1 == run("token").status
-    assert Ended(0, "", "Nobody was logged in.\n") == run("logout")
+    assert Ended(0, "", "You were not logged in.\n") == run("logout")
 
 
 def test_a_program_goes_on_with_the_login(person: LocalProvider, browser: Browser) -> None:
@@ -264,7 +265,7 @@ def test_a_login_that_fails_keeps_the_old_token(person: LocalProvider, browser: 
         browser.answer = {"state": "another"}
     failed = run("login", "--timeout", "0.5" if trouble == "late" else "30")
     assert 1 == failed.status
-    text = {"refused": "invalid_grant", "denied": "access_denied: not today", "late": "nobody did within"}
+    text = {"refused": "invalid_grant", "denied": "access_denied: not today", "late": "they didn't within"}
     assert text[trouble] in failed.error
     assert Ended(0, first, "") == run("token")
 
@@ -328,7 +329,7 @@ def test_a_refused_logout_forgets_all_the_same(
     assert 1 == logout.status
     assert logout.error.startswith("you are logged out here, but the server may not have ended the token: ")
     assert "nope" in logout.error
-    assert Ended(0, "", "Nobody was logged in.\n") == run("logout")
+    assert Ended(0, "", "You were not logged in.\n") == run("logout")
 
 
 def test_a_logout_that_can_not_end_the_token_says_so(
@@ -364,7 +365,7 @@ def test_a_client_gets_a_token_by_itself(machine: LocalProvider) -> None:
 def test_where_a_person_can_log_in_it_is_theirs(machine: LocalProvider, variable: str) -> None:
     """A client's own token isn't put in place of a person's."""
     hint = "oauth-auth login" if variable == "AUTHORIZATION_URL" else "oauth-auth login --device"
-    assert f"nobody is logged in; run: {hint}" == run("token", **{variable: machine.authorization_url}).error
+    assert f"you are not logged in; run: {hint}" == run("token", **{variable: machine.authorization_url}).error
     assert [] == machine.token_requests
 
 
@@ -475,7 +476,7 @@ def test_an_unknown_issuer_is_an_error(args: list[str], person: LocalProvider, b
     """What isn't an issuer, or isn't there, is one line, too; status and an idle logout needn't know it."""
     ended = run(*args, "--issuer", f"{person.issuer}/token")
     if args == ["logout"]:
-        assert Ended(0, "", "Nobody was logged in.\n") == ended
+        assert Ended(0, "", "You were not logged in.\n") == ended
         return
     assert 1 == ended.status
     assert ("there is no usable token" if args == ["status"] else "can't be the issuer") in ended.error
@@ -489,7 +490,7 @@ def test_the_keyring_is_the_default(person: LocalProvider, browser: Browser, key
     """Without a store, the token is where the system keeps secrets."""
     assert 0 == run("login", "--store", "").status
     assert [1, True] == [len(list(keyring_folder.iterdir())), run("token", "--store", "keyring:").status == 0]
-    assert "nobody is logged in; run: oauth-auth login" == run("token").error
+    assert "you are not logged in; run: oauth-auth login" == run("token").error
 
 
 def test_without_a_keyring(person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch) -> None:
@@ -517,7 +518,9 @@ def test_a_client_needs_no_store(machine: LocalProvider, environment: pytest.Mon
     token = run("token", "--store", "keyring:")
     assert 0 == token.status
     assert re.fullmatch(r"\S+\n", token.stdout)
-    assert re.fullmatch(r"oauth-auth: token store failed to load: .*\n", token.stderr)
+    not_kept, why = token.stderr.splitlines()
+    assert re.match(r"oauth-auth: KeyringTokenStore\(.*\) could not keep the new token: --store", not_kept)
+    assert why.startswith("oauth-auth: token store failed to load: ")
 
 
 @pytest.mark.parametrize(
@@ -534,6 +537,34 @@ def test_a_broken_store_is_told(person: LocalProvider, browser: Browser, store: 
     assert text in login.error
     assert SECRET not in login.error
     assert [] == browser.opened
+
+
+def full_disk(*args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_token_that_can_not_be_saved_is_told(
+    person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch
+) -> None:
+    """A login or a renewal whose token the store doesn't keep says so; a token is printed all the same."""
+    run("login")
+    age(-10)
+    with environment.context() as patch:
+        patch.setattr(os, "fsync", full_disk)
+        token = run("token")
+        login = run("login")
+    assert 0 == token.status
+    assert (
+        200
+        == requests.get(
+            person.api_url, headers={"Authorization": f"Bearer {token.stdout.strip()}"}, timeout=10
+        ).status_code
+    )
+    assert re.search(
+        r"^oauth-auth: FileTokenStore\(.*\) could not keep the new token: --store", token.stderr, re.MULTILINE
+    )
+    assert (1, "") == (login.status, login.stdout)
+    assert "oauth-auth: you are logged in, but FileTokenStore(" in login.stderr
 
 
 def test_a_locked_keyring_is_told(person: LocalProvider, browser: Browser, keyring_folder: Path) -> None:

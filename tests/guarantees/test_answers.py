@@ -6,7 +6,6 @@ import gzip
 import json
 import logging
 import pickle
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
 )
-from oauth_auth._renewal.source import TokenSource
 from oauth_auth._wire.messages import (
     TokenRequest,
     TokenResponse,
@@ -34,17 +32,12 @@ from oauth_auth._wire.messages import (
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
+from tests.support.waiting import await_waiting
 
 Serve = Callable[..., ScriptedServer]
 
 FORM = "application/x-www-form-urlencoded"
 CENTURY = 100 * 366 * 86400
-
-
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
 
 
 def answered(mode: Mode, serve: Serve, answer: Answer) -> OAuthToken:
@@ -127,26 +120,14 @@ def test_a_lifetime_shorter_than_the_leeway_gives_a_usable_token(
 
 
 def test_a_token_of_no_lifetime_serves_those_who_waited_and_no_other(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    mode: Mode, tokens: Tokens, api: ScriptedServer
 ) -> None:
     """`expires_in: 0` serves all requests that waited for it; the next request gets a token of its own."""
     tokens.fields["expires_in"] = 0
     count = 10
-    waiting = threading.Semaphore(0)
-    plan = TokenSource._plan
-
-    def counting(source: TokenSource) -> Any:
-        step = plan(source)  # whoever has come so far waits for this flight, and gets what it brings
-        waiting.release()
-        return step
-
-    def slow(_: object) -> None:
-        for _ in range(count):
-            assert waiting.acquire(timeout=20)
-
-    monkeypatch.setattr(TokenSource, "_plan", counting)
-    tokens.answer = slow
-    with mode.client(client_credentials(mode, tokens)) as client:
+    auth = client_credentials(mode, tokens)
+    tokens.answer = lambda _: await_waiting(auth, count)
+    with mode.client(auth) as client:
         assert [200] * count == [response.status_code for response in client.get_many(api.url, count)]
         assert 1 == tokens.calls
         tokens.answer = None
@@ -619,7 +600,7 @@ def test_scopes_that_cannot_be_are_refused(scope: Any) -> None:
 )
 def test_retry_after_is_read(value: str | None, seconds: float | None) -> None:
     """`Retry-After` is seconds or a date; what it can't be is None, and no value does any harm."""
-    assert seconds == read_retry_after(value)
+    assert seconds == read_retry_after(value, time.time())
 
 
 def test_reading_changes_nothing() -> None:

@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 from keyring.backends.fail import Keyring as NoKeyring
 
 from oauth_auth import MemoryTokenStore, OAuthToken
-from oauth_auth._renewal import store_entry
+from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
@@ -294,7 +294,7 @@ class Impolite(Moody):
 def user_store_hangs(*methods: str) -> Callable[[Any], Trouble]:
     def make(request: pytest.FixtureRequest) -> Trouble:
         # Without time-out it can't be told whether a lock hangs or is another's: both are waited for.
-        request.getfixturevalue("monkeypatch").setattr(store_entry, "LOCK_WAIT", 0.0)
+        request.getfixturevalue("monkeypatch").setattr(StoreEntry, "lock_wait", 0.0)
         store, released = Impolite(*methods), threading.Event()
         request.addfinalizer(released.set)
 
@@ -322,7 +322,7 @@ class Rubbish(MemoryTokenStore):
 def user_store_cannot_read(request: pytest.FixtureRequest) -> Trouble:
     """What's in a user's store can't be read, though the store can be written."""
     store = Moody("load")
-    store._read = store._tokens.get  # type: ignore[attr-defined]
+    store._get = store._tokens.get  # type: ignore[attr-defined]
 
     def fail() -> None:
         raise LookupError
@@ -378,7 +378,7 @@ SLOW: dict[str, Callable[[pytest.FixtureRequest], Trouble]] = {
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 2.5)
+    monkeypatch.setattr(StoreEntry, "default_timeout", 2.5)
 
 
 def file_of(store: FileTokenStore) -> Path:
@@ -386,7 +386,7 @@ def file_of(store: FileTokenStore) -> Path:
 
 
 def raw_entry(store: Any) -> bytes | None:
-    return store._read(KEY)  # type: ignore[no-any-return]
+    return store._get(KEY)  # type: ignore[no-any-return]
 
 
 def let_flights_end(auth: Any) -> None:

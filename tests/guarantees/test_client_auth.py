@@ -505,3 +505,15 @@ def test_what_is_shown_of_the_ways_holds_no_secret() -> None:
         "ClientSecretPost()",
         "PublicClient()",
     ] == [repr(way) for way in (ClientSecretBasic(), ClientSecretPost(), PublicClient())]
+
+
+def test_ways_are_equal_by_their_fields() -> None:
+    """What a way shows of itself doesn't make it equal to another one, nor different."""
+
+    class Quiet(ClientSecretBasic):
+        def __repr__(self) -> str:
+            return f"Quiet at {id(self)}"
+
+    assert Quiet() == Quiet() != Quiet(encode=False)
+    assert 2 == len({Quiet(), Quiet(), Quiet(encode=False)})
+    assert Quiet() != ClientSecretBasic()

@@ -210,7 +210,7 @@ def test_an_empty_variable_is_not_set(enough: Variables, plugin_mode: Mode) -> N
     """Deployments blank what they don't use: no secret then means a public client."""
     enough.set(ISSUER="", CLIENT_SECRET="", CLIENT_SECRET_FILE="", SCOPE="", STORE="", REVOCATION_URL="")
     auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
-    assert (None, False) == (auth._source._grant._client._client_secret, auth._source._shelf.is_shared)
+    assert (None, False) == (auth._source._grant._client._client_secret, auth._source._entry.is_shared)
     enough.set(CLIENT_ID="")
     assert "OAUTH_CLIENT_ID must be set" in refused(plugin_mode.plugin.ClientCredentialsAuth)
 
@@ -348,7 +348,7 @@ def test_wrong_arguments_are_told(enough: Variables, plugin_mode: Mode) -> None:
 
 
 def store_of(auth: Any) -> Any:
-    return auth._source._shelf._store
+    return auth._source._entry.store
 
 
 def test_a_folder(enough: Variables, plugin_mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 import oauth_auth
 from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events
+from oauth_auth._plugins.rejection import Rejection
 from oauth_auth._wire import messages
-from oauth_auth._wire.challenges import Rejection
 from oauth_auth.stores import FileTokenStore
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
@@ -53,14 +53,14 @@ DOCUMENTED = documented_events()
 
 
 def told_events() -> Iterator[tuple[str, str, frozenset[str]]]:
-    """Read the source: name, level and fields of each event that a call of `tell` tells."""
+    """Read the source: name, level and fields of each event that a call of `emit` emits."""
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text())
         for scope in ast.walk(tree):
             if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             for call in ast.walk(scope):
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "tell":
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "emit":
                     level, event, _ = call.args
                     assert isinstance(level, ast.Attribute), ast.unparse(call)
                     for name in texts(event, scope):
@@ -100,16 +100,16 @@ def test_the_table_has_all_events() -> None:
     assert len(DOCUMENTED) == len(told)
 
 
-def test_all_that_is_told_goes_through_tell() -> None:
+def test_all_events_go_through_emit() -> None:
     """No module has a logger of its own, or tells under another name, which the test above wouldn't see."""
     for path in PACKAGE.rglob("*.py"):
         if "testing" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "_events":
-                assert [("tell", None)] == [(alias.name, alias.asname) for alias in node.names]
+                assert [("emit", None)] == [(alias.name, alias.asname) for alias in node.names]
             elif isinstance(node, ast.Attribute) and node.attr == "getLogger":
-                assert path.name in {"__init__.py", "_events.py", "_terminal.py"}  # two give it a handler
+                assert path.name in {"__init__.py", "_events.py", "_cli.py"}  # two give it a handler
 
 
 # -- Each event, made to happen ---------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ import trio
 import oauth_auth
 from oauth_auth import ClientSecretPost, OAuthToken, TokenError
 from oauth_auth._flight import Flight
-from oauth_auth._renewal import source
+from oauth_auth._renewal import renewer, source
 from oauth_auth.stores import MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
@@ -192,7 +192,7 @@ def test_a_copy_has_all_settings(
     assert 4 == tokens.calls
     assert 1 == len({request.body for request in tokens.server.requests})
     assert [None, None] == [request.authorization for request in foreign.requests]
-    assert auth._source._renewal == other._source._renewal
+    assert auth._source._settings == other._source._settings
 
 
 class SharedStore(MemoryTokenStore):
@@ -381,7 +381,7 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
     deciding = threading.Event()
 
     def decide() -> None:
-        with source._lock:
+        with renewer.decision_lock:
             deciding.set()
             threading.Event().wait(0.3)  # the fork comes within this time, or shows nothing
 
@@ -646,8 +646,9 @@ def _raise() -> None:
 @pytest.fixture
 def own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a test a lock of its own in the library's place: if it fails, it may leave it locked for ever."""
-    is_reentrant = hasattr(source._lock, "_is_owned")
-    monkeypatch.setattr(source, "_lock", threading.RLock() if is_reentrant else threading.Lock())
+    lock = type(renewer.decision_lock)()
+    for module in (renewer, source):
+        monkeypatch.setattr(module, "decision_lock", lock)
 
 
 @pytest.mark.parametrize("operation", ["get_token", "refresh"])

@@ -197,11 +197,11 @@ def test_trouble_in_a_callback_is_logged_with_its_traceback(
 
 
 def test_a_person_who_must_log_in_is_logged(mode: Mode, tokens: Tokens, log: Log) -> None:
-    """That a person must log in again is in the log, too."""
+    """That the user must log in again is in the log, too."""
     auth = mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
     with pytest.raises(ReauthorizationRequired):
         mode.get_token(auth)
-    assert 1 == len(log("a person must log in again"))
+    assert 1 == len(log("the user must log in again"))
 
 
 def test_one_failure_is_one_record_for_many_callers(

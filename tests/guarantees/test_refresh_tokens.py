@@ -354,7 +354,7 @@ def test_a_held_lock_delays_nobody_who_has_a_token(
     auth = code(mode, tokens.url, None, store=store, token=token_that_expires_in(60, refresh_token="refresh-0"))
     with mode.client(auth) as client:
         client.get(api.url)  # looks at the store, and finds nothing better
-        key = auth._source._shelf.key
+        key = auth._source._entry.key
         with store.lock(key):
             for _ in range(3):
                 assert 200 == client.get(api.url).status_code
@@ -502,12 +502,6 @@ ALIVE = {
 }
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the retries of a token call follow each other at once."""
-    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
-
-
 def refusing(rotation: Rotation, answer: Answer) -> None:
     rotation.before = lambda request: answer if request.form["grant_type"] == ["refresh_token"] else None
 
@@ -632,7 +626,6 @@ def test_a_sibling_that_logs_in_again_helps_all(
     plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After `ReauthorizationRequired`, a token that a sibling saves is found, and there's no call."""
-    monkeypatch.setattr("oauth_auth._renewal.backoff._FIRST_PAUSE", 0.0)
     store = MemoryTokenStore()
     tokens.accepted = {"Bearer fresh"}
     with plugin_mode.client(code(plugin_mode, tokens.url, None, store=store, store_key="k")) as client:

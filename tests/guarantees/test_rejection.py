@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from oauth_auth import OAuthError, OAuthProviderException, OAuthToken, ReauthorizationRequired, TokenResponseError
+from tests.support.clock import MonotonicClock
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, client_credentials
@@ -18,27 +18,6 @@ Serve = Callable[..., ScriptedServer]
 
 GIVEN = OAuthToken(access_token="given")
 """A token that no API of these tests takes."""
-
-
-class Clock:
-    """Stands in for the module `time` where the library decides, and goes ahead when told."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def time(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.ahead
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for module in ("_source", "_pauses"):
-        monkeypatch.setattr(f"oauth_auth.{module}.time", clock)
-    return clock
 
 
 @pytest.fixture
@@ -325,14 +304,14 @@ def most_in_a_minute(moments: list[float]) -> int:
 
 
 def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
-    mode: Mode, tokens: Tokens, serve: Serve, clock: Clock
+    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """Token calls for an API that takes no token are few in every minute, however many requests there are."""
     api = serve(rejecting)
     moments: list[float] = []
 
     def answer(request: Received) -> Answer | None:
-        moments.append(clock.ahead)
+        moments.append(monotonic.ahead)
         return None
 
     tokens.answer = answer
@@ -340,7 +319,7 @@ def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
         statuses = set()
         for _ in range(150):
             statuses.add(client.get(api.url).status_code)
-            clock.ahead += 2
+            monotonic.ahead += 2
 
     assert {401} == statuses
     assert most_in_a_minute(moments) <= 6
@@ -349,7 +328,7 @@ def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
 
 
 def test_many_callers_of_an_api_that_rejects_every_token_share_the_handful(
-    mode: Mode, tokens: Tokens, serve: Serve, clock: Clock
+    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """Requests that are sent at the same time cost no more token calls than those that come one by one."""
     api = serve(rejecting)
@@ -362,7 +341,7 @@ def test_many_callers_of_an_api_that_rejects_every_token_share_the_handful(
 
 @pytest.mark.parametrize("status", [302, 408, 429, 500, 502, 503])
 def test_answers_that_show_no_acceptance_reset_nothing(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, clock: Clock, status: int
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
 ) -> None:
     """What proxies and rate limiters answer doesn't make an API that rejects every token look like one that works."""
 
@@ -381,7 +360,7 @@ def test_answers_that_show_no_acceptance_reset_nothing(
 
 
 def test_caller_gets_the_rejection_whole_when_nothing_is_renewed(
-    mode: Mode, tokens: Tokens, serve: Serve, clock: Clock
+    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """While renewals for an origin pause, the caller gets the 401 with its content, and no exception."""
     api = serve(rejecting)
@@ -393,7 +372,7 @@ def test_caller_gets_the_rejection_whole_when_nothing_is_renewed(
 
 
 def test_origin_that_rejects_everything_costs_other_origins_nothing(
-    mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, clock: Clock
+    mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, monotonic: MonotonicClock
 ) -> None:
     """Renewals that pause for one origin go on at once for another, whether it has accepted a token or not."""
     hostile = serve(rejecting)
@@ -409,7 +388,9 @@ def test_origin_that_rejects_everything_costs_other_origins_nothing(
     assert spent + 2 == tokens.calls
 
 
-def test_acceptance_resets_the_count_of_an_origin(mode: Mode, tokens: Tokens, serve: Serve, clock: Clock) -> None:
+def test_acceptance_resets_the_count_of_an_origin(
+    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
+) -> None:
     """An origin that has accepted one request is given as many renewals again."""
     is_open = False
     api = serve(lambda request: Answer(200) if is_open else rejecting(request))
@@ -433,7 +414,7 @@ def test_acceptance_resets_the_count_of_an_origin(mode: Mode, tokens: Tokens, se
 
 @pytest.mark.parametrize("path", ["/api", "/moved"])
 def test_token_that_had_worked_is_always_renewed_at_once(
-    mode: Mode, tokens: Tokens, serve: Serve, clock: Clock, path: str
+    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, path: str
 ) -> None:
     """Twenty tokens in a row that are revoked after one use each are renewed at once: no caller sees a failure."""
     answer = accepting(tokens)
@@ -454,7 +435,7 @@ def test_token_that_had_worked_is_always_renewed_at_once(
 
 @pytest.mark.parametrize("status", [200, 204, 304, 403, 404, 409, 422])
 def test_answer_that_shows_acceptance_makes_a_token_one_that_had_worked(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, clock: Clock, status: int
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
 ) -> None:
     """A token counts as one that had worked by any answer that only comes after it was found good."""
 
@@ -473,7 +454,7 @@ def test_answer_that_shows_acceptance_makes_a_token_one_that_had_worked(
 
 @pytest.mark.parametrize(("follow", "expected"), [(True, 200), (False, 302)])
 def test_redirect_to_another_origin_makes_a_token_one_that_had_worked(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, clock: Clock, *, follow: bool, expected: int
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, *, follow: bool, expected: int
 ) -> None:
     """An API that sends all who have a good token elsewhere, as for downloads, has its tokens renewed at once."""
     storage = serve(lambda request: Answer(200, b"a file"))
@@ -494,7 +475,7 @@ def test_redirect_to_another_origin_makes_a_token_one_that_had_worked(
 
 
 def test_token_that_had_worked_is_renewed_at_once_for_many_origins(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, clock: Clock
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """What one origin has accepted is remembered though others have accepted newer tokens since."""
     answer = accepting(tokens)
@@ -509,7 +490,7 @@ def test_token_that_had_worked_is_renewed_at_once_for_many_origins(
 
 
 def test_token_endpoint_that_hands_out_the_same_token_again_is_not_asked_for_each_request(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, clock: Clock
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """A token that had worked, is rejected now, and is all that the server has, costs a handful of calls."""
     is_open = True

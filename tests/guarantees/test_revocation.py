@@ -145,7 +145,7 @@ def test_a_sibling_s_newer_token_is_ended(
     second.refresh()
     mode.revoke(first)
     assert [("refresh-2", "refresh_token"), ("token-2", "access_token")] == revocations.ended
-    assert make_shared_store().load(first._source._shelf.key) is None
+    assert make_shared_store().load(first._source._entry.key) is None
 
 
 def test_another_process_s_token_is_ended(revocations: Revocations, mode: Mode, tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ def test_a_store_that_keeps_the_token_is_told(revocations: Revocations, mode: Mo
     store.fails = ()
     assert 1 == len(store._tokens)
     assert "token-2" == mode.get_token(auth).access_token
-    assert "token-2" == store._tokens[auth._source._shelf.key].access_token
+    assert "token-2" == store._tokens[auth._source._entry.key].access_token
 
 
 def test_what_the_server_says_goes_before_the_store(revocations: Revocations, plugin_mode: Mode) -> None:

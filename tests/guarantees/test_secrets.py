@@ -155,8 +155,7 @@ def fail_with_a_local() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
+def no_pauses(quick: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
 
 

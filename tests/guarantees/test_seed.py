@@ -454,7 +454,6 @@ def test_defect_02_an_outage_is_raised_with_its_status(
     mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 503 is raised as what it is; when it's over, requests go through."""
-    monkeypatch.setattr("oauth_auth._server.calls._PAUSES", ((0.0, 0.001), (0.0, 0.001)))
     tokens.answer = lambda _: Answer(503)
     with mode.client(client_credentials(mode, tokens)) as client:
         with pytest.raises(TokenResponseError) as caught:

@@ -32,6 +32,7 @@ from oauth_auth import (
     TokenTransportError,
     basic_authorization,
 )
+from tests.support.clock import RetryClock
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
@@ -57,29 +58,9 @@ def cut_off(status: int) -> Answer:
     return Answer(status, b'{"access_token": "lost', (("Content-Length", "1000"), ("Connection", "close")))
 
 
-class Clock:
-    """The clock of the retries alone: their pauses pass at once and are kept; each one takes `extra` longer."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.extra = 0.0
-        self.pauses: list[float] = []
-
-    def monotonic(self) -> float:
-        """Do what `time.monotonic` does."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Do what `time.sleep` does, but at once."""
-        self.pauses.append(seconds)
-        self.now += seconds + self.extra
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("oauth_auth._server.calls.time", clock)
-    return clock
+def clock(monkeypatch: pytest.MonkeyPatch) -> RetryClock:
+    return RetryClock(monkeypatch)
 
 
 def controller(mode: Mode, url: str, **options: Any) -> Any:
@@ -98,7 +79,7 @@ def in_turn(*answers: Answer) -> Callable[[Received], Answer]:
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("operation", [CCG, ROPCG, REFRESH_ACG, REFRESH_ROPCG])
 def test_429_and_5xx_are_retried(
-    plugin_mode: Mode, serve: Serve, clock: Clock, operation: Operation, status: int
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, operation: Operation, status: int
 ) -> None:
     """429 and 5xx are tried again, three times in all, and then raised with their status."""
     server = serve(in_turn(Answer(status)))
@@ -109,7 +90,7 @@ def test_429_and_5xx_are_retried(
 
 @pytest.mark.parametrize("operation", ALL_OPERATIONS)
 def test_a_connection_that_ends_without_answer_is_retried(
-    plugin_mode: Mode, serve: Serve, clock: Clock, operation: Operation
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, operation: Operation
 ) -> None:
     """A connection closed before any answer is tried again, with a code, too, three times in all."""
     server = serve(in_turn(NO_ANSWER))
@@ -119,7 +100,7 @@ def test_a_connection_that_ends_without_answer_is_retried(
 
 
 @pytest.mark.parametrize("operation", ALL_OPERATIONS)
-def test_a_refused_connection_is_retried(plugin_mode: Mode, clock: Clock, operation: Operation) -> None:
+def test_a_refused_connection_is_retried(plugin_mode: Mode, clock: RetryClock, operation: Operation) -> None:
     """A refused connection is tried again, with a code, too, three times in all."""
     with pytest.raises(plugin_mode.plugin.TokenTransportError):
         operation(controller(plugin_mode, closed_port()))
@@ -129,7 +110,7 @@ def test_a_refused_connection_is_retried(plugin_mode: Mode, clock: Clock, operat
 @pytest.mark.parametrize("trouble", [NO_ANSWER, Answer(503), Answer(429), Answer(500, b"<html>")])
 @pytest.mark.parametrize("times", [1, 2])
 def test_trouble_that_passes_is_not_noticed(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, clock: Clock, *, trouble: Answer, times: int
+    mode: Mode, tokens: Tokens, api: ScriptedServer, clock: RetryClock, *, trouble: Answer, times: int
 ) -> None:
     """A request goes through if the token endpoint answers at the second or third attempt."""
     troubles = [trouble] * times
@@ -141,7 +122,9 @@ def test_trouble_that_passes_is_not_noticed(
 
 @pytest.mark.parametrize("body", [b"", b'{"error": "temporarily_unavailable"}'])
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 418, 422, 425, 451, 499])
-def test_another_4xx_is_not_retried(plugin_mode: Mode, serve: Serve, clock: Clock, status: int, body: bytes) -> None:
+def test_another_4xx_is_not_retried(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int, body: bytes
+) -> None:
     """A 4xx other than 429 is never tried again, whatever its body says and whatever Retry-After asks for."""
     server = serve(in_turn(Answer(status, body, (("Retry-After", "0"),))))
     for operation in ALL_OPERATIONS:
@@ -152,7 +135,9 @@ def test_another_4xx_is_not_retried(plugin_mode: Mode, serve: Serve, clock: Cloc
 
 
 @pytest.mark.parametrize("status", [200, 400])
-def test_an_error_of_the_protocol_is_not_retried(plugin_mode: Mode, serve: Serve, clock: Clock, status: int) -> None:
+def test_an_error_of_the_protocol_is_not_retried(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int
+) -> None:
     """An error of RFC 6749 is final, also with status 200."""
     server = serve(in_turn(Answer(status, {"error": "invalid_scope"})))
     with pytest.raises(OAuthProviderException):
@@ -160,7 +145,7 @@ def test_an_error_of_the_protocol_is_not_retried(plugin_mode: Mode, serve: Serve
     assert 1 == len(server.requests)
 
 
-def test_pauses_grow_and_are_random(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_pauses_grow_and_are_random(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """The second pause is longer than the first, and both differ from call to call."""
     server = serve(in_turn(Answer(503)))
     for _ in range(3):
@@ -200,7 +185,9 @@ RETRYABLE_ANSWERS = {
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, *RETRYABLE_ANSWERS])
-def test_a_code_is_never_sent_twice_after_an_answer(plugin_mode: Mode, serve: Serve, clock: Clock, name: str) -> None:
+def test_a_code_is_never_sent_twice_after_an_answer(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, name: str
+) -> None:
     """A code is sent once if any answer came, be it cut off: not by a retry, nor by a later request."""
     server = serve(in_turn({**ANSWERS, **RETRYABLE_ANSWERS}[name]))
     auth = plugin_mode.plugin.AuthorizationCodeAuth(
@@ -215,7 +202,7 @@ def test_a_code_is_never_sent_twice_after_an_answer(plugin_mode: Mode, serve: Se
 
 
 def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
-    plugin_mode: Mode, serve: Serve, clock: Clock
+    plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:
     """A code that no answer came to is still good: a later request sends it."""
     server = serve(in_turn(NO_ANSWER, NO_ANSWER, NO_ANSWER, TOKEN))
@@ -231,7 +218,7 @@ def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
 @pytest.mark.parametrize("operation", [REFRESH_ACG, REFRESH_ROPCG])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_refresh_token_is_not_sent_again_after_2xx_or_4xx(
-    plugin_mode: Mode, serve: Serve, clock: Clock, operation: Operation, name: str
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, operation: Operation, name: str
 ) -> None:
     """A refresh token is sent once if a 2xx came, be it cut off, or a 4xx other than 429."""
     server = serve(in_turn(ANSWERS[name]))
@@ -243,7 +230,7 @@ def test_a_refresh_token_is_not_sent_again_after_2xx_or_4xx(
 @pytest.mark.parametrize("operation", [REFRESH_ACG, REFRESH_ROPCG])
 @pytest.mark.parametrize("name", RETRYABLE_ANSWERS)
 def test_a_refresh_token_is_sent_again_after_429_and_5xx(
-    plugin_mode: Mode, serve: Serve, clock: Clock, operation: Operation, name: str
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, operation: Operation, name: str
 ) -> None:
     """A refresh token is sent up to three times after 429 and 5xx, which say that the server did nothing."""
     server = serve(in_turn(RETRYABLE_ANSWERS[name]))
@@ -252,7 +239,9 @@ def test_a_refresh_token_is_sent_again_after_429_and_5xx(
     assert 3 == len(server.requests)
 
 
-def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock
+) -> None:
     """Client credentials are asked for again after an answer that was cut off: nothing of theirs is spent."""
     server = serve(in_turn(cut_off(200), TOKEN))
     assert "good" == controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC).access_token
@@ -262,7 +251,7 @@ def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(plugin_mode: Mo
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_retry_after_in_seconds_is_honoured(plugin_mode: Mode, serve: Serve, clock: Clock, status: int) -> None:
+def test_retry_after_in_seconds_is_honoured(plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int) -> None:
     """The pause is as long as Retry-After asks for, after 429 and after 5xx."""
     server = serve(in_turn(Answer(status, b"", (("Retry-After", "3"),)), TOKEN))
     controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
@@ -279,7 +268,7 @@ def http_date(moment: float, form: str) -> str:
 @pytest.mark.parametrize("form", ["IMF-fixdate", "RFC 850", "asctime"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kolkata"])
 def test_retry_after_as_a_date_is_honoured(
-    plugin_mode: Mode, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, form: str, zone: str
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, monkeypatch: pytest.MonkeyPatch, *, form: str, zone: str
 ) -> None:
     """The pause lasts until Retry-After's date, in each of HTTP's three forms, wherever the client lives."""
     monkeypatch.setenv("TZ", zone)
@@ -297,7 +286,7 @@ def test_retry_after_as_a_date_is_honoured(
 
 @pytest.mark.parametrize("value", ["60", "9" * 60, "Fri, 31 Dec 2199 23:59:59 GMT"])
 def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
-    plugin_mode: Mode, serve: Serve, clock: Clock, value: str
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, value: str
 ) -> None:
     """Where Retry-After asks for more than is left of `token_timeout`, the error comes at once."""
     server = serve(in_turn(Answer(503, b"", (("Retry-After", value),)), TOKEN))
@@ -308,7 +297,7 @@ def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
 
 @pytest.mark.parametrize("value", ["0", "-5", "soon", "", "1e3", "Thu, 01 Jan 1970 00:00:00 GMT", "31 Feb 2020", "٣"])
 def test_a_retry_after_of_no_use_leaves_the_usual_pause(
-    plugin_mode: Mode, serve: Serve, clock: Clock, value: str
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, value: str
 ) -> None:
     """A Retry-After of nothing, of the past or beyond reading leaves the pause as it is."""
     header = ("Retry-After", value.encode().decode("latin-1"))
@@ -318,7 +307,7 @@ def test_a_retry_after_of_no_use_leaves_the_usual_pause(
     assert 0 < pause < 1
 
 
-def test_retry_after_is_told(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_retry_after_is_told(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """The error says how long the server asked to wait."""
     server = serve(in_turn(Answer(503, {"error": "temporarily_unavailable"}, (("Retry-After", "77"),))))
     with pytest.raises(OAuthProviderException) as caught:
@@ -351,7 +340,7 @@ def test_one_attempt_takes_at_most_half_of_the_time_out(plugin_mode: Mode, serve
     assert ("good", 2) == (token.access_token, len(server.requests))
 
 
-def test_no_attempt_begins_after_the_time_out(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_no_attempt_begins_after_the_time_out(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """A pause that takes longer than asked for, on a machine that slept, ends the call with the server's error."""
     clock.extra = 100.0
     server = serve(in_turn(Answer(503), TOKEN))
@@ -486,7 +475,9 @@ def test_a_body_of_one_mebibyte_is_read(plugin_mode: Mode, serve: Serve) -> None
 
 @pytest.mark.parametrize("status", [200, 400, 503])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_longer_body_is_refused(plugin_mode: Mode, serve: Serve, clock: Clock, status: int, compressed: bool) -> None:
+def test_a_longer_body_is_refused(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int, compressed: bool
+) -> None:
     """An answer of more than 1 MiB, after decompression, is a `TokenResponseError`."""
     body = json.dumps({"access_token": "good"}).encode().ljust(1024 * 1024 + 1)
     answer = (
@@ -508,7 +499,7 @@ def test_an_endless_body_is_refused(plugin_mode: Mode, serve_raw: ServeRaw) -> N
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("own", [True, False])
-def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: Clock, status: int, own: bool) -> None:
+def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int, own: bool) -> None:
     """A redirect of the token endpoint isn't followed, neither with a client that does so by itself."""
     elsewhere = serve(in_turn(TOKEN))
     server = serve(in_turn(Answer(status, b"", (("Location", elsewhere.url),))))
@@ -524,7 +515,7 @@ def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, clock: Clock, 
 # -- The plug-in's own client ---------------------------------------------------------------------------------------
 
 
-def test_the_own_client_sends_no_cookies(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_the_own_client_sends_no_cookies(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """A cookie that the token endpoint sets comes back neither at a retry nor at a later call."""
     cookie = (("Set-Cookie", "session=1; Path=/"),)
     server = serve(in_turn(Answer(503, b"", cookie), Answer(200, {"access_token": "good"}, cookie)))
@@ -575,7 +566,7 @@ def test_the_own_client_uses_the_environments_proxy(
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "http_proxy", "https_proxy"])
 def test_an_environment_that_is_wrong_is_an_error_of_ours(
-    plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, clock: Clock, read_environment: None, name: str
+    plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, clock: RetryClock, read_environment: None, name: str
 ) -> None:
     """A CA bundle that isn't there or a proxy that is no URL keeps the call from being made: that's our error."""
     if "proxy" in name:
@@ -680,7 +671,7 @@ def test_a_hook_that_raises_for_a_status_hides_no_error(plugin_mode: Mode, serve
 
 @pytest.mark.parametrize("status", [400, 401, 503])
 def test_a_hook_that_raises_before_reading_leaves_the_status(
-    plugin_mode: Mode, serve: Serve, clock: Clock, status: int
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int
 ) -> None:
     """A hook that raises before anybody has read the body leaves an error of ours with the status."""
     server = serve(in_turn(Answer(status, {"error": "invalid_grant"})))
@@ -732,7 +723,7 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
             assert 200 == client.get(api.url).status_code
 
 
-def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock: Clock) -> None:
+def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock: RetryClock) -> None:
     """A closed client is a `TokenTransportError` that isn't retried; sessions like requests' outlive their closing."""
     token_client = plugin_mode.sync_client()
     token_client.close()
@@ -749,7 +740,9 @@ def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock:
 # -- TokenTransportError --------------------------------------------------------------------------------------------
 
 
-def test_a_transport_error_is_the_librarys_own_too(mode: Mode, serve: Serve, api: ScriptedServer, clock: Clock) -> None:
+def test_a_transport_error_is_the_librarys_own_too(
+    mode: Mode, serve: Serve, api: ScriptedServer, clock: RetryClock
+) -> None:
     """Code that handles the library's network errors handles `TokenTransportError`; so does code that handles ours."""
     url = closed_port()
     auth = mode.plugin.ClientCredentialsAuth(url, "client", "secret")
@@ -769,7 +762,7 @@ def transport_error(mode: Mode) -> Any:
     return caught.value
 
 
-def test_a_transport_error_pickles(plugin_mode: Mode, clock: Clock) -> None:
+def test_a_transport_error_pickles(plugin_mode: Mode, clock: RetryClock) -> None:
     """A `TokenTransportError` comes out of a pickle as it went in."""
     error = transport_error(plugin_mode)
     again = pickle.loads(pickle.dumps(error))
@@ -782,7 +775,7 @@ def test_a_transport_error_pickles(plugin_mode: Mode, clock: Clock) -> None:
     assert "could not be reached" in str(again)
 
 
-def test_the_cause_of_a_transport_error_holds_nothing(plugin_mode: Mode, clock: Clock) -> None:
+def test_the_cause_of_a_transport_error_holds_nothing(plugin_mode: Mode, clock: RetryClock) -> None:
     """The cause is the library's error without request, response, traceback, cause or context."""
     cause = transport_error(plugin_mode).__cause__
     assert isinstance(cause, plugin_mode.transport_error)
@@ -803,14 +796,14 @@ def test_a_public_clients_calls_have_no_authorization(plugin_mode: Mode, tokens:
     "garbage", [b"\x16\x03\x01\x02\x00", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\r\n"]
 )
 def test_an_answer_that_is_not_http_is_an_error_of_ours(
-    plugin_mode: Mode, serve_raw: ServeRaw, clock: Clock, garbage: bytes
+    plugin_mode: Mode, serve_raw: ServeRaw, clock: RetryClock, garbage: bytes
 ) -> None:
     """A server that speaks another protocol is a `TokenTransportError`."""
     with pytest.raises(plugin_mode.plugin.TokenTransportError):
         controller(plugin_mode, serve_raw(garbage).url).request_token_o_auth_ccg(BASIC)
 
 
-def test_a_code_that_is_used_up_needs_a_person(plugin_mode: Mode, serve: Serve, clock: Clock) -> None:
+def test_a_code_that_is_used_up_needs_a_person(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """After a code's answer without a token, the next request says that a person must log in."""
     server = serve(in_turn(Answer(503)))
     auth = plugin_mode.plugin.AuthorizationCodeAuth(

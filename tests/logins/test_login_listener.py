@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from oauth_auth import AuthorizationResponseError, BrowserLogin, ConfigurationError, ReauthorizationRequired
-from oauth_auth.login import _browser
 from tests.support.logins import Listening, location_of
 
 
@@ -220,10 +219,11 @@ def test_a_connection_may_send_its_request_in_pieces() -> None:
         assert "the-code" == login.request.code_from(login.outcome.result(20))
 
 
-def test_an_idle_connection_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_connection_is_ended() -> None:
     """A connection that says nothing is closed after a while."""
-    monkeypatch.setattr(_browser._Page, "timeout", 0.1)
-    with Listening() as login, login.connect() as connection:
+    listening = Listening()
+    listening.login._idle_seconds = 0.1
+    with listening as login, login.connect() as connection:
         connection.sendall(b"GET /callb")
         assert b"" == connection.recv(1)
         assert not login.outcome.done()
@@ -314,10 +314,11 @@ def test_the_last_page() -> None:
     assert '<meta name="viewport"' in page
 
 
-def test_a_browser_that_never_fetches_the_last_page_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_that_never_fetches_the_last_page_holds_up_nobody() -> None:
     """The login returns a moment later all the same."""
-    monkeypatch.setattr(_browser, "_LAST_PAGE", 0.05)
-    with Listening() as login:
+    listening = Listening()
+    listening.login._last_page_seconds = 0.05
+    with listening as login:
         login.get(login.target())
         assert "the-code" == login.request.code_from(login.outcome.result(20))
 
@@ -326,15 +327,15 @@ def test_a_browser_that_never_fetches_the_last_page_holds_up_nobody(monkeypatch:
 
 
 def test_a_time_out() -> None:
-    """Nobody comes: `ReauthorizationRequired`, which says for how long it waited."""
-    with Listening(timeout=0.3) as login, pytest.raises(ReauthorizationRequired, match="nobody did within"):
+    """No user comes: `ReauthorizationRequired`, which says for how long it waited."""
+    with Listening(timeout=0.3) as login, pytest.raises(ReauthorizationRequired, match=r"they didn.t within 0 s"):
         login.outcome.result(20)
 
 
-def test_a_login_that_is_over_ends() -> None:
-    """A login that's of no use any more stops to listen."""
+def test_a_login_that_is_cancelled_ends() -> None:
+    """A login that's no longer needed stops listening."""
     with Listening() as login:
-        login.over.set()
+        login.cancelled.set()
         with pytest.raises(ReauthorizationRequired):
             login.outcome.result(20)
         with pytest.raises(OSError):

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from oauth_auth import OAuthToken, TokenStoreError
-from oauth_auth.stores import LockTaken, RedisTokenStore, _redis
+from oauth_auth.stores import LockTaken, RedisTokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.scripted import Answer, Received
@@ -48,8 +48,8 @@ def store(own_redis: RedisServer) -> RedisTokenStore:
 
 
 @pytest.fixture
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_redis, "LEASE", 1.0)
+def short_lease(store: RedisTokenStore) -> None:
+    store._lease_seconds = 1.0
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,16 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"expires_in": 600, "refresh_token": "r"}, YEAR),
         ({}, YEAR),
         ({"expiry": 1.0}, 3600),
+        ({"expiry": 1.0, "extra": {"oauth_auth": {"logged_out": 1.0}}}, YEAR),
+        ({"expiry": 1.0, "extra": {"oauth_auth": {"form": "plain"}}}, 3600),
+        ({"expiry": 1.0, "extra": {"oauth_auth": "logged_out"}}, 3600),
         ({"expiry": -1e300}, 3600),
         ({"expiry": 1e300}, YEAR),
     ],
-    ids=["expiry", "refresh token", "no expiry", "expired", "before all times", "after all times"],
+    ids=[
+        *("expiry", "refresh token", "no expiry", "expired", "logged out", "with the grant's state", "with a word"),
+        *("before all times", "after all times"),
+    ],
 )
 def test_how_long_entries_live(
     store: RedisTokenStore, own_redis: RedisServer, fields: dict[str, Any], seconds: float
@@ -173,15 +179,16 @@ STOPPED = """
 import sys
 from oauth_auth import OAuthToken
 from oauth_auth.requests import TokenProviderAuth
-from oauth_auth.stores import RedisTokenStore, _redis
-_redis.LEASE = 0.5
+from oauth_auth.stores import RedisTokenStore
 
 def provide(last):
     print("calling", flush=True)
     sys.stdin.readline()
     return OAuthToken(access_token="stale", expires_in=3600)
 
-auth = TokenProviderAuth(provide, store=RedisTokenStore(sys.argv[1]), store_key="key")
+store = RedisTokenStore(sys.argv[1])
+store._lease_seconds = 0.5
+auth = TokenProviderAuth(provide, store=store, store_key="key")
 print(auth.get_token().access_token, flush=True)
 """
 

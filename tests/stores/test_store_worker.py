@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from oauth_auth import OAuthToken, TokenError, TokenStoreError
-from oauth_auth._renewal import store_entry, store_worker
+from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
@@ -105,8 +105,8 @@ def store() -> Iterator[WithLockObject]:
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.3)
-    monkeypatch.setattr(store_entry, "LOCK_WAIT", 0.1)
+    monkeypatch.setattr(StoreEntry, "default_timeout", 0.3)
+    monkeypatch.setattr(StoreEntry, "lock_wait", 0.1)
 
 
 def await_no_threads() -> None:
@@ -143,7 +143,7 @@ def test_the_lock_is_free_after_a_slow_failure(
     error: type[BaseException], store: WithLockObject, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that failed slowly is left alone for a while, but not before its lock is released."""
-    monkeypatch.setattr(store_worker, "SLOW", 0.05)
+    monkeypatch.setattr(StoreEntry, "slow", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in, store.error = "save", error()
     timer = threading.Timer(0.2, store.go_on.set)
@@ -158,7 +158,7 @@ def test_a_store_that_hangs_for_ever_costs_few_threads(
     store: WithLockObject, tokens: Tokens, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Attempts become rare, down to one an hour; as soon as one of them ends, the store is used again."""
-    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.05)
+    monkeypatch.setattr(StoreEntry, "default_timeout", 0.05)
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     store.hangs_in = "load"
     hanging = []
@@ -234,10 +234,10 @@ def test_a_cancelled_caller(mode: Mode, method: str, store: WithLockObject, toke
 EXIT = """
 import sys, threading
 from oauth_auth import OAuthToken
-from oauth_auth._renewal import store_entry
+from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth.requests import TokenProviderAuth
 from oauth_auth.stores import MemoryTokenStore
-store_entry._STORE_TIMEOUT, store_entry.LOCK_WAIT = 0.5, 0.1
+StoreEntry.default_timeout, StoreEntry.lock_wait = 0.5, 0.1
 hanging = threading.Event()
 
 class Hanging(MemoryTokenStore):
@@ -331,7 +331,7 @@ def test_an_outcome_has_no_time_limit_of_its_own(tokens: Tokens, monkeypatch: py
     class Patient(Hanging):
         timeout = 20.0
 
-    monkeypatch.setattr(store_entry, "_STORE_TIMEOUT", 0.1)
+    monkeypatch.setattr(StoreEntry, "default_timeout", 0.1)
     store = Patient()
     store.hangs_in = "load"
     timer = threading.Timer(0.4, store.go_on.set)
@@ -344,8 +344,8 @@ def test_an_outcome_has_no_time_limit_of_its_own(tokens: Tokens, monkeypatch: py
 def test_a_pickled_copy_begins_anew(tmp_path: Path, tokens: Tokens) -> None:
     """What hung or failed here says nothing of the program to which an auth object travels."""
     auth = client_credentials(modes.REQUESTS, tokens, store=FileTokenStore(tmp_path / "tokens"), store_key=KEY)
-    auth._source._shelf.note("load", TokenStoreError("it hangs"), still_hangs=True)
-    assert auth._source._shelf.is_resting
-    shelf = pickle.loads(pickle.dumps(auth))._source._shelf
-    assert (False, False, True, KEY) == (shelf.is_resting, shelf.is_in_trouble, shelf.is_shared, shelf.key)
-    assert auth._source._shelf._owner == shelf._owner
+    auth._source._entry.failed("load", TokenStoreError("it hangs"), still_hangs=True)
+    assert auth._source._entry.is_resting
+    entry = pickle.loads(pickle.dumps(auth))._source._entry
+    assert (False, False, True, KEY) == (entry.is_resting, entry.is_in_trouble, entry.is_shared, entry.key)
+    assert auth._source._entry.owner == entry.owner

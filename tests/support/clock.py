@@ -35,3 +35,27 @@ class Clock:
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.moved += seconds
+
+
+class MonotonicClock:
+    """The monotonic clock, by which pauses are measured: it goes ahead by so many seconds when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        monotonic = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + self.ahead)
+
+
+class RetryClock:
+    """The clock of retries: their pauses pass at once and are kept; each one takes `extra` seconds longer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.extra = 0.0
+        self.pauses: list[float] = []
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds + self.extra

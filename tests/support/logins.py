@@ -46,10 +46,10 @@ class Listening:
     """A `BrowserLogin` that waits in a thread, for the length of a `with` block; `outcome` is what it returns."""
 
     def __init__(self, redirect_uri: str | None = None, *, issuer: str | None = ISSUER, **options: Any) -> None:
-        self.over = threading.Event()
+        self.cancelled = threading.Event()
         self.outcome: Future[str] = Future()
         self.shown = threading.Event()
-        self.begin = LoginContext(self._make, redirect_uri, self.over)
+        self.begin = LoginContext(self._make, redirect_uri, self.cancelled)
         self._issuer = issuer
         self._browse = options.pop("open_browser", None)
         self.login = BrowserLogin(open_browser=self._open, **options)
@@ -76,7 +76,7 @@ class Listening:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.over.set()
+        self.cancelled.set()
         self._thread.join(20)
         assert not self._thread.is_alive()
 

@@ -28,7 +28,7 @@ from typing import Any
 import keyring  # noqa: F401 - loaded once for all siblings
 import redis
 
-from oauth_auth.stores import TokenStore, _redis
+from oauth_auth.stores import RedisTokenStore, TokenStore
 from oauth_auth.stores._protocol import LOCK_WAIT
 from tests.servers.keyring_in_files import FOLDER
 from tests.support import modes
@@ -51,7 +51,7 @@ class Plan:
     store: bytes
     """Pickled, since it's to be made where the environment is the sibling's."""
     environ: Mapping[str, str]
-    lease: float = _redis.LEASE
+    lease: float = RedisTokenStore._lease_seconds
 
 
 class Sibling:
@@ -128,7 +128,13 @@ class Siblings:
         self._all: list[Sibling] = []
 
     def start(
-        self, mode: Mode, grant: str, *arguments: Any, store: TokenStore, lease: float = _redis.LEASE, **options: Any
+        self,
+        mode: Mode,
+        grant: str,
+        *arguments: Any,
+        store: TokenStore,
+        lease: float = RedisTokenStore._lease_seconds,
+        **options: Any,
     ) -> Sibling:
         """Start one, and wait until it's ready."""
         environ = {name: os.environ[name] for name in _ENVIRON if name in os.environ}
@@ -148,7 +154,7 @@ class Siblings:
 
 def _live(connection: Connection, plan: Plan) -> None:
     os.environ.update(plan.environ)
-    _redis.LEASE = plan.lease
+    RedisTokenStore._lease_seconds = plan.lease
     logging.disable()  # what goes wrong here is what the tests are about
     try:
         _Life(connection, plan).run()

@@ -27,8 +27,7 @@ def await_waiting(auth: Any, count: int) -> None:
     deadline, moment, waiting = time.perf_counter() + 20, threading.Event(), 0
     while time.perf_counter() < deadline:
         if (flight := auth._source._flight) is not None:
-            future = flight._future
-            waiting = len(future._condition._waiters) + len(future._done_callbacks)
+            waiting = flight.waiting
             if waiting >= count:
                 return
         moment.wait(0.002)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import pickle
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from oauth_auth import (
     TokenResponseError,
     basic_authorization,
 )
+from oauth_auth._clock import Now
 from oauth_auth._wire.challenges import bearer_errors, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
 from oauth_auth._wire.messages import (
@@ -119,7 +121,10 @@ def check_answer(status: int, content_type: str | None, retry_after: str | None,
     assert is_sendable(result.access_token)
     assert result == OAuthToken.from_dict(result.to_dict())
     assert result.expires_in is None or result.expires_in >= 0
-    assert f"Bearer {result.access_token}" == Credential.from_token(result, leeway=10, refresh_window=300).header
+    assert (
+        f"Bearer {result.access_token}"
+        == Credential.from_token(result, Now.read(), random, leeway=10, refresh_window=300).header
+    )
     for text in (result.token_type, result.scope, result.refresh_token):
         assert text is None or (isinstance(text, str) and text)
 
@@ -282,7 +287,7 @@ def test_no_challenge_is_slow(piece: str, prefix: str, length: int) -> None:
 @example(value="9" * 64)
 def test_any_retry_after_is_seconds_or_nothing(value: str | None) -> None:
     """Any `Retry-After` is a number of seconds, of a century at most, or nothing."""
-    seconds = read_retry_after(value)
+    seconds = read_retry_after(value, time.time())
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400
 
 
@@ -293,7 +298,7 @@ dates = st.datetimes().map(lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S
 @given(value=dates)
 def test_any_date_is_seconds_or_nothing(value: str) -> None:
     """The same for any date that there is."""
-    seconds = read_retry_after(value)
+    seconds = read_retry_after(value, time.time())
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400
 
 
@@ -301,7 +306,7 @@ def test_any_date_is_seconds_or_nothing(value: str) -> None:
 def test_no_retry_after_is_slow(piece: str) -> None:
     """No `Retry-After` takes long to read."""
     with quick():
-        read_retry_after(piece * (MIB // len(piece)))
+        read_retry_after(piece * (MIB // len(piece)), 0.0)
 
 
 # -- Stored tokens --------------------------------------------------------------------------------------------------
@@ -328,7 +333,7 @@ def test_any_dictionary_is_a_token_or_an_error_of_ours(fields: dict[Any, Any]) -
         return
     assert repr(token) == repr(OAuthToken.from_dict(token.to_dict()))
     assert isinstance(token.is_expired(), bool)
-    credential = Credential.from_token(token, leeway=10.0, refresh_window=300.0)
+    credential = Credential.from_token(token, Now.read(), random, leeway=10.0, refresh_window=300.0)
     assert credential.refresh_at <= credential.stale_at <= credential.expires_at
 
 
@@ -340,7 +345,7 @@ lifetimes = st.floats(0, 1e9) | st.integers(0, 10**9) | st.sampled_from([0, 0.5,
 def test_the_windows_are_capped(lifetime: float, leeway: float, window: float) -> None:
     """Leeway is at most a tenth of a lifetime, the window at most a fifth; renewal begins in its first half."""
     token = OAuthToken(access_token="a", expires_in=lifetime, expiry=1e9 + lifetime)
-    credential = Credential.from_token(token, leeway=leeway, refresh_window=window)
+    credential = Credential.from_token(token, Now.read(), random, leeway=leeway, refresh_window=window)
     slack = 1e-6 * (1e9 + lifetime)
     assert 1e9 + lifetime == credential.expires_at
     assert abs(min(leeway, lifetime / 10) - (credential.expires_at - credential.stale_at)) <= slack
