@@ -185,13 +185,13 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     current = state.unexpired(now)
     if current is None:
         return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
-    if now.wall >= current.stale_at and not state.waiting_is_pointless(around):
+    failure = state.backing_off(now)
+    if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
         # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
         launch = None if around.is_running else Purpose(Reason.STALE)
         return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
     if now.wall < current.refresh_at or around.is_running:
         return Send(current), state
-    failure = state.backing_off(now)
     pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)
     # Meanwhile other requests take the fast path.
     later = state.due_again_at(min(current.next_deadline(now.wall), now.wall + pause))

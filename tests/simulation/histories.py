@@ -284,7 +284,10 @@ class Run:
             world.run(max(worker.stopped_until for worker in self.workers) + SETTLED)
             if not world.is_over:
                 judge.is_final = True
+                self.server.lose = self.store.lose = 0
+                self.server.on_issue.clear()
                 for worker in self.workers:
+                    worker.trap = None
                     world.after(0.0, worker, worker.request)
                 world.run(world.now + 60.0)
         counts = judge.counts + Counter({f"store {name}": number for name, number in self.store.counts.items()})
