@@ -169,7 +169,9 @@ class Acquisition:
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
         """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
-        yield Lock(0.0)  # if it's taken, what is to be saved is what its holder needs, or it's a lock of ours that was lost
+        if (yield Lock(0.0)) is Locked.TAKEN and not self.known.is_only_here:
+            return Deferred()
+        # Without the lock it's saved, too: its holder needs it, and it may be a lock that was left over by an outage.
         token = yield from self._look({None if held is None else held.header})
         if self.known.is_unsaved:
             yield from self._save()

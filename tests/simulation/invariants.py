@@ -197,7 +197,9 @@ class Judge:
         if not last.family.is_alive:
             return
         if last.revoked_at is None:
-            if len(caller.sent) > 1:
+            if self._world.now - worker.stopped_until < TOKEN_TIMEOUT:
+                self.excuse("stopped")
+            elif len(caller.sent) > 1:
                 self.violation(f"{worker} got a second 401 with {last.access}, which had expired")
             return
         begun = caller.replacing_since or caller.begun
@@ -362,7 +364,10 @@ class Judge:
         worker = issue.worker
         if issue.is_lost:
             return "answer lost"
-        has_none_left = sender is not None and not self.is_good(sender.worker)
+        current = None if sender is None else sender.worker.source.current
+        has_none_left = sender is not None and (
+            current is None or not self._can_be_sent(sender.worker, current.token)
+        )
         end = now if issue.saved_at is None else issue.saved_at
         if worker is not None and issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
             return "killed"
