@@ -403,16 +403,15 @@ class Acquisition:
 
     def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
         """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""
-        if not self._entry.is_shared or not error.retryable or not self._stored.is_ok:
+        if not self._entry.is_shared or not error.retryable:
             return None
         self.shared_times += 1
         pause = max(_SHARED_PAUSE, asked_pause(error))
         now = self._clock()
         failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
-        if failure is None or not (yield StillHeld()):
-            return None
-        # What's there is read again, since it's replaced as a whole.
+        is_ours = yield StillHeld()
+        # What's there is read again, since it's replaced as a whole; and it may be possible by now.
         token = yield from self._look(excluded)
-        if token is None and self._stored.is_ok:
+        if token is None and failure is not None and is_ours and self._stored.is_ok:
             yield Save(self._stored.entry._replace(failure=failure))
         return token

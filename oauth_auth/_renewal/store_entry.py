@@ -89,9 +89,9 @@ class StoreEntry:
         """Whether the store failed slowly, a short time ago."""
         return self._cooldown is not None and self._cooldown.remaining(self.clock()) > 0
 
-    def session(self) -> StoreSession:
-        """Return a context manager for one renewal's calls."""
-        return StoreSession(self)
+    def session(self, tick: Callable[[], object] = lambda: None) -> StoreSession:
+        """Return a context manager for one renewal's calls; `tick` is called each second while one is waited for."""
+        return StoreSession(self, tick)
 
     def worked(self, action: str) -> None:
         """Note that an action works; log the end of a stretch of failures."""
@@ -124,8 +124,9 @@ class StoreEntry:
 class StoreSession:
     """One renewal's calls to the store. None of them raises."""
 
-    def __init__(self, entry: StoreEntry) -> None:
+    def __init__(self, entry: StoreEntry, tick: Callable[[], object]) -> None:
         self._entry = entry
+        self._tick = tick
         self._worker: StoreWorker | None = None
         self._lock: _Lock | None = None
 
@@ -226,7 +227,7 @@ class StoreSession:
 
             self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
         begun = entry.clock().monotonic
-        outcome = self._worker.submit(function, wait + entry.timeout, on_late)
+        outcome = self._worker.submit(function, wait + entry.timeout, on_late, self._tick)
         if outcome.error is None:
             entry.worked(action)
             return True, outcome.value

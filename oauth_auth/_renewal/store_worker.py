@@ -34,10 +34,16 @@ class StoreWorker:
         while (call := self._calls.get()) is not None:
             call()
 
-    def submit(self, function: Callable[[], Any], timeout: float, on_late: Callable[[], Any] | None) -> Outcome[Any]:
+    def submit(
+        self,
+        function: Callable[[], Any],
+        timeout: float,
+        on_late: Callable[[], Any] | None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Outcome[Any]:
         """Return what came of the function, or a `TokenStoreError` after `timeout` seconds.
 
-        `on_late` is called if the function ends after all.
+        `on_late` is called if the function ends after all; `tick` each time when it has been slow.
         """
         if self.is_abandoned:
             return Outcome(None, TokenStoreError("the store still hasn't answered"))
@@ -53,6 +59,7 @@ class StoreWorker:
                 return outcome.result(wait)
             except FutureTimeoutError:
                 mark_retrying()
+                tick()
                 left -= wait
                 # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
                 if on_late is not None and not threading.main_thread().is_alive():

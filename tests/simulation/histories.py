@@ -253,7 +253,8 @@ class Run:
         self.server.api_delay = 0.0
 
     def _log_out(self, fault: Fault) -> None:
-        self.workers[fault.who].log_out()
+        worker = self.workers[fault.who]
+        self.world.after(0.0, worker, worker.log_out)
         self._redraw()
 
     _STRIKES: Mapping[str, Any] = {

@@ -82,6 +82,7 @@ class Judge:
         self.waits: list[float] = []
         self.calls = 0
         self._ended_at = 0.0
+        self._marked_at = float("inf")
         self._deaths: dict[tuple[int, int], float] = {}
         self._stops: list[tuple[Worker, float, float]] = []
         self._attempts: dict[tuple[int, int], tuple[float, bool, Flight]] = {}
@@ -227,6 +228,8 @@ class Judge:
         self._world.note(worker, f"fails: {error}")
         self._judge_wait(caller)
         stood = worker.stopped_for - caller.stopped_before
+        if now - worker.stopped_until < TOKEN_TIMEOUT:  # it may share the outcome of before
+            stood = max(stood, worker.stopped_until - worker.stopped_at)
         name = self._why_nothing_helped(caller, now, stood)
         if name is None:
             self.violation(f"{worker} failed a request though it need not: {type(error).__name__}: {error}")
@@ -401,10 +404,11 @@ class Judge:
             entry = unpack(packed, {})
             if entry.logged_out is not None:
                 self.is_ended, self._ended_at = True, self._world.now
+                self._marked_at = min(self._marked_at, self._world.now)
             return
         if issue.saved_at is None:
             issue.saved_at = self._world.now
-        if self.is_ended and issue.at < self._ended_at and self._world.now > self._ended_at + MOMENT:
+        if issue.at < self._marked_at < self._world.now - MOMENT:
             if not self._is_excused_by_store():
                 self.violation(f"{flight.worker} saved {issue.access} again after the logout")
 

@@ -197,7 +197,9 @@ class Flight:
             effect.flight.join(self._advance_with)  # type: ignore[attr-defined]
             return
         assert self._hold_ups is not None
-        self._effect, self._begun = effect, self._hold_ups.begin()
+        self._effect = effect
+        self._hold_ups.begin(effect)
+        self._begun = worker.clock()
         if self._hold_ups.forbid(effect):
             worker.world.after(0.0, worker, self._advance, None, None)
             return
@@ -227,7 +229,7 @@ class Flight:
         if isinstance(self._effect, Ask) and value is not None:
             self.worker.judge.answered(self)
         assert self._hold_ups is not None
-        self._hold_ups.end(self._effect, self._begun)
+        self._hold_ups.end(self._effect)
         self._advance(value, error)
 
     def arrive_early(self) -> None:
@@ -243,8 +245,18 @@ class Flight:
         self.sent_at = world.now
         latency = world.config.latency * (0.3 + worker.chance.random() * 0.4)
         world.after(latency, None, worker.server.receive, self, self.serial, effect.request, effect.timeout)
-        error = effect.transport.time_out(effect.request, effect.timeout)
-        world.after(effect.timeout, worker, self.answer, self.serial, None, error)
+        world.after(min(effect.timeout, 1.0), worker, self._wait_for_answer, self.serial, effect, effect.timeout - 1.0)
+
+    def _wait_for_answer(self, serial: int, effect: Ask, left: float) -> None:
+        """Wait for one more second, as a `Flight` does: a program that stands still loses one of them."""
+        if serial != self.serial:
+            return
+        assert self._hold_ups is not None
+        self._hold_ups.tick()
+        if left > 0:
+            self.worker.world.after(min(left, 1.0), self.worker, self._wait_for_answer, serial, effect, left - 1.0)
+        else:
+            self.answer(serial, None, effect.transport.time_out(effect.request, effect.timeout))
 
     def _sleep(self, effect: Sleep) -> None:
         self._action = None
@@ -339,6 +351,8 @@ class Flight:
         if serial != self.serial:
             return
         self.is_retrying = True
+        assert self._hold_ups is not None
+        self._hold_ups.tick()
         if left > 0:
             self.worker.world.after(min(left, 1.0), self.worker, self._wait_on, serial, left - 1.0)
         else:
