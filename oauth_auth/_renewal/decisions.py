@@ -167,8 +167,9 @@ class State:
         current = self.credential
         if current is None:
             return self
-        pause = min(_CHECK_INTERVAL, max((current.next_deadline(now.wall) - now.wall) / 4, 0.05))
-        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(now.wall + pause)
+        deadline = current.next_deadline(now.wall)
+        pause = min(_CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
+        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""
@@ -187,20 +188,19 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     current = state.unexpired(now)
     if current is None:
         return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
-    if now.wall >= current.stale_at and not state.waiting_is_pointless(around):
+    failure = state.backing_off(now)
+    if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
         # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
         launch = None if around.is_running else Purpose(Reason.STALE)
         return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
     if now.wall < current.refresh_at or around.is_running:
         return Send(current), state
-    failure = state.backing_off(now)
     pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)
     # Meanwhile other requests take the fast path.
     later = state.due_again_at(min(current.next_deadline(now.wall), now.wall + pause))
     if failure is not None:
         return Send(current), later
-    has_time = now.wall < current.due_at + (current.stale_at - current.due_at) * 0.75
-    return Send(current, Purpose(Reason.DUE, can_wait=has_time)), later
+    return Send(current, Purpose(Reason.DUE, can_wait=now.wall < current.stale_at)), later
 
 
 def for_rejection(

@@ -43,8 +43,9 @@ if hasattr(os, "register_at_fork"):
         before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
     )
 
-_SAVE_PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds before each further attempt to save a token; the last pause is repeated."""
+_SAVE_PAUSES = (0.1, 0.5, 1.0)
+"""Seconds before each further attempt to save a token; the last pause is repeated. Once the store is back, siblings
+use the refresh token that this one has replaced until it's saved, so the pauses stay short."""
 _LAST_SAVE_PAUSES = (0.0, 0.1, 0.5, 1.0)
 """The same, once the program ends."""
 
