@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._clock import Chance, Now
-from .._wire.token import Credential
+from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
 from .backoff import Cooldown, Failure, OriginBreaker
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fail",
     "Purpose",
     "Reason",
+    "RenewalSettings",
     "SameToken",
     "Send",
     "State",
@@ -40,6 +42,15 @@ __all__ = [
 
 _CHECK_INTERVAL = 1.0
 """Seconds between two looks at what a sibling does, or less where less time is left."""
+
+
+class RenewalSettings(NamedTuple):
+    """When tokens are renewed and what else happens then; times in seconds."""
+
+    leeway: float
+    refresh_window: float
+    token_timeout: float
+    on_token_update: Callable[[OAuthToken], object] | None
 
 
 class Reason(enum.Enum):

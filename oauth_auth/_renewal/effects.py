@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from .._clock import Clock
 from .._flight import Flight, Outcome, capture, carry_out, mark_retrying
-from .._server.calls import Ask, Run, Sleep, Steps, perform
+from .._server.calls import Ask, Sleep, Steps, perform
 from ..errors import ReauthorizationRequired
 from .entry import Entry
 from .store_entry import Locked, StoreEntry, StoreSession
@@ -100,7 +100,7 @@ class HoldUps:
     """
 
     limit = 3.75
-    """Seconds between two readings of the clocks: what waits reads them each second, and a lock lasts for 10 at least."""
+    """Seconds between two readings of the clocks: what waits reads them each second, a lock lasts for 10 at least."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -22,8 +22,8 @@ from .._server.calls import GivenUp, Run, Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
-from .acquisition import Acquired, Acquisition, Deferred, RenewalSettings
-from .decisions import Purpose, Reason, State
+from .acquisition import Acquired, Acquisition, Deferred
+from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .store_entry import StoreEntry
 

@@ -21,7 +21,7 @@ from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
 from ..errors import TokenError
-from .acquisition import Acquisition, RenewalSettings
+from .acquisition import Acquisition
 from .backoff import OriginBreaker
 from .decisions import (
     Around,
@@ -29,6 +29,7 @@ from .decisions import (
     Decline,
     Fail,
     Reason,
+    RenewalSettings,
     Send,
     State,
     Wait,
