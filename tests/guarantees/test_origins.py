@@ -192,6 +192,40 @@ def test_response_hooks_survive_redirects_to_another_origin(mode: Mode, tokens: 
     assert 0 == tokens.calls
 
 
+@contextmanager
+def keeping_the_header(mode: Mode, auth: Any, header: str) -> Iterator[Client]:
+    """Open a client whose owner sends the header along to wherever a redirect leads, as its library never would."""
+
+    def add(request: Any) -> None:
+        request.headers["Authorization"] = header
+
+    async def add_async(request: Any) -> None:
+        add(request)
+
+    with mode.client(auth) as client:
+        if mode.is_like_requests:
+            client.inner.rebuild_auth = lambda request, response: None
+        else:
+            client.inner.event_hooks = {"request": [add if mode.backend is None else add_async]}
+        yield client
+
+
+def test_rejection_by_another_origin_that_got_the_token_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve
+) -> None:
+    """Where the caller's own client takes the token along, another origin's 401 is the caller's all the same."""
+    other = serve(rejecting)
+    api = serve(redirecting(other.url))
+    auth = client_credentials(mode, tokens, token=GIVEN)
+    with keeping_the_header(mode, auth, "Bearer given") as client:
+        response = client.get(api.url)
+
+    assert (401, b"foreign") == (response.status_code, response.content)
+    assert ["Bearer given"] == authorizations(api)
+    assert ["Bearer given"] == authorizations(other)
+    assert 0 == tokens.calls
+
+
 @pytest.mark.parametrize(
     ("begin", "end"),
     [

@@ -462,6 +462,23 @@ def test_an_older_stored_token_is_not_adopted_again(
     assert ["refresh-0", "refresh-1"] == rotation.calls
 
 
+def test_an_older_token_that_a_sibling_saved_meanwhile_is_not_adopted(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens
+) -> None:
+    """If saving failed, a sibling's token that came into the store meanwhile counts if it expires later, else not."""
+    store = Broken()
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    store.broken = {"save"}
+    auth.refresh()
+    store._tokens["k"] = token_that_expires_in(60, "of-a-sibling", refresh_token="refresh-of-a-sibling")
+    store.broken = set()
+    auth.close()
+    assert ("token-2", "refresh-2") == (auth.token.access_token, stored(store, "k").refresh_token)
+    auth.refresh()
+    assert ["password", "refresh-1", "refresh-2"] == rotation.calls
+
+
 @pytest.mark.parametrize("expires_in", [-100, 3000])
 def test_an_older_stored_token_that_could_not_be_loaded_is_not_adopted_later(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, expires_in: float
