@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: demo test unit docs figures bench chaos format clean
+.PHONY: demo test unit mutants docs figures bench chaos format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -31,6 +31,11 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 # The tables of the pure modules: no server, no sleep, seconds in all.
 unit: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/units -n 2
+
+# Puts faults into copies of the package, one at a time, and says which of them no test notices: see tests/mutants.
+mutants: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.mutants
+	if test -e tests/simulation/mutants.py -o -d tests/simulation/mutants; then $(BIN)/python -m tests.simulation.mutants; fi
 
 # The documentation, in docs/_build/html/index.html.
 docs: $(VENV)/dev.stamp

@@ -792,6 +792,19 @@ def test_netrc_of_another_origin_is_no_token(mode: Mode, tokens: Tokens, serve: 
     assert 0 == tokens.calls
 
 
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_rejection_of_other_credentials_after_a_redirect_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve, netrc: str
+) -> None:
+    """At a redirect, requests puts what `.netrc` knows in the token's place: its rejection renews nothing."""
+    api = serve(lambda request: redirecting("/there")(request) if request.path == "/here" else rejecting(request))
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+        assert 401 == client.get(f"{api.url}/here").status_code
+
+    assert ["Bearer given", netrc] == authorizations(api)
+    assert 0 == tokens.calls
+
+
 @pytest.mark.parametrize("whose", ["own", "given"])
 def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
     mode: Mode, tokens: Tokens, serve: Serve, whose: str
@@ -917,5 +930,7 @@ def test_url_without_a_path_opens_no_other_origin(mode: Mode, tokens: Tokens) ->
         request.url = url
         return "Authorization" in auth(request).headers
 
-    urls = ["https://api.example.com", "https://api.example.co/", "https://api.example.co", "https://api.example.com/"]
-    assert [True, False, False, True] == [carries(url) for url in urls]
+    api = "https://api.example.com"
+    # The origin used last is known by how its URLs begin.
+    urls = [api, api, "https://api.example.co/", "https://api.example.co", f"{api}.other.example/", f"{api}:8443/"]
+    assert [True, True, False, False, False, False, True] == [carries(url) for url in [*urls, f"{api}/"]]

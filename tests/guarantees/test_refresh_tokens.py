@@ -442,6 +442,30 @@ def test_a_token_that_could_not_be_saved_is_used(
     assert "failed to save" in caplog.text
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_token_that_could_not_be_saved_is_saved_without_a_request(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, closes: bool
+) -> None:
+    """A store that's back gets the token with no request needed: within a moment, or at once from `close()`."""
+    saved = threading.Event()
+
+    class Mended(Broken):
+        def save(self, key: str, token: OAuthToken) -> None:
+            super().save(key, token)
+            saved.set()
+
+    store = Mended("save")
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    assert store.load("k") is None
+    store.broken.clear()
+    if closes:
+        auth.close()
+    else:
+        assert saved.wait(20)
+    assert "refresh-1" == stored(store, "k").refresh_token
+
+
 def test_an_older_stored_token_is_not_adopted_again(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
 ) -> None:
