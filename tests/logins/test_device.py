@@ -96,12 +96,12 @@ class Waits:
         self.seconds: list[float] = []
         waits = self
 
-        def wait(over: threading.Event, seconds: float) -> bool:
+        def wait(grant: _device.DeviceCodeGrant, cancelled: threading.Event, seconds: float) -> bool:
             waits.seconds.append(round(seconds, 1))
             clock.advance(seconds)
-            return over.is_set()
+            return cancelled.is_set()
 
-        monkeypatch.setattr(_device, "_wait", wait)
+        monkeypatch.setattr(_device.DeviceCodeGrant, "wait", wait)
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def test_a_login_at_a_certified_server(
     oidc: OidcProvider, mode: Mode, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person approves on another device; then requests go through, and refresh tokens renew, for all clients."""
-    monkeypatch.setattr(_device, "_DEFAULT_INTERVAL", 0.0)
-    monkeypatch.setattr(_device, "_SHORTEST_INTERVAL", 0.01)
+    monkeypatch.setattr(_device.DeviceCodeGrant, "default_interval", 0.0)
+    monkeypatch.setattr(_device.DeviceCodeGrant, "shortest_interval", 0.01)
     registered = getattr(oidc, client)
     show = Shown(lambda shown: approve_device(shown["verification_uri_complete"]))
     auth = mode.plugin.DeviceCodeAuth.from_issuer(
@@ -206,7 +206,7 @@ def test_trouble_while_it_asks(
 
 def test_a_time_out_while_it_asks(serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll without an answer ends in time, and is made again."""
-    monkeypatch.setattr(_device, "_SHORTEST_INTERVAL", 0.01)
+    monkeypatch.setattr(_device.DeviceCodeGrant, "shortest_interval", 0.01)
     hang, polls = threading.Event(), []
 
     def answer(request: Received) -> Answer:
