@@ -85,11 +85,16 @@ class SharedFailure(NamedTuple):
         """Return whether the pause lasts. One that would begin later, by another machine's clock, counts as over."""
         return 0 <= now.wall - self.at < self.pause
 
-    def restored(self, transport_error: type[TokenTransportError]) -> TokenError:
-        """Return the error, to be raised here; of one that is the HTTP library's, too, this plug-in's kind."""
+    def restored(self, transport_error: type[TokenTransportError], now: Now) -> TokenError:
+        """Return the error, to be raised here; of one that is the HTTP library's, too, this plug-in's kind.
+
+        What is left of the pause that the server asked for is what it asks this program for.
+        """
         error_class = transport_error if self.kind == TokenTransportError.__name__ else _SHARED_ERRORS[self.kind]
         text = f"{self.text} (another program on the same store asked)"
-        return rebuild(error_class, (text,), {**self.fields, "retryable": True})
+        asked = self.fields.get("retry_after")
+        left = max(min(asked, self.pause) - (now.wall - self.at), 0.0) if isinstance(asked, int | float) else None
+        return rebuild(error_class, (text,), {**self.fields, "retry_after": left, "retryable": True})
 
 
 def _is_plain(value: object) -> bool:

@@ -20,8 +20,8 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome
-from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred, RenewalSettings
-from oauth_auth._renewal.decisions import Purpose, Reason
+from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred
+from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
     Await,
