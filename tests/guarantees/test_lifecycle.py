@@ -45,18 +45,6 @@ from tests.support.waiting import await_waiting, flights_in_the_air, outcome_of,
 BACKENDS = ("asyncio", "trio")
 
 
-@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
-def dual_mode(request: pytest.FixtureRequest) -> Mode:
-    """The plug-ins whose objects serve threads and event loops alike."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
-
-
 @pytest.fixture
 def hold_first(tokens: Tokens, gate: Gate) -> None:
     """Hold back the first token call only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,14 +18,6 @@ Serve = Callable[..., ScriptedServer]
 
 GIVEN = OAuthToken(access_token="given")
 """A token that no API of these tests takes."""
-
-
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """What a script waits for; opened at the end, so that no server hangs."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def rejecting(request: Received) -> Answer:
@@ -61,7 +53,7 @@ def test_token_given_is_renewed_when_rejected(mode: Mode, tokens: Tokens, api: S
 
 
 def test_late_rejection_of_an_old_token_makes_no_token_call(
-    mode: Mode, tokens: Tokens, serve: Serve, gate: threading.Event
+    mode: Mode, tokens: Tokens, serve: Serve, held: threading.Event
 ) -> None:
     """A 401 that arrives after the token was renewed replays with the current one, without another call."""
     answer = accepting(tokens)
@@ -70,7 +62,7 @@ def test_late_rejection_of_an_old_token_makes_no_token_call(
     def script(request: Received) -> Answer:
         if request.path == "/slow" and request.authorization == "Bearer given":
             arrived.set()
-            gate.wait(20)
+            held.wait(20)
         return answer(request)
 
     api = serve(script)
@@ -78,7 +70,7 @@ def test_late_rejection_of_an_old_token_makes_no_token_call(
         slow = client.begin("GET", f"{api.url}/slow")
         assert arrived.wait(20)
         assert 200 == client.get(f"{api.url}/quick").status_code
-        gate.set()
+        held.set()
         assert 200 == slow.result(20).status_code
 
     assert 1 == tokens.calls
@@ -124,14 +116,14 @@ def test_ten_rejections_of_an_api_that_rejects_everything_cost_one_token_call(
 
 
 def test_rejection_joins_a_renewal_that_is_under_way(
-    mode: Mode, tokens: Tokens, serve: Serve, gate: threading.Event
+    mode: Mode, tokens: Tokens, serve: Serve, held: threading.Event
 ) -> None:
     """A request rejected while its token is being renewed anyway waits for that renewal and starts none."""
     calling, rejected = threading.Event(), threading.Event()
 
     def answer_token(request: Received) -> Answer | None:
         calling.set()
-        gate.wait(20)
+        held.wait(20)
         return None
 
     tokens.answer = answer_token
@@ -150,7 +142,7 @@ def test_rejection_joins_a_renewal_that_is_under_way(
         assert calling.wait(20)
         response = client.begin("GET", f"{api.url}/rejects")
         assert rejected.wait(20)
-        gate.set()
+        held.set()
         assert 200 == response.result(20).status_code
         refreshing.join(20)
 
