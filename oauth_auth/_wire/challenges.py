@@ -29,7 +29,8 @@ def is_rejection(status_code: int, www_authenticate: str | None, rejection_statu
     """Return whether an answer rejects the token it was sent with.
 
     A status of `rejection_statuses` does, unless all Bearer challenges that name an error say `insufficient_scope`
-    or `invalid_request` (RFC 6750 section 3.1), or `insufficient_user_authentication` (RFC 9470 section 3). An absent or unreadable challenge says nothing.
+    or `invalid_request` (RFC 6750 section 3.1), or `insufficient_user_authentication` (RFC 9470 section 3).
+    An absent or unreadable challenge says nothing.
     """
     if status_code not in rejection_statuses:
         return False

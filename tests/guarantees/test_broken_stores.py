@@ -26,6 +26,7 @@ from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.clock import Clock
+from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in

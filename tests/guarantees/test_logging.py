@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenError
+from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in

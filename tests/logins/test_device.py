@@ -20,7 +20,7 @@ from oauth_auth import (
     TokenResponseError,
     TokenTransportError,
 )
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device import DeviceCodeGrant, show_on_stderr
 from tests.servers.login import approve_device
 from tests.servers.oidc_provider import OidcProvider
 from tests.support import modes
@@ -358,7 +358,7 @@ def test_by_default_it_s_printed(
     monkeypatch.setitem(sys.modules, "segno", None)
     if not complete:
         del server.codes["verification_uri_complete"]
-    server.make(modes.REQUESTS, show=_device.show_on_stderr).get_token()
+    server.make(modes.REQUESTS, show=show_on_stderr).get_token()
     out, err = capfd.readouterr()
     assert "" == out
     assert {CODES["verification_uri"], "WDJB-MJHT"} <= set(err.split())
@@ -369,11 +369,11 @@ def test_by_default_it_s_printed(
 
 def test_with_segno_there_s_a_qr_code(server: DeviceServer, waits: Waits, capfd: pytest.CaptureFixture[str]) -> None:
     """Where the package `segno` is, phones can read the address; one that's too long for that is left to be typed."""
-    server.make(modes.REQUESTS, show=_device.show_on_stderr).get_token()
+    server.make(modes.REQUESTS, show=show_on_stderr).get_token()
     assert "█" in capfd.readouterr().err
 
     server.codes["verification_uri_complete"] = f"https://auth.example.com/{'x' * 5000}"
-    server.make(modes.REQUESTS, show=_device.show_on_stderr).get_token()
+    server.make(modes.REQUESTS, show=show_on_stderr).get_token()
     err = capfd.readouterr().err
     assert "WDJB-MJHT" in err
     assert "█" not in err
@@ -486,7 +486,7 @@ def test_nothing_secret_is_told(
     """At level DEBUG neither log nor stderr hold the device code or a token, and errors don't repeat it."""
     caplog.set_level("DEBUG", "oauth_auth")
     server.polls[:0] = ["authorization_pending"]
-    auth = server.make(modes.REQUESTS, show=_device.show_on_stderr)
+    auth = server.make(modes.REQUESTS, show=show_on_stderr)
     auth.get_token()
     server.polls = [Answer(400, {"error": "odd", "error_description": "the-device-code is odd"})]
     with pytest.raises(OAuthProviderException) as caught:
