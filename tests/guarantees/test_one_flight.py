@@ -359,7 +359,7 @@ def test_a_closed_event_loop_disturbs_nobody(
 
     anyio.run(leave, backend=backend)
     others = [pool.submit(auth.get_token), pool.submit(anyio.run, auth.aget_token)]
-    await_waiting(auth, 3)
+    await_waiting(auth, 2)
     gate.open()
     assert ["token-1"] * 2 == [future.result(30).access_token for future in others]
     assert 1 == tokens.calls
