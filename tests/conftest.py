@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from tests.servers.oidc_provider import OidcProvider, ServiceMissing
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
+from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
@@ -143,6 +147,33 @@ def gate(tokens: Tokens) -> Iterator[Gate]:
     # What was held goes on now: best to its end, before its servers and clock are gone.
     for flight in flights_in_the_air():
         flight.join(10)
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """What a script waits for; set at the end of the test, so that no server hangs."""
+    held = threading.Event()
+    yield held
+    held.set()
+
+
+@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
+def dual_mode(request: pytest.FixtureRequest) -> Mode:
+    """The plug-ins whose objects serve threads and event loops alike."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(80) as pool:
+        yield pool
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """Find the library's records by their event, or by a word in them."""
+    caplog.set_level(logging.DEBUG, "oauth_auth")
+    return Log(caplog)
 
 
 @pytest.fixture

@@ -32,18 +32,6 @@ REFUSED = Answer(401, {"error": "invalid_client"})
 NO_TOKEN = Answer(200, b"<html>", (("Content-Type", "text/html"),))
 
 
-@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
-def dual_mode(request: pytest.FixtureRequest) -> Mode:
-    """The plug-ins whose objects serve threads and event loops alike."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(80) as pool:
-        yield pool
-
-
 def run_tasks(backend: str, count: int, function: Callable[[], Awaitable[Any]]) -> list[Any]:
     """Run so many tasks on an event loop of their own; return what they return or raise."""
     outcomes = []
