@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 try:
     import niquests
+    import niquests.adapters
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
     raise ImportError('oauth_auth.niquests needs niquests: pip install "oauth_auth[niquests]"') from error
 from niquests.auth import AuthBase
@@ -55,6 +56,16 @@ class TokenTransportError(errors.TokenTransportError, niquests.RequestException)
     """The token endpoint could not be reached; also what niquests raises for trouble of its own."""
 
 
+class _UnwatchedAdapter(niquests.adapters.HTTPAdapter):
+    """Has no thread that watches idle connections: a token call leaves none, and at exit no thread can start."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, background_watch_delay=None)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **options, background_watch_delay=None)
+
+
 class _TokenTransport(RequestsTokenTransport):
     __slots__ = ()
 
@@ -64,6 +75,12 @@ class _TokenTransport(RequestsTokenTransport):
 
     def _is_session(self, token_client: Any) -> bool:
         return isinstance(token_client, niquests.Session) and not isinstance(token_client, niquests.AsyncSession)
+
+    def _new_session(self) -> niquests.Session:
+        session = niquests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _UnwatchedAdapter(resolver=session.resolver))
+        return session
 
     def _read(self, response: Any, deadline: float) -> bytes:
         _ = response.status_code  # a multiplexed session has only promised an answer; this awaits it

@@ -182,9 +182,12 @@ class RequestsTokenTransport:
         timeouts = (connect_timeout, timeout)
         if self._session is not None:
             return self._send(self._session, request, timeouts)
-        with self._library.Session() as session:
+        with self._new_session() as session:
             session.headers["Connection"] = "close"
             return self._send(session, request, timeouts)
+
+    def _new_session(self) -> Any:
+        return self._library.Session()
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that wasn't there after so many seconds."""
