@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,33 @@ from . import modes
 from .modes import Mode
 from .scripted import Answer, Received, Script, ScriptedServer
 from .servers.keyring_in_files import FOLDER
-from .servers.oidc_provider import OidcProvider, ServiceMissing
+from .servers.oidc_provider import OidcProvider
+from .servers.programs import ServiceMissing
 from .servers.redis import RedisServer
 from .siblings import Siblings
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@contextmanager
+def skipped_where_missing() -> Iterator[None]:
+    """Skip the test if a service that it needs is missing; fail it in CI, where all are there."""
+    try:
+        yield
+    except ServiceMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(params=modes.ALL, ids=str)
@@ -62,17 +86,9 @@ def read_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def oidc() -> Iterator[OidcProvider]:
-    """oidc-provider, for the tests of a module; where it's missing they are skipped, or fail in CI."""
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
+    """oidc-provider, for the tests of a module."""
+    with OidcProvider() as server:
         yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ from . import modes
 from .conftest import Tokens, client_credentials, flights_in_the_air, token_that_expires_in
 from .scripted import Answer, Received
 from .servers.redis import RedisServer
+from .servers.tls import tls_before
 
 KEY = "key"
 NAME = "oauth_auth:{key}"
@@ -311,15 +312,9 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def test_tls(certificate: Path) -> None:
+def test_tls(certificate: Path, own_redis: RedisServer) -> None:
     """A rediss:// URL works with a certificate that is known, and with no other."""
-    port = free_port()
-    with ExitStack() as stack:
-        stack.push(server := RedisServer())
-        server.start(
-            *("--tls-port", str(port), "--tls-auth-clients", "no"),
-            *("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate.with_suffix(".key"))),
-        )
+    with tls_before(own_redis.port, certificate) as port:
         store = RedisTokenStore(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}")
         with store.lock(KEY):
             store.save(KEY, OAuthToken(access_token="a"))
