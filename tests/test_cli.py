@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -631,6 +631,15 @@ def test_a_console_login_at_a_real_server(real: OidcProvider) -> None:
     assert "It's renewed when needed." in login.stderr
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Have programs that start now heed Ctrl-C, though the tests may not: a shell has its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("way", [[], ["--device"], ["--console"]])
 def test_ctrl_c_ends_a_login(real: OidcProvider, environment: pytest.MonkeyPatch, way: list[str]) -> None:
     """Ctrl-C ends the wait for a person soon and with one line; another one right after it changes nothing."""
