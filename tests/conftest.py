@@ -46,8 +46,8 @@ def skipped_where_missing() -> Iterator[None]:
         yield
     except ServiceMissing as missing:
         if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+            raise pytest.fail.Exception(str(missing), pytrace=False) from None
+        raise pytest.skip.Exception(str(missing)) from None
 
 
 @pytest.fixture(params=modes.ALL, ids=str)

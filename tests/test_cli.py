@@ -6,7 +6,6 @@ import dataclasses
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from .conftest import Clock
 from .scripted import Answer, Received, ScriptedServer
 from .servers.login import approve_device, authorize
 from .servers.oidc_provider import OidcProvider
+from .servers.programs import of_machine
 
 ROOT = Path(__file__).parents[1]
 SECRET = "hunter2-x"
@@ -592,8 +592,7 @@ def test_a_browser_login_at_a_real_server(real: OidcProvider, environment: pytes
     login = finish(start("login", "--timeout", "60"))
     assert (0, "") == (login.status, login.stdout), login.stderr
     assert "Scope: openid offline_access api" in login.stderr
-    curl = shutil.which("curl")
-    assert curl is not None, "curl is missing: apt-get install curl"
+    curl = of_machine("curl")
     script = (
         f'{curl} -sS --fail --noproxy "*" -H "Authorization: Bearer $({shlex.quote(COMMAND)} token)" {real.api_url}'
     )

@@ -101,12 +101,7 @@ class OidcProvider:
         self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        program = node()
-        if program is None or not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-            what = "node (20.20 or later)" if program is None else "oidc-provider"
-            raise ServiceMissing(
-                f"{what} isn't installed: `make test` runs `npm ci` in {_relative(FOLDER)}, which needs Node and npm"
-            )
+        program = require_node()
         self._log = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(
@@ -228,6 +223,17 @@ class OidcProvider:
                     pipe.close()
         if log is not None:
             log.close()
+
+
+def require_node() -> str:
+    """Return the path of Node. Raises `ServiceMissing`, also where the server's packages aren't installed."""
+    program = node()
+    if program is None or not (FOLDER / "node_modules" / "oidc-provider").is_dir():
+        what = "node (20.20 or later)" if program is None else "oidc-provider"
+        raise ServiceMissing(
+            f"{what} isn't installed: `make test` runs `npm ci` in {_relative(FOLDER)}, which needs Node and npm"
+        )
+    return program
 
 
 def _relative(folder: Path) -> str:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from importlib import metadata
 
-__all__ = ["ServiceMissing", "chromium", "node", "npm", "redis_server"]
+__all__ = ["ServiceMissing", "node", "npm", "of_machine", "redis_server"]
 
 
 class ServiceMissing(Exception):
@@ -39,11 +39,11 @@ def redis_server() -> str:
     return program
 
 
-def chromium() -> str:
-    """Return the path of Chromium. Raises `ServiceMissing`."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+def of_machine(*names: str) -> str:
+    """Return the path of the first of these programs that the machine has. Raises `ServiceMissing`."""
+    program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
-        raise ServiceMissing("chromium is missing: apt-get install chromium")
+        raise ServiceMissing(f"{names[0]} is missing: apt-get install {names[0]}")
     return program
 
 

@@ -56,6 +56,7 @@ def test_server_of_a_killed_session_exits() -> None:
         "with OidcProvider() as server: print(server.issuer, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program]
+    oidc_provider.require_node()
     folder = oidc_provider.FOLDER.parents[2]
     with subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, text=True) as session:
         assert session.stdout is not None
@@ -69,10 +70,8 @@ def test_server_of_a_killed_session_exits() -> None:
 @pytest.mark.parametrize("missing", ["node", "oidc-provider"])
 def test_missing_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Without Node, or without the packages, one line says how to get them."""
-    if missing == "node":
-        monkeypatch.setattr(oidc_provider, "node", lambda: None)
-    else:
-        monkeypatch.setattr(oidc_provider, "FOLDER", tmp_path / "tests" / "servers" / "oidc")
+    monkeypatch.setattr(oidc_provider, "node", lambda: None if missing == "node" else "node")
+    monkeypatch.setattr(oidc_provider, "FOLDER", tmp_path / "tests" / "servers" / "oidc")
     with (
         pytest.raises(ServiceMissing, match=f"^{missing}.*`npm ci` in tests/servers/oidc") as caught,
         OidcProvider(),
