@@ -8,7 +8,7 @@ BENCH = .venv-bench
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
-# tests/wheel.py runs with both ways.
+# tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
@@ -26,7 +26,7 @@ test: lint types unit tests/servers/oidc/node_modules/.package-lock.json ## ever
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(MAKE) --no-print-directory docs
-	$(BIN)/python tests/wheel.py
+	$(BIN)/python tests/project/wheel.py
 
 lint: $(VENV)/dev.stamp ## how the code is written: ruff
 	$(BIN)/ruff format --check .
@@ -37,7 +37,7 @@ types: $(VENV)/dev.stamp ## the types: mypy and pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 unit: $(VENV)/dev.stamp ## the tests that need no server
-	if test -d tests/units; then $(BIN)/python -m pytest -q tests/units; fi
+	$(BIN)/python -m pytest -q tests/units
 
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html

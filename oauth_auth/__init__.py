@@ -1,12 +1,19 @@
 """OAuth 2 for HTTP libraries: an auth object that keeps requests authorized, whatever happens to its tokens.
 
-This package holds what is common; the auth classes live in the plug-in for your HTTP library, such as
-`oauth_auth.requests` or `oauth_auth.httpx`. It imports no HTTP library.
+The auth classes are in the plug-in for your HTTP library, such as `oauth_auth.requests` or `oauth_auth.httpx`; here is
+what they have in common. Importing this package imports no HTTP library.
 """
 
-import logging
-from typing import TYPE_CHECKING, Any
+# General layout, from the inside out; imports point inward, and only the four plug-ins import an HTTP library:
+# errors, _events, _flight; _wire: what the RFCs say, pure; stores: where tokens are kept; login: how a user logs in;
+# _server: one authorization server, spoken to; _renewal: which token is current, and how the next one comes;
+# _plugins: what the plug-ins share; requests, niquests, httpx, httpx2: the plug-ins, one HTTP library each;
+# otel, cli, testing: built on the rest.
 
+import logging
+from typing import TYPE_CHECKING
+
+from ._lazy import attach
 from ._server.controller import Server
 from ._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
 from ._wire.token import OAuthToken
@@ -55,15 +62,6 @@ __all__ = [
     "basic_authorization",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load what few programs need at its first use."""
-    if name in {"AuthorizationRequest", "BrowserLogin", "ConsoleLogin"}:
-        from . import login  # noqa: PLC0415
-
-        return getattr(login, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = attach(
+    __name__, {"AuthorizationRequest": ".login", "BrowserLogin": ".login", "ConsoleLogin": ".login"}
+)

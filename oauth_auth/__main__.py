@@ -1,12 +1,12 @@
-"""`python -m oauth_auth` is the command `oauth-auth`."""
+"""The command `oauth-auth`, as `python -m oauth_auth`."""
 
 import sys
 
 
 def main() -> None:
-    """Run the command, or say what it needs."""
+    """Run the command; without the packages that it needs, print which, and exit with status 2."""
     try:
-        from . import cli  # noqa: PLC0415 - an extra
+        from . import cli
     except ImportError as error:
         sys.stderr.write(f"oauth-auth: {error}\n")
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""What the command `oauth-auth` says when something is wrong, and how it exits."""
+"""How the command `oauth-auth` reports errors and warnings, and with which status it exits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import click
 
 from .errors import ConfigurationError, OAuthError, TokenStoreError
 
-__all__ = ["OneLineGroup", "fail", "reporting", "say"]
+__all__ = ["OneLineGroup", "echo", "fail", "reporting"]
 
 
 class OneLineGroup(click.Group):
-    """A group whose errors are one line, and repeat no value: one may be a secret that stands in the wrong place."""
+    """A group whose errors are one line each and repeat no value, which may be a secret in the wrong place."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run, and exit as the command does."""
+        """Run the command and exit with its status; a usage error is 2."""
         try:
             sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
         except click.exceptions.NoArgsIsHelpError as error:
@@ -53,45 +53,45 @@ def _usage(error: click.UsageError) -> str:
 
 
 class _Warnings(logging.Handler):
-    """Says what the library warns of, but not a failure, which is said at the end by whoever it stopped.
+    """Prints the library's warnings, but no failed renewal: the error of the command itself says that.
 
-    So may be trouble with the store: that's said late.
+    A store's failure may be the command's error, too, so it's printed at the end, if it isn't.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._late: dict[str, None] = {}
+        self._store_failures: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it, now or later."""
+        """Print the record's text, or keep it for `echo_store_failures`."""
         event, text = getattr(record, "oauth_event", ""), f"oauth-auth: {' '.join(record.getMessage().split())}"
         if event == "store_failed":
-            self._late[text] = None
+            self._store_failures[text] = None
         elif event != "failed":
-            say(text)
+            echo(text)
 
-    def say_late(self) -> None:
-        """Say once what was left for later."""
-        for text in self._late:
-            say(text)
+    def echo_store_failures(self) -> None:
+        """Print each text that was kept, once."""
+        for text in self._store_failures:
+            echo(text)
 
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """Have what goes wrong end in one line on stderr and an exit status."""
+    """Turn an error into one line on stderr and an exit status, and print the library's warnings."""
     warnings, logger = _Warnings(), logging.getLogger("oauth_auth")
     logger.addHandler(warnings)
     try:
         yield
-        warnings.say_late()
+        warnings.echo_store_failures()
     except (ConfigurationError, ImportError) as error:
         fail(str(error), status=2)
     except OAuthError as error:
         if isinstance(error, TokenStoreError):
-            warnings.say_late()
+            warnings.echo_store_failures()
         fail(str(error))
     except KeyboardInterrupt:
-        # A token call under way is finished, so that its token is saved: that's no time for another Ctrl-C.
+        # At exit a token call under way ends and its token is saved: another Ctrl-C must not end that.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         fail("interrupted")
     finally:
@@ -99,9 +99,11 @@ def reporting() -> Iterator[None]:
 
 
 def fail(text: str, *, status: int = 1) -> NoReturn:
-    say(f"oauth-auth: {' '.join(text.split())}")
+    """Print an error as one line to stderr and exit."""
+    echo(f"oauth-auth: {' '.join(text.split())}")
     sys.exit(status)
 
 
-def say(*lines: str) -> None:
+def echo(*lines: str) -> None:
+    """Print lines to stderr."""
     click.echo("\n".join(lines), err=True)

@@ -1,6 +1,6 @@
-"""What happens here is told by one function: to the logger `oauth_auth`, and to whoever else listens.
+"""Emit events: to the logger `oauth_auth`, and to registered listeners.
 
-docs/events.md has all events with their fields. Nothing on the hot path tells anything, and no field holds a secret.
+docs/events.md has all events and their fields. A request with a valid token emits none, and no field holds a secret.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _logger = logging.getLogger("oauth_auth")
 
 
 def emit(level: int, event: str, message: str, /, **fields: object) -> None:
-    """Tell of an event. `message` is formatted with the fields, as `%(name)s`.
+    """Emit an event; `message` is formatted with the fields, as `%(name)s`.
 
-    A log record has the event's name as `oauth_event`, and each field as `oauth_` and its name. Whatever a handler,
-    filter or listener of the program's raises, the request goes on.
+    The log record has the event's name as `oauth_event`, and each field under its name with `oauth_` before it. An
+    error in a handler, filter or listener is ignored, so that the request goes on.
     """
     with suppress(Exception):
         if _logger.isEnabledFor(level):
             extra = {"oauth_event": event, **{f"oauth_{name}": value for name, value in fields.items()}}
             _logger.log(level, message, *([fields] if fields else []), extra=extra, stacklevel=2)
-    for listener in tuple(listeners):  # it may change meanwhile
+    for listener in tuple(listeners):  # another thread may change the list
         with suppress(Exception):
             listener(event, fields)

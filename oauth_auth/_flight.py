@@ -1,8 +1,11 @@
 """A flight: one piece of blocking work, run apart from the callers that wait for it, who all share its outcome.
 
-The work runs in a thread of its own, so it's written once for sync and async callers, and a caller that's cancelled
+The work runs in a thread of its own, so it's written once for sync and async callers, and a caller that is cancelled
 or interrupted takes nothing along: the flight goes on, and so do the others. At exit the interpreter waits for the
 thread, since it may hold a refresh token that the server has just rotated; `daemon` is for work that may hang.
+
+What a caller does around a flight is written once, too: as a generator of steps, each of which can be waited for by
+a thread and by a task. `run` and `run_async` are the only pair of sync and async functions.
 """
 
 from __future__ import annotations
@@ -11,34 +14,120 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Flight", "mark_retrying"]
+__all__ = ["Flight", "Outcome", "Step", "capture", "carry_out", "mark_retrying", "run", "run_async"]
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 _current_flights: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar(
     "oauth_auth_flights", default=()
 )
 
 
+class Step(Protocol):
+    """Something to wait for, in a thread or in a task."""
+
+    def wait(self) -> Any:
+        """Block until it's done, and return what came of it."""
+        ...
+
+    async def wait_async(self) -> Any:
+        """Wait in a task of asyncio or trio."""
+        ...
+
+
+def carry_out(steps: Generator[Any, Any, _T], perform: Callable[[Any], Any]) -> _T:
+    """Return what the steps return; each thing that they yield is performed, and its result or error passed back."""
+    go_on: Callable[[Any], Any] = steps.send
+    result: Any = None
+    while True:
+        try:
+            step = go_on(result)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+        try:
+            go_on, result = steps.send, perform(step)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C reaches the work, too
+            go_on, result = steps.throw, error
+
+
+def run(steps: Generator[Step, Any, _T]) -> _T:
+    """Return what the steps return; block while they wait."""
+    return carry_out(steps, lambda step: step.wait())
+
+
+async def run_async(steps: Generator[Step, Any, _T]) -> _T:
+    """Return what the steps return, in a task of asyncio or trio."""
+    go_on: Callable[[Any], Any] = steps.send
+    result: Any = None
+    while True:
+        try:
+            step = go_on(result)
+        except StopIteration as end:
+            value: _T = end.value
+            return value
+        try:
+            go_on, result = steps.send, await step.wait_async()
+        except BaseException as error:  # noqa: BLE001 - cancellation reaches the work, too
+            go_on, result = steps.throw, error
+
+
+class Outcome(NamedTuple, Generic[_T_co]):
+    """What a function returned, or the error that it raised."""
+
+    value: _T_co | None
+    error: BaseException | None = None
+
+    def unwrap(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def capture(function: Callable[[], _T]) -> Outcome[_T]:
+    """Call a function whose result, or error, is wanted elsewhere."""
+    try:
+        return Outcome(function())
+    except BaseException as error:  # noqa: BLE001 - it's raised, or judged, by whoever asked for it
+        return Outcome(None, error)
+
+
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
 
-    __slots__ = ("_future", "_is_daemon", "_once", "_pid", "_started", "_starting", "_work", "is_retrying")
+    __slots__ = (
+        "_future",
+        "_is_daemon",
+        "_lock",
+        "_name",
+        "_once",
+        "_pid",
+        "_started",
+        "_work",
+        "is_retrying",
+        "waiting",
+    )
 
-    def __init__(self, work: Callable[[], _T], *, daemon: bool = False) -> None:
+    def __init__(self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight") -> None:
         self._work = work
+        self._name = f"oauth_auth-{'attempt' if daemon else name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False
         self.is_retrying = False
         """Whether part of the work has failed and is tried again, so that it may take long."""
-        self._starting = threading.RLock()
+        self.waiting = 0
+        """How many callers wait for it."""
+        self._lock = threading.RLock()
+        """Guards the start and the number of those who wait."""
         self._once = threading.Lock()
         self._future: Future[_T] = Future()
         # From here on nobody's cancellation can reach it.
@@ -50,13 +139,13 @@ class Flight(Generic[_T]):
         return not self._future.done() and self._pid == os.getpid()
 
     @property
-    def is_ours(self) -> bool:
+    def is_reentrant(self) -> bool:
         """Whether the code that asks is part of this very flight, a callback in it, and so would wait for itself."""
         return self in _current_flights.get()
 
     @property
     def has_started(self) -> bool:
-        """Whether there was a thread to do the work, or somebody who waits for it has done it."""
+        """Whether there was a thread to do the work, or a caller who waits for it has done it."""
         return self._started
 
     def start(self, *, in_background: bool = False) -> None:
@@ -65,13 +154,14 @@ class Flight(Generic[_T]):
         If no thread can start any more, as at exit, the work is done here and now, or for `in_background` not yet.
         Safe from Ctrl-C and signal handlers at any point: whoever waits next begins it, and `_run` runs once.
         """
-        with self._starting:
+        with self._lock:
             if self._started:
                 return
             context = contextvars.copy_context()
-            if (sniffio := sys.modules.get("sniffio")) is not None:
+            library = getattr(sys.modules.get("sniffio"), "current_async_library_cvar", None)
+            if library is not None:
                 # No event loop runs in the new thread, whatever the caller's context says.
-                context.run(sniffio.current_async_library_cvar.set, None)
+                context.run(library.set, None)
             if not self._start_thread(context):
                 if in_background:
                     return
@@ -81,9 +171,8 @@ class Flight(Generic[_T]):
     def _start_thread(self, context: contextvars.Context) -> bool:
         if not threading.main_thread().is_alive():
             return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
-        name = "oauth_auth-attempt" if self._is_daemon else "oauth_auth-flight"
         try:
-            threading.Thread(target=context.run, args=(self._run,), name=name, daemon=self._is_daemon).start()
+            threading.Thread(target=context.run, args=(self._run,), name=self._name, daemon=self._is_daemon).start()
         except RuntimeError:
             return False
         return True
@@ -100,19 +189,31 @@ class Flight(Generic[_T]):
     def wait(self, timeout: float | None = None) -> _T | None:
         """Block until the result is there and return it, or None after `timeout` seconds."""
         self.start()
-        try:
-            return self._future.result(timeout)
-        except FutureTimeoutError:
-            return None
+        with self._counted():
+            try:
+                return self._future.result(timeout)
+            except FutureTimeoutError:
+                return None
 
     async def wait_async(self, timeout: float | None = None) -> _T | None:
-        """Do the same in a task of asyncio or trio."""
+        """Return the result, or None after `timeout` seconds, to a task of asyncio or trio."""
         self.start()
-        if _in_trio():
-            await self._wait_in_trio(timeout)
-        else:
-            await self._wait_in_asyncio(timeout)
+        with self._counted():
+            if _in_trio():
+                await self._wait_in_trio(timeout)
+            else:
+                await self._wait_in_asyncio(timeout)
         return self._future.result() if self._future.done() else None
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self.waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.waiting -= 1
 
     async def _wait_in_asyncio(self, timeout: float | None) -> None:
         import asyncio  # noqa: PLC0415 - sync programs needn't load it
@@ -155,14 +256,20 @@ def mark_retrying() -> None:
 
 
 def _call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
-    """Call the work some frames further down.
+    """Add five frames below `threading`, then call the work.
 
-    freezegun gives the real time to whatever has `threading` within five frames above it, and the work must see the
-    same clock as its callers.
+    freezegun returns the real time to code within five frames of an ignored module, and `threading` is one; the work
+    must see the same clock as its callers. Seen in freezegun 1.5.
     """
     return work() if frames == 0 else _call_beyond_freezegun(work, frames - 1)
 
 
 def _in_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
+    """Return whether this code runs in a task of trio.
+
+    Another thread may be importing trio at this moment, as httpcore does in its first call: then it's in
+    `sys.modules` without what it will have. A task of trio can only run where that import has ended.
+    """
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    in_trio_task = getattr(lowlevel, "in_trio_task", None)
+    return in_trio_task is not None and bool(in_trio_task())

@@ -3,7 +3,7 @@
     oauth-auth login --issuer https://auth.example.com --client-id my-tool
     curl -H "Authorization: Bearer $(oauth-auth token)" https://api.example.com/
 
-Exit status: 0 done; 1 there's no usable token, or the server refused; 2 the configuration is wrong.
+Exit status: 0 for success; 1 if there is no usable token, or the server refused; 2 if the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ try:
 except ImportError as error:  # pragma: no cover - held by a test that runs apart
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
-from ._cli import OneLineGroup, fail, reporting, say
+from ._cli import OneLineGroup, echo, fail, reporting
 from ._plugins.environment import Environment, make_from_environment, open_store
-from ._renewal.acquisition import StoreUnread
+from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
 from .stores import LockTaken
@@ -36,16 +36,16 @@ __all__ = ["main"]
 
 _PREFIX = "OAUTH_"
 _OPTIONS = {
-    "ISSUER": "The authorization server; its metadata tells the URLs.",
-    "TOKEN_URL": "The token endpoint, if there's no metadata that tells it.",
+    "ISSUER": "The authorization server, whose metadata has the URLs.",
+    "TOKEN_URL": "The token endpoint, if the server has no metadata.",
     "AUTHORIZATION_URL": "The authorization endpoint, for login; may end in parameters such as ?prompt=consent.",
     "DEVICE_AUTHORIZATION_URL": "The device authorization endpoint, for login --device.",
     "REVOCATION_URL": "The revocation endpoint, for logout.",
     "CLIENT_ID": "The client's id.",
-    "CLIENT_SECRET": "The client's secret. Others can see it in the list of processes: better set OAUTH_CLIENT_SECRET, "
-    "or OAUTH_CLIENT_SECRET_FILE.",
+    "CLIENT_SECRET": "The client's secret. As an option, other users can see it in the list of processes: better set "
+    "OAUTH_CLIENT_SECRET, or OAUTH_CLIENT_SECRET_FILE.",
     "SCOPE": "Scope names, separated by spaces.",
-    "REDIRECT_URI": "The redirect URI that's registered, if it isn't http://127.0.0.1/callback.",
+    "REDIRECT_URI": "The registered redirect URI, if it isn't http://127.0.0.1/callback.",
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
 
@@ -62,12 +62,12 @@ def main() -> None:
     Each option is also read from the environment variable of its name with OAUTH_ before it, such as OAUTH_ISSUER,
     and from the file that the variable with _FILE after it names.
 
-    Exit status: 0 done; 1 no usable token, or the server refused; 2 the configuration is wrong.
+    Exit status: 0 for success; 1 if there is no usable token, or the server refused; 2 if the configuration is wrong.
     """
 
 
 def _configured(command: _Command) -> _Command:
-    """Give a command the options of all."""
+    """Add the options that all commands have."""
     for variable, text in reversed(_OPTIONS.items()):
         name = variable.lower()
         command = click.option(f"--{name.replace('_', '-')}", name, metavar="TEXT", help=text)(command)
@@ -80,9 +80,9 @@ def _configured(command: _Command) -> _Command:
 @click.option("--timeout", default=300.0, show_default=True, help="How long to wait for the browser, in seconds.")
 @_configured
 def login(*, device: bool, console: bool, timeout: float, **values: str | None) -> None:
-    """Have a person log in, and keep the token.
+    """Log in, and store the token.
 
-    An older token is replaced once that has worked.
+    A token that is stored already is replaced when the login has succeeded.
     """
     with reporting():
         if device and console:
@@ -95,19 +95,19 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
             auth = setup.make("DeviceCodeAuth")
         else:
             redirect_uri = setup.environment.get("REDIRECT_URI") or "http://127.0.0.1/callback"
-            auth = setup.person(login=ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout))
-        if not _knows(auth, needed.lower()):
-            way = setup.how_to_log_in(auth)
-            hint = f"set {setup.environment.mention(needed)}" if way is None else f"run: {way}"
+            auth = setup.user(login=ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout))
+        if auth._find_endpoint(needed.lower()) is None:
+            command = setup.login_command(auth)
+            hint = f"set {setup.environment.mention(needed)}" if command is None else f"run: {command}"
             raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
-        # Better now than when a person has logged in for nothing.
+        # Before the login: afterwards the user would have logged in for nothing.
         setup.check_store(auth, writes=True)
-        token = auth._source.log_in().token  # noqa: SLF001 - the command is part of the library
-        if auth._source.has_unsaved:  # noqa: SLF001
+        token = auth._log_in()
+        if auth._has_unsaved:
             raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {_ELSEWHERE}")
-        say("You are logged in.", *_details(token))
+        echo("You are logged in.", *_details(token))
         if token.refresh_token is None:
-            say("It can't be renewed, since the server gave no refresh token: then log in again.")
+            echo("It can't be renewed, since the server gave no refresh token: log in again when it has expired.")
 
 
 @main.command()
@@ -115,110 +115,114 @@ def login(*, device: bool, console: bool, timeout: float, **values: str | None) 
 def token(**values: str | None) -> None:
     """Print a live access token to stdout.
 
-    Nothing else is printed there. The token is renewed when that's due; where no person can log in, it's the client's
-    own.
+    Nothing else is printed to stdout. The token is renewed when it's due; where the server has no login, it's the
+    client's own.
     """
     with reporting():
         setup = _Setup.read(values)
-        person = setup.person()
+        auth: _Auth
+        auth = user = setup.user()
         try:
-            found = _live(person)
+            found = _live_token(auth)
         except (ReauthorizationRequired, StoreUnread) as error:
-            if (how := setup.how_to_log_in(person)) is not None:
+            if (command := setup.login_command(user)) is not None:
                 try:
-                    setup.check_store(person)
-                except TokenStoreError as trouble:
-                    fail(str(trouble))
-                fail(f"{'nobody is logged in' if person.token is None else error}; run: {how}")
-            found = _live(setup.machine())
+                    setup.check_store(user)
+                except TokenStoreError as store_error:
+                    fail(str(store_error))
+                fail(f"{'you are not logged in' if user.token is None else error}; run: {command}")
+            auth = setup.client()
+            found = _live_token(auth)
         click.echo(found.access_token)
+        if auth._has_unsaved:
+            echo(f"oauth-auth: {setup.store!r} could not keep the new token: {_ELSEWHERE}")
 
 
 @main.command()
 @_configured
 def status(**values: str | None) -> None:
-    """Tell whether there's a usable token.
+    """Show whether a usable token is stored.
 
-    The server isn't asked: it may have ended the token.
+    The server isn't asked, so it may have ended the token.
     """
     with reporting():
         setup = _Setup.read(values)
-        person, machine = setup.person(), setup.machine()
-        for text, auth in (("You are logged in.", person), ("The client has a token of its own.", machine)):
+        user, client = setup.user(), setup.client()
+        for text, auth in (("You are logged in.", user), ("The client has a token of its own.", client)):
             setup.check_store(auth)
-            stored = auth._source.look()  # noqa: SLF001
+            stored = auth._stored_token()
             if stored is not None and (stored.refresh_token is not None or not stored.is_expired()):
                 click.echo("\n".join([text, *_details(stored)]))
                 return
-        fail(f"there is no usable token; run: oauth-auth {'login' if setup.may_log_people_in else 'token'}")
+        fail(f"there is no usable token; run: oauth-auth {'login' if setup.may_have_login else 'token'}")
 
 
 @main.command()
 @_configured
 def logout(**values: str | None) -> None:
-    """End the token at the server, and forget it."""
+    """Revoke the token at the server, and delete it here."""
     with reporting():
         setup = _Setup.read(values)
         failures, lives_on, was_there = [], False, False
-        for auth in (setup.person(), setup.machine()):
+        for auth in (setup.user(), setup.client()):
             setup.check_store(auth)
-            if auth._source.look() is None:  # noqa: SLF001
+            if auth._stored_token() is None:
                 continue
             was_there = True
             try:
                 auth.revoke()
-                lives_on = lives_on or not _knows(auth, "revocation_url")
+                lives_on = lives_on or auth._find_endpoint("revocation_url") is None
             except OAuthError as error:
                 failures.append(error)
         for failure in failures:
             if isinstance(failure, TokenStoreError):
                 fail(str(failure))
             fail(f"you are logged out here, but the server may not have ended the token: {failure}")
-        say("You are logged out." if was_there else "Nobody was logged in.")
+        echo("You are logged out." if was_there else "You were not logged in.")
         if lives_on:
-            say("No revocation endpoint is known, so who has a copy of the token can use it until it expires.")
+            echo("No revocation endpoint is known, so a copy of the token can be used until it expires.")
 
 
 class _Options(Environment):
-    """The environment, and the options that take its place."""
+    """The environment variables, and the options that override them."""
 
     def mention(self, variable: str) -> str:
-        """Return both ways to say it."""
+        """Return the names of option and variable, for messages."""
         return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})"
 
 
 class _Setup(NamedTuple):
-    """What the command is to work with."""
+    """The configuration of one run of the command."""
 
     environment: Environment
     store: TokenStore
 
     @classmethod
     def read(cls, values: Mapping[str, str | None]) -> _Setup:
-        """Read options and environment. Raises `ConfigurationError`."""
+        """Return the configuration from options and environment. Raises `ConfigurationError`."""
         environment = _Options(_PREFIX, {name.upper(): value for name, value in values.items() if value is not None})
         return cls(environment, open_store(environment.mention("STORE"), environment.get("STORE") or "keyring:"))
 
     def make(self, name: str, **options: Any) -> Any:
-        """Make an auth object of requests."""
-        from . import requests  # noqa: PLC0415 - an extra
+        """Return a new auth object of a class of `oauth_auth.requests`."""
+        from . import requests
 
         auth_class: Any = getattr(requests, name)
         options["store"] = self.store
-        return make_from_environment(auth_class, self.environment, auth_class._variables, options)  # noqa: SLF001
+        return make_from_environment(auth_class, self.environment, auth_class._variables, options)
 
-    def person(self, **options: Any) -> AuthorizationCodeAuth:
-        """Make what has the token of the person who logged in, on whatever device."""
+    def user(self, **options: Any) -> AuthorizationCodeAuth:
+        """Return an auth object with the token of the user who logged in, on this device or another."""
         auth: AuthorizationCodeAuth = self.make("AuthorizationCodeAuth", **options)
         return auth
 
-    def machine(self) -> ClientCredentialsAuth:
-        """Make what has the client's own token."""
+    def client(self) -> ClientCredentialsAuth:
+        """Return an auth object with the client's own token."""
         auth: ClientCredentialsAuth = self.make("ClientCredentialsAuth")
         return auth
 
     def require(self, variable: str) -> None:
-        """Raise `ConfigurationError` if a URL isn't given, and no metadata can tell it."""
+        """Raise `ConfigurationError` if neither a URL is given, nor an issuer whose metadata may have it."""
         environment = self.environment
         if environment.get("ISSUER") is None and environment.get(variable) is None:
             raise ConfigurationError(
@@ -226,40 +230,35 @@ class _Setup(NamedTuple):
             )
 
     @property
-    def may_log_people_in(self) -> bool:
-        """Whether a person may be able to log in, as far as is known without asking the server."""
+    def may_have_login(self) -> bool:
+        """Whether the server may have a login for users; it isn't asked."""
         names = ("ISSUER", "AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL")
         return any(self.environment.get(name) for name in names)
 
-    def how_to_log_in(self, auth: _Auth) -> str | None:
-        """Return the command to log in with, or None where the server has no endpoint for that."""
-        if _knows(auth, "authorization_url"):
+    def login_command(self, auth: _Auth) -> str | None:
+        """Return the command to log in with, or None if the server has no endpoint for that."""
+        if auth._find_endpoint("authorization_url") is not None:
             return "oauth-auth login"
-        is_known = self.environment.get("DEVICE_AUTHORIZATION_URL") or _knows(auth, "device_authorization_url")
-        return "oauth-auth login --device" if is_known else None
+        url = self.environment.get("DEVICE_AUTHORIZATION_URL") or auth._find_endpoint("device_authorization_url")
+        return None if url is None else "oauth-auth login --device"
 
     def check_store(self, auth: _Auth, *, writes: bool = False) -> None:
-        """Raise `TokenStoreError` if the store can't be used: to those who wait for it, auth objects only log that."""
-        key = auth._source._shelf.key  # noqa: SLF001
+        """Raise `TokenStoreError` if the store fails, which auth objects only log."""
         try:
             if writes:
-                with suppress(LockTaken), cast("Any", self.store).lock(key, timeout=0.0):
+                with suppress(LockTaken), cast("Any", self.store).lock(auth._store_key, timeout=0.0):
                     pass
-            self.store.load(key)
+            self.store.load(auth._store_key)
         except TokenStoreError as error:
             raise TokenStoreError(f"{str(error).rstrip('.')}: {_ELSEWHERE}") from None
 
 
-def _live(auth: _Auth) -> OAuthToken:
-    """Return a token, renewed if that is due, though it could still be sent: the script may need it for a while."""
+def _live_token(auth: _Auth) -> OAuthToken:
+    """Return a token. One that is due is renewed, though it's still valid: the script may use it for a while."""
     auth.get_token()
-    found = auth.get_token()  # now the token's age is known, and a renewal that's due begins in the background
+    found = auth.get_token()  # with the token loaded, this begins the renewal in the background if it's due
     auth.close()
     return auth.token or found
-
-
-def _knows(auth: _Auth, endpoint: str) -> bool:
-    return auth._endpoints.find(endpoint) is not None  # noqa: SLF001
 
 
 def _details(token: OAuthToken) -> list[str]:

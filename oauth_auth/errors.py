@@ -1,13 +1,13 @@
-"""Everything that oauth_auth raises.
+"""The errors that oauth_auth raises.
 
 OAuthError
 ├─ ConfigurationError (ValueError)     wrong options; raised before any request
 │  └─ InsecureTransportError           a secret would have gone over plain http
-├─ TokenError                          no usable token could be had
+├─ TokenError                          there is no usable token
 │  ├─ OAuthProviderException           the authorization server answered with an error
 │  ├─ TokenTransportError              the token endpoint could not be reached
 │  ├─ TokenResponseError               an answer that is no token answer
-│  └─ ReauthorizationRequired          a person must log in again
+│  └─ ReauthorizationRequired          the user must log in again
 ├─ AuthorizationResponseError          the redirect carried an error, or did not match
 └─ TokenStoreError                     a token store failed
 
@@ -49,16 +49,16 @@ class OAuthError(Exception):
     """Base of all errors of this library."""
 
     retryable: bool = False
-    """Whether the same call may succeed later without anybody changing anything."""
+    """Whether the same call may succeed later, with nothing changed."""
 
     def without_traceback(self, note: str = "") -> Self:
-        """Return an equal error, its text followed by `note`, without a traceback in it or in its causes.
+        """Return a copy whose text ends in `note`, without a traceback in it or in its causes.
 
-        Many callers can share one failure: each raises a copy of its own. Tracebacks show the locals of their
+        Callers that share a failure each raise a copy of their own. A traceback shows the local variables of its
         frames, and those of a token call hold secrets.
         """
         args = (f"{self.args[0]}{note}", *self.args[1:]) if self.args and note else self.args
-        copy = _rebuild(type(self), args, self.__dict__.copy())
+        copy = rebuild(type(self), args, self.__dict__.copy())
         cause = self.__cause__
         copy.__cause__ = (
             cause.without_traceback() if isinstance(cause, OAuthError) else cause and cause.with_traceback(None)
@@ -66,14 +66,14 @@ class OAuthError(Exception):
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
+        return rebuild, (type(self), self.args, self.__dict__.copy())
 
 
 _E = TypeVar("_E", bound=OAuthError)
 
 
-def _rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
-    """Make an error without calling its constructor: library errors mixed in have their own."""
+def rebuild(cls: type[_E], args: tuple[Any, ...], state: dict[str, Any]) -> _E:
+    """Return an error made without its constructor, which an HTTP library's error that is mixed in may replace."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -89,14 +89,14 @@ class InsecureTransportError(ConfigurationError):
 
 
 class TokenError(OAuthError):
-    """No usable token could be had."""
+    """There is no usable token."""
 
     token_url: str | None = None
-    """The token endpoint that was asked, without its query."""
+    """The token endpoint that was called, without its query."""
     status_code: int | None = None
-    """The HTTP status it answered with, or None if it did not answer."""
+    """The HTTP status of its answer, or None if it did not answer."""
     retry_after: float | None = None
-    """The pause in seconds that the server asked for (RFC 9110 section 10.2.3)."""
+    """The `Retry-After` of its answer, in seconds (RFC 9110 section 10.2.3)."""
 
 
 class OAuthProviderException(TokenError):
@@ -170,7 +170,7 @@ class TokenResponseError(TokenError):
 
 
 class ReauthorizationRequired(TokenError):
-    """A person must log in again: there is no live refresh token and no other way to a token."""
+    """The user must log in again: there is no live refresh token, and no other way to get a token."""
 
 
 class AuthorizationResponseError(OAuthError):

@@ -11,7 +11,8 @@ except ImportError as error:  # pragma: no cover - held by a test that runs apar
 
 from . import errors
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.httpx_like import FastPath, HttpxFlow, HttpxTokenTransport
+from ._plugins.httpx_like import FastPath, HttpxFlow
+from ._plugins.httpx_transport import HttpxTokenTransport
 from ._server import controller as _controller
 
 __all__ = [
@@ -35,7 +36,7 @@ class _TokenTransport(HttpxTokenTransport):
     __slots__ = ()
 
     _library: ClassVar[Any] = httpx2
-    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+    error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -45,7 +46,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
-    """The mechanics of httpx2; one object serves `Client` and `AsyncClient`."""
+    """What is particular to httpx2; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx2
     _byte_stream = httpx2.ByteStream

@@ -2,7 +2,7 @@
 
     oauth_auth.otel.instrument()
 
-All auth objects are measured from then on, whichever HTTP library they're for. docs/events.md lists span and metrics.
+It instruments all auth objects, of every HTTP library. docs/events.md lists the span and the metrics.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from . import _events, errors
 __all__ = ["instrument", "uninstrument"]
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-"""Bounds of a histogram's buckets, those of the semantic conventions for HTTP; the SDK's own are for milliseconds."""
+"""Bounds of a histogram's buckets: those of the semantic conventions for HTTP, as the SDK's are for milliseconds."""
 
 _ERROR_TYPES = {*map(str, errors.OAuthProviderError), *errors.__all__}
-"""What `error.type` may be. A server can call its errors anything, and each value makes a time series of its own."""
+"""The values of `error.type`. A server's error codes can be anything, and each value makes a time series of its own."""
 
-_changing = threading.Lock()
+_lock = threading.Lock()
 
 
 def instrument(
     *, tracer_provider: trace.TracerProvider | None = None, meter_provider: metrics.MeterProvider | None = None
 ) -> None:
-    """Trace and measure from now on; without a provider, by the program's global one.
+    """Make spans and metrics from now on, with the program's global providers by default.
 
-    Nothing is doubled by a second call: its providers take the place of the first one's.
+    A second call replaces the providers of the first.
     """
     _replace(_Telemetry(tracer_provider, meter_provider))
 
 
 def uninstrument() -> None:
-    """Trace and measure no more."""
+    """Make no more spans and metrics."""
     _replace()
 
 
 def _replace(*new: _Telemetry) -> None:
-    with _changing:
+    with _lock:
         others = [listener for listener in _events.listeners if not isinstance(listener, _Telemetry)]
         _events.listeners[:] = [*others, *new]
 
 
 class _Telemetry:
-    """A listener that makes spans and measurements of events."""
+    """Turns events into spans and measurements."""
 
     def __init__(
         self, tracer_provider: trace.TracerProvider | None, meter_provider: metrics.MeterProvider | None
@@ -73,33 +73,35 @@ class _Telemetry:
             "How long requests waited for a token",
             explicit_bucket_boundaries_advisory=_SECONDS,
         )
-        self._renewals = meter.create_counter("oauth.renewals", "{renewal}", "Tokens wanted, and what came of it")
+        self._renewals = meter.create_counter(
+            "oauth.renewals", "{renewal}", "Renewals and first tokens, by their result"
+        )
         self._rejections = meter.create_counter("oauth.rejections", "{rejection}", "Answers that rejected the token")
         self._replays = meter.create_counter("oauth.replays", "{replay}", "Rejected requests, sent again or not")
 
     def __call__(self, event: str, fields: Mapping[str, Any]) -> None:
         match event:
             case "token_call":
-                self._note_call(fields)
+                self._record_call(fields)
             case "waited":
                 self._waits.add(1)
                 self._waiting.record(fields["duration"])
             case "acquired" | "renewed" | "adopted" | "failed":
                 self._renewals.add(1, _known({"oauth.result": event, "error.type": fields.get("error_type")}))
             case "rejected":
-                self._rejections.add(1, _of_the_answer(fields))
+                self._rejections.add(1, _answer_attributes(fields))
             case "replayed" | "not_replayed":
-                self._replays.add(1, {"oauth.result": event, **_of_the_answer(fields)})
+                self._replays.add(1, {"oauth.result": event, **_answer_attributes(fields)})
 
-    def _note_call(self, fields: Mapping[str, Any]) -> None:
-        """Make a span and a measurement of a token call, which has just ended."""
+    def _record_call(self, fields: Mapping[str, Any]) -> None:
+        """Make a span and a measurement of a token call that has just ended."""
         end = time.time_ns()
         result, duration = fields["result"], fields["duration"]
         has_failed = result != "ok"
         common = {
             "oauth.grant_type": fields["grant_type"],
             "error.type": (result if result in _ERROR_TYPES else "_OTHER") if has_failed else None,
-            **_of_the_answer({"url": fields["token_url"], "status": fields["status"]}),
+            **_answer_attributes({"url": fields["token_url"], "status": fields["status"]}),
         }
         self._calls.record(duration, _known(common))
         only_in_spans = {
@@ -119,8 +121,8 @@ class _Telemetry:
         span.end(end)
 
 
-def _of_the_answer(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the server that answered and its status, without what would be different for each URL."""
+def _answer_attributes(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer's server and status, without its URL, which would make a time series each."""
     parts = urlsplit(fields["url"])
     return _known(
         {
@@ -132,4 +134,5 @@ def _of_the_answer(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that aren't None."""
     return {name: value for name, value in attributes.items() if value is not None}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, ClassVar
 
 try:
@@ -17,14 +15,11 @@ import urllib3
 from requests.auth import AuthBase
 
 from . import errors
+from ._flight import run
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.options import Settings
-from ._plugins.requests_like import RequestsHooks, RequestsTokenTransport, can_replay, is_short, rejection_of
-from ._renewal.store_entry import StoreEntry
+from ._plugins.requests_like import Exchange, RequestsHooks
+from ._plugins.requests_transport import RequestsTokenTransport
 from ._server import controller as _controller
-from ._server.grants import Grant
-from ._wire.token import OAuthToken
-from .errors import OAuthError
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -51,7 +46,7 @@ class _TokenTransport(RequestsTokenTransport):
 
     _library: ClassVar[Any] = requests
     _urllib3: ClassVar[Any] = urllib3
-    _error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+    error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -61,15 +56,12 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class RequestsAuth(RequestsHooks, AuthBase):
-    """The mechanics of requests: a header on the way out, and a response hook that replays what was rejected."""
+    """What is particular to requests: a header on the way out, and a response hook that replays what was rejected."""
 
     _library: ClassVar[Any] = requests
     _controller_class = OAuthAuthorizationController
 
-    def _begin(
-        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
-    ) -> None:
-        super()._begin(settings, grant, token=token, shelf=shelf)
+    def _prepare(self) -> None:
         self._hooks: dict[str, Callable[..., Response]] = {}
         self._latest: tuple[str, Callable[..., Response] | None] = ("\0", None)
 
@@ -86,7 +78,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
             raise self._wrong_library(request) from None
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = self._source.obtain()
+            current = run(self._source.obtain())
         request.headers["Authorization"] = current.header
         request.hooks["response"].append(hook)
         return request
@@ -105,39 +97,8 @@ class RequestsAuth(RequestsHooks, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answered = rejection_of(response)
-        is_repeatable = can_replay(response)
-        answered.emit_rejection(can_replay=is_repeatable)
-        if not is_repeatable:
-            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                self._source.replace(header, origin, answered.about)
-            return response
-        _drain(response)
-        try:
-            credential = self._source.replace(header, origin, answered.about)
-        except BaseException:  # interrupted, too
-            response.close()
-            raise
-        if credential is None:
-            return response
-        answered.emit_replay()
-        request = self._prepare_replay(origin, response, credential.header)
-        if not getattr(response, "_content_consumed", True):
-            response.close()  # too long to be read for its connection's sake
-        begun = time.perf_counter()
-        answer: Response = response.connection.send(request, **kwargs)
-        answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
-        self._conclude_replay(origin, credential.header, response, answer)
+        answer: Response = run(self._replacing(origin, header, response, Exchange(kwargs)))
         return answer
-
-
-def _drain(response: Response) -> None:
-    """Read what's left, so that the connection is free for the next request while this one waits."""
-    try:
-        if is_short(response):
-            _ = response.content
-    except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
-        response.close()
 
 
 class ClientCredentialsAuth(ClientCredentials, RequestsAuth):

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,20 +8,22 @@ from typing import Any
 
 import niquests
 import pytest
-from cryptography.fernet import Fernet
 
-from oauth_auth import OAuthToken
-from oauth_auth.stores import FileTokenStore, KeyringTokenStore, MemoryTokenStore, RedisTokenStore, TokenStore
+from oauth_auth._server.calls import EndpointCalls
+from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
-
-from . import modes
-from .modes import Mode
-from .scripted import Answer, Received, Script, ScriptedServer
-from .servers.keyring_in_files import FOLDER
-from .servers.oidc_provider import OidcProvider
-from .servers.programs import ServiceMissing
-from .servers.redis import RedisServer
-from .siblings import Siblings
+from tests.servers.keyring_in_files import FOLDER
+from tests.servers.oidc_provider import OidcProvider
+from tests.servers.programs import ServiceMissing
+from tests.servers.redis import RedisServer
+from tests.support import modes
+from tests.support.clock import Clock, MonotonicClock
+from tests.support.modes import Mode
+from tests.support.scripted import ScriptedServer
+from tests.support.siblings import Siblings
+from tests.support.stores import SHARED_STORES, STORES, store_maker
+from tests.support.tokens import Gate, Tokens, accepting
+from tests.support.waiting import flights_in_the_air
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,12 +118,6 @@ def keyring_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-STORES = ("memory", "file", "file, encrypted", "keyring", "redis", "redis, encrypted")
-"""All stores that come with the library, each in its ways."""
-SHARED_STORES = STORES[1:]
-"""Those that processes share."""
-
-
 @pytest.fixture(params=STORES)
 def make_store(request: pytest.FixtureRequest) -> Callable[[], TokenStore]:
     """Return a function that makes store objects at one place, for all stores."""
@@ -137,56 +130,12 @@ def make_shared_store(request: pytest.FixtureRequest) -> Callable[[], TokenStore
     return store_maker(request, request.param)
 
 
-def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], TokenStore]:
-    """Return a function that makes store objects at one place, which ends with the test."""
-    kind, _, encrypted = name.partition(", ")
-    options = {"encryption_key": Fernet.generate_key()} if encrypted else {}
-    if kind == "memory":
-        memory = MemoryTokenStore()
-        return lambda: memory
-    if kind == "file":
-        folder = request.getfixturevalue("tmp_path") / "tokens"
-        return lambda: FileTokenStore(folder, **options)
-    if kind == "keyring":
-        request.getfixturevalue("keyring_folder")
-        return lambda: KeyringTokenStore("oauth_auth tests")
-    url, prefix = request.getfixturevalue("running_redis").url, f"{uuid.uuid4()}:"
-    return lambda: RedisTokenStore(url, prefix=prefix, **options)
-
-
 @pytest.fixture
 def siblings() -> Iterator[Siblings]:
     """Start processes that share a store, which end with the test."""
     siblings = Siblings()
     yield siblings
     siblings.end()
-
-
-class Tokens:
-    """A scripted token endpoint that issues tokens named `token-1`, `token-2`, …; and an API that takes the last."""
-
-    def __init__(self, serve: Callable[..., ScriptedServer]) -> None:
-        self.issued = 0
-        self.accepted: set[str] = set()
-        self.fields: dict[str, Any] = {"token_type": "Bearer", "expires_in": 3600}
-        self.answer: Callable[[Received], Answer | None] | None = None
-        self.server = serve(self._issue)
-        self.url = f"{self.server.url}/token"
-
-    def _issue(self, request: Received) -> Answer:
-        if self.answer is not None and (answer := self.answer(request)) is not None:
-            return answer
-        self.issued += 1
-        token = f"token-{self.issued}"
-        self.accepted = {f"Bearer {token}"}
-        return Answer(200, {"access_token": token, **self.fields})
-
-    @property
-    def calls(self) -> int:
-        return len(self.server.requests)
-
-    def revoke(self) -> None:
-        self.accepted = set()
 
 
 @pytest.fixture
@@ -198,53 +147,6 @@ def tokens(serve: Callable[..., ScriptedServer]) -> Tokens:
 def api(serve: Callable[..., ScriptedServer], tokens: Tokens) -> ScriptedServer:
     """An API that takes the token that was issued last, and answers with the body it got."""
     return serve(accepting(tokens))
-
-
-def accepting(tokens: Tokens, challenge: str | None = 'Bearer error="invalid_token"') -> Script:
-    def script(request: Received) -> Answer:
-        if request.authorization in tokens.accepted:
-            return Answer(200, request.body)
-        return Answer(401, b"who are you?", () if challenge is None else (("WWW-Authenticate", challenge),))
-
-    return script
-
-
-def client_credentials(mode: Mode, tokens: Tokens, **options: Any) -> Any:
-    return mode.plugin.ClientCredentialsAuth(tokens.url, "client", "secret", **options)
-
-
-def token_that_expires_in(seconds: float, access_token: str = "given", **fields: Any) -> OAuthToken:
-    """Make a token of one hour's lifetime that has this much left of it."""
-    import time
-
-    return OAuthToken(access_token=access_token, expires_in=3600, expiry=time.time() + seconds, **fields)
-
-
-class Gate:
-    """A token endpoint's script that holds its answers back until it's opened."""
-
-    def __init__(self) -> None:
-        self.answer: Answer | None = None
-        """What is answered then; None: a token."""
-        self._opened = threading.Event()
-        self._arrivals = threading.Semaphore(0)
-
-    def __call__(self, request: Received) -> Any:
-        self._arrivals.release()
-        assert self._opened.wait(60)
-        return self.answer
-
-    def await_call(self) -> None:
-        """Block until one more token call has arrived."""
-        assert self.may_call(20), "no token call has come"
-
-    def may_call(self, seconds: float) -> bool:
-        """Tell whether one more token call arrives within this time."""
-        return self._arrivals.acquire(timeout=seconds)
-
-    def open(self, answer: Answer | None = None) -> None:
-        self.answer = answer
-        self._opened.set()
 
 
 @pytest.fixture
@@ -259,78 +161,18 @@ def gate(tokens: Tokens) -> Iterator[Gate]:
         flight.join(10)
 
 
-def flights_in_the_air() -> list[threading.Thread]:
-    """Return the threads that the library has started and that haven't ended."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("oauth_auth")]
-
-
-def await_silence() -> None:
-    """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
-    for flight in flights_in_the_air():
-        flight.join(20)
-
-
-def await_waiting(auth: Any, count: int) -> None:
-    """Block until so many threads and tasks wait for the auth object's flight.
-
-    Nothing public tells, since nobody needs to know but tests that have an outcome shared by all.
-    """
-    deadline, moment, waiting = time.perf_counter() + 20, threading.Event(), 0
-    while time.perf_counter() < deadline:
-        if (flight := auth._source._flight) is not None:
-            future = flight._future
-            waiting = len(future._condition._waiters) + len(future._done_callbacks)
-            if waiting >= count:
-                return
-        moment.wait(0.002)
-    raise AssertionError(f"{waiting} wait for a token, not {count}")
-
-
-def outcome_of(function: Callable[..., Any], *args: Any) -> Any:
-    """Return what the function returns, or the error that it raises."""
-    try:
-        return function(*args)
-    except Exception as error:
-        return error
-
-
-def promptly(function: Callable[..., Any], *args: Any) -> Any:
-    """Do the same in a daemon thread, and fail if there's no outcome: a deadlock then ends with its test."""
-    outcomes: list[Any] = []
-    thread = threading.Thread(target=lambda: outcomes.append(outcome_of(function, *args)), daemon=True)
-    thread.start()
-    thread.join(10)
-    assert outcomes, "it waits for ever"
-    return outcomes[0]
-
-
-class Clock:
-    """The clock that the library goes by. It stands still and moves on when told, or where the library would sleep.
-
-    `time.monotonic` goes on as well, since event loops live by it.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = time.time()
-        self.moved = 0.0
-        monotonic, sleep = time.monotonic, time.sleep
-        monkeypatch.setattr(time, "time", lambda: self.now)
-        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + self.moved)
-        monkeypatch.setattr(time, "sleep", self._sleep)
-        self._real_sleep = sleep
-        self._of_earlier_tests = set(flights_in_the_air())
-
-    def _sleep(self, seconds: float) -> None:
-        if threading.current_thread() in self._of_earlier_tests:
-            self._real_sleep(seconds)
-        else:
-            self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-        self.moved += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the retries of a token call follow each other at once."""
+    monkeypatch.setattr(EndpointCalls, "pauses", ((0.0, 0.001), (0.0, 0.001)))
+
+
+@pytest.fixture
+def monotonic(monkeypatch: pytest.MonkeyPatch) -> MonotonicClock:
+    """The monotonic clock, which goes ahead when told."""
+    return MonotonicClock(monkeypatch)

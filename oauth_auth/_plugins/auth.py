@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
+from .._flight import run, run_async
 from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
 from .._server.controller import OAuthAuthorizationController
@@ -20,14 +21,17 @@ class TokenAuth:
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _source: TokenSource
 
-    def _begin(
-        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
-    ) -> None:
-        """Take the settings; plug-ins extend it by what their library needs."""
-        self._source = TokenSource(grant, settings.renewal, token=token, shelf=shelf)
+    def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
+        """Take what the constructor has read."""
+        self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
+        self._store_key = entry.key
         self._allowed_origins = settings.allowed_origins
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set what the plug-in needs for its library."""
 
     @property
     def token(self) -> OAuthToken | None:
@@ -39,7 +43,7 @@ class TokenAuth:
 
         Raises `TokenError`.
         """
-        return self._source.obtain().token
+        return run(self._source.obtain()).token
 
     def refresh(self) -> OAuthToken:
         """Renew the token now, whatever its age, and return the new one; block meanwhile.
@@ -47,19 +51,38 @@ class TokenAuth:
         Callers at the same time share one renewal; where a sibling on the same store has just renewed, its token is
         taken. Raises `TokenError`.
         """
-        return self._source.renew().token
+        return run(self._source.renew()).token
 
     def revoke(self) -> None:
         """End the token at the server (RFC 7009), the refresh token first, and forget it, in the store, too.
 
         It's forgotten whatever the server says; only then what went wrong is raised: `OAuthError`. Without a
-        revocation URL it's only forgotten. The next request needs another token, for which a person may have to log in.
+        revocation URL it's only forgotten. Programs that share the store stop using this login at their next look into
+        it, within the refresh window. The next request needs another token, for which the user may have to log in.
         """
-        self._source.revoke()
+        run(self._source.revoke())
 
     def close(self) -> None:
-        """Wait for a renewal under way to end, and free what it used. The object can be used again afterwards."""
-        self._source.finish()
+        """Wait for a renewal under way to end, and free what it used; save a token that couldn't be saved before.
+
+        The object can be used again afterwards.
+        """
+        run(self._source.wait_idle())
+
+    # What the command uses.
+
+    def _log_in(self) -> OAuthToken:
+        """Have the user log in, though there may be a token that's good."""
+        return run(self._source.log_in()).token
+
+    @property
+    def _has_unsaved(self) -> bool:
+        """Whether the last token couldn't be saved in the store yet."""
+        return self._source.has_unsaved
+
+    def _stored_token(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store."""
+        return self._source.check_store()
 
     def __enter__(self) -> Self:
         return self
@@ -76,19 +99,19 @@ class AsyncTokens(TokenAuth):
 
     async def aget_token(self) -> OAuthToken:
         """Return a token that can be sent now, as a request would. Raises `TokenError`."""
-        return (await self._source.aobtain()).token
+        return (await run_async(self._source.obtain())).token
 
     async def arefresh(self) -> OAuthToken:
         """Renew the token now, whatever its age, and return the new one. Raises `TokenError`."""
-        return (await self._source.arenew()).token
+        return (await run_async(self._source.renew())).token
 
     async def arevoke(self) -> None:
         """End the token at the server and forget it, see `revoke`."""
-        await self._source.arevoke()
+        await run_async(self._source.revoke())
 
     async def aclose(self) -> None:
-        """Do what `close` does without blocking the event loop."""
-        await self._source.afinish()
+        """Close without blocking the event loop, see `close`."""
+        await run_async(self._source.wait_idle())
 
     async def __aenter__(self) -> Self:
         return self

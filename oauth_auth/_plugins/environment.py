@@ -1,4 +1,4 @@
-"""Auth objects from environment variables, and from the files that they name."""
+"""Auth objects from environment variables, and from the files that these name."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .._server.metadata import Issuer
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
+from .token_endpoint import Location, TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=TokenEndpointAuth)
 
-_LONGEST = 64 * 1024
-
+_MAX_FILE_BYTES = 64 * 1024
 _COMMON = {"SCOPE": "scope", "REVOCATION_URL": "revocation_url"}
 
 
 class Environment:
     """The environment variables that begin with a prefix. An empty one counts as not set.
 
-    `values`, by the variables' names without the prefix, take the place of variables and of the files they name.
+    `values`, by the variables' names without the prefix, override the variables and the files that these name.
     """
 
     def __init__(self, prefix: str, values: Mapping[str, str] | None = None) -> None:
@@ -34,18 +33,18 @@ class Environment:
         self._values = values or {}
 
     def name(self, variable: str) -> str:
-        """Return a variable's whole name."""
+        """Return a variable's name with the prefix."""
         return f"{self._prefix}{variable}"
 
     def mention(self, variable: str) -> str:
-        """Return how to tell whoever sets it about a variable."""
+        """Return a variable's name for messages."""
         return self.name(variable)
 
     def get(self, variable: str) -> str | None:
-        """Return a value, from the file that the variable with `_FILE` names if that one is set.
+        """Return a variable's value, or the text of the file that the variable with `_FILE` after its name names.
 
-        One line end after it is not part of it. Raises `ConfigurationError` if the file can't be read, and if both
-        are set.
+        One line end at the end of the file is removed. Raises `ConfigurationError` if the file can't be read, or both
+        variables are set.
         """
         if variable in self._values:
             return self._values[variable] or None
@@ -57,13 +56,13 @@ class Environment:
             raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them")
         try:
             with Path(path).open("rb") as file:
-                text = file.read(_LONGEST + 1).decode("utf-8-sig")
+                text = file.read(_MAX_FILE_BYTES + 1).decode("utf-8-sig")
         except (OSError, ValueError) as error:
-            # Without the path: who took this variable for the other one has put a secret there.
+            # Without the path, which may be a secret: the value of the variable without _FILE, set by mistake.
             reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
             raise ConfigurationError(f"{name}_FILE names a file that can't be read: {reason}") from None
-        if len(text) > _LONGEST:
-            raise ConfigurationError(f"{name}_FILE names a file that is longer than {_LONGEST} bytes")
+        if len(text) > _MAX_FILE_BYTES:
+            raise ConfigurationError(f"{name}_FILE names a file that is longer than {_MAX_FILE_BYTES} bytes")
         text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
         if not text:
             raise ConfigurationError(f"{name}_FILE names a file with nothing in it")
@@ -73,7 +72,7 @@ class Environment:
 def make_from_environment(
     cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
 ) -> _T:
-    """Make an auth object of a class; `variables` are the parameters of its own, by their variable."""
+    """Return an auth object of a class; `variables` maps variables to the parameters that only this class has."""
     names = {**_COMMON, **variables, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
     names |= {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
     values: dict[str, Any] = {}
@@ -85,19 +84,18 @@ def make_from_environment(
     issuer = values.pop("issuer", None)
     token_url = values.pop("token_url", None)
     client_id, client_secret = values.pop("client_id"), values.pop("client_secret", None)
-    server = token_url if issuer is None else Issuer(issuer, token_url)
     try:
-        return cls(server, client_id, client_secret, **values)  # type: ignore[call-arg]
+        return cls._at(Location(token_url, issuer), client_id, client_secret, **values)
     except ConfigurationError as error:
-        # Whoever set the variables doesn't know the parameters' names.
-        named = set(re.findall(r"\w+", str(error)))
-        ours = {p: v for v, p in names.items() if p in named and p not in options}
-        used = ", ".join(f"{parameter} is {environment.mention(variable)}" for parameter, variable in ours.items())
+        # The text names parameters, but the user set variables.
+        words = set(re.findall(r"\w+", str(error)))
+        named = {variable: p for variable, p in names.items() if p in words and p not in options}
+        used = ", ".join(f"{parameter} is {environment.mention(variable)}" for variable, parameter in named.items())
         raise error.without_traceback(f" ({used})" if used else "") from None
 
 
 def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` for what is missing."""
+    """Raise `ConfigurationError` if a required variable is missing."""
     if values.get("issuer") is None and values.get("token_url") is None:
         both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
         raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint")
@@ -108,7 +106,7 @@ def _check(environment: Environment, names: Mapping[str, str], values: Mapping[s
 
 
 def open_store(name: str, value: str) -> TokenStore:
-    """Return the store that a value such as "file:PATH" stands for; errors begin with `name`."""
+    """Return the store for a value such as "file:PATH". Raises `ConfigurationError`, which begins with `name`."""
     kind, _, rest = value.partition(":")
     try:
         if kind == "file" and rest:
@@ -117,6 +115,6 @@ def open_store(name: str, value: str) -> TokenStore:
             return KeyringTokenStore(rest) if rest else KeyringTokenStore()
         if kind in {"redis", "rediss", "unix", "valkey", "valkeys"}:
             return RedisTokenStore(value)
-    except (TokenStoreError, ValueError, RuntimeError) as error:  # the last for the home of nobody: ~nobody
+    except (TokenStoreError, ValueError, RuntimeError) as error:  # `RuntimeError` for the home of an unknown user
         raise ConfigurationError(f"{name}: {error}") from None
     raise ConfigurationError(f"{name} must be 'file:' and a path, 'keyring:', or a URL that begins with redis://")

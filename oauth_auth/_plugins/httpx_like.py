@@ -1,41 +1,52 @@
-"""The mechanics that httpx and httpx2 share: an auth flow, sync and async, and the transport of token calls.
+"""What the plug-ins for httpx and httpx2 share: the auth flow, sync and async.
 
 The two libraries have the same shape and different classes, so each plug-in names its own; none is imported here.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, NoReturn
 
-from .. import errors
-from .._renewal.store_entry import StoreEntry
-from .._server.grants import Grant
-from .._wire.challenges import Rejection, is_rejection, tells_acceptance
-from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
-from .._wire.token import OAuthToken
+from .._flight import run, run_async
+from .._wire.challenges import is_rejection, tells_acceptance
+from .._wire.messages import MAX_BODY
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
-from ..errors import ConfigurationError, OAuthError
+from ..errors import OAuthError
 from .auth import AsyncTokens
-from .options import Settings
+from .rejection import Rejection, path_of
 from .replay import are_rewindable, is_fixed, position_of, rewind
 
-__all__ = ["FastPath", "HttpxFlow", "HttpxTokenTransport"]
+__all__ = ["FastPath", "HttpxFlow"]
 
 
 _Origin = tuple[str, str | bytes, int | None]
 
 
-class _Rejected(NamedTuple):
-    """An answer that rejects the token, and whether its request can be sent again."""
+class _Drain(NamedTuple):
+    """The step of reading a rejected answer, so that its connection is free for the next request meanwhile."""
 
-    exchange: Rejection
-    can_replay: bool
+    response: Any
+
+    def wait(self) -> None:
+        response = self.response
+        try:
+            if _is_short(response):
+                response.read()
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            response.close()
+            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
+
+    async def wait_async(self) -> None:
+        response = self.response
+        try:
+            if _is_short(response):
+                await response.aread()
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            await response.aclose()
+            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
 
 
 class HttpxFlow(AsyncTokens):
@@ -49,16 +60,15 @@ class HttpxFlow(AsyncTokens):
     _byte_stream: ClassVar[type]
     _fast_path: ClassVar[FastPath]
 
-    def _begin(
-        self, settings: Settings, grant: Grant, *, token: OAuthToken | None, shelf: StoreEntry | None = None
-    ) -> None:
-        super()._begin(settings, grant, token=token, shelf=shelf)
+    def _prepare(self) -> None:
         self._addressable: set[_Origin] = set()
         """Origins that the token may go to."""
 
     def __call__(self, request: object) -> NoReturn:
-        """Be called as auth by another library, and say so: each has an error of its own for what it can't call."""
+        """Raise `TypeError`: requests and niquests take any callable as auth, so one of httpx must fail here."""
         raise TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
+
+    # The two flows are written out as far as each request goes: a call more would cost what a request may cost.
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -69,32 +79,30 @@ class HttpxFlow(AsyncTokens):
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = self._source.obtain()
+            current = run(self._source.obtain())
         header = current.header
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
             if self._source.rejecting_origins:
-                self._note(origin, header, response)
+                self._note(origin, header, response, is_replay=False)
             return
-        rejected = self._read_rejection(origin, header, position, response)
-        if rejected is None:
-            return
-        if not rejected.can_replay:
-            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                self._source.replace(header, origin, rejected.exchange.about)
-            return
-        try:
-            if _is_short(response):
-                response.read()  # the connection is free for the next request while this one waits
-        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
-            response.close()
-            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
-        replacement = self._source.replace(header, origin, rejected.exchange.about)
-        if replacement is not None:
-            response = yield self._replay(response, replacement.header, rejected.exchange)
-            self._note(origin, replacement.header, response)
+        steps = self._replacing(origin, header, position, response)
+        go_on: Callable[[Any], Any] = steps.send
+        result: Any = None
+        while True:
+            try:
+                step = go_on(result)
+            except StopIteration:
+                return
+            if isinstance(step, self._library.Request):
+                go_on, result = steps.send, (yield step)
+                continue
+            try:
+                go_on, result = steps.send, step.wait()
+            except BaseException as error:  # noqa: BLE001 - Ctrl-C reaches the steps, too
+                go_on, result = steps.throw, error
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -105,35 +113,61 @@ class HttpxFlow(AsyncTokens):
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = await self._source.aobtain()
+            current = await run_async(self._source.obtain())
         header = current.header
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if response.status_code not in self._rejection_statuses:
             if self._source.rejecting_origins:
-                self._note(origin, header, response)
+                self._note(origin, header, response, is_replay=False)
             return
-        rejected = self._read_rejection(origin, header, position, response)
-        if rejected is None:
-            return
-        if not rejected.can_replay:
-            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                await self._source.areplace(header, origin, rejected.exchange.about)
-            return
-        try:
-            if _is_short(response):
-                await response.aread()  # the connection is free for the next request while this one waits
-        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
-            await response.aclose()
-            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
-        replacement = await self._source.areplace(header, origin, rejected.exchange.about)
-        if replacement is not None:
-            response = yield self._replay(response, replacement.header, rejected.exchange)
-            self._note(origin, replacement.header, response)
+        steps = self._replacing(origin, header, position, response)
+        go_on: Callable[[Any], Any] = steps.send
+        result: Any = None
+        while True:
+            try:
+                step = go_on(result)
+            except StopIteration:
+                return
+            if isinstance(step, self._library.Request):
+                go_on, result = steps.send, (yield step)
+                continue
+            try:
+                go_on, result = steps.send, await step.wait_async()
+            except BaseException as error:  # noqa: BLE001 - cancellation reaches the steps, too
+                go_on, result = steps.throw, error
+
+    def _replacing(
+        self, origin: _Origin, header: str, position: int | None, response: Any
+    ) -> Generator[Any, Any, None]:
+        """Replace what was rejected: a request that's yielded is to be sent, all else is a step to wait for.
+
+        A token that a sibling has made may have been revoked as well, so that one is replaced once more.
+        """
+        for _ in range(2):
+            if (rejection := self._read_rejection(origin, header, response)) is None:
+                return
+            request = response.request
+            can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
+            rejection.emit_rejection(can_replay=can_replay)
+            replacing = self._source.replace(header, origin, path_of(request.method, str(request.url)), rejection.about)
+            if not can_replay:
+                with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                    yield from replacing
+                return
+            yield _Drain(response)
+            replacement = yield from replacing
+            if replacement is None:
+                return
+            header = replacement.credential.header
+            response = yield self._replay(response, header, rejection)
+            self._note(origin, header, response, is_replay=True)
+            if replacement.is_own:
+                return
 
     def _may_address(self, origin: _Origin, url: Any) -> bool:
-        """Tell whether the token may go to this origin, and remember it if it may."""
+        """Return whether the token may go to this origin, and remember it if so."""
         text = f"{url.scheme}://{url.netloc.decode('ascii')}"
         if self._allowed_origins is not None and origin_of(text) not in self._allowed_origins:
             return False
@@ -142,38 +176,42 @@ class HttpxFlow(AsyncTokens):
             self._addressable.add(origin)
         return True
 
-    def _note(self, origin: _Origin, header: str, response: Any) -> None:
-        """Trust the origin if it answered with what it has, or with a redirect to another origin, as to a download."""
-        if self._carried(origin, header, response.request):
-            accepted = tells_acceptance(response.status_code) or self._leads_elsewhere(origin, response)
+    def _note(self, origin: _Origin, header: str, response: Any, *, is_replay: bool) -> None:
+        """Note that the origin accepted a request: what it has, or a redirect to another origin, as to a download."""
+        request = response.request
+        if self._carried(origin, header, request):
+            if not tells_acceptance(response.status_code) and not self._leads_elsewhere(origin, response):
+                return
         else:
-            accepted = any(self._carried(origin, header, past.request) for past in response.history)
-        if accepted:
-            self._source.trust(origin)
+            accepting = [past.request for past in response.history if self._carried(origin, header, past.request)]
+            if not accepting:
+                return
+            request = accepting[0]
+        path = path_of(request.method, str(request.url))
+        self._source.record_acceptance(origin, path, header, is_replay=is_replay)
 
     def _leads_elsewhere(self, origin: _Origin, response: Any) -> bool:
-        """Tell whether a redirect that the client doesn't follow leads to another origin."""
+        """Return whether a redirect that the client doesn't follow leads to another origin."""
         following = response.next_request
         return following is not None and self._fast_path.origin_of(following.url) != origin
 
     def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
-        """Tell whether this request went to the origin with the header; a redirect may have led it elsewhere."""
+        """Return whether this request went to the origin with the header; a redirect may have led it elsewhere."""
         return self._fast_path.origin_of(request.url) == origin and request.headers.get("Authorization") == header
 
-    def _read_rejection(self, origin: _Origin, header: str, position: int | None, response: Any) -> _Rejected | None:
+    def _read_rejection(self, origin: _Origin, header: str, response: Any) -> Rejection | None:
         request = response.request
-        if not self._source.renews or not self._carried(origin, header, request):
+        if response.status_code not in self._rejection_statuses or not self._source.renews:
+            return None
+        if not self._carried(origin, header, request):
             return None
         if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), self._rejection_statuses):
             return None
-        exchange = Rejection(request.method, without_query(str(request.url)), response.status_code)
-        can_replay = isinstance(request.stream, self._byte_stream) or _rewind(request.stream, position)
-        exchange.emit_rejection(can_replay=can_replay)
-        return _Rejected(exchange, can_replay)
+        return Rejection(request.method, without_query(str(request.url)), response.status_code)
 
-    def _replay(self, response: Any, header: str, exchange: Rejection) -> Any:
+    def _replay(self, response: Any, header: str, rejection: Rejection) -> Any:
         """Make the response's request anew, with another token and the cookies that the response sets."""
-        exchange.emit_replay()
+        rejection.emit_replay()
         old = response.request
         request = self._library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
@@ -280,104 +318,3 @@ def _pairs(cookies: str | None) -> dict[str, str]:
     """Read a Cookie header."""
     pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
     return {name: value for name, separator, value in pairs if separator}
-
-
-class HttpxTokenTransport:
-    """Sends token calls with the user's client, or with one of its own for each call.
-
-    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
-    child or to forget to close.
-    """
-
-    __slots__ = ("_client",)
-
-    _library: ClassVar[Any]
-    _error_class: ClassVar[type[errors.TokenTransportError]]
-
-    def __init__(self, token_client: Any) -> None:
-        if token_client is not None and not isinstance(token_client, self._library.Client):
-            name = self._library.__name__
-            raise ConfigurationError(f"token_client must be a {name}.Client, which is sync, not {type(token_client)}")
-        self._client = token_client
-
-    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send once. Raises `TokenTransportError`."""
-        timeouts = (connect_timeout, timeout)
-        if self._client is not None:
-            return self._send(self._client, request, timeouts)
-        certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        try:
-            tls = _ssl_context(self._library, certificates)
-            client = self._library.Client(verify=tls, headers={"Connection": "close"})
-        except (OSError, ValueError, self._library.InvalidURL) as error:
-            # An environment that names a CA bundle that isn't there, or a proxy that is no URL.
-            failure = self._wrap(error, request, None)
-        else:
-            with client:
-                return self._send(client, request, timeouts)
-        raise failure
-
-    def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
-        return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
-
-    def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        connect_timeout, timeout = timeouts
-        deadline = time.monotonic() + timeout
-        response = None
-        try:
-            waits = self._library.Timeout(timeout, connect=connect_timeout)
-            call = client.build_request(
-                request.method, request.url, content=request.body or None, headers=request.headers, timeout=waits
-            )
-            if "Authorization" not in request.headers:
-                call.headers.pop("Authorization", None)
-            response = client.send(call, stream=True, auth=None, follow_redirects=False)
-            try:
-                body = self._read(response, deadline)
-            finally:
-                response.close()
-            return TokenResponse(response.status_code, dict(response.headers), body)
-        except self._library.HTTPStatusError as error:  # a hook of the user's that raises for a status
-            response = error.response
-            body = response.content[: MAX_BODY + 1] if hasattr(response, "_content") else b""
-            return TokenResponse(response.status_code, dict(response.headers), body)
-        except (self._library.HTTPError, self._library.InvalidURL, RuntimeError, OSError, ValueError) as error:
-            if response is not None and 400 <= response.status_code < 500:
-                return TokenResponse(response.status_code, dict(response.headers), b"")  # the status says enough
-            failure = self._wrap(error, request, None if response is None else response.status_code)
-        raise failure
-
-    def _read(self, response: Any, deadline: float) -> bytes:
-        """Read the body as it arrives, to its end or to one byte more than is allowed."""
-        body = bytearray()
-        late = False
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > MAX_BODY:
-                break
-            if late:  # nobody waits any more; but what had arrived whole by then was used
-                raise self._library.ReadTimeout("the answer took too long to arrive")
-            late = time.monotonic() > deadline
-        return bytes(body[: MAX_BODY + 1])
-
-    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
-        endpoint = without_query(request.url)
-        text = str(error).replace(request.url, endpoint) or type(error).__name__
-        is_transport = isinstance(error, self._library.TransportError)
-        wrapped = self._error_class(
-            f"{endpoint} could not be reached: {text}",
-            token_url=endpoint,
-            status_code=status_code,
-            retryable=isinstance(error, self._library.RequestError)
-            and not isinstance(error, self._library.UnsupportedProtocol),
-        )
-        wrapped.__cause__ = (type(error) if is_transport else self._library.TransportError)(text)
-        return wrapped
-
-
-@functools.lru_cache(maxsize=8)
-def _ssl_context(library: ModuleType, certificates: tuple[str | None, str | None]) -> Any:  # noqa: ARG001 - part of the cache's key
-    """Return the library's default TLS context; loading its certificates takes longer than most token calls."""
-    return library.create_ssl_context()

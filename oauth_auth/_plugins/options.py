@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
 from .._renewal.acquisition import RenewalSettings
+from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
-from .._wire.messages import FieldParameters, build_token_request, join_scope, require_encodable
+from .._wire.messages import FieldParameters, build_token_request, join_scope
 from .._wire.token import OAuthToken
 from .._wire.urls import read_origins
 from ..errors import ConfigurationError
@@ -24,7 +25,6 @@ __all__ = [
     "check_callback",
     "derive_store_key",
     "read_options",
-    "require_text",
 ]
 
 
@@ -37,10 +37,11 @@ class CommonOptions(TypedDict, total=False):
     client_auth: `ClientSecretBasic()` (the default with a secret), `ClientSecretPost()` or `PublicClient()` (the
         default without).
     store, store_key: a `TokenStore`, and the key to use in it; by default one derived from what the token is for.
-    on_token_update: called with each new token, after it was saved and before anybody uses it, in a thread of its
-        own. What it raises is logged.
+    on_token_update: called with each new token, after it was saved and before any request uses it, in a thread of
+        its own. What it raises is logged; if it takes longer than token_timeout, the requests go on without it.
     token_client: a sync client of the same HTTP library that sends the token calls; it stays yours to close.
     token_timeout: seconds that a whole token call with its retries may take; one attempt takes at most half of it.
+        It bounds a provider and on_token_update, too.
     leeway: a token this near its expiry, in seconds, is not sent unless no better one can be had; at most a tenth
         of the token's lifetime.
     refresh_window: seconds before that in which the token is renewed in the background; at most a fifth of its
@@ -120,11 +121,9 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
     if store_key is not None:
         require_text("store_key", store_key, "text that isn't empty, or None to derive one")
     client_auth = options.get("client_auth")
-    if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "prove")):
+    if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "authenticate")):
         raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
-    insecure = options.get("allow_insecure_transport", False)
-    if not isinstance(insecure, bool):
-        raise ConfigurationError("allow_insecure_transport must be True or False")
+    insecure = require_flag("allow_insecure_transport", options.get("allow_insecure_transport", False))
     return Settings(
         renewal=_read_renewal(options),
         scope=join_scope(options.get("scope")),
@@ -142,14 +141,10 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
 
 
 def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:
-    seconds = {"leeway": 10.0, "refresh_window": 300.0, "token_timeout": 10.0}
-    for name, default in seconds.items():
-        value = options.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-            raise ConfigurationError(f"{name} must be a number of seconds, 0 or more, such as {default}: {value!r}")
-        seconds[name] = float(value)
-    if seconds["token_timeout"] == 0:
-        raise ConfigurationError("token_timeout must be more than 0 seconds: a token call takes time")
+    seconds = {
+        name: require_seconds(name, options.get(name, default), default, is_positive=name == "token_timeout")
+        for name, default in {"leeway": 10.0, "refresh_window": 300.0, "token_timeout": 10.0}.items()
+    }
     return RenewalSettings(**seconds, on_token_update=check_callback("on_token_update", options.get("on_token_update")))
 
 
@@ -160,13 +155,6 @@ def check_callback(name: str, callback: Any) -> Any:
     if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(type(callback), "__call__", None)):  # noqa: B004
         raise ConfigurationError(f"{name} must be a plain function, not async: it's called in a thread of its own")
     return callback
-
-
-def require_text(name: str, value: Any, hint: str = "text that isn't empty") -> str:
-    """Return a text that can be sent, or raise `ConfigurationError`."""
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} must be {hint}, not {'empty' if value == '' else type(value).__name__}")
-    return require_encodable(name, value)
 
 
 def _read_store(store: Any) -> TokenStore | None:

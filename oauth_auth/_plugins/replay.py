@@ -1,7 +1,7 @@
-"""Can a request be sent again with the very same body? Pure, but that it moves files back to where they stood.
+"""Whether a request can be sent again with the very same body. Pure, except that files are moved to a position.
 
-The rule is to be sure: bytes are, and so are files that say where they stand and can be sent back there. Generators,
-iterators and objects of unknown kinds may be spent, and sending what's left of them would lose data silently.
+Only certainty counts: bytes can be sent again, and so can files that tell their position and can be moved to it.
+Generators, iterators and objects of unknown kinds may be exhausted, and sending the rest would lose data silently.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ __all__ = ["is_fixed", "position_of", "rewind"]
 
 
 def is_fixed(body: object) -> bool:
-    """Tell whether a body is the same however often it's read: nothing, bytes, text, or a list of them."""
+    """Return whether a body is the same each time it's read: None, bytes, text, or a list of bytes and text."""
     if isinstance(body, list | tuple):
         return all(isinstance(part, bytes | str) for part in body)
     return body is None or isinstance(body, bytes | str | bytearray | memoryview)
 
 
 def position_of(body: Any) -> int | None:
-    """Return where a file stands, to `rewind` it to, or None if it's no file or doesn't know."""
+    """Return a file's position, for `rewind`; None if it's no file or can't tell."""
     if not hasattr(body, "read") or not hasattr(body, "seek"):
         return None
     try:
         position = body.tell()
-    except Exception:  # noqa: BLE001 - a file of whatever kind, it just can't be used
+    except Exception:  # noqa: BLE001 - a file of any kind, which then can't be used
         return None
     return position if isinstance(position, int) else None
 
 
 def rewind(body: Any, position: object) -> bool:
-    """Send a file back to a position, and tell whether it's there now."""
+    """Move a file to a position, and return whether it's there."""
     if isinstance(position, bool) or not isinstance(position, int):
         return False
     try:
@@ -43,7 +43,7 @@ def rewind(body: Any, position: object) -> bool:
 
 
 def are_rewindable(files: Iterable[Any]) -> bool:
-    """Tell whether all parts of a multipart body can be read again from their beginning."""
+    """Return whether all parts of a multipart body can be read again from their beginning, and move files there."""
     return all(is_fixed(file) or (not _is_closed(file) and rewind(file, 0)) for file in files)
 
 

@@ -1,4 +1,4 @@
-"""The mechanics that requests and niquests share: the response hook's decisions, and the transport of token calls.
+"""What the plug-ins for requests and niquests share: the response hook.
 
 niquests began as a copy of requests, so the two have the same shape and different classes: each plug-in names its
 own, and none is imported here. What each request costs, `__call__`, is the plug-ins' own, too.
@@ -6,21 +6,24 @@ own, and none is imported here. What each request costs, `__call__`, is the plug
 
 from __future__ import annotations
 
-import re
+import datetime as dt
 import time
+from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urljoin
 
-from .. import errors
-from .._wire.challenges import Rejection, is_rejection, tells_acceptance
-from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._renewal.source import Waiting
+from .._wire.challenges import is_rejection, tells_acceptance
+from .._wire.messages import MAX_BODY
 from .._wire.token import Header
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
-from ..errors import ConfigurationError
+from ..errors import OAuthError
 from .auth import TokenAuth
+from .rejection import Do, Rejection, path_of
 from .replay import is_fixed, rewind
 
-__all__ = ["RequestsHooks", "RequestsTokenTransport", "can_replay", "is_short", "rejection_of"]
+__all__ = ["Exchange", "RequestsHooks", "can_replay", "is_short"]
 
 
 class RequestsHooks(TokenAuth):
@@ -77,18 +80,65 @@ class RequestsHooks(TokenAuth):
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         if response.status_code not in self._rejection_statuses:
             if self._source.rejecting_origins:
-                self._note(origin, header, response)
+                self._note(origin, header, response, is_replay=False)
             return None
         was_replayed = replayed is not None and replayed is not request
         if was_replayed or not self._source.renews or not _is_ours(origin, header, response):
             return None
-        challenge = response.headers.get("WWW-Authenticate")
-        return header if is_rejection(response.status_code, challenge, self._rejection_statuses) else None
+        return header if self._is_rejected(response) else None
 
-    def _note(self, origin: str, header: str, response: Any) -> None:
+    def _is_rejected(self, response: Any) -> bool:
+        challenge = response.headers.get("WWW-Authenticate")
+        return is_rejection(response.status_code, challenge, self._rejection_statuses)
+
+    def _replacing(self, origin: str, header: str, response: Any, exchange: Exchange) -> Waiting:
+        """Replace what was rejected: return the answer to the replay, or the one that there was.
+
+        A token that a sibling has made may have been revoked as well, so that one is replaced once more.
+        """
+        for is_last in (False, True):
+            request, rejection = response.request, rejection_of(response)
+            is_repeatable = yield Do(partial(exchange.can_replay, response))
+            rejection.emit_rejection(can_replay=is_repeatable)
+            replacing = self._source.replace(
+                header, origin, path_of(request.method, request.url or ""), rejection.about
+            )
+            if not is_repeatable:
+                with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                    yield from replacing
+                return response
+            yield Do(partial(exchange.drain, response))
+            try:
+                replacement = yield from replacing
+            except GeneratorExit:
+                raise
+            except BaseException:  # interrupted or cancelled, too
+                yield Do(partial(exchange.close, response))
+                raise
+            if replacement is None:
+                return response
+            rejection.emit_replay()
+            header = replacement.credential.header
+            request = self._prepare_replay(origin, response, header)
+            yield Do(partial(exchange.close, response))  # if it's too long to be read for its connection's sake
+            begun = time.perf_counter()
+            answer = yield Do(partial(exchange.send, response, request))
+            answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
+            self._note(origin, header, answer, is_replay=True)
+            answer.history.extend(
+                [*response.history, exchange.past(response)] if is_last else [exchange.past(response)]
+            )
+            response = answer
+            if replacement.is_own or not self._is_rejected(answer):
+                break
+        return response
+
+    def _note(self, origin: str, header: str, response: Any, *, is_replay: bool) -> None:
         accepted = tells_acceptance(response.status_code) or _leads_elsewhere(response)
         if accepted and _is_ours(origin, header, response):
-            self._source.trust(origin)
+            request = response.request
+            path = path_of(request.method, request.url or "")
+            self._source.record_acceptance(origin, path, header, is_replay=is_replay)
 
     def _prepare_replay(self, origin: str, response: Any, header: str) -> Any:
         """Make the response's request ready to be sent again; the response keeps a copy of what was sent before.
@@ -119,18 +169,46 @@ class RequestsHooks(TokenAuth):
         cookies.extract_cookies_to_jar(jar, request, response.raw)
         request.prepare_cookies(jar)
 
-    def _conclude_replay(self, origin: str, header: str, response: Any, replayed: Any) -> None:
-        replayed.history.append(response)
-        self._note(origin, header, replayed)
+
+class Exchange:
+    """What is done with a rejected answer, and the request that is sent in its place; in async code with awaitables."""
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        self._kwargs = kwargs
+
+    def can_replay(self, response: Any) -> Any:
+        """Return whether the response's request can be sent again with the same bytes; rewind its body."""
+        return can_replay(response)
+
+    def drain(self, response: Any) -> Any:
+        """Read what's left, so that the connection is free for the next request while this one waits."""
+        try:
+            if is_short(response):
+                _ = response.content
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            self.close(response)
+
+    def close(self, response: Any) -> Any:
+        """Close a response, unless it was read."""
+        if not getattr(response, "_content_consumed", True):
+            response.close()
+
+    def send(self, response: Any, request: Any) -> Any:
+        """Send the request over the adapter that the response came from."""
+        return response.connection.send(request, **self._kwargs)
+
+    def past(self, response: Any) -> Any:
+        """Return the response as it's kept in the history of the one that replaces it."""
+        return response
 
 
 def rejection_of(response: Any) -> Rejection:
-    """Return what an answer says and to which request, as errors and events tell of it."""
+    """Return what an answer says and to which request, as errors and events name it."""
     return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
 
 
 def can_replay(response: Any) -> bool:
-    """Tell whether the response's request can be sent again with the same bytes; make its body ready for it."""
+    """Return whether the response's request can be sent again with the same bytes; make its body ready for it."""
     request = response.request
     if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
         return False
@@ -138,133 +216,18 @@ def can_replay(response: Any) -> bool:
 
 
 def is_short(response: Any) -> bool:
-    """Tell whether reading a rejected response to its end costs less than another connection would."""
+    """Return whether reading a rejected response to its end costs less than another connection would."""
     return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 
 def _is_ours(origin: str, header: str, response: Any) -> bool:
-    """Tell whether this response is to a request that carried a token to the origin first addressed."""
+    """Return whether this response is to a request that carried a token to the origin first addressed."""
     url = response.request.url or ""
     same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
     return same and header.startswith("Bearer ")
 
 
 def _leads_elsewhere(response: Any) -> bool:
-    """Tell whether a redirect leads to another origin, as to a download; one within the origin may lead to a 401."""
+    """Return whether a redirect leads to another origin, as to a download; one within the origin may lead to a 401."""
     url = response.request.url or ""
     return response.is_redirect and origin_of(urljoin(url, response.headers["Location"])) != origin_of(url)
-
-
-class RequestsTokenTransport:
-    """Sends token calls with the user's session, or with one of its own for each call.
-
-    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
-    child or to forget to close.
-    """
-
-    __slots__ = ("_session",)
-
-    _library: ClassVar[Any]
-    _urllib3: ClassVar[Any]
-    _error_class: ClassVar[type[errors.TokenTransportError]]
-
-    def __init__(self, token_client: Any) -> None:
-        if token_client is not None and not self._is_session(token_client):
-            name = self._library.__name__
-            raise ConfigurationError(f"token_client must be a {name}.Session, not {type(token_client)}")
-        self._session = token_client
-
-    def _is_session(self, token_client: Any) -> bool:
-        return isinstance(token_client, self._library.Session)
-
-    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send once. Raises `TokenTransportError`."""
-        timeouts = (connect_timeout, timeout)
-        if self._session is not None:
-            return self._send(self._session, request, timeouts)
-        with self._new_session() as session:
-            session.headers["Connection"] = "close"
-            return self._send(session, request, timeouts)
-
-    def _new_session(self) -> Any:
-        return self._library.Session()
-
-    def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
-        return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
-
-    def _send(self, session: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        deadline = time.monotonic() + timeouts[1]
-        response = None
-        try:
-            try:
-                response = session.request(
-                    request.method,
-                    request.url,
-                    data=request.body.decode("ascii"),  # as the libraries' own forms are, which mocks look into
-                    headers={"Authorization": None, **request.headers},
-                    auth=_leave_alone,
-                    allow_redirects=False,
-                    stream=True,
-                    timeout=timeouts,
-                )
-            except self._library.HTTPError as error:  # a hook of the user's that raises for a status: it's an answer
-                if error.response is None:
-                    raise
-                response = error.response
-            body = self._read(response, deadline)
-            return _answer(response, body)
-        except (self._library.RequestException, self._urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            # OSError is a CA bundle that isn't there, ValueError a proxy that is no URL.
-            if response is not None and 400 <= response.status_code < 500:
-                return _answer(response, b"")  # the status says enough
-            failure = self._wrap(error, request, None if response is None else response.status_code)
-        raise failure
-
-    def _read(self, response: Any, deadline: float) -> bytes:
-        """Read the body as it arrives, to its end or to one byte more than is allowed."""
-        if getattr(response, "_content_consumed", True) or not isinstance(
-            response.raw, self._urllib3.response.BaseHTTPResponse
-        ):
-            # A hook has read it, or it comes from an adapter of the user's, such as a mock.
-            return (response.content or b"")[: MAX_BODY + 1]
-        body = bytearray()
-        late = False
-        with response:
-            while len(body) <= MAX_BODY and (chunk := response.raw.read1(65536, decode_content=True)):
-                body += chunk
-                if late:  # nobody waits any more; but what had arrived whole by then was used
-                    raise self._library.ReadTimeout("the answer took too long to arrive")
-                late = time.monotonic() > deadline
-        return bytes(body[: MAX_BODY + 1])
-
-    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
-        library = self._library
-        endpoint = without_query(request.url)
-        text = re.sub(_QUERY, "", str(error)) if "?" in request.url else str(error)
-        cls: Any = type(error) if isinstance(error, library.RequestException) else library.ConnectionError
-        cause = cls.__new__(cls)
-        cause.args = (text,)
-        cause.request = cause.response = None
-        may_pass = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
-        wrapped = self._error_class(
-            f"{endpoint} could not be reached: {text}",
-            token_url=endpoint,
-            status_code=status_code,
-            retryable=may_pass and not isinstance(error, ValueError),  # others are of the environment
-        )
-        wrapped.__cause__ = cause
-        return wrapped
-
-
-_QUERY = r"\?[^\s'\")]*"
-
-
-def _leave_alone(request: Any) -> Any:
-    """Be the auth of a token call: without any, what .netrc has would take the place of the client's credentials."""
-    return request
-
-
-def _answer(response: Any, body: bytes) -> TokenResponse:
-    return TokenResponse(response.status_code, {name.lower(): text for name, text in response.headers.items()}, body)

@@ -1,41 +1,50 @@
-"""How a flight comes to a token: from the store, where a sibling may have put a newer one, else from the grant.
+"""Acquires a token for one renewal: from the store, where a sibling may have put a newer one, else from the grant.
 
     look into the store ──► a sibling's newer token: take it
-    take the store's lock ─► taken: put off, or wait, as the aim says
-    look again ────────────► a sibling's newer token: take it
+    take the store's lock ─► taken: defer, or wait, as the purpose says, and look meanwhile
+    look again ────────────► a sibling's newer token: take it; a sibling's failure just now: share it
     renew, or go the grant's own way
-       (if a person must log in: release the lock, ask them, take it again, look again)
+       (if a user must log in: release the lock, let them, take it again, look again)
     the lock is still ours? ► no, and a sibling has saved a token meanwhile: take that one
-    save ──────────────────► fails: try again later; the token serves this program meanwhile
+    save ──────────────────► fails: tried again later; the token serves this program meanwhile
 
-An `Acquisition` is used by one flight at a time.
+All of it is generators of effects: no clock but the one passed in, no thread, no store, no client. An `Acquisition` is
+used by one renewal at a time.
 """
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeVar
 
-from .._flight import Flight, mark_retrying
+from .._clock import Chance, Clock
+from .._server.calls import HeldUp, Steps
 from .._server.grants import Grant, ends_refresh_token, reauthorization
-from .._wire.token import Credential, OAuthToken
+from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
 from ..stores import LockTaken
-from ..stores._protocol import LOCK_WAIT
-from .backoff import Pause
-from .store_entry import StoreEntry, StoreSession
+from .backoff import asked_pause
+from .decisions import Purpose, Reason
+from .effects import Authorize, Await, Delete, Load, Loaded, Lock, Save, StillHeld, Unlock
+from .entry import Entry, SharedFailure, store_unread
+from .merge import Known, merge
+from .store_entry import Locked, StoreEntry
 
-__all__ = ["Acquisition", "Aim", "PutOff", "RenewalSettings", "StoreUnread"]
+__all__ = ["Acquired", "Acquisition", "Deferred", "RenewalSettings"]
 
-_T = TypeVar("_T")
+_LOOK_INTERVAL = 0.5
+"""Seconds between two looks into the store while a sibling renews, or a user logs in."""
+_SHARED_PAUSE = 5.0
+"""Seconds after a failure in which siblings on the same store share it; `Retry-After` may make them more."""
+_MOST_HOLD_UPS = 2
+"""How often a program that's held up between its look into the store and the token call looks again."""
 
-_ASKING_STEP = 0.5
-"""How often, in seconds, the store is looked at while a person logs in."""
-_FIRST_SAVE_PAUSE = 1.0
-_LONGEST_SAVE_PAUSE = 60.0
+_INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+"""What a user may be asked to log in for: there's no token that could be sent meanwhile."""
+_FORCED = {Reason.FORCED, Reason.LOGIN}
+_IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
+"""What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
 
 
 class RenewalSettings(NamedTuple):
@@ -47,279 +56,343 @@ class RenewalSettings(NamedTuple):
     on_token_update: Callable[[OAuthToken], object] | None
 
 
-class Aim(NamedTuple):
-    """What a flight is for."""
+class Acquired(NamedTuple):
+    """A token to go on with, and whether it was made rather than found in the store."""
 
-    rejected: str | None = None
-    """The header that an API has rejected."""
-    forced: bool = False
-    """Whether a new token is wanted though the present one may be good."""
-    lock_wait: float = LOCK_WAIT
-    """How long to wait for a sibling's renewal, in seconds; shorter than the default: put off if it takes longer."""
-    may_put_off: bool = False
-    """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
-    only_looks: bool = False
-    """Whether only a sibling's token will do, since the server has refused to give another."""
-    asks_anew: bool = False
-    """Whether a person is to log in though there may be a token that's good."""
-    may_ask: bool = False
-    """Whether a person may be asked to log in, since there's no token that could be sent meanwhile."""
+    token: OAuthToken
+    is_own: bool
 
 
-class _PersonNeeded(Exception):
-    """Only a person can bring a token; `refusal` is what ended the last refresh token."""
-
-    def __init__(self, refusal: TokenError | None) -> None:
-        super().__init__()
-        self.refusal = refusal
+class Deferred(NamedTuple):
+    """Nothing to go on with: a sibling renews, or there's trouble that may pass; look again later."""
 
 
-class StoreUnread(TokenError):
-    """Only a person could bring a token, unless there's one in the store, which can't be read now."""
+class _InteractionRequired(NamedTuple):
+    """Only a user can bring a token; `refusal` is what ended the last refresh token."""
 
-    retryable = True
+    refusal: TokenError | None
 
 
-class PutOff(Exception):
-    """A sibling is renewing, or there's trouble that may pass: go on with the present token and look again later."""
+_Result = TypeVar("_Result")
 
 
 class Acquisition:
-    """The tokens that one auth object knows of: the last, the one that a sibling's replaced, the one in the store."""
+    """What one auth object knows of its tokens, and how it gets the next one."""
 
-    __slots__ = ("_grant", "_knows_store", "_renewal", "_seen", "_shelf", "_spare", "last", "unsaved")
+    __slots__ = ("_chance", "_clock", "_entry", "_grant", "_settings", "_stored", "known", "name", "shared_times")
 
-    def __init__(self, grant: Grant, renewal: RenewalSettings, shelf: StoreEntry, token: OAuthToken | None) -> None:
+    def __init__(
+        self,
+        grant: Grant,
+        settings: RenewalSettings,
+        entry: StoreEntry,
+        *,
+        token: OAuthToken | None,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
         self._grant = grant
-        self._renewal = renewal
-        self._shelf = shelf
-        self.last = token
-        """The newest token known, whether or not it can be sent: what is renewed from. A flight that makes another
-        sets it when that one is published."""
-        self._spare: OAuthToken | None = None
-        """The one that a sibling's replaced: asked only if that one's refresh token is refused."""
-        self._seen: OAuthToken | None = None
-        """What the store held when last looked at; only something else is news."""
-        self._knows_store = False
-        """Whether the store could be read or written once: only then `_seen` says anything."""
-        self.unsaved: Pause | None = None
-        """Set while the last token couldn't be saved: the pause before the next attempt."""
+        self._settings = settings
+        self._entry = entry
+        self._clock = clock
+        self._chance = chance
+        self._stored = Loaded(Entry(), is_ok=False)
+        """What the store held when last read."""
+        self.known = Known(token)
+        self.name = f"{chance.uniform(0, 2**52):.0f}"
+        """Tells this program's failures from those of siblings."""
+        self.shared_times = 0
+        """How many renewals in a row have failed, as siblings count them."""
 
     def credential(self, token: OAuthToken) -> Credential:
         """Return what requests are sent with."""
         if not self._grant.renews:
             return Credential.unending(token)
-        return Credential.from_token(token, leeway=self._renewal.leeway, refresh_window=self._renewal.refresh_window)
+        leeway, window = self._settings.leeway, self._settings.refresh_window
+        return Credential.from_token(token, self._clock(), self._chance, leeway=leeway, refresh_window=window)
+
+    # -- What a renewal does ------------------------------------------------------------------------------------
 
     def acquire(
-        self, held: Credential | None, aim: Aim, meanwhile: Callable[[OAuthToken], None], over: threading.Event
-    ) -> tuple[OAuthToken, bool]:
-        """Return a token to go on with instead of `held`, and whether it was made rather than found in the store.
+        self,
+        held: Credential | None,
+        purpose: Purpose,
+        provide: Callable[[OAuthToken], None],
+        cancelled: threading.Event,
+    ) -> Steps[Acquired | Deferred]:
+        """Get a token to go on with instead of `held`.
 
-        `meanwhile` is called with a token that's in its last seconds, before a better one is asked for. `over`, when
-        set, ends the wait for a person. Raises `TokenError` and `PutOff`.
+        `provide` is called with a token that's in its last seconds, before a better one is asked for. `cancelled`,
+        when set, ends the wait for a user. Raises `TokenError`.
         """
-        unwanted = {aim.rejected, None if held is None else held.header}
-        with self._shelf.visit() as visit:
-            token = self._look(visit, unwanted)
-            if aim.asks_anew:
-                present = None if self.last is None else self.credential(self.last).header
-                return self._ask(visit, {*unwanted, present}, over)
-            if token is not None and not (aim.forced and held is None):
-                return token, False
-            if aim.only_looks:
-                raise PutOff
-            if token is not None:  # a new token is wanted, and this is the one that there was
-                unwanted.add(self.credential(token).header)
-            if held is None and self.last is not None and not self._grant.has_unredeemed_code:
-                meanwhile(self.last)
-            try:
-                return self._renew(visit, aim, unwanted)
-            except _PersonNeeded as needed:
-                refusal = needed.refusal
-            if not aim.may_ask:
-                # No failure that would hold the callers who may ask, later on.
-                later = reauthorization("nobody has logged in yet", self.last, refusal)
-                later.retryable = True
-                raise later
-            return self._ask(visit, unwanted, over)
+        excluded = {purpose.rejected, None if held is None else held.header}
+        token = yield from self._look(excluded)
+        if purpose.reason is Reason.LOGIN:
+            present = None if self.known.last is None else self.credential(self.known.last).header
+            return (yield from self._authorize({*excluded, present}, cancelled))
+        if token is not None and not (purpose.reason is Reason.FORCED and held is None):
+            return Acquired(token, is_own=False)
+        if purpose.check_only:
+            return Deferred()
+        if token is not None:  # a new token is wanted, and this is the one that there was
+            excluded.add(self.credential(token).header)
+        if held is None and self.known.last is not None and not self._grant.has_unredeemed_code:
+            provide(self.known.last)
+        result = yield from self._renew(purpose, excluded)
+        if not isinstance(result, _InteractionRequired):
+            return result
+        if purpose.reason not in _INTERACTIVE:
+            # No failure that would hold the callers who may ask a user, later on.
+            later = reauthorization("nobody has logged in yet", self.known.last, result.refusal)
+            later.retryable = True
+            raise later
+        return (yield from self._authorize(excluded, cancelled))
 
-    def _renew(self, visit: StoreSession, aim: Aim, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
-        """Make a token under the store's lock."""
-        try:
-            with visit.lock(aim.lock_wait):
-                # A sibling may have renewed while this one waited for the lock.
-                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                    return token, False
-                if aim.may_put_off and self._shelf.is_in_trouble and self._live_refresh_token() is not None:
-                    raise PutOff
-                return self._make(visit, unwanted)
-        except LockTaken:
-            raise PutOff from None
-
-    def _ask(
-        self, visit: StoreSession, unwanted: Collection[str | None], over: threading.Event
-    ) -> tuple[OAuthToken, bool]:
-        """Have a person log in, without the lock, which they would hold for minutes; then get the token with it.
-
-        A sibling's token ends the wait, whether a person logged in there or here.
-        """
-        asking = Flight(lambda: _outcome_of(self._grant.ask, over), daemon=True)
-        mark_retrying()
-        try:
-            while True:
-                if not threading.main_thread().is_alive():
-                    raise ReauthorizationRequired("a person must log in again: the program ended before they had")
-                answer = asking.wait(_ASKING_STEP)
-                if over.is_set() and not callable(answer):
-                    raise ReauthorizationRequired("a person must log in again: the auth object was closed meanwhile")
-                if answer is not None:
-                    break
-                if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                    return token, False
-        finally:
-            over.set()
-        if isinstance(answer, BaseException):
-            raise answer
-        with visit.lock(LOCK_WAIT):
-            if self._shelf.is_shared and (token := self._look(visit, unwanted)) is not None:
-                return token, False
-            return self._keep(visit, answer(), unwanted)
-
-    def look(self) -> OAuthToken | None:
+    def check_store(self) -> Steps[OAuthToken | None]:
         """Return the newest token known, after a look into the store; it need not be one that can be sent."""
-        with self._shelf.visit() as visit:
-            self._look(visit, ())
-        return self.last
+        yield from self._look(())
+        return self.known.last
 
-    def revoke(self) -> None:
-        """End the newest token at the server, and forget it in the store and here; then raise what went wrong."""
-        is_deleted = False
+    def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
+        """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
+        if (yield Lock(0.0)) is Locked.TAKEN:
+            return Deferred()
+        token = yield from self._look({None if held is None else held.header})
+        if self.known.is_unsaved:
+            yield from self._save()
+        return Deferred() if token is None else Acquired(token, is_own=False)
+
+    def revoke(self) -> Steps[None]:
+        """End the newest token at the server, and forget it in the store and here; then raise what went wrong.
+
+        The store keeps a mark, so that siblings end this login, too, and none of them saves it again.
+        """
+        yield from self._take_lock(Purpose(Reason.FORCED), None)
+        yield from self._look(())
         failure: OAuthError | None = None
-        with self._shelf.visit() as visit, visit.lock(LOCK_WAIT):
-            self._look(visit, ())
-            try:
-                self._grant.revoke(self.last)
-            except OAuthError as error:
-                failure = error
-            finally:  # whatever happens, it isn't used any more
-                for token in (self.last, self._spare):
-                    self._grant.forget(token)
-                self.last = self._spare = self.unsaved = None
-                if is_deleted := visit.delete():
-                    self._seen = None  # else what was seen there counts as old news from now on
-        if failure is None and not is_deleted:
+        try:
+            yield from self._grant.revoke(self.known.last)
+        except OAuthError as error:
+            failure = error
+        except GeneratorExit:
+            raise
+        except BaseException:  # whatever happened, it isn't used any more
+            yield from self._forget()
+            raise
+        if not (yield from self._forget()) and failure is None:
             failure = TokenStoreError("the token is forgotten here, but the store could not delete it: see the log")
         if failure is not None:
             raise failure
 
-    def catch_up(self, held: Credential) -> OAuthToken | None:
-        """Save what couldn't be saved before; return a sibling's token instead if it's better. Raises `PutOff`."""
-        try:
-            with self._shelf.visit() as visit, visit.lock(0.0):
-                token = self._look(visit, {held.header})
-                if self.unsaved is not None and self.last is not None:
-                    self._save(visit if visit.could_load else None, self.last)
-                return token
-        except LockTaken:
-            raise PutOff from None
+    # -- Its parts ----------------------------------------------------------------------------------------------
 
-    def _make(self, visit: StoreSession, unwanted: Collection[str | None]) -> tuple[OAuthToken, bool]:
+    def _renew(
+        self, purpose: Purpose, excluded: Collection[str | None]
+    ) -> Steps[Acquired | Deferred | _InteractionRequired]:
+        """Make a token under the store's lock; a failure that may pass is left there for siblings."""
+
+        def make() -> Steps[Acquired | Deferred | _InteractionRequired]:
+            if purpose.can_wait and self._entry.is_in_trouble and self._live_refresh_token() is not None:
+                return Deferred()
+            return (yield from self._make(excluded))
+
+        try:
+            result = yield from self._under_lock(purpose, excluded, make)
+        except TokenError as error:
+            if (token := (yield from self._share_failure(error, excluded))) is not None:
+                return Acquired(token, is_own=False)
+            raise
+        if isinstance(result, _InteractionRequired):
+            yield Unlock()
+        return result
+
+    def _under_lock(
+        self, purpose: Purpose, excluded: Collection[str | None], make: Callable[[], Steps[_Result]]
+    ) -> Steps[_Result | Acquired | Deferred]:
+        """Take the lock, look, and make a token; look again if the program was held up between look and call."""
+        for is_last in (False,) * _MOST_HOLD_UPS + (True,):
+            found = yield from self._take_lock(purpose, excluded)
+            if found is not None:
+                return found
+            if self._entry.is_shared:
+                # A sibling may have renewed, or failed, while this one waited for the lock.
+                if (token := (yield from self._look(excluded))) is not None:
+                    return Acquired(token, is_own=False)
+                self._raise_shared_failure(purpose)
+            try:
+                return (yield from make())
+            except HeldUp:
+                if is_last:
+                    raise
+            yield Unlock()
+        raise AssertionError  # pragma: no cover - the last round returns or raises
+
+    def _take_lock(
+        self, purpose: Purpose, excluded: Collection[str | None] | None
+    ) -> Steps[Acquired | Deferred | None]:
+        """Take the store's lock; bring what was found meanwhile, or None to go on.
+
+        While it's taken, the store is looked into: waiters needn't take the lock one after the other only for that.
+        It's gone without only if the store fails, or if nothing has come of its holder for 30 seconds, who must be
+        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store.
+        With `excluded` None, nothing that's found ends the wait.
+        """
+        is_patient = purpose.reason not in _IMPATIENT
+        begun, seen = self._clock().monotonic, self._stored.entry
+        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0)) is Locked.TAKEN:
+            if not is_patient:
+                return Deferred()
+            token = yield from self._look(excluded or ())
+            if excluded is not None:
+                if token is not None:
+                    return Acquired(token, is_own=False)
+                self._raise_shared_failure(purpose)
+            if self._stored.entry != seen:
+                begun, seen = self._clock().monotonic, self._stored.entry
+            if self._clock().monotonic >= begun + self._entry.lock_wait:
+                text = f"another renewal has held the lock for more than {self._entry.lock_wait:.3g} s"
+                self._entry.failed("lock", LockTaken(text))
+                return None
+        return None
+
+    def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _InteractionRequired]:
         """Renew with a refresh token, else go the grant's own way; save what comes."""
         refusal = None
-        while (refresh_token := self._live_refresh_token()) is not None:
+        while (live := self._live_refresh_token()) is not None:
+            refresh_token, scope = live
             try:
-                token = self._grant.refresh(refresh_token)
+                token = yield from self._grant.refresh(refresh_token, scope)
             except TokenError as error:
                 if not ends_refresh_token(error):
                     raise
                 refusal = error
             else:
-                break
+                return (yield from self._keep(token, excluded, is_login=False))
             # A sibling without the lock may have been faster: what it saved is worth a look before giving up.
-            if (adopted := self._look(visit, unwanted)) is not None:
-                return adopted, False
-        else:
-            if self._grant.is_interactive:
-                raise _PersonNeeded(refusal)
-            try:
-                token = self._grant.obtain(self.last, refusal)
-            except ReauthorizationRequired as error:
-                if not self._shelf.is_shared or visit.could_load:
-                    raise
-                raise _unread(error) from None
-        return self._keep(visit, token, unwanted)
+            if (adopted := (yield from self._look(excluded))) is not None:
+                return Acquired(adopted, is_own=False)
+        if self._grant.is_interactive:
+            return _InteractionRequired(refusal)
+        try:
+            token = yield from self._grant.request_token(self.known.last, refusal)
+        except ReauthorizationRequired as error:
+            if not self._entry.is_shared or self._stored.is_ok:
+                raise
+            raise store_unread(error) from None
+        return (yield from self._keep(token, excluded, is_login=True))
 
-    def _keep(
-        self, visit: StoreSession, token: OAuthToken, unwanted: Collection[str | None]
-    ) -> tuple[OAuthToken, bool]:
+    def _authorize(self, excluded: Collection[str | None], cancelled: threading.Event) -> Steps[Acquired | Deferred]:
+        """Have a user log in, without the lock, which they would hold for minutes; then get the token with it.
+
+        A sibling's token ends the wait, whether a user logged in there or here.
+        """
+        yield Authorize(lambda: self._grant.authorize(cancelled))
+        try:
+            while (outcome := (yield Await(_LOOK_INTERVAL))) is None:
+                if cancelled.is_set():
+                    raise ReauthorizationRequired("the user must log in again: the auth object was closed meanwhile")
+                if self._entry.is_shared and (token := (yield from self._look(excluded))) is not None:
+                    return Acquired(token, is_own=False)
+        finally:
+            cancelled.set()
+        redeem: Callable[[], Steps[OAuthToken]] = outcome.unwrap()
+
+        def make() -> Steps[Acquired]:
+            new = yield from redeem()
+            return (yield from self._keep(new, excluded, is_login=True))
+
+        return (yield from self._under_lock(Purpose(Reason.LOGIN), excluded, make))
+
+    def _keep(self, token: OAuthToken, excluded: Collection[str | None], *, is_login: bool) -> Steps[Acquired]:
         """Save a new token, unless a sibling has saved one since the lock was lost."""
-        if visit.has_lost_lock():
-            self.last = token
-            if (newer := self._look(visit, unwanted)) is not None and newer is not token:
-                return newer, False
-        if not visit.could_load:
-            visit.load()  # it may be possible by now
-        self._save(visit if visit.could_load else None, token)
-        return token, True
+        self.shared_times = 0
+        is_ours = yield StillHeld()
+        self.known = self.known.renewed(token, is_login=is_login)
+        if not is_ours:
+            newer = yield from self._look(excluded)
+            if newer is not None and newer is not token:
+                return Acquired(newer, is_own=False)
+            if self.known.last is None:
+                raise reauthorization("the user has logged out in another program", None, None)
+        if not self._stored.is_ok:
+            self._stored = yield Load()  # it may be possible by now
+        yield from self._save()
+        return Acquired(token, is_own=True)
 
-    def _save(self, visit: StoreSession | None, token: OAuthToken) -> None:
-        """Save, or without a visit note that it's still to be done: what can't be read isn't overwritten."""
-        if visit is not None and visit.save(token, self._grant.memory()):
-            self._seen = token
-            self._knows_store = True
-            self.unsaved = None
-        elif self._shelf.is_shared:
-            length = _FIRST_SAVE_PAUSE if self.unsaved is None else self.unsaved.length * 2
-            self.unsaved = Pause.of(min(length, _LONGEST_SAVE_PAUSE))
+    def _save(self) -> Steps[None]:
+        """Save the last token; what can't be read isn't overwritten, but tried again later."""
+        token = self.known.last
+        if token is None or not self._entry.is_shared:
+            return
+        if self._stored.is_ok and (yield Save(Entry(token, self._grant.dump_state(), self.known.login))):
+            self.known = self.known.saved()
+        else:
+            self.known = self.known._replace(is_unsaved=True)
 
-    def _live_refresh_token(self) -> str | None:
+    def _forget(self) -> Steps[bool]:
+        """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
+        ended = self.known.digests()
+        if (given := self._grant.given_refresh_token()) is not None:
+            ended |= {digest(given)}
+        for token in (self.known.last, self.known.previous):
+            self._grant.invalidate(token)
+        self.known = self.known.logged_out()
+        if not self._entry.is_shared:
+            return True
+        if ended and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended))):
+            return True
+        is_deleted: bool = yield Delete()
+        return is_deleted
+
+    def _live_refresh_token(self) -> tuple[str, str | None] | None:
+        """Return a refresh token to renew with, and the scope that was granted with it."""
         if self._grant.has_unredeemed_code:
             return None
-        refresh_token = self._grant.live_refresh_token(self.last)
-        if refresh_token is None and self._spare is not None:
-            return self._grant.live_refresh_token(self._spare)
-        return refresh_token
+        for token in (self.known.last, self.known.previous):
+            if token is not None and (refresh_token := self._grant.live_refresh_token(token)) is not None:
+                return refresh_token, token.scope
+        given = self._grant.given_refresh_token()
+        return None if given is None else (given, None)
 
-    def _look(self, visit: StoreSession, unwanted: Collection[str | None]) -> OAuthToken | None:
-        """Load; return a token that can be sent instead of making one, unless its header is unwanted."""
-        stored, memory = visit.load()
-        self._grant.recall(memory)
-        if stored is not None and not _same(stored, self._seen):
-            self._seen = stored
-            # At the first look the later expiry wins, and after a save that failed; else what is new in the store is
-            # a sibling's, and newer.
-            knows_better = self._knows_store and self.unsaved is None
-            if knows_better or self.last is None or _expiry(stored) >= _expiry(self.last):
-                self.last, self._spare = stored, self.last
-                self.unsaved = None
-            else:
-                self._spare = stored
-        self._knows_store = self._knows_store or visit.could_load
-        last = self.last
+    def _look(self, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
+        """Load; bring a token that can be sent instead of making one, unless its header is excluded."""
+        self._stored = stored = yield Load()
+        if stored.is_ok:
+            self._grant.load_state(stored.entry.grant_state)
+            if stored.entry.logged_out is not None:
+                self._grant.bury(stored.entry.logged_out)
+            self.known = merge(self.known, stored.entry)
+        last = self.known.last
         if last is None or self._grant.has_unredeemed_code:
             return None
         credential = self.credential(last)
-        return last if time.time() < credential.stale_at and credential.header not in unwanted else None
+        is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
+        return last if is_usable else None
 
+    # -- Failures that siblings share ---------------------------------------------------------------------------
 
-def _unread(error: ReauthorizationRequired) -> TokenError:
-    """Return what to say instead while the store may have a token that nobody can read: a login would be too early."""
-    unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
-    unread.token_url, unread.status_code = error.token_url, error.status_code
-    return unread
+    def _raise_shared_failure(self, purpose: Purpose) -> None:
+        """Raise the failure of a sibling that has just asked the server, instead of asking, too."""
+        failure = self._stored.entry.failure
+        if failure is None or failure.by == self.name or purpose.reason in _FORCED:
+            return
+        if not failure.is_recent(self._clock()):
+            return
+        self.shared_times = failure.times
+        raise failure.restored(self._grant.transport_error)
 
-
-def _outcome_of(ask: Callable[[threading.Event], _T], over: threading.Event) -> _T | BaseException:
-    try:
-        return ask(over)
-    except BaseException as error:  # noqa: BLE001 - it's raised where it's waited for
-        return error
-
-
-def _same(one: OAuthToken, other: OAuthToken | None) -> bool:
-    return other is not None and (one.access_token, one.refresh_token) == (other.access_token, other.refresh_token)
-
-
-def _expiry(token: OAuthToken) -> float:
-    return math.inf if token.expiry is None else token.expiry
+    def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
+        """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""
+        if not self._entry.is_shared or not error.retryable or not self._stored.is_ok:
+            return None
+        self.shared_times += 1
+        pause = max(_SHARED_PAUSE, asked_pause(error))
+        now = self._clock()
+        failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
+        if failure is None or not (yield StillHeld()):
+            return None
+        # What's there is read again, since it's replaced as a whole.
+        token = yield from self._look(excluded)
+        if token is None and self._stored.is_ok:
+            yield Save(self._stored.entry._replace(failure=failure))
+        return token

@@ -1,87 +1,124 @@
-"""Pauses after what fails: token calls, and renewals for an origin that rejects whatever they bring."""
+"""Pauses after what fails: token calls, and renewals for an origin that rejects whatever they bring. Pure."""
 
 from __future__ import annotations
 
-import random
-import time
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from .._clock import Chance, Now
 from ..errors import OAuthError
 
-__all__ = ["Failure", "OriginBreaker", "Pause"]
+__all__ = ["Cooldown", "Failure", "OriginBreaker"]
 
-_FIRST_PAUSE = 2.0
-_LONGEST_PAUSE = 60.0
+_FIRST_COOLDOWN = 2.0
+_LONGEST_COOLDOWN = 60.0
 _LONGEST_RETRY_AFTER = 300.0
 
 _FREE_REJECTIONS = 3
-"""So many new tokens may an origin reject before renewals for it are spaced."""
-_REJECTION_PAUSE = 10.0
+"""How many vain renewals an origin may cause before those for it are spaced."""
+_REJECTION_COOLDOWN = 10.0
+_FORGOTTEN_AFTER = 60.0
+_MOST_PATHS = 1000
 
 
-class Pause(NamedTuple):
-    """A stretch of the monotonic clock. It ends, too, if that clock is set back, as tests do that move it."""
+class Cooldown(NamedTuple):
+    """A stretch of the monotonic clock, in seconds. It ends, too, if that clock is set back, as tests do."""
 
     begun: float
     until: float
 
     @classmethod
-    def of(cls, seconds: float) -> Pause:
-        """Begin a pause now."""
-        now = time.monotonic()
-        return cls(now, now + seconds)
+    def begin(cls, now: Now, seconds: float) -> Cooldown:
+        """Return a cooldown that begins now."""
+        return cls(now.monotonic, now.monotonic + seconds)
 
-    @property
-    def rest(self) -> float:
-        """What's left of it, in seconds."""
-        now = time.monotonic()
-        return self.until - now if self.begun <= now < self.until else 0.0
+    def remaining(self, now: Now) -> float:
+        """Return the seconds that are left, 0 if it's over."""
+        return self.until - now.monotonic if self.begun <= now.monotonic < self.until else 0.0
 
     @property
     def length(self) -> float:
-        """How long it is, in seconds."""
+        """Its whole length in seconds."""
         return self.until - self.begun
 
 
 class Failure(NamedTuple):
-    """The last flight's error, the pause after it, and the Unix time when it happened."""
+    """The last renewal's error, how many failed in a row, the cooldown, and the Unix time when it happened."""
 
     error: OAuthError
     times: int
-    pause: Pause
+    cooldown: Cooldown
     at: float
 
     @classmethod
-    def after(cls, past: Failure | None, error: OAuthError) -> Failure:
-        """Count one more failure; pauses grow from 1 to 60 s, at random, and `Retry-After` may make them longer."""
-        times = 1 if past is None else past.times + 1
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(times - 1, 10))
-        seconds = random.uniform(longest / 2, longest)  # noqa: S311
-        return cls(error, times, Pause.of(max(seconds, _asked(error))), time.time())
+    def after(cls, past: Failure | None, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> Failure:
+        """Count one more failure: cooldowns grow from 1 to 60 s, at random; `Retry-After` may make them longer.
 
-    @property
-    def fails_fast(self) -> bool:
-        """Whether callers without a token get the error at once, too: no call could help, or the server asks."""
-        return not self.error.retryable or Pause(self.pause.begun, self.pause.begun + _asked(self.error)).rest > 0
+        `times` is how many siblings have counted, if that's more.
+        """
+        times = 1 + max(times, 0 if past is None else past.times)
+        longest = min(_LONGEST_COOLDOWN, _FIRST_COOLDOWN * 2.0 ** min(times - 1, 10))
+        seconds = chance.uniform(longest / 2, longest)
+        return cls(error, times, Cooldown.begin(now, max(seconds, asked_pause(error))), now.wall)
+
+    def fails_fast(self, now: Now) -> bool:
+        """Return whether callers without a token get the error, too: no call could help, or the server asks."""
+        asked = Cooldown(self.cooldown.begun, self.cooldown.begun + asked_pause(self.error))
+        return not self.error.retryable or asked.remaining(now) > 0
 
 
-def _asked(error: OAuthError) -> float:
-    """Return how long a server asks to be left alone, in seconds."""
+def asked_pause(error: OAuthError) -> float:
+    """Return how long the server asks to be left alone (`Retry-After`), in seconds, 300 at most."""
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 
 class OriginBreaker(NamedTuple):
-    """How many tokens an origin rejected before it accepted any request with them, and the pause after that."""
+    """A circuit breaker for an origin: how many renewals in a row were vain for it, and the cooldown after that.
+
+    A renewal is vain if the origin rejects the new token, too. It's counted when it begins, and the breaker is
+    forgotten when one has helped: so an origin that rejects every token, or has paths that reject every token among
+    others that don't, costs a handful of token calls a minute. Paths are what the plug-in calls them.
+    """
 
     times: int
-    pause: Pause
+    cooldown: Cooldown
+    vain_paths: frozenset[str] = frozenset()
+    """Those that the renewals were for."""
+    accepting: frozenset[tuple[str, str]] = frozenset()
+    """Paths that have accepted a token meanwhile, with its header."""
 
     @classmethod
-    def after(cls, past: OriginBreaker | None, *, is_interactive: bool) -> OriginBreaker:
-        """Count one more; the first few, or none where a person would log in, call for no pause, the next for one."""
+    def after(cls, past: OriginBreaker | None, now: Now, path: str, *, is_interactive: bool) -> OriginBreaker:
+        """Count one more renewal; the first few call for no pause, or none where a user would log in."""
         times = 1 if past is None else past.times + 1
-        seconds = 0.0
         free = 1 if is_interactive else _FREE_REJECTIONS
+        seconds = 0.0
         if times >= free:
-            seconds = min(_LONGEST_PAUSE, _REJECTION_PAUSE * 2.0 ** min(times - free, 10))
-        return cls(times, Pause.of(seconds))
+            seconds = min(_LONGEST_COOLDOWN, _REJECTION_COOLDOWN * 2.0 ** min(times - free, 10))
+        vain, accepting = (frozenset[str](), frozenset[tuple[str, str]]()) if past is None else past[2:]
+        return cls(times, Cooldown.begin(now, seconds), _bounded(vain, path), accepting)
+
+    def blocks(self, now: Now, path: str, header: str) -> bool:
+        """Return whether a renewal because this path has rejected this token would be vain, as far as is known.
+
+        One that has accepted the very token before is renewed for at once: the token was revoked.
+        """
+        was_accepted = (path, header) in self.accepting and path not in self.vain_paths
+        return self.cooldown.remaining(now) > 0 and not was_accepted
+
+    def accepted(self, path: str, header: str) -> OriginBreaker:
+        """Return the breaker after a path has accepted a token; what accepted other tokens is forgotten."""
+        if (path, header) in self.accepting:
+            return self
+        kept = frozenset(known for known in self.accepting if known[1] == header)
+        return self._replace(accepting=_bounded(kept, (path, header)))
+
+    def is_over(self, now: Now) -> bool:
+        """Return whether the last vain renewal was so long ago that it needn't be remembered."""
+        return not self.cooldown.begun <= now.monotonic < self.cooldown.until + _FORGOTTEN_AFTER
+
+
+_T = TypeVar("_T")
+
+
+def _bounded(items: frozenset[_T], item: _T) -> frozenset[_T]:
+    return items | {item} if len(items) < _MOST_PATHS else items

@@ -1,554 +1,285 @@
-"""A `TokenSource` keeps a program's current credential, and knows when a new one is due and who waits for it.
-
-    no token, or expired ──► callers wait for a flight
-    ── refresh_at ─────────► one flight in the background; the token is still sent, and nobody waits
-    ── stale_at ───────────► callers wait for a flight; if one fails, the old token is sent until it expires
-    rejected by an API ────► that caller waits for a flight, unless there's a newer token already
+"""A `TokenSource` keeps a program's current credential: it decides under a lock, waits outside it, and publishes.
 
 Plug-ins read `current` and compare its `refresh_at` with the clock themselves: that's the hot path, and it's theirs.
-All that isn't hot goes through `_plan`, which decides under a lock without any I/O, and then through a `Flight`,
-which does the I/O without a lock, see `_acquisition`, and publishes what comes.
+All that isn't hot is decided in `decisions`, under a lock and without any I/O; then a `Flight` carries out what
+`acquisition` says, without a lock, and lands: it publishes the state that comes of it. What callers wait for is
+written as steps, once for threads and tasks.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import logging
-import os
 import threading
-import time
-import traceback
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Hashable
+from functools import partial
 from typing import Any, NamedTuple
 
-from .._events import emit
-from .._flight import Flight
+from .._clock import CHANCE, Chance, Clock, Now
+from .._flight import Step
+from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
-from ..errors import OAuthError, ReauthorizationRequired, TokenError
-from .acquisition import Acquisition, Aim, PutOff, RenewalSettings
-from .backoff import Failure, OriginBreaker, Pause
+from ..errors import TokenError
+from .acquisition import Acquisition, RenewalSettings
+from .backoff import OriginBreaker
+from .decisions import (
+    Around,
+    Decision,
+    Decline,
+    Fail,
+    Reason,
+    Send,
+    State,
+    Wait,
+    for_rejection,
+    for_renewal,
+    for_request,
+)
+from .effects import carry_out_renewal
+from .renewer import FlightLike, Landing, Outcome, Renewer, decision_lock
 from .store_entry import StoreEntry
 
-__all__ = ["TokenSource"]
+__all__ = ["Replacement", "TokenSource", "Waiting"]
 
-_lock = threading.RLock()
-"""Guards the decisions of all sources: held for microseconds, never across I/O.
+Waiting = Generator[Step, Any, Any]
+"""What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
 
-Re-entrant, so that a signal handler or a finalizer that sends a request doesn't wait for the code that it interrupts.
-A flight publishes without it, else such a handler would wait for a flight that waits for the lock. That's safe since
-a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
-"""
-
-if hasattr(os, "register_at_fork"):
-    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_LOGIN_CHECK = 0.5
+"""How often a login that has just begun is told that it's cancelled, in seconds."""
 
 
-class _Outcome(NamedTuple):
-    """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
+class Replacement(NamedTuple):
+    """What to send in place of a rejected token."""
 
-    credential: Credential | None
-    error: OAuthError | None
-    is_new: bool = False
-    is_inconclusive: bool = False
-    """Whether those that wait for it should look for themselves: it was launched when nobody did."""
+    credential: Credential
+    is_own: bool
+    """Whether it was made because of the rejection; else it may have been revoked at the same time."""
 
 
-_PUT_OFF = _Outcome(None, None, is_inconclusive=True)
-"""A flight that nobody waited for when it began, and that left the renewal to a sibling or to a later time."""
-
-_LOOK_PAUSE = 1.0
-"""Between two looks at what a sibling does, in seconds, or less where there's less time left."""
-
-
-_STEP = 0.5
-"""How often a login that has just begun is told that it's over, in seconds."""
-
-
-class _Wait(NamedTuple):
-    """A caller's wait for a flight, of `timeout` seconds at most."""
-
-    flight: Flight[_Outcome]
-    timeout: float | None = None
-
-
-class _SameToken(TokenError):
-    """A renewal brought the token that was there before, as from a provider's cache; another may come later."""
-
-    retryable = True
-
-
-class TokenSource:
+class TokenSource(Renewer):
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
-    `token` is a token to begin with; of it and a stored one the later expiry wins.
+    `token` is a token to begin with; of it and a stored one the later expiry wins. `clock`, `chance` and `begin`, which
+    makes a flight of a procedure, are parameters for simulations.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_acquisition",
-        "_failure",
-        "_flight",
-        "_grant",
-        "_login_is_over",
-        "_looked",
-        "_put_off_at",
-        "_renewal",
-        "_shelf",
-        "current",
-        "rejecting_origins",
-    )
+    __slots__ = ("rejecting_origins",)
 
     def __init__(
         self,
         grant: Grant,
-        renewal: RenewalSettings,
+        settings: RenewalSettings,
         *,
         token: OAuthToken | None = None,
-        shelf: StoreEntry | None = None,
+        entry: StoreEntry | None = None,
+        clock: Clock = Now.read,
+        chance: Chance = CHANCE,
+        begin: Callable[[Steps[Any]], FlightLike] | None = None,
     ) -> None:
         self._grant = grant
-        self._renewal = renewal
-        self._shelf = shelf or StoreEntry(None, "")
-        self._acquisition = Acquisition(grant, renewal, self._shelf, token)
-        self.current: Credential | None = None
-        """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
-        # With a store or a code to look at first, the token given isn't sent before a flight has done so.
-        if token is not None and not self._shelf.is_shared and not grant.has_unredeemed_code:
-            self.current = self._acquisition.credential(token)
+        self._settings = settings
+        self._entry = entry or StoreEntry(None, "")
+        self._clock = clock
+        self._chance = chance
+        self._begin = begin
+        self.acquisition = Acquisition(grant, settings, self._entry, token=token, clock=clock, chance=chance)
         self._forget_the_moment()
+        # With a store or a code to look at first, the token given isn't sent before a flight has done so.
+        has_more = self._entry.is_shared or grant.has_unredeemed_code
+        self._publish(State() if token is None or has_more else State(self.acquisition.credential(token)))
 
     def _forget_the_moment(self) -> None:
+        """Set what doesn't outlive this process."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
-        """Origins that rejected a token and haven't accepted any since; an origin is whatever the plug-in calls it."""
-        self._flight: Flight[_Outcome] | None = None
-        self._failure: Failure | None = None
-        self._put_off_at = 0.0
-        """When a renewal was last put off, in Unix time."""
-        self._looked: Pause | None = None
-        """The pause after a look for a sibling's token, while the server refuses to give one."""
-        self._login_is_over = threading.Event()
-        """Set to end the login that the present flight may be waiting for."""
+        """Origins for which a renewal was vain, until one helps; an origin is whatever the plug-in calls it."""
+        self._flight = None
+        self._saver = None
+        self._login_cancelled = threading.Event()
 
-    # -- What callers use ---------------------------------------------------------------------------------------
+    # -- What callers use: steps, see `Waiting` -----------------------------------------------------------------
 
     @property
     def token(self) -> OAuthToken | None:
         """The current token, or the one given to begin with; no I/O."""
         current = self.current
-        return self._acquisition.last if current is None else current.token
+        return self.acquisition.known.last if current is None else current.token
 
     @property
     def renews(self) -> bool:
         """Whether there can ever be another token than the first."""
         return self._grant.renews
 
-    def obtain(self) -> Credential:
-        """Return a credential to send now; block if there is none yet. Raises `OAuthError`."""
+    def obtain(self) -> Generator[Step, Any, Credential]:
+        """Return a credential to send now; wait if there is none yet. Raises `OAuthError`."""
         while True:
-            step = self._plan()
-            if isinstance(step, Credential):
-                return step
-            with _noting_the_wait():
-                outcome = step.flight.wait(step.timeout)
-            if (credential := self._after_the_wait(outcome)) is not None:
-                return credential
+            decision, flight = self._decide(for_request)
+            if isinstance(decision, Send):
+                if flight is not None:
+                    flight.start(in_background=True)
+                return decision.credential
+            outcome = yield Landing(_joined(flight), decision.patience)
+            if outcome is None:
+                if (current := self._state.unexpired(self._clock())) is not None:
+                    return current
+            elif not outcome.is_inconclusive:
+                return self._settle(outcome)
 
-    async def aobtain(self) -> Credential:
-        """Do the same for a task of asyncio or trio."""
-        while True:
-            step = self._plan()
-            if isinstance(step, Credential):
-                return step
-            with _noting_the_wait():
-                outcome = await step.flight.wait_async(step.timeout)
-            if (credential := self._after_the_wait(outcome)) is not None:
-                return credential
-
-    def renew(self) -> Credential:
+    def renew(self) -> Generator[Step, Any, Credential]:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
-            outcome = self._plan_renewal().wait()
+            _, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.FORCED))
+            outcome = yield Landing(_joined(flight), is_quiet=True)
             if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
-    async def arenew(self) -> Credential:
-        """Do the same for a task of asyncio or trio."""
-        while True:
-            outcome = await self._plan_renewal().wait_async()
-            if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
-                return self._settle(outcome, forced=True)
-
-    def replace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
-        """Return a credential to replace the one with this header, which the origin has rejected.
+    def replace(
+        self, rejected: str, origin: Hashable, path: str, about: str
+    ) -> Generator[Step, Any, Replacement | None]:
+        """Return what to send instead of the credential with this header, which the origin rejected at this path.
 
         None means that the origin rejects every token, so that another one now would be a waste. Errors end in `about`.
         """
         for _ in range(3):
-            step = self._plan_replacement(rejected, origin, about)
-            if step is None or isinstance(step, Credential):
-                return step
-            with _noting_the_wait():
-                outcome = step.flight.wait()
+            decide = partial(for_rejection, rejected=rejected, path=path, breaker=self.rejecting_origins.get(origin))
+            decision, flight = self._decide(decide, about)
+            if isinstance(decision, Decline):
+                return None
+            if isinstance(decision, Send):
+                return Replacement(decision.credential, is_own=False)
+            if decision.counts:
+                self._count_rejection(origin, path)
+            outcome = yield Landing(_joined(flight))
             if outcome is None or outcome.is_inconclusive:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
-                return credential
+                return Replacement(credential, outcome.is_own)
         return None
 
-    async def areplace(self, rejected: str, origin: Hashable, about: str) -> Credential | None:
-        """Do the same for a task of asyncio or trio."""
-        for _ in range(3):
-            step = self._plan_replacement(rejected, origin, about)
-            if step is None or isinstance(step, Credential):
-                return step
-            with _noting_the_wait():
-                outcome = await step.flight.wait_async()
-            if outcome is None or outcome.is_inconclusive:
-                continue
-            credential = self._settle(outcome, rejected=rejected, about=about)
-            if credential.header != rejected:
-                return credential
-        return None
+    def log_in(self) -> Generator[Step, Any, Credential]:
+        """Have the user log in, though there may be a token that's good; return the new credential."""
+        while True:
+            decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
+            outcome = yield Landing(_joined(flight), is_quiet=True)
+            if decision.launch is not None:
+                return self._settle(outcome or Outcome.deferred(), forced=True)
 
-    def log_in(self) -> Credential:
-        """Have a person log in, though there may be a token that's good; return the new credential."""
-        with _lock:
-            flight = self._launch(Aim(asks_anew=True, may_ask=True))
-        outcome = flight.wait()
-        return self._settle(outcome or _PUT_OFF, forced=True)
-
-    def look(self) -> OAuthToken | None:
+    def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
-        return self._acquisition.look()
+        return carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
 
-    @property
-    def has_unsaved(self) -> bool:
-        """Whether the last token couldn't be saved in the store."""
-        return self._acquisition.unsaved is not None
+    def revoke(self) -> Generator[Step, Any, None]:
+        """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards.
 
-    def revoke(self) -> None:
-        """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards."""
+        A login under way is given up.
+        """
         while True:
-            flight, is_own = self._plan_revocation()
-            outcome = flight.wait()
+            with decision_lock:
+                flight = self._under_way()
+                is_own = flight is None
+                if flight is None:
+                    flight = self._launch(self._revoke())
+            self._login_cancelled.set()
+            outcome = yield Landing(_joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True)
             if is_own and outcome is not None:
-                return self._raise(outcome)
+                if outcome.error is not None:
+                    raise outcome.error.without_traceback()
+                return
 
-    async def arevoke(self) -> None:
-        """Do the same for a task of asyncio or trio."""
+    def wait_idle(self) -> Generator[Step, Any, None]:
+        """Wait until no flight is under way, a login is given up; try once more to save what is unsaved."""
+        has_flushed = False
         while True:
-            flight, is_own = self._plan_revocation()
-            outcome = await flight.wait_async()
-            if is_own and outcome is not None:
-                return self._raise(outcome)
+            with decision_lock:
+                flight = self._under_way()
+                if flight is not None and flight.is_reentrant:
+                    return
+                if flight is None:
+                    if has_flushed or not self.has_unsaved:
+                        return
+                    has_flushed = True
+                    flight = self._launch(self._flush())
+                else:
+                    self._login_cancelled.set()
+            yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)
 
-    def _raise(self, outcome: _Outcome) -> None:
-        if outcome.error is not None:
-            raise outcome.error.without_traceback()
+    def record_acceptance(self, origin: Hashable, path: str, header: str, *, is_replay: bool) -> None:
+        """Note that an origin accepted a token, at a replay or else; needed only for `rejecting_origins`."""
+        with decision_lock:
+            breaker = self.rejecting_origins.get(origin)
+            if breaker is not None:
+                if is_replay or breaker.is_over(self._clock()):
+                    del self.rejecting_origins[origin]
+                else:
+                    self.rejecting_origins[origin] = breaker.accepted(path, header)
 
-    def trust(self, origin: Hashable) -> None:
-        """Note that an origin accepted a token; needed only where it's `rejecting_origins`."""
-        with _lock:
-            self.rejecting_origins.pop(origin, None)
+    def _count_rejection(self, origin: Hashable, path: str) -> None:
+        with decision_lock:
+            past = self.rejecting_origins.get(origin)
+            if past is None and len(self.rejecting_origins) >= MOST_ORIGINS:
+                self.rejecting_origins.clear()
+            is_interactive = self._grant.is_interactive
+            breaker = OriginBreaker.after(past, self._clock(), path, is_interactive=is_interactive)
+            self.rejecting_origins[origin] = breaker
 
-    def finish(self) -> None:
-        """Block until no flight is under way; a login that somebody is to do is given up."""
-        while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
-            self._login_is_over.set()
-            flight.wait(_STEP)
-
-    async def afinish(self) -> None:
-        """Do the same for a task of asyncio or trio."""
-        while (flight := self._flight) is not None and flight.is_under_way and not flight.is_ours:
-            self._login_is_over.set()
-            await flight.wait_async(_STEP)
+    # -- Copies -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_acquisition", "_grant", "_renewal", "_shelf", "current")
+        names = ("_grant", "_settings", "_entry", "acquisition", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
+        self._clock, self._chance, self._begin = Now.read, CHANCE, None
         self._forget_the_moment()
+        self._publish(State(self.current))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TokenSource:
-        """Share store, callbacks, the user's client and what the grant has learned: none of them can be doubled."""
+        """Share store, callbacks, the user's client and what the grant has learned: none of them can be copied."""
         twin = copy.copy(self)
-        twin._acquisition = copy.copy(self._acquisition)  # noqa: SLF001 - its own
+        twin.acquisition = copy.copy(self.acquisition)
         return twin
 
-    def _after_the_wait(self, outcome: _Outcome | None) -> Credential | None:
-        """Return what to send after a wait that brought this, or nothing in time; None: decide again."""
-        if outcome is None:
-            return self._unexpired()
-        return None if outcome.is_inconclusive else self._settle(outcome)
+    # -- Deciding: under the lock, without I/O ------------------------------------------------------------------
+
+    def _decide(self, decide: Callable[[State, Now, Around], tuple[Any, State]], about: str = "") -> tuple[Any, Any]:
+        """Return the decision, and the flight under way or launched by it. Raises the error that it calls for."""
+        with decision_lock:
+            flight, before = self._under_way(), self._state  # the flight first, then what it wrote
+            decision: Decision
+            decision, after = decide(before, self._clock(), self._around(flight))
+            if after is not before:  # never while a flight is under way: it may publish just now
+                self._publish(after)
+            if isinstance(decision, Fail):
+                raise decision.error.without_traceback(about)
+            if isinstance(decision, Send | Wait) and decision.launch is not None:
+                flight = self._launch(self._fly(decision.launch))
+        return decision, flight
+
+    def _around(self, flight: FlightLike | None) -> Around:
+        is_retrying = flight is not None and flight.is_retrying
+        return Around(flight is not None, is_retrying, self._entry.is_shared, self._settings.token_timeout)
 
     def _settle(
-        self, outcome: _Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
+        self, outcome: Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
     ) -> Credential:
         """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
         if outcome.credential is not None:
             return outcome.credential
-        current = self._unexpired()
+        current = self._state.unexpired(self._clock())
         if current is not None and not forced and current.header != rejected:
             return current
-        raise (outcome.error or TokenError("the renewal was put off")).without_traceback(about)
-
-    def _unexpired(self) -> Credential | None:
-        current = self.current
-        return current if current is not None and time.time() < current.expires_at else None
-
-    # -- Decisions: under the lock, without I/O -----------------------------------------------------------------
-
-    def _plan(self) -> Credential | _Wait:
-        """Decide for a request that is to be sent now."""
-        with _lock:
-            flight = self._under_way()
-            current, now = self.current, time.time()
-            if current is None or now >= current.expires_at:
-                return _Wait(self._join(flight) or self._launch_unless_held(Aim(may_ask=True)))
-            if now >= current.stale_at and not self._does_not_hurry(current, flight):
-                # Half of what the old token has left to live is spent waiting; then it's sent while it lasts. A sibling
-                # that renews, or was killed meanwhile, isn't waited for.
-                left = current.expires_at - now
-                return _Wait(self._join(flight) or self._launch(Aim(lock_wait=0.0)), left / 2)
-            if now >= current.refresh_at and flight is None:
-                flight = self._renew_in_background(current, now)
-        if flight is not None:
-            flight.start(in_background=True)
-        return current
-
-    def _renew_in_background(self, current: Credential, now: float) -> Flight[_Outcome] | None:
-        """Return a flight to start that nobody waits for; keep other callers on the hot path meanwhile."""
-        failure = self._pausing()
-        pause = self._renewal.token_timeout if failure is None else failure.pause.rest
-        latest = current.stale_at if now < current.stale_at else current.expires_at
-        self.current = dataclasses.replace(current, refresh_at=min(latest, now + pause))
-        if self._acquisition.unsaved is not None and now < current.due_at:
-            return self._launch_with(self._catch_up)
-        if failure is not None:
-            return None
-        in_time = now < current.due_at + (current.stale_at - current.due_at) * 0.75
-        return self._launch(Aim(lock_wait=0.0, may_put_off=in_time))
-
-    def _does_not_hurry(self, current: Credential, flight: Flight[_Outcome] | None) -> bool:
-        """Tell whether waiting for a renewal is in vain, as far as is known: one failed, or is put off, or falters."""
-        failed = self._failure is not None and self._failure.at >= current.due_at
-        return failed or self._put_off_at >= current.due_at or (flight is not None and flight.is_retrying)
-
-    def _plan_renewal(self) -> Flight[_Outcome]:
-        """Decide for a caller who wants a new token, come what may."""
-        with _lock:
-            return self._join(self._under_way()) or self._launch(Aim(forced=True, may_ask=True))
-
-    def _plan_revocation(self) -> tuple[Flight[_Outcome], bool]:
-        """Decide for a caller who wants the token ended: after a flight that's under way."""
-        with _lock:
-            flight = self._join(self._under_way())
-            return (self._launch_with(self._revoke), True) if flight is None else (flight, False)
-
-    def _plan_replacement(self, rejected: str, origin: Hashable, about: str) -> Credential | _Wait | None:
-        """Decide for a request that was answered with a rejection of its token."""
-        with _lock:
-            flight = self._under_way()
-            current, now = self.current, time.time()
-            newer = current if current is not None and current.header != rejected and now < current.expires_at else None
-            if newer is not None and (now < newer.stale_at or (flight is None and self._pausing() is not None)):
-                return newer
-            flight = self._join(flight)
-            if flight is None:
-                failure = self._pausing()
-                held = failure is not None and failure.fails_fast
-                if newer is None and not held and not self._may_replace(origin):
-                    return None
-                flight = self._launch_unless_held(Aim(rejected=rejected, may_ask=True), about)
-        return _Wait(flight)
-
-    def _may_replace(self, origin: Hashable) -> bool:
-        """Tell whether a token call for this origin makes sense, and count it until the origin accepts a token.
-
-        One token after the other that it rejects before it accepted anything may mean that it rejects them all: the
-        first few are replaced at once, the next after growing pauses.
-        """
-        past = self.rejecting_origins.get(origin)
-        if past is not None and past.pause.rest > 0:
-            return False
-        if self._failure is not None and not isinstance(self._failure.error, _SameToken):
-            return True  # the last renewal brought no token that the origin could have rejected
-        if len(self.rejecting_origins) >= MOST_ORIGINS:
-            self.rejecting_origins.clear()
-        self.rejecting_origins[origin] = OriginBreaker.after(past, is_interactive=self._grant.is_interactive)
-        return True
-
-    def _under_way(self) -> Flight[_Outcome] | None:
-        flight = self._flight
-        return flight if flight is not None and flight.is_under_way else None
-
-    def _join(self, flight: Flight[_Outcome] | None) -> Flight[_Outcome] | None:
-        """Return the flight to wait for it. Raises `TokenError` for a callback that would wait for itself."""
-        if flight is not None and flight.is_ours:
-            raise TokenError(
-                "a callback of this auth object used the auth object itself, which waits for the callback: "
-                "use the token that the callback was given, or another auth object"
-            )
-        return flight
-
-    def _pausing(self) -> Failure | None:
-        failure = self._failure
-        return failure if failure is not None and failure.pause.rest > 0 else None
-
-    def _launch_unless_held(self, aim: Aim, about: str = "") -> Flight[_Outcome]:
-        """Launch a flight, or raise the failure that holds callers; but a sibling may have stored a token since."""
-        failure = self._pausing()
-        if failure is None or not failure.fails_fast:
-            return self._launch(aim)
-        if not self._shelf.is_shared or (self._looked is not None and self._looked.rest > 0):
-            raise failure.error.without_traceback(about)
-        self._looked = Pause.of(_LOOK_PAUSE)
-        return self._launch(aim._replace(only_looks=True))
-
-    def _launch(self, aim: Aim) -> Flight[_Outcome]:
-        return self._launch_with(lambda: self._fly(aim))
-
-    def _launch_with(self, work: Callable[[], _Outcome]) -> Flight[_Outcome]:
-        self._flight = flight = Flight(work)
-        return flight
-
-    # -- The flight: in a thread of its own, without the lock ---------------------------------------------------
-
-    def _fly(self, aim: Aim) -> _Outcome:
-        begun = time.monotonic()
-        held, self._login_is_over = self.current, threading.Event()
-        try:
-            token, is_own = self._acquisition.acquire(
-                held, aim, lambda token: self._fall_back_on(token, aim.rejected), self._login_is_over
-            )
-            if is_own:
-                self._tell(token)
-            credential = self._acquisition.credential(token)
-        except PutOff:
-            return self._publish_delay(aim)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
-            # Where a person could log in, those who have no token any more may still ask them.
-            is_inconclusive = isinstance(error, ReauthorizationRequired) and error.retryable
-            return self._publish_failure(error, time.monotonic() - begun)._replace(is_inconclusive=is_inconclusive)
-        self._publish(held, credential)
-        event = "adopted" if not is_own else "acquired" if held is None else "renewed"
-        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
-        emit(logging.INFO, event, text, duration=time.monotonic() - begun, expires_in=token.expires_in)
-        return _Outcome(credential, None, is_own or (held is not None and held.header != credential.header))
-
-    def _publish(self, held: Credential | None, credential: Credential) -> None:
-        unsaved = self._acquisition.unsaved
-        if unsaved is not None:  # the next request after the pause has it saved
-            again = min(credential.refresh_at, time.time() + unsaved.length)
-            credential = dataclasses.replace(credential, refresh_at=again)
-        self._acquisition.last = credential.token
-        self.current = credential
-        if held is not None and held.header == credential.header:
-            self._pause_after(_SameToken("the renewal brought the same token again"))
-        else:
-            self._failure = None
-        self._flight = None
-
-    def _publish_delay(self, aim: Aim) -> _Outcome:
-        """Have the present token sent on, and the next request after a moment look again."""
-        failure = self._failure
-        self._flight = None
-        if aim.only_looks and failure is not None:
-            return _Outcome(None, failure.error)
-        current, now = self.current, time.time()
-        if current is not None:
-            self._put_off_at = now
-            latest = current.stale_at if now < current.stale_at else current.expires_at
-            pause = min(_LOOK_PAUSE, max((latest - now) / 4, 0.05))
-            self.current = dataclasses.replace(current, refresh_at=now + pause)
-        return _PUT_OFF
-
-    def _catch_up(self) -> _Outcome:
-        """Save what couldn't be saved, or take what a sibling saved meanwhile."""
-        held = self.current
-        try:
-            token = None if held is None else self._acquisition.catch_up(held)
-        except PutOff:
-            token = None
-        except BaseException as error:  # noqa: BLE001 - whatever it is, callers may be waiting by now
-            return self._publish_failure(error, 0.0)
-        if token is not None:
-            self._publish(held, self._acquisition.credential(token))
-        elif held is not None:
-            unsaved = self._acquisition.unsaved
-            again = held.due_at if unsaved is None else min(held.due_at, time.time() + unsaved.length)
-            self.current = dataclasses.replace(held, refresh_at=again)
-        self._flight = None
-        return _PUT_OFF
-
-    def _publish_failure(self, error: BaseException, seconds: float) -> _Outcome:
-        if isinstance(error, OAuthError):
-            ours = error.without_traceback()
-        else:
-            emit(logging.ERROR, "crashed", "a renewal ended in an unexpected error:\n%(error)s", error=_text_of(error))
-            ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
-        pause = self._pause_after(ours)
-        self._flight = None
-        text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
-        kind = type(ours).__name__
-        emit(logging.WARNING, "failed", text, duration=seconds, pause=pause, error_type=kind, error=str(ours))
-        return _Outcome(None, ours)
-
-    def _pause_after(self, error: OAuthError) -> float:
-        """Remember a failure, and put off the renewal that was due; return for how many seconds."""
-        self._failure = Failure.after(self._failure, error)
-        pause = self._failure.pause.length
-        current, now = self.current, time.time()
-        if current is not None and now >= current.due_at:
-            self.current = dataclasses.replace(current, refresh_at=min(max(current.stale_at, now), now + pause))
-        return pause
-
-    def _revoke(self) -> _Outcome:
-        failure: OAuthError | None = None
-        try:
-            self._acquisition.revoke()
-        except OAuthError as error:
-            failure = error.without_traceback()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
-            text = "a revocation ended in an unexpected error:\n%(error)s"
-            emit(logging.ERROR, "crashed", text, error=_text_of(error))
-            failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
-        self.current = None
-        self._failure = None
-        self._flight = None
-        return _Outcome(None, failure, is_inconclusive=True)
-
-    def _fall_back_on(self, token: OAuthToken, rejected: str | None) -> None:
-        """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
-        credential = self._acquisition.credential(token)
-        if time.time() < credential.expires_at and credential.header != rejected:
-            self.current = credential
-
-    def _tell(self, token: OAuthToken) -> None:
-        if self._renewal.on_token_update is None:
-            return
-        try:
-            self._renewal.on_token_update(token)
-        except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
-            emit(logging.ERROR, "callback_failed", "on_token_update raised an error:\n%(error)s", error=_text_of(error))
+        raise (outcome.error or TokenError("the renewal was deferred")).without_traceback(about)
 
 
-@contextmanager
-def _noting_the_wait() -> Iterator[None]:
-    begun = time.monotonic()
-    yield
-    emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=time.monotonic() - begun)
-
-
-def _text_of(error: BaseException) -> str:
-    """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
-    return "".join(traceback.format_exception(error))
+def _joined(flight: FlightLike | None) -> FlightLike:
+    """Return a flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
+    assert flight is not None  # noqa: S101 - whoever waits has one, or has launched one
+    if flight.is_reentrant:
+        raise TokenError(
+            "a callback of this auth object used the auth object itself, which waits for the callback: "
+            "use the token that the callback was given, or another auth object"
+        )
+    return flight

@@ -1,144 +1,134 @@
-"""An auth object's place in a token store. What fails there is told, and nothing more: no request depends on it.
+"""One entry of a token store. Store failures are logged, never raised: no request may depend on the store.
 
-A store may hang, and a lock may belong to the thread that took it. So a flight makes all its calls in one thread,
-that of its visit's clerk, and gives that up if a call takes too long.
+A store may hang, and a lock may belong to the thread that took it. So a renewal makes all its calls in one thread,
+that of its session's worker, and abandons it if a call takes too long.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import enum
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from .._clock import Clock, Now
 from .._events import emit
-from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import LockTaken, TokenStore
 from ..stores._protocol import LOCK_WAIT
-from .backoff import Pause
+from .backoff import Cooldown
+from .entry import Entry, pack, unpack
 
 if TYPE_CHECKING:
     from .store_worker import StoreWorker
 
-__all__ = ["StoreEntry", "StoreSession"]
+__all__ = ["Locked", "StoreEntry", "StoreSession"]
 
-_MEMORY = "oauth_auth"
-"""The field of a stored token's `extra` that keeps what the grant has learned, and whose the token is."""
-_STORE_TIMEOUT = 5.0
-"""How long a call to a store may take that doesn't say so itself, in seconds."""
-_FIRST_REST = 5.0
-_LONGEST_REST = 60.0
-_LONGEST_REST_AFTER_HANGING = 3600.0
-"""Each attempt at a store that never answers costs a thread, which is only had back if it does."""
+
+class Locked(enum.Enum):
+    """How an attempt to take the store's lock ended."""
+
+    HELD = "it's ours"
+    TAKEN = "a sibling has it"
+    FAILED = "the store doesn't work, or there's none"
 
 
 class StoreEntry:
-    """One key of a store. A shelf without a store is empty and stays so.
+    """One key of a store. An entry without a store is empty and stays so.
 
-    `owner` is whose tokens these are, where the key alone doesn't tell: others' count as absent.
+    `owner` is whose tokens these are, where the key alone doesn't say so: others' count as absent.
     """
 
-    __slots__ = ("_owner", "_rest", "_store", "_supports_timeout", "_timeout", "_troubles", "key")
+    __slots__ = ("_cooldown", "_failed_actions", "clock", "key", "owner", "store", "supports_timeout", "timeout")
 
-    def __init__(self, store: TokenStore | None, key: str, owner: Mapping[str, str] | None = None) -> None:
-        self._store = store
+    default_timeout = 5.0
+    """How long a call to a store may take that doesn't say so itself, in seconds."""
+    lock_wait = LOCK_WAIT
+    """How long a lock may be held without anything coming of it, in seconds; then its holder counts as stopped."""
+    slow = 1.0
+    """Seconds after which a store call counts as slow. Callers with a valid token then stop waiting for it, and a
+    store that fails this slowly is left alone for a while."""
+    first_cooldown = 5.0
+    longest_cooldown = 60.0
+    longest_cooldown_after_hanging = 3600.0
+    """Each attempt at a store that never answers costs a thread, which comes back only if it does."""
+
+    def __init__(
+        self, store: TokenStore | None, key: str, owner: Mapping[str, str] | None = None, *, clock: Clock = Now.read
+    ) -> None:
+        self.store = store
         self.key = key
-        self._owner = dict(owner or {})
-        self._troubles: set[str] = set()
-        self._rest: Pause | None = None
-        self._timeout = _STORE_TIMEOUT
-        self._supports_timeout = False
+        self.owner = dict(owner or {})
+        self.timeout = self.default_timeout
+        self.supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
+        self.clock = clock
+        self._failed_actions: set[str] = set()
+        self._cooldown: Cooldown | None = None
         if store is not None:
-            self._timeout = _read_timeout(getattr(store, "timeout", _STORE_TIMEOUT))
-            self._supports_timeout = _takes_timeout(store.lock)
+            self.timeout = _read_timeout(getattr(store, "timeout", self.default_timeout))
+            self.supports_timeout = _takes_timeout(store.lock)
 
     @property
     def is_shared(self) -> bool:
         """Whether there is a store, and so may be siblings."""
-        return self._store is not None
+        return self.store is not None
 
     @property
     def is_in_trouble(self) -> bool:
         """Whether the last load, save or lock failed: siblings may not know what this program knows."""
-        return bool(self._troubles)
-
-    def visit(self) -> StoreSession:
-        """Return a context manager for one flight's calls."""
-        return StoreSession(self)
-
-    def unpack(self, stored: object) -> tuple[OAuthToken | None, Mapping[str, Any]]:
-        """Return a stored token and the grant's memory; what is no token, or another client's, counts as absent."""
-        if stored is not None and not isinstance(stored, OAuthToken):
-            self.note("read", TokenStoreError(f"load returned {type(stored).__name__}, not an OAuthToken"))
-            return None, {}
-        if stored is None:
-            self.note("read", None)
-            return None, {}
-        memory = stored.extra.get(_MEMORY)
-        memory = dict(memory) if isinstance(memory, dict) else {}
-        owner = memory.pop("owner", None)
-        if isinstance(owner, dict) and self._owner and any(owner.get(k, v) != v for k, v in self._owner.items()):
-            text = "a stored token is ignored: it's another client's, so give each client a store_key of its own"
-            self.note("read", TokenStoreError(text))
-            return None, {}
-        self.note("read", None)
-        return dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _MEMORY}), memory
-
-    def pack(self, token: OAuthToken, memory: Mapping[str, Any]) -> OAuthToken:
-        """Return what to store for a token and the grant's memory."""
-        kept = {**memory, "owner": self._owner} if self._owner else dict(memory)
-        return dataclasses.replace(token, extra={**token.extra, _MEMORY: kept}) if kept else token
-
-    def note(
-        self, action: str, error: BaseException | None, seconds: float = 0.0, *, still_hangs: bool = False
-    ) -> None:
-        """Tell of the first failure of a stretch, and of its end; leave a slow store alone for a while."""
-        if error is None:
-            if action in self._troubles:
-                self._troubles.discard(action)
-                if not self._troubles:
-                    self._rest = None
-                    emit(logging.INFO, "store_recovered", "token store works again")
-            return
-        from .store_worker import SLOW  # noqa: PLC0415 - programs without a store needn't load it
-
-        if seconds >= SLOW or still_hangs:
-            longest = _LONGEST_REST_AFTER_HANGING if still_hangs else _LONGEST_REST
-            self._rest = Pause.of(_FIRST_REST if self._rest is None else min(self._rest.length * 2, longest))
-        if not self._troubles:
-            text = _text_of(error)
-            message = "token store failed to %(action)s: %(error_type)s: %(error)s"
-            emit(logging.WARNING, "store_failed", message, action=action, error_type=type(error).__name__, error=text)
-        self._troubles.add(action)
+        return bool(self._failed_actions)
 
     @property
     def is_resting(self) -> bool:
         """Whether the store failed slowly, a short time ago."""
-        return self._rest is not None and self._rest.rest > 0
+        return self._cooldown is not None and self._cooldown.remaining(self.clock()) > 0
 
-    def wake(self) -> None:
-        """Use the store again: the call that had been given up has ended."""
-        self._rest = None
+    def session(self) -> StoreSession:
+        """Return a context manager for one renewal's calls."""
+        return StoreSession(self)
+
+    def worked(self, action: str) -> None:
+        """Note that an action works; log the end of a stretch of failures."""
+        if action in self._failed_actions:
+            self._failed_actions.discard(action)
+            if not self._failed_actions:
+                self._cooldown = None
+                emit(logging.INFO, "store_recovered", "token store works again")
+
+    def failed(self, action: str, error: BaseException, seconds: float = 0.0, *, still_hangs: bool = False) -> None:
+        """Log the first failure of a stretch; leave a slow store alone for a while."""
+        if seconds >= self.slow or still_hangs:
+            longest = self.longest_cooldown_after_hanging if still_hangs else self.longest_cooldown
+            length = self.first_cooldown if self._cooldown is None else min(self._cooldown.length * 2, longest)
+            self._cooldown = Cooldown.begin(self.clock(), length)
+        if not self._failed_actions:
+            text, kind = _safe_text(error), type(error).__name__
+            message = "token store failed to %(action)s: %(error_type)s: %(error)s"
+            emit(logging.WARNING, "store_failed", message, action=action, error_type=kind, error=text)
+        self._failed_actions.add(action)
+
+    def end_cooldown(self) -> None:
+        """Use the store again: the abandoned call has returned."""
+        self._cooldown = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._store, self.key, self._owner)
+        return type(self), (self.store, self.key, self.owner)
 
 
 class StoreSession:
-    """One flight's calls to the store. None of them raises but `lock`, and that only `LockTaken`."""
+    """One renewal's calls to the store. None of them raises."""
 
-    def __init__(self, shelf: StoreEntry) -> None:
-        self._shelf = shelf
-        self._store = shelf._store  # noqa: SLF001 - a visit is part of its shelf
-        self._clerk: StoreWorker | None = None
-        self._held: Any = None
-        self.could_load = False
-        """Whether the last `load` did not fail."""
+    def __init__(self, entry: StoreEntry) -> None:
+        self._entry = entry
+        self._worker: StoreWorker | None = None
+        self._lock: _Lock | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is a store."""
+        return self._entry.is_shared
 
     def __enter__(self) -> Self:
         return self
@@ -146,105 +136,100 @@ class StoreSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._clerk is not None:
-            self._clerk.shutdown()
+        self.unlock()
+        if self._worker is not None:
+            self._worker.shutdown()
 
-    def load(self) -> tuple[OAuthToken | None, Mapping[str, Any]]:
-        """Return the stored token and the grant's memory; what is no token counts as absent."""
-        store, key = self._store, self._shelf.key
+    def load(self) -> tuple[Entry, bool]:
+        """Return what is stored, and whether it could be read; what is no token counts as absent."""
+        store, key, owner = self._entry.store, self._entry.key, self._entry.owner
         if store is None:
-            return None, {}
-        self.could_load, stored = self._call("load", lambda: store.load(key))
-        return self._shelf.unpack(stored) if self.could_load else (None, {})
+            return Entry(), False
+        is_ok, stored = self._call("load", lambda: store.load(key))
+        if not is_ok:
+            return Entry(), False
+        try:
+            entry = unpack(stored, owner)
+        except TokenStoreError as error:
+            self._entry.failed("read", error)
+            return Entry(), True
+        self._entry.worked("read")
+        return entry, True
 
-    def save(self, token: OAuthToken, memory: Mapping[str, Any]) -> bool:
-        """Save both; tell whether that worked."""
-        store, key = self._store, self._shelf.key
+    def save(self, entry: Entry) -> bool:
+        """Save; return whether that worked."""
+        store, key = self._entry.store, self._entry.key
         if store is None:
             return False
-        kept = self._shelf.pack(token, memory)
-        return self._call("save", lambda: store.save(key, kept))[0]
+        packed = pack(entry, self._entry.owner)
+        return self._call("save", lambda: store.save(key, packed))[0]
 
     def delete(self) -> bool:
-        """Forget what is stored; tell whether nothing is there any more."""
-        store, key = self._store, self._shelf.key
+        """Delete what is stored; return whether nothing is there any more."""
+        store, key = self._entry.store, self._entry.key
         return store is None or self._call("delete", lambda: store.delete(key))[0]
 
-    @contextmanager
-    def lock(self, timeout: float) -> Iterator[None]:
-        """Hold the store's lock if it can be had; a renewal without it is better than none.
-
-        Raises `LockTaken` if it's taken and `timeout`, in seconds, is shorter than a renewal may wait.
-        """
-        store, key, shelf = self._store, self._shelf.key, self._shelf
+    def lock(self, timeout: float) -> Locked:
+        """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out."""
+        store, key, entry = self._entry.store, self._entry.key, self._entry
         if store is None:
-            yield
-            return
-        clerk_lock = _Lock(lambda: store.lock(key, timeout=timeout) if shelf._supports_timeout else store.lock(key))  # type: ignore[call-arg]  # noqa: SLF001
-        wait = timeout if shelf._supports_timeout else LOCK_WAIT  # noqa: SLF001
-        has_lock = self._call(
-            "lock", clerk_lock.enter, wait, given_up=clerk_lock.leave, non_blocking=timeout < LOCK_WAIT
-        )[0]
-        self._held = clerk_lock.held if has_lock else None
-        try:
-            yield
-        finally:
-            self._held = None
-            if has_lock:
-                self._unlock(clerk_lock.leave)
+            return Locked.FAILED
+        if self._lock is not None:
+            return Locked.HELD
+        lock: Any = store.lock
+        taking = _Lock(lambda: lock(key, timeout=timeout) if entry.supports_timeout else lock(key))
+        wait = timeout if entry.supports_timeout else entry.lock_wait
+        is_held, error = self._call("lock", taking.enter, wait, on_late=taking.leave)
+        if is_held:
+            self._lock = taking
+            return Locked.HELD
+        return Locked.TAKEN if isinstance(error, LockTaken) else Locked.FAILED
 
-    def has_lost_lock(self) -> bool:
-        """Tell whether a lock that was had is another's by now, as after this process was stopped for long."""
-        is_held = getattr(self._held, "is_held", None)
+    def still_holds_lock(self) -> bool:
+        """Return False if the lock that was taken is another's by now, as after this process was stopped for long."""
+        is_held = None if self._lock is None else getattr(self._lock.held, "is_held", None)
         if is_held is None:
-            return False
-        done, held = self._call("lock", is_held)
-        return done and not held
+            return True
+        is_known, held = self._call("lock", is_held)
+        return bool(held) or not is_known
+
+    def unlock(self) -> None:
+        """Release the lock, whatever happened meanwhile; for a store that has become slow nobody waits."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return
+        if self._worker is not None and (self._worker.is_abandoned or self._entry.is_resting):
+            self._worker.submit_later(lock.leave)
+        else:
+            self._call("unlock", lock.leave)
 
     def _call(
-        self,
-        action: str,
-        function: Callable[[], Any],
-        wait: float = 0.0,
-        *,
-        given_up: Callable[[], Any] | None = None,
-        non_blocking: bool = False,
+        self, action: str, function: Callable[[], Any], wait: float = 0.0, *, on_late: Callable[[], Any] | None = None
     ) -> tuple[bool, Any]:
-        """Return whether a call of the store ended well, and what it returned.
+        """Return whether a call of the store ended well, and what it returned, or raised if not.
 
-        `wait` is how long it may take beyond the store's timeout; `given_up` is called should it end after all.
+        `wait` is how long it may take beyond the store's time-out; `on_late` is called should it end after all.
         """
-        shelf = self._shelf
-        if shelf.is_resting:
+        entry = self._entry
+        if entry.is_resting:
             return False, None
-        if self._clerk is None:
-            from .store_worker import StoreWorker  # noqa: PLC0415 - see above
+        if self._worker is None:
+            from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
 
-            self._clerk = StoreWorker(shelf.wake)
-        begun = time.monotonic()
-        result, error = self._clerk.do(function, wait + shelf._timeout, given_up)  # noqa: SLF001
-        if error is None:
-            shelf.note(action, None)
-            return True, result
-        if isinstance(error, LockTaken):
-            if non_blocking:
-                raise error
-            shelf.note(action, error)
-        else:
-            seconds = time.monotonic() - begun - wait
-            shelf.note(action, error, seconds, still_hangs=self._clerk.is_abandoned)
-        return False, None
-
-    def _unlock(self, leave: Callable[[], Any]) -> None:
-        """Release the lock, whatever happened meanwhile; for a store that has become slow nobody waits."""
-        if self._clerk is not None and (self._clerk.is_abandoned or self._shelf.is_resting):
-            self._clerk.submit_later(leave)
-        else:
-            self._call("unlock", leave)
+            self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
+        begun = entry.clock().monotonic
+        outcome = self._worker.submit(function, wait + entry.timeout, on_late)
+        if outcome.error is None:
+            entry.worked(action)
+            return True, outcome.value
+        if not isinstance(outcome.error, LockTaken):
+            seconds = entry.clock().monotonic - begun - wait
+            entry.failed(action, outcome.error, seconds, still_hangs=self._worker.is_abandoned)
+        return False, outcome.error
 
 
 class _Lock:
-    """A store's lock; entering and leaving it are calls of the visit's thread."""
+    """A store's lock; entering and leaving it are calls of the session's thread."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -277,7 +262,7 @@ def _takes_timeout(lock: Callable[..., Any]) -> bool:
         return False
 
 
-def _text_of(error: BaseException) -> str:
+def _safe_text(error: BaseException) -> str:
     """Return what an error says, if it's of a kind that doesn't show the token."""
     if not isinstance(error, OSError | TokenStoreError):
         return "…"

@@ -1,31 +1,51 @@
-"""Calls of an authorization server's endpoints: each attempt bounded in time, and tried again where that's safe."""
+"""Calls of an authorization server's endpoints: each attempt bounded in time, and tried again where that's safe.
+
+A call is a generator of steps: it yields what is to be done, an attempt (`Ask`) or a pause (`Sleep`), and is sent
+what came of it. `perform` does these things; a simulator can do them otherwise.
+"""
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
-from .._flight import Flight, mark_retrying
+from .._flight import Flight, capture, carry_out, mark_retrying
 from .._wire.messages import TokenRequest, TokenResponse
 from ..errors import OAuthError, TokenError, TokenTransportError
 
-__all__ = ["EndpointCalls", "TokenTransport", "no_retry"]
+__all__ = [
+    "Ask",
+    "EndpointCalls",
+    "GivenUp",
+    "HeldUp",
+    "Run",
+    "Sleep",
+    "Steps",
+    "TokenTransport",
+    "no_retry",
+    "perform",
+]
 
 _T = TypeVar("_T")
 
+Steps = Generator[Any, Any, _T]
+"""Work that yields effects, is sent their results, and returns something. It has no `finally` that yields: a program
+that dies drops it at any point."""
+
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
-_PAUSES = ((0.1, 0.3), (0.5, 1.5))
-"""Bounds, in seconds, of the random pause after the first and the second attempt."""
 
 
 class TokenTransport(Protocol):
     """How a plug-in sends one request to an authorization server through its HTTP library."""
+
+    error_class: ClassVar[type[TokenTransportError]]
+    """The plug-in's own `TokenTransportError`."""
 
     def __init__(self, token_client: Any) -> None:
         """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
@@ -39,14 +59,65 @@ class TokenTransport(Protocol):
         ...
 
 
+class Ask(NamedTuple):
+    """One attempt of a call: brings a `TokenResponse`, or raises `TokenError`.
+
+    Brings None, and sends nothing, if the request is for something that may be used once and the program was held up
+    since it last looked whether that's still good.
+    """
+
+    request: TokenRequest
+    transport: TokenTransport
+    connect_timeout: float
+    timeout: float
+    is_single_use: bool
+
+
+class Sleep(NamedTuple):
+    """A pause before another attempt."""
+
+    seconds: float
+
+
+class Run(NamedTuple):
+    """A call of the user's code, given up after some seconds: brings what it returns, or raises what it raises.
+
+    Raises `GivenUp` after that time; the call may go on in its thread all the same.
+    """
+
+    function: Callable[[], Any]
+    timeout: float
+
+
+class GivenUp(Exception):
+    """A call of the user's code has taken too long."""
+
+
+class HeldUp(TokenError):
+    """The program stood still after its last look into the store, so what it would have sent may be spent by now."""
+
+    retryable = True
+
+
 class EndpointCalls:
     """Sends requests through one transport. `timeout` bounds a call with its retries, in seconds."""
 
-    __slots__ = ("_timeout", "_transport")
+    __slots__ = ("_chance", "_clock", "timeout", "transport")
 
-    def __init__(self, transport: TokenTransport, timeout: float) -> None:
-        self._transport = transport
-        self._timeout = timeout
+    pauses: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.3), (0.5, 1.5))
+    """Bounds, in seconds, of the random pause after the first and the second attempt."""
+
+    def __init__(
+        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = CHANCE
+    ) -> None:
+        self.transport = transport
+        self.timeout = timeout
+        self._clock = clock
+        self._chance = chance
+
+    def run(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return; block meanwhile."""
+        return carry_out(steps, perform)
 
     def call(
         self,
@@ -56,59 +127,75 @@ class EndpointCalls:
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         single_use: bool = False,
         statuses: list[int | None] | None = None,
-    ) -> _T:
+    ) -> Steps[_T]:
         """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
 
-        `single_use` is for what may be used once: a late answer is waited for, since code or refresh token, sent again,
-        would count as stolen where the server has taken it by then, and it would end all tokens that came from it.
+        `single_use` is for a code or refresh token: a late answer is waited for, since what's sent again would count
+        as stolen where the server has taken it by then, and that would end all tokens that came from it.
         `statuses` takes each attempt's HTTP status, None without an answer.
         """
         statuses = [] if statuses is None else statuses
-        deadline = time.monotonic() + self._timeout
-        for pauses in (*_PAUSES, None):
+        deadline = self._clock().monotonic + self.timeout
+        for pauses in (*self.pauses, None):
             statuses.append(None)
-            left = max(deadline - time.monotonic(), _WORTHWHILE)
-            half = min(self._timeout / 2, left)
+            left = max(deadline - self._clock().monotonic, _WORTHWHILE)
+            half = min(self.timeout / 2, left)
             try:
-                response = self._send(request, half, left if single_use else half)
+                response = yield Ask(request, self.transport, half, left if single_use else half, single_use)
+                if response is None:
+                    raise HeldUp("the program stood still before it could ask for a token")
                 statuses[-1] = response.status_code
-                return read(request, response)
+                return read(request, response._replace(received_at=self._clock().wall))
             except TokenError as error:
                 statuses[-1] = error.status_code
-                if pauses is None or not repeatable(error):
+                if pauses is None or isinstance(error, HeldUp) or not repeatable(error):
                     raise
-                pause = max(random.uniform(*pauses), error.retry_after or 0.0)  # noqa: S311
-                if time.monotonic() + pause + _WORTHWHILE > deadline:
+                pause = max(self._chance.uniform(*pauses), error.retry_after or 0.0)
+                if self._clock().monotonic + pause + _WORTHWHILE > deadline:
                     raise
                 failure = error
-            mark_retrying()
-            time.sleep(pause)
-            if time.monotonic() + _WORTHWHILE > deadline:  # the machine slept, too
+            yield Sleep(pause)
+            if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
                 raise failure
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
-    def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
 
-        def attempt() -> TokenResponse | Exception:
-            try:
-                return self._transport.send(request, connect_timeout, timeout)
-            except Exception as error:  # noqa: BLE001 - it's raised where it's waited for
-                return error
+def perform(effect: object) -> Any:
+    """Do what a call yields, and return what comes of it."""
+    if isinstance(effect, Ask):
+        return _ask(effect)
+    if isinstance(effect, Sleep):
+        mark_retrying()
+        time.sleep(effect.seconds)
+        return None
+    if isinstance(effect, Run):
+        outcome = Flight(lambda: capture(effect.function), daemon=True).wait(effect.timeout)
+        if outcome is None:
+            raise GivenUp
+        return outcome.unwrap()
+    raise AssertionError(effect)  # pragma: no cover - there are no others
 
-        answer = Flight(attempt, daemon=True).wait(timeout)
-        if answer is None:
-            raise self._transport.time_out(request, timeout)
-        if isinstance(answer, OAuthError):
-            raise answer
-        if isinstance(answer, Exception):  # a hook of the user's client, say
-            text = "".join(traceback.format_exception(answer))
-            emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
-            name = type(answer).__name__
-            raise TokenError(f"the token call ended in an unexpected {name}") from answer.with_traceback(None)
-        return answer
+
+def _ask(effect: Ask) -> TokenResponse:
+    """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
+    request, transport = effect.request, effect.transport
+    outcome = Flight(
+        lambda: capture(lambda: transport.send(request, effect.connect_timeout, effect.timeout)), daemon=True
+    ).wait(effect.timeout)
+    if outcome is None:
+        raise transport.time_out(request, effect.timeout)
+    error = outcome.error
+    if isinstance(error, OAuthError):
+        raise error
+    if error is not None:  # from a hook of the user's client, say
+        text = "".join(traceback.format_exception(error))
+        emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
+        name = type(error).__name__
+        raise TokenError(f"the token call ended in an unexpected {name}") from error.with_traceback(None)
+    assert outcome.value is not None  # noqa: S101 - without an error there's a value
+    return outcome.value
 
 
 def no_retry(_: TokenError) -> bool:
-    """Be the `repeatable` of a call that its caller repeats itself."""
+    """Return False: a retry predicate for callers that repeat the call themselves."""
     return False

@@ -10,19 +10,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from .._events import emit
-from .._wire.messages import (
-    FieldParameters,
-    build_token_request,
-    join_scope,
-    read_token_response,
-)
+from .._wire.checks import require_flag, require_seconds, require_text
+from .._wire.messages import FieldParameters, TokenRequest, build_token_request, join_scope, read_token_response
 from .._wire.token import OAuthToken
 from .._wire.urls import check_endpoint, without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
-from .calls import EndpointCalls, TokenTransport
+from .calls import EndpointCalls, Steps, TokenTransport
+from .metadata import Endpoints
 
 __all__ = ["OAuthAuthorizationController", "Server"]
 
@@ -36,31 +33,37 @@ class Server(StrEnum):
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-_S = TypeVar("_S")
+
+_STEPS: dict[Any, Callable[..., Steps[Any]]] = {}
+"""The steps of each operation, by the function that users call."""
 
 
-def _hides_locals(
-    operation: Callable[Concatenate[_S, _P], _R],
-) -> Callable[Concatenate[_S, _P], _R]:
-    """Raise the operation's errors from a frame that holds no secret: tracebacks show their frames' locals."""
+def _operation(
+    steps: Callable[Concatenate[OAuthAuthorizationController, _P], Steps[_R]],
+) -> Callable[Concatenate[OAuthAuthorizationController, _P], _R]:
+    """Make an operation that blocks out of its steps, and that raises from a frame which holds no secret.
 
-    @functools.wraps(operation)
-    def wrapper(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    Tracebacks show their frames' locals.
+    """
+
+    @functools.wraps(steps)
+    def operation(self: OAuthAuthorizationController, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
-            return operation(self, *args, **kwargs)
+            return self.calls.run(steps(self, *args, **kwargs))
         except OAuthError as error:
             failure = error.without_traceback()
         del args, kwargs
         raise failure
 
-    return wrapper
+    steps.__annotations__["return"] = "OAuthToken"  # what a user who asks for the signature shall see
+    _STEPS[operation] = steps
+    return operation
 
 
 class OAuthAuthorizationController:
     """The token endpoint's operations, each one a POST that returns an `OAuthToken`. Safe to share between threads.
 
-    `token_urls` is one URL for both servers, a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs, or a function
-    that finds out the URL for each call.
+    `token_urls` is one URL for both servers, or a mapping of `Server.DEFAULT` and `Server.AUTH` to theirs.
     `token_client` sends the calls (a sync client of the plug-in's library; it stays the caller's to close).
     `token_timeout` bounds a whole call with its retries, in seconds; one attempt takes at most half of it, but for
     codes and refresh tokens, where a late answer is waited for as long as there's time.
@@ -74,64 +77,86 @@ class OAuthAuthorizationController:
 
     _transport_class: ClassVar[type[TokenTransport]]
 
+    calls: EndpointCalls
+
     def __init__(
         self,
-        token_urls: str | Mapping[Server, str] | Callable[[], str],
+        token_urls: str | Mapping[Server, str],
         *,
         token_client: Any = None,
         token_timeout: float = 10.0,
         allow_insecure_transport: bool = False,
     ) -> None:
-        self._token_urls = (
-            token_urls if callable(token_urls) else _read_urls(token_urls, allow_insecure=allow_insecure_transport)
-        )
-        if isinstance(token_timeout, bool) or not isinstance(token_timeout, int | float) or not 0 < token_timeout < 1e6:
-            raise ConfigurationError("token_timeout must be a positive number of seconds, such as 10.0")
-        if not isinstance(allow_insecure_transport, bool):
-            raise ConfigurationError("allow_insecure_transport must be True or False")
-        self.calls = EndpointCalls(self._transport_class(token_client), float(token_timeout))
+        timeout = require_seconds("token_timeout", token_timeout, 10.0, is_positive=True)
+        insecure = require_flag("allow_insecure_transport", allow_insecure_transport)
+        self._token_urls = _read_urls(token_urls, allow_insecure=insecure)
+        self._endpoints: Endpoints | None = None
+        self.calls = EndpointCalls(self._transport_class(token_client), timeout)
 
-    @_hides_locals
+    @classmethod
+    def from_endpoints(cls, endpoints: Endpoints) -> Self:
+        """Return a controller that takes the token URL from these endpoints, which may have to find it out."""
+        controller = cls.__new__(cls)
+        controller.__dict__.update(_token_urls={}, _endpoints=endpoints, calls=endpoints.calls)
+        return controller
+
+    @classmethod
+    def make_transport(cls, token_client: Any) -> TokenTransport:
+        """Return what sends the calls. Raises `ConfigurationError` for a client of another library."""
+        return cls._transport_class(token_client)
+
+    def steps(self, operation: str, *args: Any) -> Steps[OAuthToken]:
+        """Return the operation of this name as steps; one that a subclass has overridden is called as it is."""
+        steps = _STEPS.get(getattr(type(self), operation))
+        if steps is None or operation in vars(self):
+            overridden: OAuthToken = getattr(self, operation)(*args)
+            return overridden
+        token: OAuthToken = yield from steps(self, *args)
+        return token
+
+    @_operation
     def request_token_o_auth_ccg(
         self, authorization: str | None, scope: str | None = None, _field_parameters: FieldParameters | None = None
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         """Create a token by the client credentials grant (RFC 6749 section 4.4.2), at `Server.AUTH`."""
         fields = {"grant_type": "client_credentials", "scope": join_scope(scope)}
-        return self._call(Server.AUTH, authorization, fields, _field_parameters)
+        return (yield from self._call(Server.AUTH, authorization, fields, _field_parameters))
 
-    @_hides_locals
+    @_operation
     def request_token_o_auth_acg(
         self,
         authorization: str | None,
         code: str,
         redirect_uri: str,
         _field_parameters: FieldParameters | None = None,
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         """Create a token from an authorization code (RFC 6749 section 4.1.3), at `Server.DEFAULT`.
 
         After any answer the code is not sent again.
         """
         fields = {
             "grant_type": "authorization_code",
-            "code": _required("code", code),
-            "redirect_uri": _required("redirect_uri", redirect_uri),
+            "code": require_text("code", code),
+            "redirect_uri": require_text("redirect_uri", redirect_uri),
         }
-        return self._call(
-            Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered, single_use=True
+        return (
+            yield from self._call(
+                Server.DEFAULT, authorization, fields, _field_parameters, repeatable=_unless_answered, single_use=True
+            )
         )
 
-    @_hides_locals
+    @_operation
     def refresh_token_o_auth_acg(
         self,
         authorization: str | None,
         refresh_token: str,
         scope: str | None = None,
         _field_parameters: FieldParameters | None = None,
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         """Renew a token of the authorization code grant (RFC 6749 section 6), at `Server.DEFAULT`."""
-        return self._refresh(authorization, refresh_token, scope, _field_parameters)
+        return (yield from self._refresh(authorization, refresh_token, scope, _field_parameters))
 
-    @_hides_locals
+    @_operation
     def request_token_o_auth_ropcg(
         self,
         authorization: str | None,
@@ -139,26 +164,26 @@ class OAuthAuthorizationController:
         password: str,
         scope: str | None = None,
         _field_parameters: FieldParameters | None = None,
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         """Create a token by the password grant (RFC 6749 section 4.3.2), at `Server.DEFAULT`."""
         fields = {
             "grant_type": "password",
-            "username": _required("username", username),
-            "password": _required("password", password),
+            "username": require_text("username", username),
+            "password": require_text("password", password),
             "scope": join_scope(scope),
         }
-        return self._call(Server.DEFAULT, authorization, fields, _field_parameters)
+        return (yield from self._call(Server.DEFAULT, authorization, fields, _field_parameters))
 
-    @_hides_locals
+    @_operation
     def refresh_token_o_auth_ropcg(
         self,
         authorization: str | None,
         refresh_token: str,
         scope: str | None = None,
         _field_parameters: FieldParameters | None = None,
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         """Renew a token of the password grant (RFC 6749 section 6), at `Server.DEFAULT`."""
-        return self._refresh(authorization, refresh_token, scope, _field_parameters)
+        return (yield from self._refresh(authorization, refresh_token, scope, _field_parameters))
 
     def _refresh(
         self,
@@ -166,18 +191,22 @@ class OAuthAuthorizationController:
         refresh_token: str,
         scope: str | None,
         field_parameters: FieldParameters | None,
-    ) -> OAuthToken:
+    ) -> Steps[OAuthToken]:
         fields = {
             "grant_type": "refresh_token",
-            "refresh_token": _required("refresh_token", refresh_token),
+            "refresh_token": require_text("refresh_token", refresh_token),
             "scope": join_scope(scope),
         }
-        return self._call(
-            Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, single_use=True
+        return (
+            yield from self._call(
+                Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, single_use=True
+            )
         )
 
-    def _token_url(self, server: Server) -> str:
-        return self._token_urls() if callable(self._token_urls) else self._token_urls[server]
+    def _token_url(self, server: Server) -> Steps[str]:
+        if self._endpoints is None:
+            return self._token_urls[server]
+        return (yield from self._endpoints.require("token_url"))
 
     def _call(
         self,
@@ -188,32 +217,55 @@ class OAuthAuthorizationController:
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         single_use: bool = False,
-    ) -> OAuthToken:
-        """Make a token call, see `EndpointCalls.call`, and tell how it went."""
+    ) -> Steps[OAuthToken]:
+        """Make a token call, see `EndpointCalls.call`, and emit how it went."""
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
-        request = build_token_request(self._token_url(server), authorization, {**fields, **(field_parameters or {})})
+        token_url = yield from self._token_url(server)
+        request = build_token_request(token_url, authorization, {**fields, **(field_parameters or {})})
         begun, result = time.monotonic(), "ok"
         statuses: list[int | None] = []
         try:
-            return self.calls.call(
+            token = yield from self.calls.call(
                 request, read_token_response, repeatable=repeatable, single_use=single_use, statuses=statuses
             )
+        except GeneratorExit:  # the program that this was simulated for is no more
+            raise
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
+            _emit_call(request, fields["grant_type"], result, statuses, time.monotonic() - begun)
             raise
-        finally:
-            emit(
-                logging.DEBUG,
-                "token_call",
-                "token call to %(token_url)s (%(grant_type)s): %(result)s in %(duration).3f s, %(attempts)s attempts",
-                token_url=without_query(request.url),
-                grant_type=fields["grant_type"],
-                result=result,
-                status=statuses[-1] if statuses else None,
-                attempts=len(statuses),
-                duration=time.monotonic() - begun,
-            )
+        _emit_call(request, fields["grant_type"], result, statuses, time.monotonic() - begun)
+        if token.token_type.lower() != "bearer":
+            _emit_unknown_type(token.token_type)
+        return token
+
+
+def _emit_call(
+    request: TokenRequest, grant_type: str | None, result: str, statuses: list[int | None], duration: float
+) -> None:
+    emit(
+        logging.DEBUG,
+        "token_call",
+        "token call to %(token_url)s (%(grant_type)s): %(result)s in %(duration).3f s, %(attempts)s attempts",
+        token_url=without_query(request.url),
+        grant_type=grant_type,
+        result=result,
+        status=statuses[-1] if statuses else None,
+        attempts=len(statuses),
+        duration=duration,
+    )
+
+
+unknown_types: set[str] = set()
+"""Token types that were logged: each is logged once in a program, and no more than a hundred."""
+
+
+def _emit_unknown_type(token_type: str) -> None:
+    if token_type not in unknown_types and len(unknown_types) < 100:
+        unknown_types.add(token_type)
+        text = "unknown token_type %(token_type)r: the token is sent as Bearer"
+        emit(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
 
 
 def _read_urls(token_urls: str | Mapping[Server, str], *, allow_insecure: bool) -> dict[Server, str]:
@@ -235,9 +287,3 @@ def _unless_answered(error: TokenError) -> bool:
 def _unless_spent(error: TokenError) -> bool:
     """A refresh token isn't sent again where the server may have rotated it, which a 2xx says even if cut short."""
     return error.retryable and (error.status_code is None or error.status_code == 429 or error.status_code >= 500)
-
-
-def _required(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} must be text that isn't empty, not {type(value).__name__}")
-    return value

@@ -7,34 +7,25 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import ClassVar, Protocol
 
 from .._wire.client_auth import ClientAuthParameters
-from .._wire.messages import (
-    TokenRequest,
-    TokenResponse,
-    build_token_request,
-    read_fields,
-    read_token_response,
-)
+from .._wire.messages import DeviceResponse, build_token_request, read_device_response, read_token_response
 from .._wire.token import OAuthToken
-from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError, TokenResponseError
-from .calls import no_retry
+from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
+from .calls import Steps, no_retry
 from .grants import RefreshingGrant, TokenCalls, reauthorization
 
 __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 
 _GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
-_DEFAULT_LIFETIME = 600.0
-_DEFAULT_INTERVAL = 5.0
-_SHORTEST_INTERVAL = 1.0
 _LONGEST_INTERVAL = 60.0
 _SLOWER = 5.0
 """What `slow_down` adds to the interval, in seconds (RFC 8628 section 3.5)."""
 
 
 class Show(Protocol):
-    """Shows a person where to log in, and with which code."""
+    """Shows the user where to log in, and with which code."""
 
     def __call__(
         self, *, user_code: str, verification_uri: str, verification_uri_complete: str | None, expires_in: float
@@ -61,22 +52,13 @@ def show_on_stderr(
         sys.stderr.flush()
 
 
-class _Device(NamedTuple):
-    """The answer of a device authorization endpoint (RFC 8628 section 3.2); times in seconds."""
-
-    device_code: str
-    user_code: str
-    verification_uri: str
-    verification_uri_complete: str | None
-    expires_in: float
-    interval: float
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(…)"
-
-
 class DeviceCodeGrant(RefreshingGrant):
     """RFC 8628; renewed with the refresh token."""
+
+    default_interval: ClassVar[float] = 5.0
+    """Seconds between two polls, where the server names none (RFC 8628 section 3.2)."""
+    shortest_interval: ClassVar[float] = 1.0
+    """The least that a server's interval counts as, in seconds."""
 
     def __init__(self, calls: TokenCalls, *, show: Show) -> None:
         super().__init__(calls)
@@ -86,9 +68,9 @@ class DeviceCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return True
 
-    def ask(self, over: threading.Event) -> Callable[[], OAuthToken]:
-        """Show the person a code, and ask for the token until they have entered it."""
-        device = self._client.call(self._begin)
+    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+        """Show the user a code, and ask for the token until they have entered it."""
+        device = self._controller.calls.run(self._client.call(self._start_device))
         deadline = time.monotonic() + device.expires_in
         try:
             self._show(
@@ -98,30 +80,38 @@ class DeviceCodeGrant(RefreshingGrant):
                 expires_in=device.expires_in,
             )
         except Exception as error:
-            raise TokenError(f"the person could not be told: show raised {type(error).__name__}") from error
-        token = self._poll(device, deadline, over)
-        return lambda: token
+            raise TokenError(f"the code could not be shown to the user: show raised {type(error).__name__}") from error
+        token = self._poll(device, deadline, cancelled)
 
-    def obtain(self, last: OAuthToken | None, refusal: TokenError | None) -> OAuthToken:
-        raise reauthorization("nobody has logged in", last, refusal) from refusal
+        def redeem() -> Steps[OAuthToken]:
+            yield from ()
+            return token
 
-    def _begin(self, proof: ClientAuthParameters) -> _Device:
-        url = self._endpoints.require("device_authorization_url")
-        fields = {"client_id": self._client.client_id, "scope": self._scope, **self._fields(proof)}
-        return self._controller.calls.call(build_token_request(url, proof.authorization, fields), _read_device)
+        return redeem
 
-    def _poll(self, device: _Device, deadline: float, over: threading.Event) -> OAuthToken:
-        interval = device.interval
+    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+        yield from ()
+        raise reauthorization("nobody has logged in yet", last, refusal) from refusal
+
+    def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
+        url = yield from self._endpoints.require("device_authorization_url")
+        fields = {"client_id": self._client.client_id, "scope": self._scope, **client.fields, **self._field_parameters}
+        request = build_token_request(url, client.authorization, fields)
+        return (yield from self._controller.calls.call(request, read_device_response))
+
+    def _poll(self, device: DeviceResponse, deadline: float, cancelled: threading.Event) -> OAuthToken:
+        interval = self.default_interval if device.interval is None else device.interval
+        interval = max(interval, self.shortest_interval)
         while True:
-            if _wait(over, min(interval, max(deadline - time.monotonic(), 0.0))):
-                raise ReauthorizationRequired("a person must log in again: the login was given up")
+            if self.wait(cancelled, min(interval, max(deadline - time.monotonic(), 0.0))):
+                raise ReauthorizationRequired("the user must log in again: the login was cancelled")
             if time.monotonic() >= deadline:
-                raise ReauthorizationRequired("a person must log in again: nobody entered the code in time")
+                raise ReauthorizationRequired("the user must log in again: the code wasn't entered in time")
             try:
-                return self._client.call(lambda proof: self._ask_once(proof, device.device_code))
+                return self._controller.calls.run(self._client.call(lambda c: self._ask_once(c, device.device_code)))
             except OAuthProviderException as error:
                 if error.error == "expired_token":
-                    raise ReauthorizationRequired("a person must log in again: the code has expired") from error
+                    raise ReauthorizationRequired("the user must log in again: the code has expired") from error
                 if error.error == "slow_down":
                     interval += _SLOWER
                 elif error.error != "authorization_pending":
@@ -129,41 +119,17 @@ class DeviceCodeGrant(RefreshingGrant):
             except TokenError as error:
                 interval = _longer(interval, error)
 
-    def _ask_once(self, proof: ClientAuthParameters, device_code: str) -> OAuthToken:
-        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **self._fields(proof)}
-        url = self._endpoints.require("token_url")
-        request = build_token_request(url, proof.authorization, fields)
-        return self._controller.calls.call(request, read_token_response, repeatable=no_retry, single_use=True)
+    def wait(self, cancelled: threading.Event, seconds: float) -> bool:
+        """Wait until the next poll is due; return whether the login was cancelled."""
+        return cancelled.wait(seconds)
 
-
-def _read_device(request: TokenRequest, response: TokenResponse) -> _Device:
-    fields = read_fields(request, response, "device authorization endpoint")
-    # Google's is of before the RFC, and has another name.
-    fields = {"verification_uri": fields.get("verification_url"), **fields}
-    texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
-    if not all(_is_line(text) for text in texts.values()):
-        raise TokenResponseError(
-            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri",
-            status_code=response.status_code,
-            token_url=request.url,
+    def _ask_once(self, client: ClientAuthParameters, device_code: str) -> Steps[OAuthToken]:
+        url = yield from self._endpoints.require("token_url")
+        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self._field_parameters}
+        request = build_token_request(url, client.authorization, fields)
+        return (
+            yield from self._controller.calls.call(request, read_token_response, repeatable=no_retry, single_use=True)
         )
-    complete = fields.get("verification_uri_complete")
-    return _Device(
-        **texts,  # type: ignore[arg-type]
-        verification_uri_complete=complete if _is_line(complete) else None,
-        expires_in=_seconds(fields.get("expires_in"), _DEFAULT_LIFETIME),
-        interval=max(_seconds(fields.get("interval"), _DEFAULT_INTERVAL), _SHORTEST_INTERVAL),
-    )
-
-
-def _wait(over: threading.Event, seconds: float) -> bool:
-    """Wait until the next poll is due; tell whether the login is over."""
-    return over.wait(seconds)
-
-
-def _is_line(text: object) -> bool:
-    """Tell whether this can be shown: a server mustn't be able to command a terminal."""
-    return isinstance(text, str) and text != "" and text.isprintable()
 
 
 def _longer(interval: float, error: TokenError) -> float:
@@ -171,11 +137,3 @@ def _longer(interval: float, error: TokenError) -> float:
     if not error.retryable:
         raise error
     return max(min(interval * 2, _LONGEST_INTERVAL), error.retry_after or 0.0)
-
-
-def _seconds(value: Any, default: float) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return default
-    return seconds if 0 <= seconds < 1e6 else default

@@ -1,4 +1,4 @@
-"""Does an answer mean that the token was rejected, or that it was accepted? Pure, but that it tells of it.
+"""Decides from an answer's status and challenges whether the token was rejected, or accepted. Pure.
 
 A 401 usually does, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
 good and the request isn't. The scanner below reads challenges from left to right, once; where it meets something
@@ -7,15 +7,11 @@ that it can't read, it stops, and what it hasn't read counts as absent.
 
 from __future__ import annotations
 
-import logging
 import re
-from typing import NamedTuple
 
-from .._events import emit
+__all__ = ["bearer_errors", "is_rejection", "tells_acceptance"]
 
-__all__ = ["Rejection", "bearer_errors", "is_rejection", "tells_acceptance"]
-
-_LONGEST_HEADER = 8192
+_MAX_HEADER_LENGTH = 8192
 
 _NOT_ABOUT_THE_TOKEN = {"insufficient_scope", "invalid_request"}
 
@@ -25,41 +21,8 @@ _PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[
 _SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
 
 
-class Rejection(NamedTuple):
-    """A request and the status of its answer, as errors and events tell of it."""
-
-    method: str | None
-    url: str
-    status: int
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.url} was answered with {self.status}"
-
-    @property
-    def about(self) -> str:
-        """The end of an error's text that comes from it."""
-        return f" (after {self})"
-
-    def emit_rejection(self, *, can_replay: bool) -> None:
-        """Tell that it rejects the token, and if so that the request won't be sent again."""
-        emit(
-            logging.INFO,
-            "rejected",
-            "token rejected: %(method)s %(url)s was answered with %(status)s",
-            **self._asdict(),
-        )
-        if not can_replay:
-            text = "not replayed, since the body can't be sent again: %(method)s %(url)s, answered with %(status)s"
-            emit(logging.WARNING, "not_replayed", text, **self._asdict())
-
-    def emit_replay(self) -> None:
-        """Tell that the request is sent again."""
-        text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
-        emit(logging.INFO, "replayed", text, **self._asdict())
-
-
 def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:
-    """Tell whether an answer rejects the token it was sent with.
+    """Return whether an answer rejects the token it was sent with.
 
     A status of `rejection_statuses` does, unless all Bearer challenges that name an error say `insufficient_scope`
     or `invalid_request` (RFC 6750 section 3.1). An absent or unreadable challenge says nothing.
@@ -72,7 +35,7 @@ def is_rejection(status_code: int, www_authenticate: str | None, rejection_statu
 
 def bearer_errors(www_authenticate: str) -> list[str]:
     """Return the `error` of each Bearer challenge in a `WWW-Authenticate` value; several headers joined by commas."""
-    if len(www_authenticate) > _LONGEST_HEADER:
+    if len(www_authenticate) > _MAX_HEADER_LENGTH:
         return []
     parameter, challenge = re.compile(_PARAMETER), re.compile(_SCHEME)
     errors: list[str] = []
@@ -90,7 +53,7 @@ def bearer_errors(www_authenticate: str) -> list[str]:
 
 
 def tells_acceptance(status_code: int) -> bool:
-    """Tell whether an answer that is no rejection shows that the token was looked at and found good.
+    """Return whether an answer that is no rejection shows that the token was looked at and found good.
 
     Proxies and rate limiters answer before anybody has looked: redirects, 407, 408, 429 and 5xx say nothing.
     """

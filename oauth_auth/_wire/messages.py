@@ -1,8 +1,14 @@
-"""Token requests and token answers (RFC 6749 sections 4 and 5): build the one, read the other. Pure, no I/O.
+"""Requests to an authorization server and its answers: build the one, read the others. Pure, no I/O.
 
-Real servers stray from the RFC, and what they mean is clear all the same: lifetimes as text, form-encoded answers,
-errors with status 200. `read_token_response` takes whatever arrives and returns an `OAuthToken` or raises an error
-of ours; nothing in the answer makes it raise anything else.
+Real servers stray from the RFCs, and what they mean is clear all the same: lifetimes as text, form-encoded answers,
+errors with status 200. Each reader takes whatever arrives and returns what was asked for or raises an error of ours;
+nothing in the answer makes it raise anything else.
+
+    build_token_request    RFC 6749 section 4, and all other forms that are posted
+    read_token_response    RFC 6749 section 5
+    read_revocation_response    RFC 7009 section 2.2
+    read_device_response    RFC 8628 section 3.2
+    read_metadata_response    RFC 8414 section 3.2
 """
 
 from __future__ import annotations
@@ -11,7 +17,6 @@ import base64
 import datetime as dt
 import email.utils
 import json
-import logging
 import math
 import re
 import time
@@ -19,24 +24,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 
-from .._events import emit
 from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
+from .checks import require_encodable
 from .token import OAuthToken, is_sendable
 from .urls import without_query
 
 __all__ = [
     "MAX_BODY",
+    "DeviceResponse",
     "FieldParameters",
+    "NoMetadata",
     "TokenRequest",
     "TokenResponse",
     "build_token_request",
     "join_scope",
+    "read_device_response",
     "read_fields",
+    "read_metadata_response",
     "read_retry_after",
     "read_revocation_response",
     "read_token_response",
     "redact",
-    "require_encodable",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -45,12 +53,15 @@ MAX_BODY = 1024 * 1024
 FieldValue = str | int | float | bool
 FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
 
-_SECRET_FIELDS = frozenset(
-    {
-        *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
-        *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
-    }
-)
+_SECRET_FIELDS = {
+    *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
+    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
+}
+
+_CENTURY = 100 * 366 * 86400.0
+"""The longest lifetime or pause that's believed, in seconds."""
+
+_MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
 
 
 class TokenRequest(NamedTuple):
@@ -72,6 +83,8 @@ class TokenResponse(NamedTuple):
     status_code: int
     headers: Mapping[str, str]
     body: bytes
+    received_at: float | None = None
+    """When it arrived, in Unix time; None stands for now."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(status_code={self.status_code}, …)"
@@ -117,13 +130,6 @@ def _field_text(name: str, value: object) -> str:
     )
 
 
-def require_encodable(name: str, text: str) -> str:
-    """Return a text that UTF-8 can encode, or raise `ConfigurationError`: half a surrogate pair can't be sent."""
-    if any("\ud800" <= char <= "\udfff" for char in text):  # an encoder's own error would hold the text
-        raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent")
-    return text
-
-
 def join_scope(scope: str | Iterable[str] | None) -> str | None:
     """Return a scope as the space-delimited text of RFC 6749 section 3.3, or None if it's empty."""
     if scope is None:
@@ -141,14 +147,14 @@ def join_scope(scope: str | Iterable[str] | None) -> str | None:
 
 
 def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuthToken:
-    """Read an answer of the token endpoint; `expiry` counts from now.
+    """Read an answer of the token endpoint; `expiry` counts from when it was received.
 
     Raises `OAuthProviderException` for an error of RFC 6749 section 5.2, whatever its status, and
     `TokenResponseError` for all else that is no token.
     """
     fields = read_fields(request, response, "token endpoint")
     try:
-        return _token_from(fields)
+        return _token_from(fields, _received_at(response))
     except ConfigurationError:
         message = "the token endpoint's answer has no access_token that a header can carry"
         failure = TokenResponseError(message, content_type=_content_type(response), **_where(request, response))
@@ -163,7 +169,7 @@ def read_revocation_response(request: TokenRequest, response: TokenResponse) -> 
 
 def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -> Mapping[str, Any]:
     """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
-    status, _, body = response
+    status, body = response.status_code, response.body
     where, kind = _where(request, response), _content_type(response)
     if len(body) > MAX_BODY:
         raise TokenResponseError(f"the {endpoint} answered with more than {MAX_BODY} bytes", content_type=kind, **where)
@@ -186,12 +192,18 @@ def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -
 
 
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
-    """Return what errors tell of an answer."""
+    """Return what errors say about an answer."""
+    # Both dates are the server's own, so that the local clock doesn't count.
+    sent_at = _read_date(response.headers.get("date")) or _received_at(response)
     return {
         "status_code": response.status_code,
         "token_url": without_query(request.url),
-        "retry_after": read_retry_after(response.headers.get("retry-after")),
+        "retry_after": read_retry_after(response.headers.get("retry-after"), sent_at),
     }
+
+
+def _received_at(response: TokenResponse) -> float:
+    return time.time() if response.received_at is None else response.received_at
 
 
 def _content_type(response: TokenResponse) -> str | None:
@@ -216,21 +228,21 @@ def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
     return {}
 
 
-def _token_from(fields: Mapping[str, Any]) -> OAuthToken:
+def _token_from(fields: Mapping[str, Any], received_at: float) -> OAuthToken:
     known = ("access_token", "token_type", "expires_in", "scope", "refresh_token")
     token_type = fields.get("token_type")
     if not isinstance(token_type, str) or not token_type.strip():
         token_type = "Bearer"
-    if token_type.strip().lower() != "bearer":
-        _log_unknown_type(token_type)
     scope = fields.get("scope")
     if isinstance(scope, list):
         scope = " ".join(name for name in scope if isinstance(name, str))
     refresh_token = fields.get("refresh_token")
+    lifetime = _lifetime(fields.get("expires_in"))
     return OAuthToken(
         access_token=fields.get("access_token", ""),
         token_type=token_type.strip(),
-        expires_in=_lifetime(fields.get("expires_in")),
+        expires_in=lifetime,
+        expiry=None if lifetime is None else received_at + lifetime,
         scope=scope if isinstance(scope, str) and scope else None,
         refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
         extra={name: value for name, value in fields.items() if name not in known},
@@ -247,22 +259,8 @@ def _lifetime(value: object) -> float | None:
         return None
     if not math.isfinite(seconds):
         return None
-    seconds = min(max(seconds, 0.0), _A_CENTURY)
+    seconds = min(max(seconds, 0.0), _CENTURY)
     return int(seconds) if seconds.is_integer() else seconds
-
-
-_A_CENTURY = 100 * 366 * 86400.0
-
-_MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
-
-_logged_types: set[str] = set()
-
-
-def _log_unknown_type(token_type: str) -> None:
-    if token_type not in _logged_types and len(_logged_types) < 100:
-        _logged_types.add(token_type)
-        text = "unknown token_type %(token_type)r: the token is sent as Bearer"
-        emit(logging.WARNING, "unknown_token_type", text, token_type=token_type[:50])
 
 
 def redact(value: object, secrets: Iterable[str]) -> str | None:
@@ -275,17 +273,118 @@ def redact(value: object, secrets: Iterable[str]) -> str | None:
     return "".join(char if char.isprintable() else " " for char in value[:500]).strip() or None
 
 
-def read_retry_after(value: str | None) -> float | None:
-    """Return the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None if it can't be read."""
+def read_retry_after(value: str | None, sent_at: float) -> float | None:
+    """Return the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None if it can't be read.
+
+    `sent_at` is when the answer was sent, in Unix time.
+    """
     if value is None or len(value) > 64:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return min(float(value), _A_CENTURY)
+        return min(float(value), _CENTURY)
+    date = _read_date(value)
+    return None if date is None else min(max(date - sent_at, 0.0), _CENTURY)
+
+
+def _read_date(value: str | None) -> float | None:
+    """Return an HTTP date (RFC 9110 section 5.6.7) as Unix time, or None if it can't be read."""
+    if value is None or len(value) > 64:
+        return None
     try:
         date = email.utils.parsedate_to_datetime(value)
-        # Dates without a zone are in UTC (RFC 9110 section 5.6.7), which datetime takes for local time.
-        seconds = (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp() - time.time()
+        # Dates without a zone are in UTC, which datetime takes for local time.
+        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return min(max(seconds, 0.0), _A_CENTURY)
+
+
+class DeviceResponse(NamedTuple):
+    """The answer of a device authorization endpoint (RFC 8628 section 3.2); times in seconds."""
+
+    device_code: str
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    expires_in: float
+    interval: float | None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+def read_device_response(request: TokenRequest, response: TokenResponse) -> DeviceResponse:
+    """Read the answer of a device authorization endpoint. Raises as `read_token_response` does."""
+    fields = read_fields(request, response, "device authorization endpoint")
+    # Google's endpoint is older than the RFC and calls it verification_url.
+    fields = {"verification_uri": fields.get("verification_url"), **fields}
+    texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
+    if not all(_is_line(text) for text in texts.values()):
+        raise TokenResponseError(
+            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri",
+            status_code=response.status_code,
+            token_url=without_query(request.url),
+        )
+    complete = fields.get("verification_uri_complete")
+    lifetime = _seconds(fields.get("expires_in"))
+    return DeviceResponse(
+        **texts,  # type: ignore[arg-type]
+        verification_uri_complete=complete if _is_line(complete) else None,
+        expires_in=_DEVICE_CODE_LIFETIME if lifetime is None else lifetime,
+        interval=_seconds(fields.get("interval")),
+    )
+
+
+_DEVICE_CODE_LIFETIME = 600.0
+"""How long a device code lives, in seconds, where the answer doesn't say so though the RFC requires it."""
+
+
+def _is_line(text: object) -> bool:
+    """Return whether this can be shown: a server must not be able to command a terminal."""
+    return isinstance(text, str) and text != "" and text.isprintable()
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < 1e6 else None
+
+
+class NoMetadata(TokenResponseError):
+    """No metadata of the issuer at this place; there may be some at the next. `reason` is worth telling the user."""
+
+    reason: str | None = None
+
+
+def read_metadata_response(request: TokenRequest, response: TokenResponse, issuer: str) -> Mapping[str, Any]:
+    """Read an issuer's metadata (RFC 8414 section 3.2). Raises `TokenResponseError`, and `NoMetadata` of that kind."""
+    status, where = response.status_code, _where(request, response)
+
+    def no_metadata(message: str, reason: str | None = None) -> NoMetadata:
+        error = NoMetadata(message, **where)
+        error.reason = reason
+        return error
+
+    if status == 429 or status >= 500:
+        raise TokenResponseError("the issuer's metadata could not be fetched", **where)
+    if 300 <= status < 400:
+        reason = "it redirects to another place for its metadata, and redirects aren't followed: give the final URL"
+        raise no_metadata("there's a redirect", reason)
+    if status != 200:
+        raise no_metadata("there's no metadata there")
+    if len(response.body) > MAX_BODY:
+        raise TokenResponseError(f"the issuer's metadata is longer than {MAX_BODY} bytes", **where)
+    try:
+        metadata = json.loads(response.body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise no_metadata("what is there is no metadata")
+    if metadata.get("issuer") != issuer:
+        # Where hosts have several issuers, it may be a neighbour's; this one's own may be at the next place.
+        named = redact(metadata.get("issuer"), ())
+        name = f"calls it {named!r}: give it exactly so, if that's the server you mean" if named else "has no issuer"
+        raise no_metadata("the metadata there is of another issuer", f"its metadata {name}")
+    return metadata

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
-import random
 import time
 from collections.abc import Mapping
 from typing import Any, Self
 
+from .._clock import Chance, Now
 from ..errors import ConfigurationError
 
-__all__ = ["Credential", "Header", "OAuthToken", "is_sendable"]
+__all__ = ["Credential", "Header", "OAuthToken", "digest", "is_sendable"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class OAuthToken:
         object.__setattr__(self, "extra", dict(self.extra))
 
     def is_expired(self, leeway: float = 0.0) -> bool:
-        """Tell whether the token expires within `leeway` seconds from now. A token without expiry never does."""
+        """Return whether the token expires within `leeway` seconds from now. A token without expiry never does."""
         return self.expiry is not None and time.time() >= self.expiry - leeway
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,8 +85,13 @@ class OAuthToken:
         return cls(**values, extra={**others, **extra})
 
 
+def digest(secret: str) -> str:
+    """Return what a token is recognized by where the token itself must not be kept."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
 def is_sendable(access_token: object) -> bool:
-    """Tell whether this is a token that an Authorization header can carry."""
+    """Return whether this is a token that an Authorization header can carry."""
     return (
         isinstance(access_token, str)
         and access_token.isascii()
@@ -127,16 +133,22 @@ class Credential:
     expires_at: float
 
     @classmethod
-    def from_token(cls, token: OAuthToken, *, leeway: float, refresh_window: float) -> Credential:
+    def from_token(
+        cls, token: OAuthToken, now: Now, chance: Chance, *, leeway: float, refresh_window: float
+    ) -> Credential:
         """Work out the deadlines, Unix times in seconds, from the token's lifetime and the two windows."""
         if token.expiry is None:
             return cls.unending(token)
-        lifetime = token.expires_in if token.expires_in is not None else token.expiry - time.time()
+        lifetime = token.expires_in if token.expires_in is not None else token.expiry - now.wall
         lifetime = max(lifetime, 0.0)
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
-        due_at = stale_at - min(refresh_window, lifetime / 5) * random.uniform(0.5, 1.0)  # noqa: S311
+        due_at = stale_at - min(refresh_window, lifetime / 5) * chance.uniform(0.5, 1.0)
         return cls(token, Header(f"Bearer {token.access_token}"), due_at, due_at, stale_at, token.expiry)
+
+    def next_deadline(self, wall: float) -> float:
+        """Return when it next changes what a request does: where callers begin to wait, else where it expires."""
+        return self.stale_at if wall < self.stale_at else self.expires_at
 
     @classmethod
     def unending(cls, token: OAuthToken) -> Credential:

@@ -1,4 +1,4 @@
-"""What a URL says about where a request goes: its origin, and whether it's safe to send a secret there. Pure."""
+"""URLs: the origin that a request goes to, and whether a secret may be sent there. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,14 @@ from ..errors import ConfigurationError, InsecureTransportError
 __all__ = ["MOST_ORIGINS", "check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
 
 MOST_ORIGINS = 1000
-"""How many origins an auth object remembers, at most; a crawler's program must not grow by the sites it visits."""
-
+"""How many origins an auth object remembers at most, so that a crawler doesn't grow with the sites that it visits."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
-_IN_THE_CLEAR = {"http", "ws", "psse"}
-"""Schemes of HTTP without TLS; `psse` is what niquests calls events that are sent so."""
+_PLAIN_SCHEMES = {"http", "ws", "psse"}
+"""Schemes of HTTP without TLS; `psse` is server-sent events over plain http in niquests (3.21)."""
 
 
 def origin_of(url: str) -> str | None:
-    """Return scheme, host and port of a URL (RFC 6454), without a default port; None if it has no host."""
+    """Return a URL's scheme, host and port (RFC 6454), the port only if it isn't the default; None without a host."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -37,17 +34,18 @@ def origin_of(url: str) -> str | None:
 
 
 def check_transport(url: str, *, allow_insecure: bool) -> None:
-    """Raise `InsecureTransportError` for a URL that would carry a secret in the clear beyond this machine."""
+    """Raise `InsecureTransportError` for a URL that would send a secret without TLS beyond this machine."""
     if allow_insecure:
         return
     try:
         parts = urlsplit(url)
     except ValueError:
-        parts = None
+        parts = None  # raised below, without the error as its context, whose text may hold a password
     if parts is None:
-        raise InsecureTransportError("a URL that can't be read says not where the token would go: check its host")
-    scheme, _, way = parts.scheme.partition("+")  # niquests knows http+unix, and ws+ an implementation of WebSockets
-    if scheme in _IN_THE_CLEAR and way != "unix" and not _is_loopback(parts.hostname or ""):
+        raise InsecureTransportError("can't parse the host of this URL, so the token isn't sent")
+    # niquests (3.21) has http+unix, and names an implementation after the scheme of WebSockets and events.
+    scheme, _, variant = parts.scheme.partition("+")
+    if scheme in _PLAIN_SCHEMES and variant != "unix" and not _is_loopback(parts.hostname or ""):
         raise InsecureTransportError(
             f"{without_query(url)} would carry a token or secret over plain http: use https, "
             "or pass allow_insecure_transport=True if the network itself is safe"
@@ -64,7 +62,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
-    """Return the URL of an endpoint, or raise `ConfigurationError` that says what to write instead."""
+    """Return the URL of an endpoint. Raises `ConfigurationError`, which says what to write instead."""
     if not isinstance(url, str):
         raise ConfigurationError(f"{name} must be a URL as text, not {type(url).__name__}")
     parts = _split(name, url)
@@ -97,7 +95,7 @@ def _split(name: str, url: str) -> SplitResult:
 
 
 def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> frozenset[str] | None:
-    """Return the origins of `allowed_origins` in their normal form; None allows any."""
+    """Return the origins of `allowed_origins` as `origin_of` returns them; None allows any."""
     if origins is None:
         return None
     if isinstance(origins, str):
@@ -117,7 +115,7 @@ def read_origins(origins: Iterable[str] | None, *, allow_insecure: bool) -> froz
 
 
 def without_query(url: str) -> str:
-    """Return a URL fit for messages: without the user info, query and fragment, which can hold secrets."""
+    """Return a URL for messages, without the user info, query and fragment, which may hold secrets."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,33 +1,27 @@
-"""How a person logs in: the authorization request, and the ways to have somebody follow it.
+"""How a user logs in: the authorization request, and ways to have it answered.
 
-`AuthorizationRequest` is for web applications, which redirect and come back by themselves; `BrowserLogin` and
-`ConsoleLogin` are for programs that run where the person is. All are loaded at their first use.
+`AuthorizationRequest` is for web applications, which redirect the user themselves; `BrowserLogin` and `ConsoleLogin`
+are for programs on the user's machine. Each is imported at its first use.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import attach
 
 if TYPE_CHECKING:
-    from ._begin import LoginContext
     from ._browser import BrowserLogin
     from ._console import ConsoleLogin
+    from ._context import LoginContext
     from ._request import AuthorizationRequest
 
 __all__ = ["AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "LoginContext"]
 
-_MODULES = {
-    "AuthorizationRequest": "._request",
-    "LoginContext": "._begin",
-    "BrowserLogin": "._browser",
-    "ConsoleLogin": "._console",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = attach(
+    __name__,
+    {
+        "AuthorizationRequest": "._request",
+        "BrowserLogin": "._browser",
+        "ConsoleLogin": "._console",
+        "LoginContext": "._context",
+    },
+)

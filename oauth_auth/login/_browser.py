@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import AuthorizationResponseError, ConfigurationError, ReauthorizationRequired
-from ._begin import LoginContext
+from ._context import LoginContext
 from ._request import AuthorizationRequest
 
 __all__ = ["BrowserLogin"]
@@ -24,22 +24,23 @@ _HOSTS = {
     "localhost": (socket.AF_INET, "127.0.0.1"),
     "::1": (socket.AF_INET6, "::1"),
 }
-_IDLE = 10.0
-"""How long a connection may say nothing, in seconds."""
-_LAST_PAGE = 3.0
-"""How long the listener stays for the browser to fetch the last page, in seconds."""
-_MOST_CONNECTIONS = 50
-"""How many connections may be open: more than a browser opens, and few enough for any machine."""
-_STEP = 0.2
+_MAX_CONNECTIONS = 50
+"""More than a browser opens, and few enough for any machine."""
+_CANCEL_CHECK_SECONDS = 0.2
 
 
 class BrowserLogin:
-    """Have a person log in with this machine's browser, and listen on loopback for its return (RFC 8252).
+    """Log the user in with this machine's browser, and listen on loopback for the redirect (RFC 8252 section 7.3).
 
     The redirect URI is http://127.0.0.1:PORT/callback, unless the auth object is given another on loopback; with
-    `port` 0 the system chooses one. `timeout` is how long to wait for the person, in seconds. `open_browser` is
+    `port` 0 the system chooses the port. `timeout` is how long to wait for the user, in seconds. `open_browser` is
     called with the URL; if it returns False or raises, the URL is printed to stderr.
     """
+
+    _idle_seconds = 10.0
+    """How long a connection may send nothing."""
+    _last_page_seconds = 3.0
+    """How long the listener waits for the browser to fetch the last page."""
 
     def __init__(
         self, *, port: int = 0, timeout: float = 300.0, open_browser: Callable[[str], object] = webbrowser.open
@@ -61,27 +62,27 @@ class BrowserLogin:
         redirect URI that isn't on loopback.
         """
         host, port, path = _read_redirect_uri(begin.redirect_uri, self._port)
-        with _listen(host, port) as listener:
+        with _listen(host, port, self._idle_seconds) as listener:
             shown_host = f"[{host}]" if ":" in host else host
             origin = f"http://{shown_host}:{listener.server_port}"
-            # Servers compare it as text, so a path that's left out stays left out.
+            # Servers compare redirect URIs as strings (RFC 6749 section 3.1.2.3): no path is added to one without.
             request = begin(f"{origin}{path}")
             listener.expect(request, origin)
             threading.Thread(target=listener.serve_forever, args=(0.05,), name="oauth_auth-login", daemon=True).start()
             try:
                 self._show(request.url)
-                return listener.wait(begin, self._timeout)
+                return listener.wait(begin, self._timeout, self._last_page_seconds)
             finally:
                 listener.shutdown()
                 listener.hang_up()
 
     def _show(self, url: str) -> None:
-        """Open the browser, in a thread: some browsers come back only when they're closed."""
+        """Open the browser, in a thread: `webbrowser.open` returns only when a text browser such as w3m is closed."""
 
         def show() -> None:
             try:
                 opened = self._open_browser(url)
-            except BaseException:  # noqa: BLE001 - then the person opens it by hand
+            except BaseException:  # noqa: BLE001 - then the user opens it by hand
                 opened = False
             if opened is False:
                 print(f"To log in, open this URL in a browser:\n\n    {url}\n", file=sys.stderr, flush=True)
@@ -92,17 +93,18 @@ class BrowserLogin:
 
 
 class _Listener(ThreadingHTTPServer):
-    """Takes one answer to one request; whatever else comes by is sent away, and changes nothing."""
+    """Takes one answer to one authorization request; any other HTTP request is refused, and changes nothing."""
 
     daemon_threads = True
     block_on_close = False
-    # Elsewhere it allows to begin again at once; on Windows it would allow anybody to listen at the same port.
+    # On Unix it allows the next login to use the port at once; on Windows it would let any program share the port.
     allow_reuse_address = sys.platform != "win32"
     allow_reuse_port = False
     request_queue_size = 1024
 
-    def __init__(self, address: tuple[str, int], family: socket.AddressFamily) -> None:
+    def __init__(self, address: tuple[str, int], family: socket.AddressFamily, idle_seconds: float) -> None:
         self.address_family = family
+        self.idle_seconds = idle_seconds
         self._request: AuthorizationRequest | None = None
         self._origin = ""
         self._path = "/"
@@ -115,7 +117,7 @@ class _Listener(ThreadingHTTPServer):
         super().__init__(address, _Page)
 
     def server_bind(self) -> None:
-        # Without HTTPServer's own, which asks the name service for this host's name.
+        # Without HTTPServer's own, which looks this host's name up in the DNS.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
@@ -124,19 +126,19 @@ class _Listener(ThreadingHTTPServer):
         self._path = urlsplit(request.redirect_uri).path or "/"
 
     def answer(self, target: str) -> tuple[int, bytes, dict[str, str]]:
-        """Return what to answer to a GET: status, page and headers."""
+        """Return the answer to a GET: status, page and headers."""
         path = target.partition("?")[0]
         if path == self._path:
             if not self._offer(target):
                 return 400, _ELSEWHERE, {}
-            # The last page's own address holds no code, for history and bystanders to see.
+            # The last page has an address of its own, so that no code stays in the address bar and the history.
             return 303, b"", {"Location": self._last_page}
         if self._last_page and target == self._last_page:
             return 200, _DONE if target.endswith("/done") else _FAILED, {}
         return 404, _ELSEWHERE, {}
 
     def _offer(self, target: str) -> bool:
-        """Take the target of a request if it's the answer; tell whether it is, if only the same once more."""
+        """Keep the target of a request if it's the answer; return whether it is, or repeats, the answer kept."""
         request, url = self._request, f"{self._origin}{target}"
         if request is None or not request.is_answered_by(url):
             return False
@@ -153,25 +155,25 @@ class _Listener(ThreadingHTTPServer):
         return True
 
     def has_shown(self, target: str) -> None:
-        """Note that a page is with the browser."""
+        """Record that a page was sent to the browser."""
         if target == self._last_page:
             self._shown.set()
 
-    def wait(self, begin: LoginContext, timeout: float) -> str:
-        """Return the answer, once the browser has the last page."""
+    def wait(self, begin: LoginContext, timeout: float, last_page_timeout: float) -> str:
+        """Return the answer, once the browser has the last page; times in seconds."""
         deadline = time.monotonic() + timeout
-        while not self._answered.wait(min(_STEP, max(deadline - time.monotonic(), 0.0))):
+        while not self._answered.wait(min(_CANCEL_CHECK_SECONDS, max(deadline - time.monotonic(), 0.0))):
             if begin.is_cancelled:
-                raise ReauthorizationRequired("a person must log in again: the login was given up")
+                raise ReauthorizationRequired("the user must log in again: the login was cancelled")
             if time.monotonic() >= deadline:
-                raise ReauthorizationRequired(f"a person must log in again: nobody did within {timeout:.0f} s")
-        self._shown.wait(_LAST_PAGE)
+                raise ReauthorizationRequired(f"the user must log in again: they didn't within {timeout:.0f} s")
+        self._shown.wait(last_page_timeout)
         return self._answer
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
             self._connections[request] = None
-            oldest = next(iter(self._connections)) if len(self._connections) > _MOST_CONNECTIONS else None
+            oldest = next(iter(self._connections)) if len(self._connections) > _MAX_CONNECTIONS else None
         if oldest is not None:
             _hang_up(oldest)
         super().process_request(request, client_address)
@@ -182,38 +184,41 @@ class _Listener(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """End the connections that are still open: nobody has anything to say there any more."""
+        """Shut down the connections that are still open: the login is over."""
         with self._lock:
             connections = list(self._connections)
         for connection in connections:
             _hang_up(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of connections that break off."""
+        """Print nothing about connections that break off."""
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """End a connection; the thread that serves it then closes it."""
+    """Shut down a connection; the thread that serves it then closes it."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Page(BaseHTTPRequestHandler):
-    """Answers each request with one of three pages, none of which holds a word of the request."""
+    """Answers each request with one of three pages, none of which repeats anything of the request."""
 
-    timeout = _IDLE
     protocol_version = "HTTP/1.1"
     server: _Listener
 
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self.server.idle_seconds)
+
     def do_GET(self) -> None:
-        if self.request_version == "HTTP/0.9":  # or a line that broke off, and half a code
+        if self.request_version == "HTTP/0.9":  # or a request line that broke off, perhaps within the code
             self.send_error(400)
             return
         self._send(*self.server.answer(self.path))
         self.server.has_shown(self.path)
 
     def __getattr__(self, name: str) -> Any:
-        """Have every other method refused, whatever it's called."""
+        """Return a function that refuses the request for any other method."""
         if name.startswith("do_"):
             return lambda: self._send(405, _ELSEWHERE, {"Allow": "GET"})
         raise AttributeError(name)
@@ -229,7 +234,7 @@ class _Page(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what isn't HTTP without repeating it."""
+        """Answer a malformed request without repeating it."""
         with suppress(OSError):
             self.request_version = "HTTP/1.1"
             self._send(code, _ELSEWHERE)
@@ -237,8 +242,8 @@ class _Page(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "oauth_auth"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-        """Log nothing: the line of a request holds the code."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
+        """Log nothing: the request line holds the code."""
 
 
 _HEADERS: dict[str, str] = {
@@ -280,7 +285,7 @@ _ELSEWHERE = _page("", "Nothing to see here", "This address only takes the answe
 
 
 def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, str]:
-    """Return the host and port to listen at, and the path and query that come after them."""
+    """Return the host and port to listen on, and the redirect URI's path and query."""
     if redirect_uri is None:
         return "127.0.0.1", port, "/callback"
     try:
@@ -295,10 +300,10 @@ def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, s
     return host, given or port, redirect_uri.partition("//")[2].removeprefix(parts.netloc)
 
 
-def _listen(host: str, port: int) -> _Listener:
+def _listen(host: str, port: int, idle_seconds: float) -> _Listener:
     family, address = _HOSTS[host]
     try:
-        return _Listener((address, port), family)
+        return _Listener((address, port), family, idle_seconds)
     except OSError as error:
         raise ConfigurationError(
             f"BrowserLogin can't listen on port {port} of {host} ({error.strerror or error}): "

@@ -1,4 +1,4 @@
-"""The authorization request and its answer (RFC 6749 section 4.1, RFC 7636, RFC 9207). Pure, but for chance."""
+"""The authorization request and its response (RFC 6749 section 4.1, RFC 7636, RFC 9207). Pure, but for `secrets`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from .._wire.messages import join_scope, redact, require_encodable
+from .._wire.checks import require_encodable
+from .._wire.messages import join_scope, redact
 from .._wire.urls import check_endpoint
 from ..errors import AuthorizationResponseError, ConfigurationError
 
 __all__ = ["AuthorizationRequest", "check_redirect_uri", "read_parameters"]
 
-_OURS = frozenset(
+_OWN_PARAMETERS = frozenset(
     {"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
 )
-_LONGEST = 64 * 1024
-_MOST_PARAMETERS = 100
+_MAX_URL_CHARACTERS = 64 * 1024
+_MAX_PARAMETERS = 100
 
 
 class AuthorizationRequest:
-    """A request to have a person authorize this client, with a state and a PKCE verifier of its own. Immutable.
+    """A request that the user authorize this client, with a state and a PKCE verifier of its own. Immutable.
 
-    Send the person to `.url`; when they come back to `redirect_uri`, `code_from` checks with what, and returns the
-    code. `issuer` is the authorization server's, if known: an answer of another one is refused (RFC 9207), and with
-    `issuer_required` one that doesn't say. `parameters` are additional ones, such as `{"prompt": "consent"}`; a
+    Redirect the user to `.url`; when they are redirected back to `redirect_uri`, `code_from` checks the URL and returns
+    the code. `issuer` is the authorization server's, if known: a response from another one is refused (RFC 9207), and
+    with `issuer_required` one that names none. `parameters` are additional ones, such as `{"prompt": "consent"}`; a
     sequence repeats its parameter, None drops it. Raises `ConfigurationError`.
 
-    Use each request for one login, and keep it where the person can't see it: it holds the verifier.
+    Use each request for one login, and store it where the user can't see it: it holds the verifier.
     """
 
     __slots__ = ("_fields",)
@@ -69,22 +70,22 @@ class AuthorizationRequest:
 
     @property
     def redirect_uri(self) -> str:
-        """Where the person comes back to."""
+        """The URI that the user is redirected back to."""
         return str(self._fields["redirect_uri"])
 
     @property
     def state(self) -> str:
-        """What ties the answer to this request."""
+        """The random value that binds the response to this request (RFC 6749 section 10.12)."""
         return str(self._fields["state"])
 
     @property
     def code_verifier(self) -> str:
-        """PKCE's secret (RFC 7636); the token call sends it along with the code."""
+        """PKCE's secret (RFC 7636), which the token call sends with the code."""
         return str(self._fields["code_verifier"])
 
     @property
     def url(self) -> str:
-        """The URL to send the person to."""
+        """The URL to redirect the user to."""
         fields = self._fields
         digest = hashlib.sha256(self.code_verifier.encode()).digest()
         parameters = [
@@ -102,7 +103,7 @@ class AuthorizationRequest:
         return f"{url}{joint}{urlencode(parameters)}"
 
     def is_answered_by(self, redirected_url: str) -> bool:
-        """Tell whether this URL is one that the person came back with from this very request."""
+        """Return whether a URL that the user was redirected to has exactly one state, this request's."""
         try:
             states = [value for name, value in _parameters_of(redirected_url) if name == "state"]
         except AuthorizationResponseError:
@@ -110,13 +111,15 @@ class AuthorizationRequest:
         return len(states) == 1 and _same(states[0], self.state)
 
     def code_from(self, redirected_url: str) -> str:
-        """Return the code in the URL that the person came back with, in whole or from its `?` on.
+        """Return the code in the URL that the user was redirected to, given whole or from its `?` on.
 
-        Raises `AuthorizationResponseError` if it isn't the answer to this request, or says that there's no code.
+        Raises `AuthorizationResponseError` if it isn't the response to this request, or holds an error or no code.
         """
         answer = self._read_answer(redirected_url)
         if not _same(answer.get("state", ""), self.state):
-            raise _refused("its state isn't this request's, so it may come from somebody else: begin the login anew")
+            raise _refused(
+                "its state isn't this request's, so it may belong to another login, or be forged: begin a new login"
+            )
         self._check_issuer(answer.get("iss"))
         if "error" in answer:
             raise _provider_error(answer)
@@ -125,13 +128,13 @@ class AuthorizationRequest:
         return answer["code"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all that `from_dict` needs, the verifier included, as a dictionary that JSON can carry."""
+        """Return what `from_dict` takes, the verifier included: text, booleans, None and lists, as JSON has them."""
         parameters = {name: list(values) for name, values in self._fields["parameters"].items()}
         return {**self._fields, "parameters": parameters}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Make a request from `to_dict()`'s dictionary. Raises `ConfigurationError` if it's anything else."""
+        """Return the request that `to_dict()` was called on. Raises `ConfigurationError` for any other dictionary."""
         required = ("authorization_url", "client_id", "redirect_uri", "state", "code_verifier")
         texts = [fields.get(name) for name in required] if isinstance(fields, Mapping) else [None]
         if not all(isinstance(text, str) and text for text in texts):
@@ -144,13 +147,13 @@ class AuthorizationRequest:
             issuer=fields.get("issuer"),
             issuer_required=bool(fields.get("issuer_required")),
             parameters=fields.get("parameters"),
-            allow_insecure_transport=True,  # it was checked when it was made
+            allow_insecure_transport=True,  # checked when the request was made
         )
         request._fields.update(state=fields["state"], code_verifier=fields["code_verifier"])
         return request
 
     def _read_answer(self, redirected_url: str) -> dict[str, str]:
-        if not isinstance(redirected_url, str) or len(redirected_url) > _LONGEST:
+        if not isinstance(redirected_url, str) or len(redirected_url) > _MAX_URL_CHARACTERS:
             raise _refused("it's no URL")
         redirected_url = redirected_url.strip()
         if not redirected_url.startswith("?") and _path_of(redirected_url) != _path_of(self.redirect_uri):
@@ -159,7 +162,7 @@ class AuthorizationRequest:
         own = {name for name, _ in parse_qsl(urlsplit(self.redirect_uri).query, keep_blank_values=True)}
         names = [name for name, _ in pairs if name not in own or name in {"state", "code", "iss", "error"}]
         if repeated := sorted({redact(name, ()) or "" for name in names if names.count(name) > 1}):
-            raise _refused(f"it has more than one {repeated[0]}, which nobody should trust (RFC 6749 section 3.1)")
+            raise _refused(f"it has more than one {repeated[0]}, so it can't be trusted (RFC 6749 section 3.1)")
         return dict(pairs)
 
     def _check_issuer(self, iss: str | None) -> None:
@@ -182,7 +185,7 @@ class AuthorizationRequest:
 
 
 def check_redirect_uri(redirect_uri: object) -> str:
-    """Return a redirect URI, or raise `ConfigurationError` that says what to write instead."""
+    """Return the redirect URI. Raises `ConfigurationError` for what can't be one."""
     if not isinstance(redirect_uri, str) or not redirect_uri.isascii() or not redirect_uri.isprintable():
         raise ConfigurationError("redirect_uri must be the URL, in ASCII, that's registered with the server")
     try:
@@ -197,7 +200,7 @@ def check_redirect_uri(redirect_uri: object) -> str:
 
 
 def read_parameters(parameters: Any) -> dict[str, list[str]]:
-    """Return parameters with their values, or raise `ConfigurationError`."""
+    """Return each parameter's values. Raises `ConfigurationError`."""
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping):
@@ -208,7 +211,7 @@ def read_parameters(parameters: Any) -> dict[str, list[str]]:
         values = [one for one in values if one is not None]
         if not isinstance(name, str) or not all(isinstance(one, str) for one in values):
             raise ConfigurationError(f"parameters must be text: {name!r} isn't")
-        if name in _OURS:
+        if name in _OWN_PARAMETERS:
             raise ConfigurationError(f"parameters can't have {name!r}: the request sets it itself")
         read[require_encodable("the name of a parameter", name)] = [
             require_encodable(f"parameter {name!r}", one) for one in values
@@ -217,7 +220,10 @@ def read_parameters(parameters: Any) -> dict[str, list[str]]:
 
 
 def _path_of(url: str) -> str | None:
-    """Return a URL's path, with the host where the scheme is an app's own; a proxy may have changed all else."""
+    """Return what must be equal in two redirect URIs: the path, and for an app's own scheme also scheme and host.
+
+    Behind a proxy, an app sees another scheme, host or port than the browser.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -229,14 +235,14 @@ def _path_of(url: str) -> str | None:
 
 def _parameters_of(url: str) -> list[tuple[str, str]]:
     try:
-        url.encode()  # half a surrogate pair, as from a terminal's odd bytes, can be neither compared nor sent
-        return parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        url.encode()  # a lone surrogate, which stdin has for a byte that isn't UTF-8, can't be compared or sent
+        return parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         raise _refused("its parameters can't be read") from None
 
 
 def _same(one: str, other: str) -> bool:
-    """Compare in a time that doesn't tell how much is right."""
+    """Compare in constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
 
 

@@ -1,11 +1,11 @@
-"""Where tokens are kept between flights, and shared: the `TokenStore` protocol and the stores that come with it.
+"""Where tokens are stored and shared between processes: the protocol `TokenStore`, and four stores.
 
-The stores that need other packages are loaded at their first use.
+Importing this package imports no store that needs another package; its first use does.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .._lazy import attach
 from ._memory import MemoryTokenStore
 from ._protocol import LockTaken, TokenStore
 
@@ -16,14 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FileTokenStore", "KeyringTokenStore", "LockTaken", "MemoryTokenStore", "RedisTokenStore", "TokenStore"]
 
-_LAZY = {"FileTokenStore": "._file", "KeyringTokenStore": "._keyring", "RedisTokenStore": "._redis"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name], __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = attach(
+    __name__, {"FileTokenStore": "._file", "KeyringTokenStore": "._keyring", "RedisTokenStore": "._redis"}
+)

@@ -7,92 +7,84 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from .._events import emit
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
-from ._entry import EncryptionKey, Entries
+from ._entry import EncryptionKey, SerializedStore, store_errors
 from ._file_lock import file_lock, make_folder, require_filelock
 from ._protocol import LOCK_WAIT
 
 __all__ = ["FileTokenStore"]
 
-_LONGEST = 2 * 1024 * 1024
-_AN_HOUR = 3600.0
+_MAX_READ_BYTES = 2 * 1024 * 1024
+_LEFTOVER_SECONDS = 3600.0
 
 
-class FileTokenStore:
+class FileTokenStore(SerializedStore):
     """Keeps each token in a file of its own, for all processes of one user on one machine. Thread-safe.
 
     `folder` is made when needed, for its owner alone (mode 0700, files 0600). A file is replaced as a whole, so it
     can be read after any crash. `encryption_key` is a key of cryptography's `Fernet`, or several: the first encrypts,
     all decrypt. Needs `oauth_auth[file]`, with a key also `oauth_auth[encryption]`.
 
-    Raises `TokenStoreError` if the folder is somebody else's or everybody may write to it; one that others may
-    read is logged.
+    Raises `TokenStoreError` if the folder belongs to another user, or every user may write to it; a folder that other
+    users may read is logged.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, encryption_key: EncryptionKey | None = None) -> None:
         require_filelock("FileTokenStore")
+        super().__init__(encryption_key)
         self._folder = _read_path(folder)
-        self._entries = Entries(encryption_key)
-        self._is_known_open = False
+        self._is_logged_open = False
         self._check_folder()
-
-    def load(self, key: str) -> OAuthToken | None:
-        """Return the token saved under the key, or None. Raises `TokenStoreError`."""
-        return self._entries.read(key, self._read(key))
-
-    def save(self, key: str, token: OAuthToken) -> None:
-        """Replace the key's file. Raises `TokenStoreError`; the old file is then still there."""
-        entry = self._entries.write(key, token)
-        self._entries.check_key(self._read(key))
-        with _as_store_errors():
-            self._make_folder()
-            self._replace(self._path(key), entry)
-
-    def delete(self, key: str) -> None:
-        """Forget the token under the key; there need be none. Raises `TokenStoreError`."""
-        with _as_store_errors():
-            self._path(key).unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, key: str, *, timeout: float = LOCK_WAIT) -> Iterator[None]:
-        """Hold the key's lock, which the system frees when this process dies, however it does.
+        """Hold the key's lock, which the system frees when this process ends, even by SIGKILL.
 
         Raises `LockTaken` if another renewal holds it for longer than `timeout` seconds, and `TokenStoreError`.
         """
-        with _as_store_errors():
+        with _store_errors():
             self._make_folder()
         with file_lock(self._path(key).with_suffix(".lock"), timeout):
             yield
 
     def _path(self, key: str) -> Path:
-        """Return the key's file: keys may hold anything, and file names may not."""
+        """Return the key's file, named after a digest: a key may hold characters that a file name can't."""
         return self._folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
 
-    def _read(self, key: str) -> bytes | None:
+    def _get(self, key: str) -> bytes | None:
         self._check_folder()
-        with _as_store_errors():
+        with _store_errors():
             try:
                 with self._path(key).open("rb") as file:
-                    return file.read(_LONGEST)
+                    return file.read(_MAX_READ_BYTES)
             except FileNotFoundError:
                 return None
+
+    def _put(self, key: str, entry: bytes, token: OAuthToken) -> None:
+        self._check_replaceable(key)
+        with _store_errors():
+            self._make_folder()
+            self._replace(self._path(key), entry)
+
+    def _remove(self, key: str) -> None:
+        with _store_errors():
+            self._path(key).unlink(missing_ok=True)
 
     def _make_folder(self) -> None:
         make_folder(self._folder)
         self._check_folder()
 
     def _check_folder(self) -> None:
-        """Raise `TokenStoreError` if others could put tokens of theirs there; tell once if they may look into it."""
+        """Raise `TokenStoreError` if other users could put tokens of theirs there; log once that they may read it."""
         try:
             status = self._folder.stat()
         except OSError:
-            return  # made when needed; what's wrong then is said then, and harms no request
+            return  # it's made when needed, and what's wrong with it is raised then
         if not stat.S_ISDIR(status.st_mode):
             raise TokenStoreError(f"{self._folder} is no folder: give the path of one, which need not exist")
         if not hasattr(os, "geteuid"):
@@ -100,14 +92,14 @@ class FileTokenStore:
         if status.st_uid != os.geteuid():
             raise TokenStoreError(f"{self._folder} belongs to another user: give a folder of your own for the tokens")
         if status.st_mode & stat.S_IWOTH:
-            raise TokenStoreError(f"everybody may write to {self._folder}: run chmod 700 {self._folder}")
-        if status.st_mode & 0o077 and not self._is_known_open:
-            self._is_known_open = True
-            text = "others may look into the token folder %(folder)s: run chmod 700 %(folder)s"
+            raise TokenStoreError(f"every user may write to {self._folder}: run chmod 700 {self._folder}")
+        if status.st_mode & 0o077 and not self._is_logged_open:
+            self._is_logged_open = True
+            text = "other users may look into the token folder %(folder)s: run chmod 700 %(folder)s"
             emit(logging.WARNING, "folder_open", text, folder=str(self._folder))
 
     def _replace(self, path: Path, entry: bytes) -> None:
-        """Write beside the file, then rename: after a crash there's the old file or the new one."""
+        """Write a file beside it, then rename that: after a crash there is the old file or the new one."""
         self._remove_leftovers(path)
         descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=self._folder)
         try:
@@ -117,46 +109,39 @@ class FileTokenStore:
                 file.write(entry)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105 - one step is all that may happen here
+            os.replace(temporary, path)  # noqa: PTH105 - `mkstemp` returns text
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+                os.unlink(temporary)  # noqa: PTH108 - as above
             raise
         _sync_folder(self._folder)
 
     def _remove_leftovers(self, path: Path) -> None:
-        """Remove what a process left that was killed while it wrote."""
+        """Remove the temporary files of processes that were killed while they wrote."""
         for leftover in self._folder.glob(f"{path.stem}.*.tmp"):
             with suppress(OSError):
-                if leftover.stat().st_mtime < time.time() - _AN_HOUR:
+                if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
                     leftover.unlink()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FileTokenStore:
-        return self
 
 
 def _read_path(folder: object) -> Path:
     try:
         if isinstance(folder, str | os.PathLike) and str(folder) and "\0" not in str(folder):
             return Path(folder).expanduser().absolute()
-    except (TypeError, RuntimeError, OSError):  # bytes; a `~` that's nobody; the current folder is gone
+    except (TypeError, RuntimeError, OSError):  # bytes; the `~` of no user; the current folder is gone
         pass
     raise ConfigurationError("folder must be the path of a folder for the tokens, such as '~/.local/state/app'")
 
 
-@contextmanager
-def _as_store_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TokenStoreError(f"{error.strerror or error}: {error.filename or 'the token file'}") from error
+def _store_errors() -> AbstractContextManager[None]:
+    return store_errors(lambda error: f"{error.strerror or error}: {error.filename or 'the token file'}", OSError)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the rename survive a power cut, where the system can."""
+    """Write the rename to disk, so that it survives a power cut, where the system can open folders."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

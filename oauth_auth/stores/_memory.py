@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._wire.token import OAuthToken
-from ._protocol import LOCK_WAIT, LockTaken
+from ._protocol import LOCK_WAIT, lock_taken
 
 __all__ = ["MemoryTokenStore"]
 
 
 class MemoryTokenStore:
-    """Keeps tokens in this process; auth objects that are given the same store share them. Thread-safe.
+    """Keeps tokens in this process; auth objects with the same store share them. Thread-safe.
 
-    A deep copy of an auth object shares the store; a pickled one gets a copy of its tokens. After a fork the child
-    has its own.
+    A deep copy of an auth object shares the store; a pickled one has a store of its own, with the same tokens. So has
+    a child after a fork.
     """
 
     def __init__(self) -> None:
         self._tokens: dict[str, OAuthToken] = {}
-        self._forget_locks()
+        self._reset_locks()
 
     def load(self, key: str) -> OAuthToken | None:
         """Return the token saved under the key, or None."""
@@ -32,23 +32,23 @@ class MemoryTokenStore:
         self._tokens[key] = token
 
     def delete(self, key: str) -> None:
-        """Forget the token under the key; there need be none."""
+        """Remove the token under the key, if there is one."""
         self._tokens.pop(key, None)
 
     @contextmanager
     def lock(self, key: str, *, timeout: float = LOCK_WAIT) -> Iterator[None]:
         """Hold the key's lock. Raises `LockTaken` if another renewal holds it for longer than `timeout` seconds."""
-        if self._pid != os.getpid():  # the holders of these locks did not survive the fork
-            self._forget_locks()
+        if self._pid != os.getpid():  # the threads that held these locks don't exist after a fork
+            self._reset_locks()
         lock = self._locks.setdefault(key, threading.Lock())
         if not lock.acquire(timeout=max(timeout, 0)):
-            raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s")
+            raise lock_taken(timeout)
         try:
             yield
         finally:
             lock.release()
 
-    def _forget_locks(self) -> None:
+    def _reset_locks(self) -> None:
         self._locks: dict[str, threading.Lock] = {}
         self._pid = os.getpid()
 
@@ -63,4 +63,4 @@ class MemoryTokenStore:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget_locks()
+        self._reset_locks()

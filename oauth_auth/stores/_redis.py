@@ -4,34 +4,35 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
-from ._entry import EncryptionKey, Entries
-from ._protocol import LOCK_WAIT, LockTaken
+from ._entry import EncryptionKey, SerializedStore, store_errors
+from ._protocol import LOCK_WAIT, lock_taken
 
 __all__ = ["RedisTokenStore"]
 
-LEASE = 10.0
-"""How long, in seconds, a lock outlives its holder; while the holder lives it's renewed."""
-_TIMEOUT = 1.0
-_A_YEAR = 365 * 86400
-_AN_HOUR = 3600
+_SOCKET_TIMEOUT = 1.0
+_YEAR_SECONDS = 365 * 86400
+_HOUR_SECONDS = 3600
 
 
-class RedisTokenStore:
+class RedisTokenStore(SerializedStore):
     """Keeps tokens in Redis or Valkey, for many machines. Thread-safe.
 
     `client_or_url` is a URL such as "redis://host:6379/0", or a client of your own: sync, of redis-py or valkey-py,
     for Sentinel, Cluster, TLS or Valkey; give it a `socket_timeout`. `prefix` begins each Redis key. `encryption_key`
     is a key of cryptography's `Fernet`, or several: the first encrypts, all decrypt. Needs `oauth_auth[redis]`.
 
-    An entry with a refresh token, or without an expiry, lives for a year from its last renewal, others an hour
-    longer than their token. A lock is a lease of 10 seconds that its holder renews.
+    An entry with a refresh token, or without an expiry, is kept for a year from its last renewal, any other for an
+    hour longer than its token. A lock is a lease of 10 seconds that its holder renews.
     """
+
+    _lease_seconds = 10.0
+    """How long a lock outlives its holder."""
 
     def __init__(
         self, client_or_url: Any, *, prefix: str = "oauth_auth:", encryption_key: EncryptionKey | None = None
@@ -41,59 +42,49 @@ class RedisTokenStore:
         self._url = client_or_url if isinstance(client_or_url, str) else None
         self._client = _client_for(client_or_url) if self._url else _checked(client_or_url)
         self._prefix = prefix
-        self._entries = Entries(encryption_key)
-
-    def load(self, key: str) -> OAuthToken | None:
-        """Return the token saved under the key, or None. Raises `TokenStoreError`."""
-        return self._entries.read(key, self._read(key))
-
-    def save(self, key: str, token: OAuthToken) -> None:
-        """Save the token under the key, in place of any other. Raises `TokenStoreError`."""
-        entry = self._entries.write(key, token)
-        self._entries.check_key(self._read(key))
-        with _as_store_errors():
-            self._client.set(self._name(key), entry, ex=_time_to_live(token))
-
-    def delete(self, key: str) -> None:
-        """Forget the token under the key; there need be none. Raises `TokenStoreError`."""
-        with _as_store_errors():
-            self._client.delete(self._name(key))
+        super().__init__(encryption_key)
 
     @contextmanager
     def lock(self, key: str, *, timeout: float = LOCK_WAIT) -> Iterator[_Lease]:
-        """Hold the key's lock; a killed holder's becomes free after 10 seconds.
+        """Hold the key's lock; that of a killed holder is free after 10 seconds.
 
         Raises `LockTaken` if another renewal holds it for longer than `timeout` seconds, and `TokenStoreError`.
         """
         name = f"{self._name(key)}:lock"
-        with _as_store_errors():
-            # Not thread-local, since a thread of the lease's own renews it.
-            lock = self._client.lock(name, timeout=LEASE, sleep=0.05, thread_local=False)
+        with _store_errors():
+            # Not thread-local, since the lease renews it in a thread of its own.
+            lock = self._client.lock(name, timeout=self._lease_seconds, sleep=0.05, thread_local=False)
             if not lock.acquire(blocking=timeout > 0, blocking_timeout=timeout):
-                raise LockTaken(f"another renewal has held the lock for more than {timeout:.3g} s")
-        lease = _Lease(lock)
+                raise lock_taken(timeout)
+        lease = _Lease(lock, self._lease_seconds)
         try:
             yield lease
         finally:
             lease.end()
 
     def _name(self, key: str) -> str:
-        """Return the entry's name in Redis; the braces keep it and its lock on the same node of a cluster."""
+        """Return the entry's name in Redis; by its hash tag, in braces, a cluster keeps entry and lock on one node."""
         return f"{self._prefix}{{{key}}}"
 
-    def _read(self, key: str) -> bytes | None:
-        with _as_store_errors():
+    def _get(self, key: str) -> bytes | None:
+        with _store_errors():
             try:
                 entry = self._client.get(self._name(key))
-            except UnicodeDecodeError:  # it's damaged, and the client decodes what it gets
+            except UnicodeDecodeError:  # it's damaged, and the client was made with decode_responses
                 return b""
         return entry.encode("utf-8", "replace") if isinstance(entry, str) else entry
 
+    def _put(self, key: str, entry: bytes, token: OAuthToken) -> None:
+        self._check_replaceable(key)
+        with _store_errors():
+            self._client.set(self._name(key), entry, ex=_time_to_live(token))
+
+    def _remove(self, key: str) -> None:
+        with _store_errors():
+            self._client.delete(self._name(key))
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…, prefix={self._prefix!r})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RedisTokenStore:
-        return self
 
     def __getstate__(self) -> dict[str, Any]:
         if self._url is None:
@@ -106,69 +97,75 @@ class RedisTokenStore:
 
 
 class _Lease:
-    """A lock that is renewed as long as its holder lives."""
+    """A lock that ends by itself unless its holder, while it lives, extends it."""
 
-    def __init__(self, lock: Any) -> None:
+    def __init__(self, lock: Any, seconds: float) -> None:
         self._lock = lock
+        self._seconds = seconds
         self._is_lost = False
         self._ended = threading.Event()
         self._pid = os.getpid()
         self._renewed_at = time.monotonic()
-        with suppress(RuntimeError):  # at the interpreter's exit no thread starts: then it has to do as it is
-            threading.Thread(target=self._keep, name="oauth_auth-lease", daemon=True).start()
+        with suppress(RuntimeError):  # no thread starts at the interpreter's exit: the lease then isn't extended
+            threading.Thread(target=self._keep_extending, name="oauth_auth-lease", daemon=True).start()
 
-    def _keep(self) -> None:
-        while not self._ended.wait(LEASE / 4):
-            asked = time.monotonic()
+    def _keep_extending(self) -> None:
+        while not self._ended.wait(self._seconds / 4):
+            asked_at = time.monotonic()
             try:
-                self._lock.extend(LEASE, replace_ttl=True)
-                self._renewed_at = asked
-            except Exception as error:  # noqa: BLE001 - of whatever client it is
-                if "NotOwned" in type(error).__name__:
+                self._lock.extend(self._seconds, replace_ttl=True)
+                self._renewed_at = asked_at
+            except Exception as error:  # noqa: BLE001 - redis-py's or valkey-py's, which have no common base
+                if _says_not_owned(error):
                     self._is_lost = True
                     return
-                # Redis may be back before the lease ends.
+                # Redis may answer again before the lease ends.
 
     def is_held(self) -> bool:
-        """Tell whether the lock is still this holder's, as far as can be known."""
+        """Return whether the lock is still this holder's; if Redis doesn't answer, whether the lease has time left."""
         if self._is_lost or self._pid != os.getpid():
             return False
         try:
             return bool(self._lock.owned())
-        except Exception:  # noqa: BLE001 - of whatever client it is
-            return time.monotonic() < self._renewed_at + LEASE
+        except Exception:  # noqa: BLE001 - redis-py's or valkey-py's, which have no common base
+            return time.monotonic() < self._renewed_at + self._seconds
 
     def end(self) -> None:
-        """Release the lock, unless it's lost already, or this is a forked child: then it's the parent's."""
+        """Release the lock, unless it's lost, or this process is a fork of the one that holds it."""
         self._ended.set()
         if self._pid != os.getpid():
             return
-        with _as_store_errors():
+        with _store_errors():
             try:
                 self._lock.release()
             except Exception as error:
-                if "NotOwned" not in type(error).__name__:
+                if not _says_not_owned(error):
                     raise
 
 
+def _says_not_owned(error: Exception) -> bool:
+    """Return whether this is a client's `LockNotOwnedError`: redis-py and valkey-py have one each."""
+    return "NotOwned" in type(error).__name__
+
+
 def _client_for(url: str) -> Any:
-    """Make a client that gives up soon: nobody should wait long for a store."""
+    """Return a client with short time-outs, since requests may wait for the store. Raises `ConfigurationError`."""
     try:
-        import redis  # noqa: PLC0415 - an extra
+        import redis
     except ImportError as error:  # pragma: no cover - held by a test that runs apart
         raise ImportError('RedisTokenStore needs redis: pip install "oauth_auth[redis]"') from error
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 
     try:
         client = redis.Redis.from_url(
             url.replace("valkey", "redis", 1) if url.startswith("valkey") else url,
-            socket_timeout=_TIMEOUT,
-            socket_connect_timeout=_TIMEOUT,
+            socket_timeout=_SOCKET_TIMEOUT,
+            socket_connect_timeout=_SOCKET_TIMEOUT,
             retry=Retry(NoBackoff(), 1),  # a connection may have gone stale since the last renewal
         )
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-    except (ValueError, TypeError, redis.RedisError):  # which show the URL's password, or an option that there isn't
+    except (ValueError, TypeError, redis.RedisError):  # whose text may hold the URL's password
         raise ConfigurationError(
             "the Redis URL can't be read: write redis://host:port/number, or rediss://…, and only options of redis-py"
         ) from None
@@ -178,26 +175,32 @@ def _client_for(url: str) -> Any:
 def _checked(client: Any) -> Any:
     methods = [getattr(client, name, None) for name in ("execute_command", "get", "set", "delete")]
     if not isinstance(client, type) and any(map(inspect.iscoroutinefunction, methods)):
-        raise ConfigurationError("client_or_url must be a sync client, such as redis.Redis: flights use it in threads")
+        raise ConfigurationError("client_or_url must be a sync client, such as redis.Redis: it's used in threads")
     if isinstance(client, type) or not all(hasattr(client, name) for name in ("get", "set", "delete", "lock")):
         raise ConfigurationError("client_or_url must be a URL such as 'redis://localhost:6379/0', or a Redis client")
     return client
 
 
-@contextmanager
-def _as_store_errors() -> Iterator[None]:
-    try:
-        yield
-    except TokenStoreError:
-        raise
-    except Exception as error:  # noqa: BLE001 - of whatever client it is
-        text, sign, _ = str(error).partition(", with args beginning with")
-        # What follows that sign is the command, and so the token.
-        raise TokenStoreError(f"Redis: {type(error).__name__}: {text}") from (None if sign else error)
+def _store_errors() -> AbstractContextManager[None]:
+    return store_errors(_describe)
+
+
+def _describe(error: Exception) -> str:
+    # Redis 8.0 answers an unknown command with the command's arguments, and so with the token.
+    text, sign, _ = str(error).partition(", with args beginning with")
+    text = f"Redis: {type(error).__name__}: {text}"
+    if sign:
+        raise TokenStoreError(text) from None
+    return text
 
 
 def _time_to_live(token: OAuthToken) -> int:
-    """Return how long an entry is of use, in seconds: nobody tells how long a refresh token lives."""
-    if token.refresh_token is not None or token.expiry is None:
-        return _A_YEAR
-    return int(min(max(token.expiry - time.time(), 0.0) + _AN_HOUR, _A_YEAR))
+    """Return how long to keep an entry, in seconds. How long a refresh token lives isn't known: a year.
+
+    So long is also kept what says that the user has logged out: the other processes are to learn of it.
+    """
+    state = token.extra.get("oauth_auth")
+    is_logged_out = isinstance(state, Mapping) and "logged_out" in state
+    if token.refresh_token is not None or token.expiry is None or is_logged_out:
+        return _YEAR_SECONDS
+    return int(min(max(token.expiry - time.time(), 0.0) + _HOUR_SECONDS, _YEAR_SECONDS))

@@ -1,12 +1,12 @@
-"""The authorization server proper: Authlib's grants, over tokens kept in memory.
+"""The authorization server: Authlib's grants, over tokens kept in memory.
 
-Authlib checks each request and builds each answer; here is what it leaves to its user: who the
-client is, what was issued, and what ends what. Tokens that come from one login, or from one call
-of the client-credentials grant, are a *family*: a refresh token or a code that is used twice was
-stolen from somebody, so its whole family ends (RFC 9700 §4.14.2, RFC 6749 §4.1.2).
+Authlib checks each request and builds each answer; here is what it leaves to its users: the client, what was issued,
+and what ends which tokens. Tokens that come from one login, or from one call of the client-credentials grant, are a
+*family*: a refresh token or code that is used twice was stolen, so its whole family ends (RFC 9700 section 4.14.2,
+RFC 6749 section 4.1.2).
 """
 
-# ruff: noqa: SLF001 (the provider's clock: private to users, not to this module)
+from __future__ import annotations
 
 import hmac
 import ipaddress
@@ -48,16 +48,16 @@ CLIENT_AUTH_METHODS = (*_CONFIDENTIAL, "none")
 
 
 class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
-    """Issue, refresh, check and revoke the tokens of one `LocalProvider`."""
+    """Issues, refreshes, checks and revokes the tokens of one `LocalProvider`."""
 
-    def __init__(self, provider: "LocalProvider") -> None:
+    def __init__(self, provider: LocalProvider) -> None:
         super().__init__()
         self.provider = provider
         self.codes: dict[str, _Code] = {}
         self.access_tokens: dict[str, _Token] = {}
         self.refresh_tokens: dict[str, _Token] = {}
-        # Authlib looks a code or refresh token up in one step and spends it in another. Held
-        # over both, so that of two requests with the same one only the first succeeds.
+        # Authlib looks a code or refresh token up in one step and spends it in another. The lock is held over both, so
+        # that of two requests with the same one only the first succeeds.
         self.lock = threading.RLock()
         self._client = _Client(provider)
         self._protector = ResourceProtector()
@@ -71,34 +71,34 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_endpoint(_RevocationEndpoint)
         self.register_extension(_Issuer(provider))
 
-    def challenge(self, request: "ReceivedRequest") -> tuple[int, dict[str, str], list[Any]] | None:
-        """Return the refusal of an API request, or None if its access token is good.
+    def challenge(self, request: ReceivedRequest) -> tuple[int, dict[str, str], list[Any]] | None:
+        """Return the refusal of an API request, or None if its access token is valid.
 
-        Status, JSON fields and header fields, the challenge of RFC 6750 §3 among them.
+        A refusal is a status, JSON fields and header fields, the challenge of RFC 6750 section 3 among them.
         """
         try:
             self._protector.validate_request(None, request)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
-            # Without a token a client learns what is wanted, not what it did wrong (§3.1).
+            # A request without a token is answered without an error code (RFC 6750 section 3.1).
             return 401, {}, [("WWW-Authenticate", f'Bearer realm="{_REALM}"')]
         except OAuth2Error as error:
             status, fields, headers = error()
             return status, fields, [field for field in headers if field[0] != "Content-Type"]
         return None
 
-    def query_client(self, client_id: str) -> "_Client | None":
-        """Return the one client that is known here."""
+    def query_client(self, client_id: str) -> _Client | None:
+        """Return the provider's one client if the id is its."""
         return self._client if client_id == self.provider.client_id else None
 
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
-        """Authenticate the client, answering Basic credentials that aren't UTF-8 with 401."""
+        """Authenticate the client; Basic credentials that aren't UTF-8 are answered with 401."""
         try:
             return super().authenticate_client(request, methods, endpoint)
         except UnicodeDecodeError:
             raise InvalidClientError(status_code=401) from None
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
-        """Keep what was issued, in the family of the code or refresh token it was issued for."""
+        """Keep an issued token, in the family of the code or refresh token that it was issued for."""
         origin = request.authorization_code or request.refresh_token
         issued = _Token(
             family=origin.family if origin else _Family(public=request.auth_method == "none"),
@@ -128,7 +128,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
 
 
 class _TokenAnswer(dict[str, Any]):
-    """A token answer that Authlib, which logs each one at level debug, can't show to anybody."""
+    """A token answer whose `repr` holds no token: Authlib logs each answer at level debug."""
 
     def __repr__(self) -> str:
         return f"<token answer with {', '.join(self)}>"
@@ -136,7 +136,7 @@ class _TokenAnswer(dict[str, Any]):
 
 @dataclass(slots=True, eq=False)
 class _Family:
-    """All tokens that come from one authorization; ``public``: the client had no secret."""
+    """All tokens that come from one authorization; `public` says that the client had no secret."""
 
     public: bool
     ended: bool = False
@@ -154,7 +154,7 @@ class _Token(TokenMixin):  # type: ignore[misc]
     revoked: bool = False
     spent: bool = False
 
-    def check_client(self, client: "_Client") -> bool:
+    def check_client(self, client: _Client) -> bool:
         return True
 
     def get_scope(self) -> str:
@@ -186,9 +186,9 @@ class _Code(AuthorizationCodeMixin):  # type: ignore[misc]
 
 
 class _Client(ClientMixin):  # type: ignore[misc]
-    """The one client: confidential, and public as well where a code came with PKCE."""
+    """The provider's client: confidential, and public as well for a code with PKCE."""
 
-    def __init__(self, provider: "LocalProvider") -> None:
+    def __init__(self, provider: LocalProvider) -> None:
         self._provider = provider
 
     def get_default_redirect_uri(self) -> None:
@@ -198,7 +198,7 @@ class _Client(ClientMixin):  # type: ignore[misc]
         return scope or ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
-        """Allow any plain http URI on loopback (RFC 8252 §7.3)."""
+        """Allow any plain http URI on loopback (RFC 8252 section 7.3)."""
         try:
             parts = urlsplit(redirect_uri)
             host = parts.hostname or ""
@@ -225,7 +225,7 @@ def _same(given: str, expected: str) -> bool:
 
 
 def _authenticate_public_client(query_client: Callable[[str], Any], request: Any) -> Any:
-    """Take a client at its word only if it shows no secret: a wrong one must not be overlooked."""
+    """Return the client by its id alone, if the request has no secret: a wrong one must be refused."""
     if request.headers.get("Authorization") or request.payload.data.get("client_secret"):
         return None
     return query_client(request.payload.client_id)
@@ -242,7 +242,7 @@ class _PasswordGrant(grants.ResourceOwnerPasswordCredentialsGrant):  # type: ign
         provider = self.server.provider
         if _same(username, provider.username) and _same(password, provider.password):
             return username
-        # Authlib would say invalid_request; RFC 6749 §5.2 says this.
+        # Authlib would answer invalid_request; RFC 6749 section 5.2 demands this.
         raise InvalidGrantError("Wrong username or password.")
 
 
@@ -278,7 +278,7 @@ class _AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mi
 
 
 class _S256Challenge(CodeChallenge):  # type: ignore[misc]
-    """PKCE without the method ``plain``, which is also what a missing method means."""
+    """PKCE without the method `plain`, which is also what a missing method means."""
 
     SUPPORTED_CODE_CHALLENGE_METHOD = ("S256",)
 
@@ -312,7 +312,7 @@ class _RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
 
 
 class _RevocationEndpoint(RevocationEndpoint):  # type: ignore[misc]
-    """End an access token alone, or with a refresh token all that came from it (RFC 7009 §2.1)."""
+    """Ends an access token alone, or with a refresh token its whole family (RFC 7009 section 2.1)."""
 
     CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
@@ -329,9 +329,9 @@ class _RevocationEndpoint(RevocationEndpoint):  # type: ignore[misc]
 
 
 class _Issuer(IssuerParameter):  # type: ignore[misc]
-    """Name the issuer in authorization responses (RFC 9207)."""
+    """Adds the issuer to authorization responses (RFC 9207)."""
 
-    def __init__(self, provider: "LocalProvider") -> None:
+    def __init__(self, provider: LocalProvider) -> None:
         self._provider = provider
 
     def get_issuer(self) -> str:

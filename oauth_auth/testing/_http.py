@@ -1,13 +1,13 @@
-"""werkzeug's threaded server, with connections that stay open and an end that is prompt.
+"""werkzeug's threaded server, with connections that stay open and a prompt end.
 
-werkzeug closes each connection after one answer, because an application may leave some of the
-body unread, and then waits 10 ms for leftovers. Clients under test reuse their connections, so
-here the body is read to its end before the answer goes out, and the connection stays open. The
-price: an answer is sent in one piece, not streamed.
+werkzeug (3.1) closes each connection after one answer, because an application may leave some of the body unread, and
+waits 10 ms for the rest. Clients under test reuse their connections, so here the body is read to its end before the
+answer is sent, and the connection stays open. The price: an answer is sent as a whole, not streamed.
 
-At the end, idle connections are shut down under the feet of their threads, which then finish by
-themselves: no socket and no thread remains.
+At the end, idle connections are shut down, which ends their threads: no socket and no thread remains.
 """
+
+from __future__ import annotations
 
 import contextlib
 import http.client
@@ -28,41 +28,37 @@ from werkzeug.wsgi import LimitedStream
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_PIECE = 64 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 
 class LoopbackServer(ThreadedWSGIServer):
-    """Serve a WSGI application on 127.0.0.1, each connection in a daemon thread of its own."""
+    """Serves a WSGI application on 127.0.0.1, each connection in a daemon thread of its own."""
 
-    # A load test opens hundreds of connections at once. werkzeug's own 128 would drop some of
-    # them, and TCP tries those again only after a second.
+    # A load test opens hundreds of connections at once. With werkzeug's 128 some would be dropped, and TCP retries
+    # those only after a second.
     request_queue_size = 1024
 
-    def __init__(self, app: "WSGIApplication", port: int) -> None:
+    def __init__(self, app: WSGIApplication, port: int) -> None:
         self.stopping = threading.Event()
-        # Weak, so that a finished thread or connection leaves by itself, with no lock.
+        # Weak, so that a finished thread or connection needs no removal, and no lock for it.
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         super().__init__("127.0.0.1", port, app, _RequestHandler)
         self._accepting = threading.Thread(target=self._accept, name=f"LocalProvider-{self.port}", daemon=True)
 
     def server_bind(self) -> None:
-        """Bind, without the reverse DNS look-up that the standard library makes here."""
+        """Bind without the standard library's reverse DNS look-up."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def start(self) -> None:
-        """Begin to accept connections, in the background."""
+        """Accept connections in a thread from now on."""
         self._accepting.start()
 
     def stop(self) -> None:
-        """Close all sockets and wait until all threads have ended: a few milliseconds.
-
-        A request that is being answered gets no answer.
-        """
+        """Close all sockets and wait until all threads have ended, a few milliseconds; open requests get no answer."""
         self.stopping.set()
-        # The accepting thread sleeps in `select`: one more connection wakes it at once, where
-        # `shutdown()` would leave it to a polling interval.
+        # The accepting thread sleeps in `select`: a connection wakes it at once, `shutdown()` after a polling interval.
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         self._accepting.join()
@@ -78,16 +74,16 @@ class LoopbackServer(ThreadedWSGIServer):
             self.handle_request()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Turn away connections that come after the end has begun."""
+        """Return whether to serve a connection: none after `stop` was called."""
         return not self.stopping.is_set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print the traceback of a mistake of ours, and nothing about a client that went away."""
+        """Print the traceback of an error in the server, but not for a client that closed its connection."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a new thread, remembering both for `stop`."""
+        """Serve a connection in a new thread, and keep both for `stop`."""
         worker = threading.Thread(
             target=self.process_request_thread,
             args=(request, client_address),
@@ -100,17 +96,16 @@ class LoopbackServer(ThreadedWSGIServer):
 
 
 class _RequestHandler(WSGIRequestHandler):
-    """Answer the requests of one connection."""
+    """Answers the requests of one connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def make_environ(self) -> "WSGIEnvironment":
-        """Add to werkzeug's environment a body that ends where the request does."""
+    def make_environ(self) -> WSGIEnvironment:
+        """Return werkzeug's environment, with a body that ends where the request does."""
         environ = super().make_environ()
-        # Authlib refuses plain http, in older versions on loopback too, unless an environment
-        # variable turns that off for the whole process, and with it for the code under test.
-        # Telling it that the request came over TLS stays within this server.
+        # Authlib refuses plain http, older versions on loopback, too, unless an environment variable allows it for the
+        # whole process, and so for the code under test. That the request came over TLS is said to this server alone.
         environ["wsgi.url_scheme"] = "https"
         if not environ.get("wsgi.input_terminated"):
             given = environ.get("CONTENT_LENGTH") or "0"
@@ -123,7 +118,7 @@ class _RequestHandler(WSGIRequestHandler):
         return environ
 
     def run_wsgi(self) -> None:
-        """Let the application answer, read what it left of the body, and send the answer."""
+        """Call the application, read what it left of the body, and send the answer."""
         status, headers = "500 Internal Server Error", list[tuple[str, str]]()
 
         def start_response(given_status: str, given_headers: list[tuple[str, str]], _: object = None) -> Any:
@@ -139,10 +134,10 @@ class _RequestHandler(WSGIRequestHandler):
             finally:
                 if hasattr(parts, "close"):
                     parts.close()
-            while request_body.read(_PIECE):
+            while request_body.read(_CHUNK_BYTES):
                 pass
         except (ClientDisconnected, OSError):
-            # The client went away, or broke its own chunks, or the server ends: no answer, and
+            # The client closed the connection or sent malformed chunks, or the server stops: there is no answer, and
             # what follows on this connection isn't the start of a request.
             self.close_connection = True
             return
@@ -159,18 +154,18 @@ class _RequestHandler(WSGIRequestHandler):
             lines.append("Connection: close")
         if self.command == "HEAD":
             body = b""
-        # One piece, one packet: with two, the client would wake up twice.
+        # In one call, so in one packet: with two, the client would wake up twice.
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: a request line may hold a code, and a test wants its own output."""
+        """Log nothing: a request line may hold a code, and would stand in the test's output."""
 
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 (werkzeug's name)
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Log nothing."""
 
 
 def json_answer(
-    start_response: "StartResponse",
+    start_response: StartResponse,
     status: int,
     fields: Mapping[str, object],
     headers: Iterable[tuple[str, str]] = (),

@@ -1,7 +1,9 @@
-"""The pytest plug-in: a running authorization server and API for each test that asks for one.
+"""The pytest plug-in: a running authorization server and API for each test that names the fixture.
 
-pytest loads this module at every start, so it imports nothing that a test didn't ask for.
+pytest imports this module at every start, so it imports neither Authlib nor Flask.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,9 +17,9 @@ pytest.register_assert_rewrite("oauth_auth.testing.store_contract")
 
 
 @pytest.fixture
-def oauth_provider() -> Iterator["LocalProvider"]:
+def oauth_provider() -> Iterator[LocalProvider]:
     """Run a `LocalProvider` for this test."""
-    from . import LocalProvider  # noqa: PLC0415 (lazy)
+    from . import LocalProvider
 
     with LocalProvider() as provider:
         yield provider

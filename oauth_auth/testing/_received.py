@@ -1,4 +1,6 @@
-"""What a client sent, kept for a test to look at. Pure: no HTTP library, no server."""
+"""Requests that a `LocalProvider` received, for tests to look at. Pure."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +8,7 @@ from urllib.parse import parse_qs
 
 
 class Headers(Mapping[str, str]):
-    """Look up header fields by name, in any case; iterating gives the names in lower case."""
+    """Header fields by name, in any case; iteration yields the names in lower case."""
 
     __slots__ = ("_fields",)
 
@@ -23,19 +25,18 @@ class Headers(Mapping[str, str]):
         return len(self._fields)
 
     def __repr__(self) -> str:
-        """Name the fields without their values, which may be secret."""
+        """Return the fields' names, without their values, which may be secret."""
         return f"<Headers {', '.join(self._fields)}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReceivedRequest:
-    """Hold one request as it arrived.
+    """A request as it was received.
 
-    ``path`` and ``query`` are as sent, still percent-encoded. ``headers`` can be looked up in any
-    case. ``body`` of an API request is cut at 64 KiB. ``time`` is the moment of arrival in seconds
-    on a monotonic clock, of which only differences mean something.
+    `path` and `query` are as sent, still percent-encoded. `headers` can be looked up in any case. The `body` of an API
+    request is cut at 64 KiB. `time` is when it arrived, in seconds of a monotonic clock.
 
-    The ``repr`` shows method and path, nothing that may be secret.
+    The `repr` shows only method and path: the rest may be secret.
     """
 
     method: str
@@ -47,7 +48,7 @@ class ReceivedRequest:
 
     @property
     def form(self) -> dict[str, list[str]]:
-        """The fields of a form-encoded body, each with all its values; else empty."""
+        """The fields of a form-encoded body, each with all its values; empty for any other body."""
         media_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/x-www-form-urlencoded":
             return {}

@@ -1,13 +1,13 @@
-"""The tests that each token store must pass, ours and anybody's.
+"""The tests that each token store must pass, yours, too.
 
     from oauth_auth.testing.store_contract import StoreContract
 
     class TestMyStore(StoreContract):
         @pytest.fixture
         def make_store(self, tmp_path):
-            return lambda: MyStore(tmp_path)  # each call: another object at the same place
+            return lambda: MyStore(tmp_path)  # each call returns a new object, with the same storage
 
-Needs pytest. The tests for stores that processes share need a store that pickles.
+Needs pytest. The tests with several processes need a store that pickles.
 """
 
 from __future__ import annotations
@@ -59,40 +59,40 @@ _STORE_TIMEOUT = 30.0
 
 
 class StoreContract:
-    """Subclass it, and give it the fixture `make_store`."""
+    """The tests, for subclasses that have the fixture `make_store`."""
 
     shared_between_processes: ClassVar[bool] = True
-    """Set it to False for a store that lives in one process; the tests with several are left out then."""
+    """Whether processes share the store; if False, the tests with several processes do nothing."""
 
     @pytest.fixture
     def make_store(self) -> Callable[[], TokenStore]:
-        """Return a function that makes store objects which share what they keep."""
-        raise NotImplementedError("a subclass of StoreContract gives the fixture make_store")
+        """Return a function that returns new store objects with the same storage."""
+        raise NotImplementedError("a subclass of StoreContract must have the fixture make_store")
 
     @pytest.fixture
     def store(self, make_store: Callable[[], TokenStore]) -> TokenStore:
         return make_store()
 
     def test_it_is_a_token_store(self, store: TokenStore) -> None:
-        """It has the protocol's methods, and they are plain ones."""
+        """It has the protocol's methods, and none is async."""
         assert isinstance(store, TokenStore)
         for name in ("load", "save", "delete", "lock"):
             assert not inspect.iscoroutinefunction(getattr(store, name))
 
     def test_what_was_never_saved_is_none(self, store: TokenStore) -> None:
-        """Loading what isn't there returns None, and deleting it does nothing."""
+        """Loading an absent key returns None, and deleting it does nothing."""
         store.delete("absent")
         assert store.load("absent") is None
 
     @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)
     def test_a_token_comes_back_whole(self, make_store: Callable[[], TokenStore], token: OAuthToken) -> None:
-        """All fields of a token come back as they were, from another object at the same place, too."""
+        """All fields of a token come back as they were, from another object with the same storage, too."""
         make_store().save("key", token)
         assert make_store().load("key") == token
 
     @pytest.mark.parametrize("key", KEYS, ids=ascii)
     def test_keys_may_be_any_text(self, make_store: Callable[[], TokenStore], key: str) -> None:
-        """A key is just text: nothing in it has a meaning to the store."""
+        """A key is any text: nothing in it has a meaning to the store."""
         store = make_store()
         with store.lock(key):
             store.save(key, TOKENS["all fields"])
@@ -101,7 +101,7 @@ class StoreContract:
         assert make_store().load(key) is None
 
     def test_keys_are_independent(self, store: TokenStore) -> None:
-        """What is done under one key changes nothing under another, however alike they are: keys aren't normalized."""
+        """Saving and deleting under one key changes nothing under another, however alike: keys aren't normalized."""
         names = ("a", "b", "A", "a ", "\u00fc", "u\u0308", "k" * 1000 + "a", "k" * 1000 + "b")
         for number, name in enumerate(names):
             store.save(name, OAuthToken(access_token=f"{number}"))
@@ -111,14 +111,14 @@ class StoreContract:
         assert found == ["0", None, "other", "3", "4", "5", "6", "7"]
 
     def test_saving_replaces(self, make_store: Callable[[], TokenStore]) -> None:
-        """The last token saved is the one that's there, whichever object saved it, whether longer or shorter."""
+        """A saved token replaces the one before, whichever object saved it, whether longer or shorter."""
         one, other = make_store(), make_store()
         for store, name in ((one, "long"), (other, "the least"), (one, "all fields"), (other, "long")):
             store.save("key", TOKENS[name])
             assert one.load("key") == other.load("key") == TOKENS[name]
 
     def test_deleting(self, make_store: Callable[[], TokenStore]) -> None:
-        """A deleted token is gone for everybody, and another one can be saved."""
+        """A deleted token is gone for all objects, and another one can be saved."""
         make_store().save("key", TOKENS["long"])
         make_store().delete("key")
         assert make_store().load("key") is None
@@ -126,7 +126,7 @@ class StoreContract:
         assert make_store().load("key") == TOKENS["the least"]
 
     def test_a_token_that_cannot_be_saved(self, store: TokenStore) -> None:
-        """If a token can't be kept, the old one stays, and the error shows nothing of the new one."""
+        """If a token can't be saved, the old one stays, and the error shows nothing of the new one."""
         store.save("key", TOKENS["the least"])
         strange = OAuthToken(access_token="top-secret", refresh_token="top-secret", extra={"strange": object()})
         try:
@@ -137,7 +137,7 @@ class StoreContract:
             assert store.load("key") == TOKENS["the least"]
 
     def test_readers_never_see_half_a_token(self, make_store: Callable[[], TokenStore]) -> None:
-        """While one thread saves, others load the old token or the new one, and nothing else."""
+        """While one thread saves, others load the old token or the new one, whole."""
         writer, tokens = make_store(), [OAuthToken(access_token=c * 3000, refresh_token=c * 3000) for c in "abcdefgh"]
         writer.save("key", tokens[0])
         done = threading.Event()
@@ -164,7 +164,7 @@ class StoreContract:
         assert [token for token in seen if token not in tokens] == []
 
     def test_the_lock_excludes(self, make_store: Callable[[], TokenStore]) -> None:
-        """Of two that want a key's lock, the second gets it when the first has left."""
+        """Of two that take a key's lock, the second gets it when the first has released it."""
         order: list[str] = []
         inside, wanted = threading.Event(), threading.Event()
 
@@ -179,24 +179,24 @@ class StoreContract:
             inside.set()
             thread.start()
             assert wanted.wait(_STORE_TIMEOUT)
-            thread.join(0.3)  # one that doesn't exclude would be through by then
+            thread.join(0.3)  # with a lock that doesn't exclude it would have ended by then
             order.append("first out")
         thread.join(_STORE_TIMEOUT)
         assert order == ["first out", "second in"]
 
     def test_locks_of_different_keys_are_independent(self, store: TokenStore) -> None:
-        """Who holds one key's lock holds up nobody who wants another's."""
+        """Holding one key's lock doesn't delay taking another's."""
         with store.lock("one"):
             assert _enters_soon(store.lock("other"))
 
     def test_an_error_leaves_no_lock(self, store: TokenStore) -> None:
-        """The lock is free after whatever happens in it, and lets the error through."""
+        """An error raised while the lock is held releases it, and is raised."""
         with pytest.raises(LookupError), store.lock("key"):
             raise LookupError
         assert _enters_soon(store.lock("key"))
 
     def test_the_lock_can_be_taken_again_and_again(self, store: TokenStore) -> None:
-        """The lock is free at once for the next, also in another thread."""
+        """A released lock can be taken at once, also in another thread."""
         begun = time.monotonic()
         for _ in range(10):
             with store.lock("key"):
@@ -205,14 +205,14 @@ class StoreContract:
         assert time.monotonic() - begun < _STORE_TIMEOUT / 2
 
     def test_the_holder_can_load_and_save(self, make_store: Callable[[], TokenStore]) -> None:
-        """Who holds the lock can use the store, and so can others who don't want the lock."""
+        """While the lock is held, its holder can use the store, and so can others without the lock."""
         store, other = make_store(), make_store()
         with store.lock("key"):
             store.save("key", TOKENS["the least"])
             assert other.load("key") == store.load("key") == TOKENS["the least"]
 
     def test_a_lock_with_a_timeout_gives_up(self, make_store: Callable[[], TokenStore]) -> None:
-        """If `lock` takes a time-out, one that's taken raises `LockTaken` in time; for those without: nothing."""
+        """If `lock` takes a time-out, a taken lock raises `LockTaken` after it. Without that parameter: no test."""
         store: Any = make_store()
         if "timeout" not in inspect.signature(store.lock).parameters:
             return
@@ -226,29 +226,29 @@ class StoreContract:
             pass
 
     def test_a_lock_that_can_be_lost_is_held_at_first(self, store: TokenStore) -> None:
-        """If what entering the lock returns has `is_held`, that's true; for those without: nothing."""
+        """If entering the lock returns an object with `is_held`, that is true. Without one: no test."""
         with store.lock("key") as held:
             is_held: Any = getattr(held, "is_held", lambda: True)
             assert is_held()
 
     def test_a_deep_copy_is_at_the_same_place(self, store: TokenStore) -> None:
-        """Auth objects that are copied go on sharing their store."""
+        """A deep copy has the same storage, so that copied auth objects share it."""
         store.save("key", TOKENS["all fields"])
         assert copy.deepcopy(store).load("key") == TOKENS["all fields"]
 
     def test_its_repr_shows_no_secret(self, store: TokenStore) -> None:
-        """Neither access nor refresh token is in what a log or traceback shows of a store."""
+        """Neither access nor refresh token is in the store's `repr`, which logs and tracebacks show."""
         store.save("key", OAuthToken(access_token="top-secret", refresh_token="top-secret"))
         assert "top-secret" not in repr(store) + str(store)
 
     def test_processes_share_tokens(self, store: TokenStore) -> None:
-        """What one process saves, another one loads."""
+        """A token that one process saves, another one loads."""
         if self.shared_between_processes:
             store.save("key", TOKENS["all fields"])
             assert _in_processes(_load, [store]) == [TOKENS["all fields"]]
 
     def test_processes_exclude_each_other(self, store: TokenStore) -> None:
-        """Of several processes that load, change and save under the lock, none undoes what another did."""
+        """Of several processes that load, change and save under the lock, none undoes another's change."""
         if self.shared_between_processes:
             store.save("key", OAuthToken(access_token="0"))
             _in_processes(_count_up, [store] * 3)
@@ -271,12 +271,12 @@ class StoreContract:
 
 
 _ROUNDS = 10
-_together: Any = None
-"""What the processes of a test wait at for each other."""
+_barrier: Any = None
+"""A barrier for the processes of a test."""
 
 
 def _enters_soon(lock: AbstractContextManager[object]) -> bool:
-    """Tell whether another thread gets the lock without waiting for long."""
+    """Return whether another thread gets the lock without waiting for long."""
     entered = threading.Event()
 
     def enter() -> None:
@@ -290,15 +290,15 @@ def _enters_soon(lock: AbstractContextManager[object]) -> bool:
 
 
 def _in_processes(function: Callable[[TokenStore], Any], stores: list[TokenStore]) -> list[Any]:
-    """Call a function with each store, each in a new process, all at once."""
+    """Return the results of a function called with each store, in a new process each, at the same time."""
     context = multiprocessing.get_context("spawn")
-    with context.Pool(len(stores), _begin, (context.Barrier(len(stores)),)) as pool:
+    with context.Pool(len(stores), _set_barrier, (context.Barrier(len(stores)),)) as pool:
         return pool.map_async(function, stores, chunksize=1).get(_STORE_TIMEOUT * 2)
 
 
-def _begin(barrier: Any) -> None:
-    global _together  # noqa: PLW0603 - what a process is given when it starts has no other place
-    _together = barrier
+def _set_barrier(barrier: Any) -> None:
+    global _barrier  # noqa: PLW0603 - the processes of a pool get it by their initializer
+    _barrier = barrier
 
 
 def _load(store: TokenStore) -> OAuthToken | None:
@@ -306,12 +306,12 @@ def _load(store: TokenStore) -> OAuthToken | None:
 
 
 def _count_up(store: TokenStore) -> None:
-    _together.wait(_STORE_TIMEOUT)
+    _barrier.wait(_STORE_TIMEOUT)
     for _ in range(_ROUNDS):
         with store.lock("key"):
             token = store.load("key")
             count = int(token.access_token) if token is not None else 0
-            time.sleep(0.005)  # as a token call takes time, in which the others come to the lock, too
+            time.sleep(0.005)  # the length of a token call, in which the other processes wait for the lock
             store.save("key", OAuthToken(access_token=str(count + 1)))
 
 

@@ -11,7 +11,7 @@ from jh2.config import H2Configuration
 from jh2.connection import H2Connection
 from jh2.events import DataReceived, RequestReceived, StreamEnded
 
-from tests.scripted import Answer, Received, Script
+from tests.support.scripted import Answer, Received, Script
 
 
 class H2CServer:

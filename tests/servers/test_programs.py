@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import skipped_where_missing
+from tests.conftest import skipped_where_missing
+
 from . import programs
 from .programs import ServiceMissing, node, npm, of_machine, redis_server
 from .redis import RedisServer

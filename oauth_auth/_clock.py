@@ -1,0 +1,52 @@
+"""Time and chance as arguments: what decides by them can be tested with tables, and run in a simulator."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+__all__ = ["CHANCE", "Chance", "Clock", "Now"]
+
+
+class Now(NamedTuple):
+    """One reading of both clocks, in seconds: Unix time, and time that is never set."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def read(cls) -> Now:
+        """Read the clocks, through the module: freezegun and time-machine replace its functions."""
+        return cls(time.time(), time.monotonic())
+
+    def since(self, earlier: Now) -> float:
+        """Return the seconds since an earlier reading, by the clock that counted more of them.
+
+        Suspending a machine stops Linux' monotonic clock, and setting the time moves the other.
+        """
+        return max(self.wall - earlier.wall, self.monotonic - earlier.monotonic)
+
+
+Clock = Callable[[], Now]
+
+
+class Chance(Protocol):
+    """A source of random numbers, such as a `random.Random`."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Return a random number between both."""
+        ...
+
+
+class _SystemChance:
+    """The numbers of the module `random`, which differ in a forked child."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Return a random number between both."""
+        return random.uniform(a, b)  # noqa: S311 - nothing is kept secret by it
+
+
+CHANCE = _SystemChance()
+"""Chance where nobody passes another."""

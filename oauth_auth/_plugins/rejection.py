@@ -1,0 +1,66 @@
+"""An answer that rejects the token: what plug-ins say about it, and the step that they take in sync and async code."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .._events import emit
+from .._wire.urls import without_query
+
+__all__ = ["Do", "Rejection", "path_of"]
+
+
+class Rejection(NamedTuple):
+    """A request and the status of its answer, as errors and events name them."""
+
+    method: str | None
+    url: str
+    status: int
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url} was answered with {self.status}"
+
+    @property
+    def about(self) -> str:
+        """The end of an error's text that comes from it."""
+        return f" (after {self})"
+
+    def emit_rejection(self, *, can_replay: bool) -> None:
+        """Log that it rejects the token, and if so that the request won't be sent again."""
+        emit(
+            logging.INFO,
+            "rejected",
+            "token rejected: %(method)s %(url)s was answered with %(status)s",
+            **self._asdict(),
+        )
+        if not can_replay:
+            text = "not replayed, since the body can't be sent again: %(method)s %(url)s, answered with %(status)s"
+            emit(logging.WARNING, "not_replayed", text, **self._asdict())
+
+    def emit_replay(self) -> None:
+        """Log that the request is sent again."""
+        text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
+        emit(logging.INFO, "replayed", text, **self._asdict())
+
+
+def path_of(method: str | None, url: str) -> str:
+    """Return what is remembered of a request whose token was accepted or rejected: APIs treat methods differently."""
+    return f"{method} {without_query(url)}"
+
+
+class Do(NamedTuple):
+    """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
+
+    function: Callable[[], Any]
+
+    def wait(self) -> Any:
+        """Call the function."""
+        return self.function()
+
+    async def wait_async(self) -> Any:
+        """Call the function, and await what it returns."""
+        result = self.function()
+        return await result if inspect.isawaitable(result) else result

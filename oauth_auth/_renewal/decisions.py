@@ -1,0 +1,239 @@
+"""Decides which token a request is sent with, when it's renewed, and who waits. No clock, lock, thread or I/O.
+
+    no token, or expired ──► callers wait for a renewal
+    ── refresh_at ─────────► one renewal in the background; the token is still sent, and nobody waits
+    ── stale_at ───────────► callers wait for a renewal; if one fails, the old token is sent until it expires
+    rejected by an API ────► that caller waits for a renewal, unless there's a newer token already
+
+Rule: whatever decides about the token stands here. There is one frozen `State`, one function for each question that
+is asked of it, and one method for each thing that can happen to it. While a renewal is under way, a decision returns
+the very same state: the renewal alone may replace it then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .._clock import Chance, Now
+from .._wire.token import Credential
+from ..errors import OAuthError, TokenError
+from .backoff import Cooldown, Failure, OriginBreaker
+
+__all__ = [
+    "Around",
+    "Decision",
+    "Decline",
+    "Fail",
+    "Purpose",
+    "Reason",
+    "SameToken",
+    "Send",
+    "State",
+    "Wait",
+    "for_rejection",
+    "for_renewal",
+    "for_request",
+]
+
+_CHECK_INTERVAL = 1.0
+"""Seconds between two looks at what a sibling does, or less where less time is left."""
+
+
+class Reason(enum.Enum):
+    """Why a token is acquired."""
+
+    MISSING = "there is none that could be sent"
+    STALE = "it expires in a moment: callers wait, but not for a lock"
+    DUE = "the refresh window has begun: nobody waits"
+    REJECTED = "an API has rejected it"
+    FORCED = "the program asked for a new one"
+    LOGIN = "the program asked for a new login"
+    UNSAVED = "it's good, but couldn't be saved yet"
+
+
+class Purpose(NamedTuple):
+    """What a renewal is for."""
+
+    reason: Reason
+    rejected: str | None = None
+    """The header that an API has rejected."""
+    can_wait: bool = False
+    """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
+    check_only: bool = False
+    """Whether only a sibling's token will do, since the server has refused to give another."""
+
+
+class Send(NamedTuple):
+    """Send the request with this credential now; what is launched runs in the background."""
+
+    credential: Credential
+    launch: Purpose | None = None
+
+
+class Wait(NamedTuple):
+    """Wait for the renewal under way, or for the one to launch, for `patience` seconds at most."""
+
+    launch: Purpose | None = None
+    patience: float | None = None
+    counts: bool = False
+    """Whether the renewal counts against the origin that rejected the token, until it has helped."""
+
+
+class Fail(NamedTuple):
+    """Raise the last renewal's error: another could not end otherwise now."""
+
+    error: OAuthError
+
+
+class Decline(NamedTuple):
+    """Leave the answer to the caller: this origin rejects every token."""
+
+
+Decision = Send | Wait | Fail | Decline
+
+
+class Around(NamedTuple):
+    """What a decision needs to know of what is around it."""
+
+    is_running: bool = False
+    """Whether a renewal is under way."""
+    is_retrying: bool = False
+    """Whether that renewal has failed in part and tries again."""
+    is_shared: bool = False
+    """Whether there's a store, and so may be siblings."""
+    token_timeout: float = 10.0
+
+
+class SameToken(TokenError):
+    """A renewal brought the token that was there before, as from a provider's cache; another may come later."""
+
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is known of the current token and of what was tried. Immutable."""
+
+    credential: Credential | None = None
+    """What requests are sent with."""
+    failure: Failure | None = None
+    """The last renewal's failure, until one works."""
+    deferred_at: float = 0.0
+    """When a renewal was last deferred, in Unix time."""
+    checked: Cooldown | None = None
+    """The pause after a look for a sibling's token, while the server refuses to give one."""
+
+    def unexpired(self, now: Now) -> Credential | None:
+        """Return the credential if it can still be sent."""
+        current = self.credential
+        return current if current is not None and now.wall < current.expires_at else None
+
+    def backing_off(self, now: Now) -> Failure | None:
+        """Return the last failure while the cooldown after it lasts."""
+        return self.failure if self.failure is not None and self.failure.cooldown.remaining(now) > 0 else None
+
+    def renewed(self, credential: Credential, now: Now, chance: Chance) -> State:
+        """Return the state after a renewal; the very token that there was before counts as a failure."""
+        held = self.credential
+        if held is None or held.header != credential.header:
+            return State(credential)
+        same = dataclasses.replace(self, credential=credential)
+        return same.failed(SameToken("the renewal brought the same token again"), now, chance)
+
+    def provided(self, credential: Credential) -> State:
+        """Return the state with a token in its last seconds, to be sent if there will be no better one."""
+        return dataclasses.replace(self, credential=credential)
+
+    def failed(self, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> State:
+        """Return the state after a renewal that failed; one that was due is put off until the cooldown ends.
+
+        `times` is how many failures in a row siblings have counted.
+        """
+        failure = Failure.after(self.failure, error, now, chance, times=times)
+        state = dataclasses.replace(self, failure=failure)
+        current = self.credential
+        if current is None or now.wall < current.due_at:
+            return state
+        return state.due_again_at(min(max(current.stale_at, now.wall), now.wall + failure.cooldown.length))
+
+    def deferred(self, now: Now) -> State:
+        """Return the state after a renewal that left the work to a sibling, or to a time when the store works."""
+        current = self.credential
+        if current is None:
+            return self
+        pause = min(_CHECK_INTERVAL, max((current.next_deadline(now.wall) - now.wall) / 4, 0.05))
+        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(now.wall + pause)
+
+    def due_again_at(self, refresh_at: float) -> State:
+        """Return the state with a later renewal: until then requests take the fast path."""
+        assert self.credential is not None  # noqa: S101 - callers have looked
+        return dataclasses.replace(self, credential=dataclasses.replace(self.credential, refresh_at=refresh_at))
+
+    def waiting_is_pointless(self, around: Around) -> bool:
+        """Return whether a renewal has failed, or was deferred, since this token fell due, or is failing now."""
+        due_at = 0.0 if self.credential is None else self.credential.due_at
+        has_failed = self.failure is not None and self.failure.at >= due_at
+        return has_failed or self.deferred_at >= due_at or around.is_retrying
+
+
+def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | Fail, State]:
+    """Decide for a request that is to be sent now."""
+    current = state.unexpired(now)
+    if current is None:
+        return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
+    if now.wall >= current.stale_at and not state.waiting_is_pointless(around):
+        # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
+        launch = None if around.is_running else Purpose(Reason.STALE)
+        return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
+    if now.wall < current.refresh_at or around.is_running:
+        return Send(current), state
+    failure = state.backing_off(now)
+    pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)
+    # Meanwhile other requests take the fast path.
+    later = state.due_again_at(min(current.next_deadline(now.wall), now.wall + pause))
+    if failure is not None:
+        return Send(current), later
+    has_time = now.wall < current.due_at + (current.stale_at - current.due_at) * 0.75
+    return Send(current, Purpose(Reason.DUE, can_wait=has_time)), later
+
+
+def for_rejection(
+    state: State, now: Now, around: Around, *, rejected: str, path: str, breaker: OriginBreaker | None
+) -> tuple[Decision, State]:
+    """Decide for a request to a path that has rejected its token, the one with the header `rejected`.
+
+    `breaker` is that of the path's origin, or None while no renewal was vain for it.
+    """
+    current, failure = state.unexpired(now), state.backing_off(now)
+    newer = current if current is not None and current.header != rejected else None
+    if newer is not None and (now.wall < newer.stale_at or (failure is not None and not around.is_running)):
+        return Send(newer), state  # a late answer for an old token: no token call
+    if around.is_running:
+        return Wait(), state  # ten rejections, one call
+    counts = False
+    if newer is None and not (failure is not None and failure.fails_fast(now)):
+        if breaker is not None and breaker.blocks(now, path, rejected):
+            return Decline(), state
+        # After a failure there was no token that the origin could have rejected.
+        counts = state.failure is None or isinstance(state.failure.error, SameToken)
+    decision, state = _launch(state, Purpose(Reason.REJECTED, rejected), now, around)
+    return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
+
+
+def for_renewal(state: State, around: Around, reason: Reason) -> tuple[Wait, State]:
+    """Decide for a caller who wants a new token whatever the present one's age; one under way is shared."""
+    return Wait(None if around.is_running else Purpose(reason)), state
+
+
+def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[Wait | Fail, State]:
+    """Launch a renewal that callers wait for, unless the last one failed for good: then look for a sibling's token."""
+    failure = state.backing_off(now)
+    if failure is None or not failure.fails_fast(now):
+        return Wait(purpose), state
+    if not around.is_shared or (state.checked is not None and state.checked.remaining(now) > 0):
+        return Fail(failure.error), state
+    checked = dataclasses.replace(state, checked=Cooldown.begin(now, _CHECK_INTERVAL))
+    return Wait(purpose._replace(check_only=True)), checked

@@ -1,0 +1,186 @@
+"""What a renewal asks to be done, and the runner that does it in the flight's thread.
+
+A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent what came of them. It
+holds no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a
+program can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from .._clock import Clock, Now
+from .._flight import Flight, Outcome, capture, carry_out, mark_retrying
+from .._server.calls import Ask, Run, Sleep, Steps, perform
+from ..errors import ReauthorizationRequired
+from .entry import Entry
+from .store_entry import Locked, StoreEntry, StoreSession
+
+__all__ = [
+    "Authorize",
+    "Await",
+    "Delete",
+    "HoldUps",
+    "Idle",
+    "Load",
+    "Loaded",
+    "Lock",
+    "Locked",
+    "Save",
+    "StillHeld",
+    "Unlock",
+    "carry_out_renewal",
+]
+
+_T = TypeVar("_T")
+
+
+class Load(NamedTuple):
+    """Read the store: brings `Loaded`."""
+
+
+class Loaded(NamedTuple):
+    """What the store holds; nothing if it can't be read."""
+
+    entry: Entry
+    is_ok: bool
+
+
+class Lock(NamedTuple):
+    """Take the store's lock, waiting for `timeout` seconds at most: brings `Locked`."""
+
+    timeout: float
+
+
+class Unlock(NamedTuple):
+    """Release the store's lock, if it's held."""
+
+
+class StillHeld(NamedTuple):
+    """Brings False if a lock that was taken is known to be another's by now."""
+
+
+class Save(NamedTuple):
+    """Replace what the store holds: brings whether that worked."""
+
+    entry: Entry
+
+
+class Delete(NamedTuple):
+    """Delete what the store holds: brings whether that worked."""
+
+
+class Authorize(NamedTuple):
+    """Begin an interactive login, in a thread of its own."""
+
+    work: Callable[[], Callable[[], Steps[Any]]]
+
+
+class Await(NamedTuple):
+    """Wait for the login that was begun: brings its `Outcome`, or None after so many seconds."""
+
+    seconds: float
+
+
+class Idle(NamedTuple):
+    """Do nothing for a while: brings True, before the time is over, if the program ends."""
+
+    seconds: float
+
+
+class HoldUps:
+    """Notices that the program stood still, by both clocks and without I/O: a suspended machine, a stopped process.
+
+    Between a look into the store and the use of what was found there, a sibling may take over from a program that
+    stands still, and a refresh token that's used twice ends its login.
+    """
+
+    limit = 3.75
+    """Seconds: a quarter of the shortest lease of a lock, 15 s."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._is_held_up = False
+
+    def begin(self) -> Now:
+        """Note what has passed since the last effect; return now."""
+        now = self._clock()
+        self._is_held_up = self._is_held_up or now.since(self._last) > self.limit
+        return now
+
+    def end(self, effect: object, begun: Now) -> None:
+        """Note how long an effect took; a look into the store makes up for all that was before it."""
+        self._last = now = self._clock()
+        expected = 0.0
+        if isinstance(effect, Ask | Run):
+            expected = effect.timeout
+        elif isinstance(effect, Sleep | Await):
+            expected = effect.seconds
+        was_held_up = now.since(begun) > expected + self.limit
+        self._is_held_up = was_held_up if isinstance(effect, Load) else self._is_held_up or was_held_up
+
+    def forbid(self, effect: object) -> bool:
+        """Return whether this effect must not be carried out before another look into the store."""
+        return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
+
+
+def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock) -> _T:
+    """Return what a renewal returns; all its calls to the store are made in one thread, and its lock is released."""
+    with entry.session() as session:
+        return carry_out(renewal, _Runner(session, HoldUps(clock)).perform)
+
+
+class _Runner:
+    def __init__(self, session: StoreSession, hold_ups: HoldUps) -> None:
+        self._session = session
+        self._hold_ups = hold_ups
+        self._login: Flight[Outcome[Any]] | None = None
+        self._by_effect: dict[type, Callable[[Any], Any]] = {
+            Load: self._load,
+            Lock: lambda lock: session.lock(lock.timeout),
+            Unlock: lambda _: session.unlock(),
+            StillHeld: lambda _: session.still_holds_lock(),
+            Save: lambda save: session.save(save.entry),
+            Delete: lambda _: session.delete(),
+            Authorize: self._authorize,
+            Await: self._await,
+            Idle: lambda idle: _idle(idle.seconds),
+        }
+
+    def perform(self, effect: object) -> Any:
+        if hasattr(effect, "wait"):  # a step that callers wait for, too
+            return effect.wait()
+        begun = self._hold_ups.begin()
+        if self._session.is_shared and self._hold_ups.forbid(effect):
+            return None
+        try:
+            return self._perform(effect)
+        finally:
+            self._hold_ups.end(effect, begun)
+
+    def _perform(self, effect: object) -> Any:
+        do = self._by_effect.get(type(effect))
+        return perform(effect) if do is None else do(effect)
+
+    def _load(self, _: Load) -> Loaded:
+        return Loaded(*self._session.load())
+
+    def _authorize(self, effect: Authorize) -> None:
+        self._login = Flight(lambda: capture(effect.work), daemon=True)
+        mark_retrying()
+
+    def _await(self, effect: Await) -> Outcome[Any] | None:
+        assert self._login is not None  # noqa: S101 - it was begun before
+        if not threading.main_thread().is_alive():
+            raise ReauthorizationRequired("the user must log in again: the program ended before they had")
+        return self._login.wait(effect.seconds)
+
+
+def _idle(seconds: float) -> bool:
+    main_thread = threading.main_thread()
+    if main_thread is not threading.current_thread():
+        main_thread.join(seconds)  # it ends before the interpreter waits for other threads
+    return not main_thread.is_alive()

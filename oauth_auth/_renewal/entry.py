@@ -1,0 +1,164 @@
+"""What a store keeps under a key: a token, or none, and what programs that share it need to know. Pure.
+
+A store takes an `OAuthToken`, so all else travels in a field of its `extra`. An entry without a token says that the
+last login was ended (`logged_out`), or that the server failed before there was any token (`failure`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
+
+from .._clock import Now
+from .._wire.token import OAuthToken, digest
+from ..errors import (
+    OAuthProviderException,
+    ReauthorizationRequired,
+    TokenError,
+    TokenResponseError,
+    TokenStoreError,
+    TokenTransportError,
+    rebuild,
+)
+
+__all__ = ["Entry", "SharedFailure", "StoreUnread", "identity", "pack", "store_unread", "unpack"]
+
+_FIELD = "oauth_auth"
+_NO_TOKEN = "oauth_auth:this-entry-holds-no-token"
+_LONGEST_PAUSE = 300.0
+_SHARED_ERRORS: dict[str, type[TokenError]] = {
+    error_class.__name__: error_class
+    for error_class in (OAuthProviderException, TokenResponseError, TokenTransportError)
+}
+_SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "token_url", "retry_after", "content_type")
+
+
+class SharedFailure(NamedTuple):
+    """A renewal that failed and may work later; siblings don't ask the server again within the pause after it."""
+
+    by: str
+    """Which program it was."""
+    kind: str
+    text: str
+    fields: Mapping[str, Any]
+    times: int
+    """How many failed in a row, whichever program made them."""
+    at: float
+    """When it failed, in Unix time."""
+    pause: float
+    """In seconds."""
+
+    @classmethod
+    def of(cls, error: TokenError, *, by: str, times: int, now: Now, pause: float) -> Self | None:
+        """Return what siblings may know of a failure; None if it's none that the server has caused."""
+        for kind, error_class in _SHARED_ERRORS.items():
+            if isinstance(error, error_class):
+                fields = {name: getattr(error, name, None) for name in _SHARED_FIELDS}
+                plain = {name: field for name, field in fields.items() if _is_plain(field)}
+                return cls(by, kind, str(error), plain, times, now.wall, pause)
+        return None
+
+    @classmethod
+    def read(cls, value: object) -> Self | None:
+        """Return what `_asdict` has written, or None if it's damaged."""
+        if not isinstance(value, dict):
+            return None
+        by, kind, text, fields, times, at, pause = (value.get(name) for name in cls._fields)
+        is_valid = (
+            kind in _SHARED_ERRORS
+            and isinstance(by, str)
+            and isinstance(text, str)
+            and isinstance(fields, dict)
+            and all(name in _SHARED_FIELDS and _is_plain(field) for name, field in fields.items())
+            and isinstance(times, int)
+            and 0 < times < 1e6
+            and all(isinstance(number, int | float) and not isinstance(number, bool) for number in (at, pause))
+        )
+        return cls(by, kind, text, fields, times, at, min(pause, _LONGEST_PAUSE)) if is_valid else None  # type: ignore[arg-type, type-var]
+
+    def is_recent(self, now: Now) -> bool:
+        """Return whether the pause lasts. One that would begin later, by another machine's clock, counts as over."""
+        return 0 <= now.wall - self.at < self.pause
+
+    def restored(self, transport_error: type[TokenTransportError]) -> TokenError:
+        """Return the error, to be raised here; of one that is the HTTP library's, too, this plug-in's kind."""
+        error_class = transport_error if self.kind == TokenTransportError.__name__ else _SHARED_ERRORS[self.kind]
+        text = f"{self.text} (another program on the same store asked)"
+        return rebuild(error_class, (text,), {**self.fields, "retryable": True})
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
+
+
+class Entry(NamedTuple):
+    """What is stored under one key."""
+
+    token: OAuthToken | None = None
+    grant_state: Mapping[str, Any] = {}
+    """What the grant has learned, see `Grant.dump_state`."""
+    login: str | None = None
+    """Which login the token comes from: the identity of its first token."""
+    logged_out: frozenset[str] | None = None
+    """Digests of a login that was ended; None if it wasn't."""
+    failure: SharedFailure | None = None
+
+
+def identity(token: OAuthToken) -> str:
+    """Return what tells this token from others without telling it."""
+    return digest(f"{token.access_token} {token.refresh_token}")
+
+
+def pack(entry: Entry, owner: Mapping[str, str]) -> OAuthToken:
+    """Return what to store. `owner` is whose entry it is, where the key alone doesn't say so."""
+    state: dict[str, Any] = dict(entry.grant_state)
+    if owner:
+        state["owner"] = dict(owner)
+    if entry.login is not None:
+        state["login"] = entry.login
+    if entry.logged_out is not None:
+        state["logged_out"] = sorted(entry.logged_out)
+    if entry.failure is not None:
+        state["failure"] = entry.failure._asdict()
+    # An older version of this library takes an entry without a token for a token that expired long ago.
+    token = entry.token or OAuthToken(access_token=_NO_TOKEN, expiry=0.0)
+    return dataclasses.replace(token, extra={**token.extra, _FIELD: state}) if state else token
+
+
+def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
+    """Return what is stored. Raises `TokenStoreError` for what is no token, or another client's."""
+    if stored is None:
+        return Entry()
+    if not isinstance(stored, OAuthToken):
+        raise TokenStoreError(f"load returned {type(stored).__name__}, not an OAuthToken")
+    state = stored.extra.get(_FIELD)
+    state = dict(state) if isinstance(state, dict) else {}
+    named = state.pop("owner", None)
+    if isinstance(named, dict) and any(named.get(key, value) != value for key, value in owner.items()):
+        text = "a stored token is ignored: it's another client's, so give each client a store_key of its own"
+        raise TokenStoreError(text)
+    login, failure = state.pop("login", None), SharedFailure.read(state.pop("failure", None))
+    logged_out = state.pop("logged_out", None)
+    if isinstance(logged_out, list):
+        logged_out = frozenset(text for text in logged_out if isinstance(text, str))
+    else:  # a mark that is damaged ends no login
+        logged_out = None
+    token = None
+    if stored.access_token != _NO_TOKEN and logged_out is None:
+        token = dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _FIELD})
+        login = login if isinstance(login, str) else identity(token)
+    return Entry(token, state, login if token is not None else None, logged_out, failure)
+
+
+class StoreUnread(TokenError):
+    """Only a user could bring a token, unless there's one in the store, which can't be read now."""
+
+    retryable = True
+
+
+def store_unread(error: ReauthorizationRequired) -> TokenError:
+    """Return what to say instead while the store may have a token that can't be read: a login would be too early."""
+    unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
+    unread.token_url, unread.status_code = error.token_url, error.status_code
+    return unread

@@ -1,0 +1,106 @@
+"""Whose token counts: the one that this program knows, or the one in the store? Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from .._wire.token import OAuthToken, digest
+from .entry import Entry, identity
+
+__all__ = ["Known", "merge"]
+
+_MOST_SUPERSEDED = 200
+"""How many digests of replaced tokens are remembered: enough for a store that goes back by a hundred renewals."""
+
+
+class Known(NamedTuple):
+    """The tokens that one auth object knows of."""
+
+    last: OAuthToken | None = None
+    """The newest, whether or not it can be sent: what is renewed from."""
+    previous: OAuthToken | None = None
+    """The one that a sibling's replaced: asked only if the last one's refresh token is refused."""
+    in_store: OAuthToken | None = None
+    """What the store held when last read: only something else is news."""
+    has_read: bool = False
+    """Whether the store could be read or written once: only then `in_store` says anything."""
+    is_unsaved: bool = False
+    """Whether the last token is to be saved yet."""
+    login: str | None = None
+    """Which login the last token comes from."""
+    superseded: tuple[str, ...] = ()
+    """Digests of tokens that others have replaced: a store that brings one has gone back in time."""
+
+    def renewed(self, token: OAuthToken, *, is_login: bool) -> Known:
+        """Return what is known with a new token; `is_login` if it begins a login rather than goes on with one."""
+        login = identity(token) if is_login or self.login is None else self.login
+        return self._replace(last=token, login=login, superseded=self.superseded_by(token))
+
+    def saved(self) -> Known:
+        """Return what is known once the last token is in the store."""
+        return self._replace(in_store=self.last, has_read=True, is_unsaved=False)
+
+    def logged_out(self) -> Known:
+        """Return what is known once the login has ended."""
+        ended = self.superseded_by(None)
+        return Known(has_read=self.has_read, superseded=ended)
+
+    def digests(self) -> frozenset[str]:
+        """Return what the mark of a logout says of these tokens."""
+        tokens = [token for token in (self.last, self.previous) if token is not None]
+        texts = [text for token in tokens for text in (token.access_token, token.refresh_token) if text is not None]
+        return frozenset([*map(digest, texts), *([] if self.login is None else [self.login])])
+
+    def is_ended_by(self, logged_out: frozenset[str]) -> bool:
+        """Return whether this mark of a logout is about the last token's login."""
+        last = self.last
+        if last is None:
+            return False
+        texts = [text for text in (last.access_token, last.refresh_token) if text is not None]
+        return not logged_out.isdisjoint([*map(digest, texts), self.login or identity(last)])
+
+    def superseded_by(self, token: OAuthToken | None) -> tuple[str, ...]:
+        """Return the digests of what a token replaces, after those of before; a refresh token may stay the same."""
+        kept = set() if token is None else {token.access_token, token.refresh_token}
+        old = [] if self.last is None else [self.last.access_token, self.last.refresh_token]
+        new = [digest(text) for text in old if text is not None and text not in kept]
+        return (*(known for known in self.superseded if known not in new), *new)[-_MOST_SUPERSEDED:]
+
+    def has_superseded(self, token: OAuthToken) -> bool:
+        """Return whether this token is known to have been replaced."""
+        texts = [text for text in (token.access_token, token.refresh_token) if text is not None]
+        return not set(map(digest, texts)).isdisjoint(self.superseded)
+
+
+def merge(known: Known, stored: Entry) -> Known:
+    """Return what is known after a look into the store.
+
+    At first, and while the last token is unsaved, the later expiry wins; else what's new in the store is a sibling's,
+    and newer. A token that is known to have been replaced is no news: then the store has gone back in time, and the
+    live one is to be saved again. The mark of a logout ends the login that it's about, and no other.
+    """
+    known = known._replace(has_read=known.has_read or stored.token is None)
+    if stored.logged_out is not None:
+        return known.logged_out() if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
+    token = stored.token
+    if token is None or _is_same(token, known.in_store):
+        return known._replace(has_read=True)
+    if _is_same(token, known.last):
+        return known.saved()
+    if known.has_superseded(token):
+        return known._replace(in_store=token, has_read=True, is_unsaved=known.last is not None)
+    trusts_store = known.has_read and not known.is_unsaved
+    if trusts_store or known.last is None or _expiry(token) >= _expiry(known.last):
+        login = stored.login or identity(token)
+        superseded = known.superseded_by(token)
+        return Known(token, known.last, token, has_read=True, login=login, superseded=superseded)
+    return known._replace(previous=token, in_store=token, has_read=True)
+
+
+def _is_same(one: OAuthToken, other: OAuthToken | None) -> bool:
+    return other is not None and (one.access_token, one.refresh_token) == (other.access_token, other.refresh_token)
+
+
+def _expiry(token: OAuthToken) -> float:
+    return math.inf if token.expiry is None else token.expiry

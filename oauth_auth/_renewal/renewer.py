@@ -1,0 +1,327 @@
+"""What a flight does: it carries out an acquisition and lands, which publishes the state that comes of it.
+
+All of it is procedures of effects, see `effects`. They run in a flight's thread, without the lock that decisions are
+made under, one flight at a time; a simulator can run them in virtual time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from .._clock import Chance, Clock
+from .._events import emit
+from .._flight import Flight
+from .._server.calls import GivenUp, Run, Steps
+from .._server.grants import Grant
+from .._wire.token import Credential, OAuthToken
+from ..errors import OAuthError, ReauthorizationRequired, TokenError
+from .acquisition import Acquired, Acquisition, Deferred, RenewalSettings
+from .decisions import Purpose, Reason, State
+from .effects import Idle, Unlock, carry_out_renewal
+from .store_entry import StoreEntry
+
+__all__ = ["FlightLike", "Landing", "Outcome", "Renewer", "decision_lock"]
+
+decision_lock = threading.RLock()
+"""Guards the decisions of all sources: held for microseconds, never across I/O.
+
+Re-entrant, so that a signal handler or a finalizer that sends a request doesn't wait for the code that it interrupts.
+A flight publishes without it, else such a handler would wait for a flight that waits for the lock. That's safe since
+a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
+"""
+
+if hasattr(os, "register_at_fork"):
+    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
+    os.register_at_fork(
+        before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
+    )
+
+_SAVE_PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds before each further attempt to save a token; the last pause is repeated."""
+_LAST_SAVE_PAUSES = (0.0, 0.1, 0.5, 1.0)
+"""The same, once the program ends."""
+
+
+_REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+
+
+class Outcome(NamedTuple):
+    """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
+
+    credential: Credential | None
+    error: OAuthError | None
+    is_own: bool = False
+    """Whether the token was made because the one before was rejected or unwanted, and not for another reason."""
+    is_new: bool = False
+    is_inconclusive: bool = False
+    """Whether those that wait for it should decide anew: it was launched when no caller waited."""
+
+    @classmethod
+    def deferred(cls) -> Outcome:
+        """Return the outcome of a flight that left the work to a sibling, or to a later time."""
+        return cls(None, None, is_inconclusive=True)
+
+
+class FlightLike(Protocol):
+    """What a source needs of a flight: see `_flight.Flight`."""
+
+    @property
+    def is_under_way(self) -> bool: ...
+    @property
+    def is_reentrant(self) -> bool: ...
+    @property
+    def is_retrying(self) -> bool: ...
+    def start(self, *, in_background: bool = False) -> None: ...
+    def wait(self, timeout: float | None = None) -> Any: ...
+    async def wait_async(self, timeout: float | None = None) -> Any: ...
+
+
+class Landing(NamedTuple):
+    """The step of waiting for a flight, of `patience` seconds at most: brings its outcome, or None."""
+
+    flight: FlightLike
+    patience: float | None = None
+    is_quiet: bool = False
+
+    def wait(self) -> Any:
+        """Block until the flight has landed."""
+        begun = time.monotonic()
+        outcome = self.flight.wait(self.patience)
+        self._emit(begun)
+        return outcome
+
+    async def wait_async(self) -> Any:
+        """Wait in a task of asyncio or trio."""
+        begun = time.monotonic()
+        outcome = await self.flight.wait_async(self.patience)
+        self._emit(begun)
+        return outcome
+
+    def _emit(self, begun: float) -> None:
+        if not self.is_quiet:
+            duration = time.monotonic() - begun
+            emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=duration)
+
+
+class Renewer:
+    """The part of a `TokenSource` that flights use: the state, and what changes it."""
+
+    __slots__ = (
+        "__weakref__",
+        "_begin",
+        "_chance",
+        "_clock",
+        "_entry",
+        "_flight",
+        "_grant",
+        "_login_cancelled",
+        "_saver",
+        "_settings",
+        "_state",
+        "acquisition",
+        "current",
+    )
+
+    _begin: Callable[[Steps[Any]], FlightLike] | None
+    _chance: Chance
+    _clock: Clock
+    _entry: StoreEntry
+    _flight: FlightLike | None
+    _grant: Grant
+    _login_cancelled: threading.Event
+    """Set to end the login that the present flight may be waiting for."""
+    _saver: FlightLike | None
+    """What saves a token that couldn't be saved."""
+    _settings: RenewalSettings
+    _state: State
+    acquisition: Acquisition
+    current: Credential | None
+    """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
+
+    def _publish(self, state: State) -> None:
+        self._state = state
+        self.current = state.credential
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether the last token is yet to be saved in the store."""
+        return self.acquisition.known.is_unsaved
+
+    def _under_way(self) -> FlightLike | None:
+        flight = self._flight
+        return flight if flight is not None and flight.is_under_way else None
+
+    def _launch(self, procedure: Steps[Outcome]) -> FlightLike:
+        self._flight = flight = self._make_flight(procedure)
+        return flight
+
+    def _make_flight(self, procedure: Steps[Any], name: str = "flight") -> FlightLike:
+        if self._begin is not None:
+            return self._begin(procedure)
+        return Flight(partial(carry_out_renewal, procedure, self._entry, self._clock), name=name)
+
+    # -- Flying: in a thread of its own, without the lock -------------------------------------------------------
+
+    def _fly(self, purpose: Purpose) -> Steps[Outcome]:
+        """Acquire a token and land."""
+        begun, held = self._clock().monotonic, self.current
+        self._login_cancelled = cancelled = threading.Event()
+        provide = partial(self._provide, rejected=purpose.rejected)
+        try:
+            result = yield from self.acquisition.acquire(held, purpose, provide, cancelled)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
+            yield Unlock()
+            outcome = self._land_failed(error, self._clock().monotonic - begun)
+            # Where a user could log in, those who have no token any more may still ask them.
+            outcome = outcome._replace(is_inconclusive=isinstance(error, ReauthorizationRequired) and error.retryable)
+        else:
+            # Before it lands: who looks at that moment must not find the lock taken.
+            yield Unlock()
+            if isinstance(result, Deferred):
+                outcome = self._land_deferred(purpose)
+            else:
+                if result.is_own:
+                    yield from self._notify(result.token)
+                outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
+        return outcome
+
+    def _flush(self) -> Steps[Outcome]:
+        """Save what couldn't be saved, or take what a sibling saved meanwhile."""
+        held = self.current
+        try:
+            result = yield from self.acquisition.flush_unsaved(held)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, callers may be waiting by now
+            yield Unlock()
+            return self._land_failed(error, 0.0)
+        yield Unlock()
+        if isinstance(result, Acquired):
+            self._land(held, result, Reason.UNSAVED, 0.0)
+        elif held is not None and self.acquisition.known.last is None:
+            self._conclude(State())
+        else:
+            self._conclude(self._state)
+        return Outcome.deferred()
+
+    def _revoke(self) -> Steps[Outcome]:
+        failure: OAuthError | None = None
+        try:
+            yield from self.acquisition.revoke()
+        except GeneratorExit:
+            raise
+        except OAuthError as error:
+            failure = error.without_traceback()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
+            text = "a revocation ended in an unexpected error:\n%(error)s"
+            emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
+            failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
+        yield Unlock()
+        self._conclude(State())
+        return Outcome(None, failure, is_inconclusive=True)
+
+    def _notify(self, token: OAuthToken) -> Steps[None]:
+        """Call `on_token_update`, and go on without it if it takes longer than a token call may."""
+        callback = self._settings.on_token_update
+        if callback is None:
+            return
+        try:
+            yield Run(partial(callback, token), self._settings.token_timeout)
+        except GeneratorExit:
+            raise
+        except GivenUp:
+            text = "on_token_update hasn't returned within %(timeout).3g s: the requests go on without it"
+            emit(logging.ERROR, "callback_hangs", text, timeout=self._settings.token_timeout)
+        except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
+            text = "on_token_update raised an error:\n%(error)s"
+            emit(logging.ERROR, "callback_failed", text, error=_traceback_text(error))
+
+    # -- Landing: each publishes the state that comes of a flight, and ends it ----------------------------------
+
+    def _conclude(self, state: State) -> None:
+        """Publish, then end the flight: who finds no flight finds what it wrote."""
+        self._publish(state)
+        self._flight = None
+        if self.has_unsaved:
+            self._begin_saving()
+
+    def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> Outcome:
+        credential = self.acquisition.credential(result.token)
+        self._conclude(self._state.renewed(credential, self._clock(), self._chance))
+        event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"
+        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
+        emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
+        is_new = result.is_own or (held is not None and held.header != credential.header)
+        return Outcome(credential, None, result.is_own and reason in _REPLACING, is_new)
+
+    def _land_deferred(self, purpose: Purpose) -> Outcome:
+        failure = self._state.failure
+        if purpose.check_only and failure is not None:
+            self._conclude(self._state if self.acquisition.known.last is not None else State(failure=failure))
+            return Outcome(None, failure.error)
+        is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
+        self._conclude(State() if is_logged_out else self._state.deferred(self._clock()))
+        return Outcome.deferred()
+
+    def _land_failed(self, error: BaseException, duration: float) -> Outcome:
+        if isinstance(error, OAuthError):
+            ours = error.without_traceback()
+        else:
+            text = "a renewal ended in an unexpected error:\n%(error)s"
+            emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
+            ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
+        state = self._state
+        if state.credential is not None and self.acquisition.known.last is None:
+            state = State(failure=state.failure)  # the user has logged out in another program
+        state = state.failed(ours, self._clock(), self._chance, times=self.acquisition.shared_times)
+        self._conclude(state)
+        failure = state.failure
+        pause = 0.0 if failure is None else failure.cooldown.length
+        text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
+        kind = type(ours).__name__
+        emit(logging.WARNING, "failed", text, duration=duration, pause=pause, error_type=kind, error=str(ours))
+        return Outcome(None, ours)
+
+    def _provide(self, token: OAuthToken, *, rejected: str | None) -> None:
+        """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
+        credential = self.acquisition.credential(token)
+        if self._clock().wall < credential.expires_at and credential.header != rejected:
+            self._publish(self._state.provided(credential))
+
+    # -- Saving what couldn't be saved --------------------------------------------------------------------------
+
+    def _begin_saving(self) -> None:
+        """Begin to save an unsaved token, with no request needed; at exit the interpreter waits, a few seconds."""
+        if self._saver is None or not self._saver.is_under_way:
+            self._saver = saver = self._make_flight(self._save_later(), "saver")
+            saver.start()
+
+    def _save_later(self) -> Steps[None]:
+        """Try again, after growing pauses, until the token is saved or the program ends."""
+        pauses, is_ending = list(_SAVE_PAUSES), False
+        while self.has_unsaved and pauses:
+            pause = pauses.pop(0) if is_ending or len(pauses) > 1 else pauses[0]
+            if (yield Idle(pause)) and not is_ending:
+                pauses, is_ending = list(_LAST_SAVE_PAUSES), True
+            with decision_lock:
+                flight = self._under_way()
+                if flight is None:
+                    flight = self._launch(self._flush())
+            yield Landing(flight, is_quiet=True)
+        self._saver = None
+        if self.has_unsaved and not is_ending:  # by a flight that has just landed, and found this one under way
+            self._begin_saving()
+
+
+def _traceback_text(error: BaseException) -> str:
+    """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
+    return "".join(traceback.format_exception(error))

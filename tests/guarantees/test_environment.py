@@ -1,0 +1,422 @@
+"""Auth objects from environment variables: every error says which variable, and none shows a secret."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oauth_auth import ConfigurationError, InsecureTransportError, MemoryTokenStore
+from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
+from oauth_auth.testing import LocalProvider
+from tests.servers.redis import RedisServer
+from tests.support.modes import Mode
+from tests.support.scripted import Answer, ScriptedServer
+from tests.support.tokens import Tokens
+
+SECRET = "hunter2-x"
+CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth", "DeviceCodeAuth")
+ENOUGH = {
+    "TOKEN_URL": "https://auth.example.com/token",
+    "CLIENT_ID": "client",
+    "CLIENT_SECRET": SECRET,
+    "USERNAME": "alice",
+    "PASSWORD": SECRET,
+    "REFRESH_TOKEN": SECRET,
+    "DEVICE_AUTHORIZATION_URL": "https://auth.example.com/device",
+}
+
+
+class Variables:
+    """The environment, where nothing begins with the prefix but what's set here."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._folder = folder
+        for name in list(os.environ):
+            if name.startswith("OAUTH_") and name != "OAUTH_AUTH_TEST_KEYRING":
+                monkeypatch.delenv(name)
+
+    def set(self, prefix: str = "OAUTH_", /, **values: str | None) -> None:
+        for name, value in values.items():
+            if value is None:
+                self._monkeypatch.delenv(prefix + name, raising=False)
+            else:
+                self._monkeypatch.setenv(prefix + name, value)
+
+    def set_file(self, name: str, content: bytes) -> None:
+        path = self._folder / f"{name}.txt"
+        path.write_bytes(content)
+        self.set(**{name: None, f"{name}_FILE": str(path)})
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Variables:
+    return Variables(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def enough(variables: Variables) -> Variables:
+    """The environment with what each class needs."""
+    variables.set(**ENOUGH)
+    return variables
+
+
+def refused(auth_class: Any, *args: Any, **options: Any) -> str:
+    """Return the text of the error; it holds no secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        auth_class.from_env(*args, **options)
+    assert SECRET not in str(caught.value)
+    assert SECRET not in repr(caught.value)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+# -- What is read -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_class_can_be_made(enough: Variables, plugin_mode: Mode, name: str) -> None:
+    """Each class that calls a token endpoint takes from the environment what it needs, and shows no secret."""
+    auth = getattr(plugin_mode.plugin, name).from_env()
+    assert type(auth) is getattr(plugin_mode.plugin, name)
+    assert SECRET not in repr(auth)
+
+
+def test_the_others_can_not(plugin_mode: Mode) -> None:
+    """A provider and a fixed token aren't text."""
+    for name in ("TokenProviderAuth", "BearerAuth"):
+        assert not hasattr(getattr(plugin_mode.plugin, name), "from_env")
+
+
+@pytest.mark.parametrize("from_files", [False, True])
+def test_what_is_read_is_used(
+    variables: Variables, tokens: Tokens, mode: Mode, tmp_path: Path, from_files: bool
+) -> None:
+    """Each variable has its effect, whether it holds the value or names a file that does."""
+    values = {
+        "TOKEN_URL": tokens.url,
+        "CLIENT_ID": "client",
+        "CLIENT_SECRET": SECRET,
+        "SCOPE": "read write",
+        "USERNAME": "alice",
+        "PASSWORD": "pass word",
+        "REVOCATION_URL": f"{tokens.server.url}/revoke",
+        "STORE": f"file:{tmp_path}/tokens",
+    }
+    for name, value in values.items():
+        if from_files:
+            variables.set_file(name, f"{value}\n".encode())
+        else:
+            variables.set(**{name: value})
+    auth = mode.plugin.PasswordAuth.from_env()
+    assert "token-1" == mode.get_token(auth).access_token
+    (call,) = tokens.server.requests
+    assert ("/token", ["read write"], ["alice"], ["pass word"]) == (
+        call.path,
+        *(call.form[name] for name in ("scope", "username", "password")),
+    )
+    assert (call.authorization or "").startswith("Basic ")
+    assert 1 == len(list((tmp_path / "tokens").glob("*.json")))
+    auth.revoke()
+    assert "/revoke" == tokens.server.requests[-1].path
+    assert [] == list((tmp_path / "tokens").glob("*.json"))
+
+
+def test_a_refresh_token_is_read(enough: Variables, tokens: Tokens, plugin_mode: Mode) -> None:
+    """A program that was given a refresh token needs no code for it."""
+    enough.set(TOKEN_URL=tokens.url)
+    plugin_mode.plugin.RefreshTokenAuth.from_env().get_token()
+    assert [SECRET] == tokens.server.requests[0].form["refresh_token"]
+
+
+def test_an_issuer_is_read(variables: Variables, provider: LocalProvider, mode: Mode) -> None:
+    """The issuer in place of all URLs."""
+    variables.set(ISSUER=provider.issuer, CLIENT_ID=provider.client_id, CLIENT_SECRET=provider.client_secret)
+    with mode.client(mode.plugin.ClientCredentialsAuth.from_env()) as client:
+        assert 200 == client.get(provider.api_url).status_code
+
+
+def test_a_token_url_overrides_the_issuer_s(
+    variables: Variables, plugin_mode: Mode, serve: Callable[..., ScriptedServer]
+) -> None:
+    """With both, the metadata is the issuer's, and the token endpoint the one that is given."""
+    answer = {"access_token": "t", "token_endpoint": "https://no.example"}
+    server = serve(lambda _: Answer(200, answer))
+    answer["issuer"] = server.url
+    variables.set(ISSUER=server.url, TOKEN_URL=f"{server.url}/own", CLIENT_ID="client", CLIENT_SECRET=SECRET)
+    plugin_mode.plugin.ClientCredentialsAuth.from_env().get_token()
+    assert "/own" == server.requests[-1].path
+
+
+@pytest.mark.parametrize("name", ["AuthorizationCodeAuth"])
+def test_a_login_goes_where_the_variables_say(
+    enough: Variables, provider: LocalProvider, plugin_mode: Mode, name: str
+) -> None:
+    """Authorization URL and redirect URI are read; what logs in is an option, since it's no text."""
+    seen: list[Any] = []
+
+    def login(begin: Any) -> str:
+        seen.append(begin.redirect_uri)
+        request = begin(begin.redirect_uri)
+        return str(client.get(request.url, follow_redirects=False).headers["Location"])
+
+    enough.set(
+        TOKEN_URL=provider.token_url,
+        AUTHORIZATION_URL=provider.authorization_url,
+        REDIRECT_URI="http://127.0.0.1:49152/there",
+        CLIENT_ID=provider.client_id,
+        CLIENT_SECRET=provider.client_secret,
+    )
+    with plugin_mode.client() as client:
+        auth = getattr(plugin_mode.plugin, name).from_env(login=login)
+        assert auth.get_token().refresh_token is not None
+    assert ["http://127.0.0.1:49152/there"] == seen
+
+
+def test_another_prefix(variables: Variables, plugin_mode: Mode) -> None:
+    """Two sets of variables side by side are two clients; an empty prefix is one, too."""
+    variables.set("BILLING_", TOKEN_URL="https://a.example/token", CLIENT_ID="billing")
+    variables.set("", TOKEN_URL="https://b.example/token", CLIENT_ID="plain")
+    make = plugin_mode.plugin.ClientCredentialsAuth.from_env
+    assert ["billing", "plain"] == [make(prefix)._source._grant._client.client_id for prefix in ("BILLING_", "")]
+    assert "OAUTH_ISSUER or OAUTH_TOKEN_URL must be set" in refused(plugin_mode.plugin.ClientCredentialsAuth)
+    assert "SHOP_ISSUER" in refused(plugin_mode.plugin.ClientCredentialsAuth, "SHOP_")
+    assert "SHOP_ISSUER" in refused(plugin_mode.plugin.ClientCredentialsAuth, prefix="SHOP_")
+
+
+def test_options_override(enough: Variables, tokens: Tokens, plugin_mode: Mode) -> None:
+    """What's passed wins over the environment, even where that couldn't be read; None is passed, too."""
+    enough.set(SCOPE="from-env", SCOPE_FILE="/nowhere", STORE="bogus", CLIENT_SECRET_FILE="/nowhere")
+    store = MemoryTokenStore()
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env(
+        token_url=tokens.url,
+        client_id="mine",
+        client_secret=None,
+        scope="own",
+        store=store,
+        field_parameters={"a": "b"},
+    )
+    auth.get_token()
+    form = tokens.server.requests[0].form
+    assert (["mine"], ["own"], ["b"]) == (form["client_id"], form["scope"], form["a"])
+    assert 1 == len(store._tokens)
+
+
+def test_an_empty_variable_is_not_set(enough: Variables, plugin_mode: Mode) -> None:
+    """Deployments blank what they don't use: no secret then means a public client."""
+    enough.set(ISSUER="", CLIENT_SECRET="", CLIENT_SECRET_FILE="", SCOPE="", STORE="", REVOCATION_URL="")
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    assert (None, False) == (auth._source._grant._client._client_secret, auth._source._entry.is_shared)
+    enough.set(CLIENT_ID="")
+    assert "OAUTH_CLIENT_ID must be set" in refused(plugin_mode.plugin.ClientCredentialsAuth)
+
+
+def test_what_it_reads_of_other_classes_is_ignored(enough: Variables, plugin_mode: Mode) -> None:
+    """One environment can serve several classes: a variable that isn't for a class isn't even looked at."""
+    enough.set(PASSWORD_FILE="/nowhere", REFRESH_TOKEN_FILE="/nowhere", AUTHORIZATION_URL="bogus")
+    assert plugin_mode.plugin.ClientCredentialsAuth.from_env()
+
+
+# -- Files ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [
+        (b"word", "word"),
+        (b"word\n", "word"),
+        (b"word\r\n", "word"),
+        (b"word\n\n", "word\n"),
+        (b" word ", " word "),
+        (b"wo\r\nrd", "wo\r\nrd"),
+        (b"word\r", "word\r"),
+        (b"\xef\xbb\xbfword\n", "word"),
+        ("wörd\n".encode(), "wörd"),
+    ],
+)
+def test_one_line_end_is_not_part_of_it(enough: Variables, plugin_mode: Mode, content: bytes, secret: str) -> None:
+    """A file's last line end isn't part of the value; all else is, byte by byte."""
+    enough.set_file("CLIENT_SECRET", content)
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    assert secret == auth._source._grant._client._client_secret
+
+
+@pytest.mark.parametrize("variable", [*ENOUGH, "ISSUER", "SCOPE", "STORE", "REVOCATION_URL"])
+def test_both_is_an_error(enough: Variables, plugin_mode: Mode, variable: str) -> None:
+    """A value and a file at once: nobody can tell which is meant."""
+    name = {"REFRESH_TOKEN": "RefreshTokenAuth", "DEVICE_AUTHORIZATION_URL": "DeviceCodeAuth"}.get(
+        variable, "PasswordAuth"
+    )
+    enough.set_file(variable, SECRET.encode())
+    enough.set(**{variable: SECRET})
+    text = refused(getattr(plugin_mode.plugin, name))
+    assert f"OAUTH_{variable} and OAUTH_{variable}_FILE are both set" in text
+
+
+def test_a_file_that_can_not_be_read(enough: Variables, plugin_mode: Mode, tmp_path: Path) -> None:
+    """The error says which variable and why, but not the path: it may be a secret in the wrong variable."""
+    make = plugin_mode.plugin.ClientCredentialsAuth
+    enough.set(CLIENT_SECRET=None, CLIENT_SECRET_FILE=SECRET)
+    assert "OAUTH_CLIENT_SECRET_FILE names a file that can't be read: No such file" in refused(make)
+    enough.set(CLIENT_SECRET_FILE=str(tmp_path))
+    assert "OAUTH_CLIENT_SECRET_FILE names a file that can't be read: Is a directory" in refused(make)
+    enough.set(CLIENT_SECRET_FILE="x" * 5000)
+    assert "OAUTH_CLIENT_SECRET_FILE names a file that can't be read: File name too long" in refused(make)
+    enough.set_file("CLIENT_SECRET", SECRET.encode() + b"\xff")
+    assert "OAUTH_CLIENT_SECRET_FILE names a file that can't be read: it isn't UTF-8" in refused(make)
+    for content in (b"", b"\n", b"\r\n"):
+        enough.set_file("CLIENT_SECRET", content)
+        assert "OAUTH_CLIENT_SECRET_FILE names a file with nothing in it" in refused(make)
+    enough.set(CLIENT_SECRET_FILE="/dev/zero")
+    assert "OAUTH_CLIENT_SECRET_FILE names a file that is longer" in refused(make)
+
+
+# -- Errors -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "text"),
+    [
+        ("ClientCredentialsAuth", "TOKEN_URL", "OAUTH_ISSUER or OAUTH_TOKEN_URL must be set"),
+        ("ClientCredentialsAuth", "CLIENT_ID", "OAUTH_CLIENT_ID must be set"),
+        ("PasswordAuth", "USERNAME", "OAUTH_USERNAME must be set"),
+        ("PasswordAuth", "PASSWORD", "OAUTH_PASSWORD must be set"),
+        ("RefreshTokenAuth", "REFRESH_TOKEN", "OAUTH_REFRESH_TOKEN must be set"),
+        ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "OAUTH_DEVICE_AUTHORIZATION_URL"),
+    ],
+)
+def test_what_is_missing_is_named(enough: Variables, plugin_mode: Mode, name: str, missing: str, text: str) -> None:
+    """The error names the variable to set."""
+    enough.set(**{missing: None})
+    assert text in refused(getattr(plugin_mode.plugin, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "value"),
+    [
+        ("ClientCredentialsAuth", "TOKEN_URL", "auth.example.com"),
+        ("ClientCredentialsAuth", "TOKEN_URL", f"https://me:{SECRET}@auth.example.com/"),
+        ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com/#{SECRET}"),
+        ("ClientCredentialsAuth", "TOKEN_URL", f"https://[{SECRET}"),
+        ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com:{SECRET}/"),
+        ("ClientCredentialsAuth", "ISSUER", f"https://auth.example.com/?x={SECRET}"),
+        ("ClientCredentialsAuth", "ISSUER", "nowhere"),
+        ("ClientCredentialsAuth", "REVOCATION_URL", "nowhere"),
+        ("ClientCredentialsAuth", "SCOPE", "a\tb"),
+        ("AuthorizationCodeAuth", "AUTHORIZATION_URL", "nowhere"),
+        ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "nowhere"),
+        ("PasswordAuth", "USERNAME", "\udcff"),
+        ("PasswordAuth", "PASSWORD", f"{SECRET}\udcff"),
+        ("PasswordAuth", "CLIENT_SECRET", f"{SECRET}\udcff"),
+        ("RefreshTokenAuth", "REFRESH_TOKEN", f"{SECRET}\udcff"),
+    ],
+)
+def test_what_is_wrong_is_named(enough: Variables, plugin_mode: Mode, name: str, variable: str, value: str) -> None:
+    """Whoever set the variable doesn't know our parameters: the error names it."""
+    enough.set(**{variable: value})
+    assert f"OAUTH_{variable}" in refused(getattr(plugin_mode.plugin, name))
+
+
+@pytest.mark.parametrize("variable", ["TOKEN_URL", "ISSUER", "REVOCATION_URL"])
+def test_plain_http_is_refused(enough: Variables, plugin_mode: Mode, variable: str) -> None:
+    """A secret doesn't go out in the clear because of a variable, unless the program allows that."""
+    enough.set(**{variable: "http://auth.example.com/"})
+    with pytest.raises(InsecureTransportError, match=f"OAUTH_{variable}"):
+        plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    assert plugin_mode.plugin.ClientCredentialsAuth.from_env(allow_insecure_transport=True)
+
+
+def test_wrong_arguments_are_told(enough: Variables, plugin_mode: Mode) -> None:
+    """Errors of the program rather than of its environment are told as such."""
+    make = plugin_mode.plugin.ClientCredentialsAuth
+    assert "prefix must be text" in refused(make, None)
+    assert "did you mean 'scope'" in refused(make, scop="a")
+    assert "token_url must be a URL as text" in refused(make, token_url=5)
+    assert "client_id must be" in refused(make, client_id=5)
+    assert "OAUTH_CLIENT_ID must be set" in refused(make, client_id=None)
+    assert "OAUTH_CLIENT_ID" not in refused(make, client_id="")
+    assert "unknown option 'username'" in refused(make, username="alice")
+    assert "login must be" in refused(plugin_mode.plugin.AuthorizationCodeAuth, login=5)
+    assert "OAUTH_AUTHORIZATION_URL" in refused(plugin_mode.plugin.AuthorizationCodeAuth, login=lambda begin: "")
+
+
+# -- Stores -----------------------------------------------------------------------------------------------------
+
+
+def store_of(auth: Any) -> Any:
+    return auth._source._entry.store
+
+
+def test_a_folder(enough: Variables, plugin_mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`file:` takes any path, from here or from home, also with colons and spaces."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for value, path in {
+        "tokens": tmp_path / "tokens",
+        "./a b:c": tmp_path / "a b:c",
+        "~/.tokens": tmp_path / "home/.tokens",
+        str(tmp_path): tmp_path,
+    }.items():
+        enough.set(STORE=f"file:{value}")
+        store = store_of(plugin_mode.plugin.ClientCredentialsAuth.from_env())
+        assert (FileTokenStore, path) == (type(store), store._folder)
+
+
+def test_a_keyring(enough: Variables, plugin_mode: Mode, keyring_folder: Path) -> None:
+    """`keyring:` is the system's, and what comes after it is the name to show there."""
+    for value, service in (("keyring:", "oauth_auth"), ("keyring", "oauth_auth"), ("keyring:my app", "my app")):
+        enough.set(STORE=value)
+        store = store_of(plugin_mode.plugin.ClientCredentialsAuth.from_env())
+        assert (KeyringTokenStore, service) == (type(store), store._service)
+
+
+def test_redis(enough: Variables, tokens: Tokens, plugin_mode: Mode, running_redis: RedisServer) -> None:
+    """A Redis URL, as a whole; two programs with the same environment share the token."""
+    enough.set(STORE=running_redis.url, TOKEN_URL=tokens.url)
+    first, second = (plugin_mode.plugin.ClientCredentialsAuth.from_env() for _ in range(2))
+    assert first.get_token().access_token == second.get_token().access_token
+    assert 1 == tokens.calls
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "file",
+        "file:",
+        "File:x",
+        "keyrings:",
+        "memory:",
+        SECRET,
+        f"https://me:{SECRET}@redis.example/",
+        "redis:",
+        f"redis://:{SECRET}@host:port/0",
+        f"redis://:{SECRET}[@host/0",
+        f"rediss://:{SECRET}#@host:6379/0",
+        "file:~nobody-of-this-name/tokens",
+        "file:/dev/null",
+        "file:/tmp\0",
+    ],
+)
+def test_what_is_no_store_is_told(enough: Variables, plugin_mode: Mode, value: str) -> None:
+    """The error names the variable and the forms, and shows no password that's part of the value."""
+    if "\0" in value:
+        enough.set_file("STORE", value.encode())
+    else:
+        enough.set(STORE=value)
+    assert "OAUTH_STORE" in refused(plugin_mode.plugin.ClientCredentialsAuth)
+
+
+def test_a_redis_that_is_not_there_harms_nothing(
+    enough: Variables, tokens: Tokens, plugin_mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that can't be reached is logged without its password, and the request goes through."""
+    enough.set(STORE=f"redis://:{SECRET}@127.0.0.1:1/0", TOKEN_URL=tokens.url)
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    assert "token-1" == auth.get_token().access_token
+    assert "token store failed" in caplog.text
+    assert SECRET not in caplog.text + repr(auth) + repr(store_of(auth))
+    assert RedisTokenStore is type(store_of(auth))

@@ -1,0 +1,604 @@
+"""Guarantee 12: no secret is shown, by whatever path: reprs, errors, what they hold and where they passed, logs."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import logging
+import pickle
+import socket
+import threading
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+import oauth_auth
+from oauth_auth import (
+    ClientSecretBasic,
+    ClientSecretPost,
+    ConfigurationError,
+    InsecureTransportError,
+    MemoryTokenStore,
+    OAuthError,
+    OAuthProviderException,
+    OAuthToken,
+    PublicClient,
+    TokenError,
+    basic_authorization,
+)
+from oauth_auth._plugins.options import Options, read_options
+from oauth_auth._wire.messages import TokenResponse
+from tests.support.modes import Mode
+from tests.support.scripted import Answer, Received, ScriptedServer
+from tests.support.tokens import Tokens, token_that_expires_in
+
+Serve = Callable[..., ScriptedServer]
+
+MARK = "s3cret"
+"""Part of each secret in these tests. Some have letters that encodings change, but never within the mark."""
+
+CLIENT_SECRET = "client s3cret/+é"
+PASSWORD = "pass-s3cret word"
+REFRESH_TOKEN = "refresh-s3cret"
+CODE = "code-s3cret"
+VERIFIER = "verifier-s3cret"
+ACCESS_TOKEN = "access-s3cret"
+ASSERTION = "assertion-s3cret"
+SHORT, LONG = "correct", "correct-s3cret"
+
+BASICS = [
+    base64.b64encode(pair.encode()).decode()
+    for pair in (f"client:{CLIENT_SECRET}", f"client:{quote(CLIENT_SECRET, safe='')}")
+]
+
+OWN_FOLDER = str(Path(oauth_auth.__file__).parent)
+
+
+def shown(text: str) -> list[str]:
+    """Return what secrets a text shows."""
+    return [secret for secret in (MARK, *BASICS) if secret in text]
+
+
+def held(root: object) -> list[str]:
+    """Return the secrets among all that can be reached from an object, but for tracebacks and what isn't data."""
+    found, seen, left = [], set(), [root]
+    while left:
+        thing = left.pop()
+        if id(thing) in seen or isinstance(thing, types.ModuleType | types.FrameType | types.TracebackType | type):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, bytes):
+            thing = thing.decode("latin-1")
+        if isinstance(thing, str):
+            found += [f"{thing!r}" for _ in shown(thing)]
+        elif not isinstance(thing, types.FunctionType | types.BuiltinFunctionType):
+            left += gc.get_referents(thing)
+            if isinstance(thing, BaseException):
+                left += [thing.__cause__, thing.__context__, thing.args, vars(thing)]
+    return found
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    left = [error]
+    while left:
+        error = left.pop()
+        if error is not None and error not in seen:
+            seen.append(error)
+            left += [error.__cause__, error.__context__]
+            yield error
+
+
+def locals_shown(error: BaseException, *, of_all_frames: bool = False) -> list[str]:
+    """Return the locals that show a secret in the frames that an error has passed, ours if not all."""
+    found = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if of_all_frames or file.startswith(OWN_FOLDER):
+            found += [
+                f"{name} in {Path(file).name}:{line}" for name, value in frame.f_locals.items() if shown(repr(value))
+            ]
+    return found
+
+
+def leaks(error: BaseException) -> list[str]:
+    """Return all ways in which an error shows a secret."""
+    found = held(error)
+    for one in chain(error):
+        texts = [str(one), repr(one), repr(vars(one)), *map(repr, one.args), *getattr(one, "__notes__", ())]
+        found += [text for text in texts if shown(text)]
+        # What raised the library's error had the request in its hands.
+        found += locals_shown(one, of_all_frames=one is not error and not isinstance(one, OAuthError))
+    if isinstance(error, OAuthError):
+        found += [text for text in [pickle.dumps(error).decode("latin-1")] if shown(text)]
+    found += shown("".join(traceback.format_exception(error)))
+    return found
+
+
+def log_leaks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return all ways in which what the library has logged shows a secret."""
+    found = []
+    formatter = logging.Formatter("%(message)s")
+    for record in caplog.records:
+        if record.name.partition(".")[0] == "oauth_auth":
+            texts = [formatter.format(record), repr(record.args), repr(vars(record))]
+            found += [text for text in texts if shown(text)]
+            if record.exc_info and record.exc_info[1] is not None:
+                found += [name for one in chain(record.exc_info[1]) for name in locals_shown(one)]
+    return found
+
+
+def test_the_checks_of_this_file_see_secrets() -> None:
+    """What these tests look with isn't blind: it sees secrets in attributes, causes, locals and pickles."""
+    inner = ValueError("x")
+    inner.request = {"headers": [f"Bearer {ACCESS_TOKEN}".encode()]}  # type: ignore[attr-defined]
+    outer = TokenError("y")
+    outer.__cause__ = inner
+    assert held(outer)
+    assert leaks(TokenError(f"{BASICS[0]}"))
+    assert leaks(TokenError("z", {"deep": [MARK]}))
+    with pytest.raises(ZeroDivisionError) as caught:
+        fail_with_a_local()
+    assert ["secret in test_secrets.py"] == [
+        name.partition(":")[0] for name in locals_shown(caught.value, of_all_frames=True)
+    ]
+
+
+def fail_with_a_local() -> None:
+    secret = MARK  # noqa: F841
+    _ = 1 / 0
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(quick: None, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+
+# -- Auth objects of all kinds --------------------------------------------------------------------------------------
+
+
+def basic_client(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.ClientCredentialsAuth(url, "client", CLIENT_SECRET, **options)
+
+
+def plain_client(mode: Mode, url: str, **options: Any) -> Any:
+    return basic_client(mode, url, client_auth=ClientSecretBasic(encode=False), **options)
+
+
+def posting_client(mode: Mode, url: str, **options: Any) -> Any:
+    return basic_client(
+        mode, url, client_auth=ClientSecretPost(), field_parameters={"assertion": ASSERTION, "a": "b"}, **options
+    )
+
+
+def password(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.PasswordAuth(url, "client", CLIENT_SECRET, username="alice", password=PASSWORD, **options)
+
+
+def refresh_token(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.RefreshTokenAuth(url, "client", CLIENT_SECRET, refresh_token=REFRESH_TOKEN, **options)
+
+
+def code(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.AuthorizationCodeAuth(
+        url, "client", CLIENT_SECRET, code=CODE, redirect_uri="https://app/cb", code_verifier=VERIFIER, **options
+    )
+
+
+def public_code(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.AuthorizationCodeAuth(
+        url, "client", code=CODE, redirect_uri="https://app/cb", code_verifier=VERIFIER, **options
+    )
+
+
+KINDS = [basic_client, plain_client, posting_client, password, refresh_token, code, public_code]
+MAKE = pytest.mark.parametrize("make", KINDS)
+
+Make = Callable[..., Any]
+
+
+# -- Failures of the token endpoint ---------------------------------------------------------------------------------
+
+
+def echo(request: Received) -> str:
+    """Repeat all that a request said, in the ways in which servers do."""
+    form = " ".join(f"{name}={value}" for name, values in request.form.items() for value in values)
+    header = request.authorization or ""
+    basic = base64.b64decode(header.partition(" ")[2] or b"").decode()
+    return f"{form} | {request.body.decode()} | {header} | {basic} | {basic.partition(':')[2]}"
+
+
+def echoes(status: int) -> Callable[[Received], Answer]:
+    def answer(request: Received) -> Answer:
+        said = echo(request)
+        return Answer(status, {"error": "invalid_scope", "error_description": said, "error_uri": f"https://x/?{said}"})
+
+    return answer
+
+
+def header_safe(text: str) -> str:
+    return text.encode("ascii", "replace").decode().replace("\n", " ")
+
+
+FAILURES: dict[str, Callable[[Received], Answer]] = {
+    "no answer": lambda _: Answer(0),
+    "200 with an error that echoes": echoes(200),
+    "400 that echoes": echoes(400),
+    "401 that echoes": echoes(401),
+    "503 that echoes": echoes(503),
+    "error code that echoes": lambda request: Answer(400, {"error": f"no {echo(request)}"}),
+    "400 HTML that echoes": lambda request: Answer(400, echo(request).encode(), (("Content-Type", "text/html"),)),
+    "form that echoes": lambda request: Answer(
+        400,
+        f"error=no&error_description={quote_plus(echo(request))}".encode(),
+        (("Content-Type", "application/x-www-form-urlencoded"),),
+    ),
+    "200 that echoes without a token": lambda request: Answer(200, {"request": echo(request)}),
+    "200 with a token that can't be": lambda _: Answer(200, {"access_token": f"{ACCESS_TOKEN}\n"}),
+    "200 that is cut off": lambda _: Answer(
+        200, f'{{"access_token": "{ACCESS_TOKEN}'.encode(), (("Content-Length", "900"), ("Connection", "close"))
+    ),
+    "200 that isn't gzip": lambda request: Answer(200, echo(request).encode(), (("Content-Encoding", "gzip"),)),
+    "200 too long": lambda request: Answer(200, echo(request).encode() * 20_000),
+    "302 that echoes": lambda request: Answer(
+        302, b"", (("Location", f"https://x/?{header_safe(quote(echo(request)))}"),)
+    ),
+    "content type that echoes": lambda request: Answer(
+        500, b"", (("Content-Type", header_safe(f"text/{echo(request)[:90]}")),)
+    ),
+    "Retry-After that echoes": lambda request: Answer(429, b"", (("Retry-After", header_safe(echo(request))),)),
+}
+
+
+@MAKE
+@pytest.mark.parametrize("failure", ["400 that echoes", "200 that is cut off", "content type that echoes"])
+def test_a_failure_of_the_token_endpoint_shows_no_secret(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, *, make: Make, failure: str
+) -> None:
+    """Whatever the token endpoint answers, echoes included, neither the error nor the log shows a secret."""
+    tokens.answer = FAILURES[failure]
+    auth = make(plugin_mode, tokens.url)
+    for ask in (auth.get_token, auth.refresh):
+        with pytest.raises(TokenError) as caught:
+            ask()
+        assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failing_operation_shows_no_secret(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, *, failure: str
+) -> None:
+    """The same for the controller's operations, which raise in the caller's own thread."""
+    tokens.answer = FAILURES[failure]
+    calls = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+    authorization = basic_authorization("client", CLIENT_SECRET)
+    operations: list[Callable[[], OAuthToken]] = [
+        lambda: calls.request_token_o_auth_ccg(authorization, _field_parameters={"client_assertion": ASSERTION}),
+        lambda: calls.request_token_o_auth_acg(authorization, CODE, "https://app/cb", {"code_verifier": VERIFIER}),
+        lambda: calls.refresh_token_o_auth_acg(authorization, REFRESH_TOKEN),
+        lambda: calls.request_token_o_auth_ropcg(authorization, "alice", PASSWORD),
+        lambda: calls.refresh_token_o_auth_ropcg(authorization, REFRESH_TOKEN),
+    ]
+    for operation in operations:
+        with pytest.raises(TokenError) as caught:
+            operation()
+        assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+def closed_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@MAKE
+def test_an_endpoint_out_of_reach_shows_no_secret(
+    plugin_mode: Mode, caplog: pytest.LogCaptureFixture, make: Make
+) -> None:
+    """A connection that is refused shows no secret, though the library's error is the cause."""
+    with pytest.raises(plugin_mode.plugin.TokenTransportError) as caught:
+        make(plugin_mode, closed_port()).get_token()
+    assert caught.value.__cause__ is not None
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+def test_a_time_out_shows_no_secret(plugin_mode: Mode, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that doesn't answer in time: no secret is shown."""
+    ended = threading.Event()
+    server = serve(lambda _: Answer(0 if ended.wait(20) else 500))
+    with pytest.raises(plugin_mode.plugin.TokenTransportError) as caught:
+        password(plugin_mode, server.url, token_timeout=0.2).get_token()
+    ended.set()
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+QUERIES = ["key=query-s3cret", "key=query-s3cr%65t", "key=query|s3cret", "key=%7es3cret&x", "s3cret"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("reachable", [True, False])
+def test_the_query_of_the_token_url_is_not_shown(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, *, query: str, reachable: bool
+) -> None:
+    """A key in the query of the token URL is in no error, in whatever spelling the library sends it."""
+    tokens.answer = lambda _: Answer(500)
+    url = f"{tokens.url if reachable else closed_port()}?{query}"
+    with pytest.raises(TokenError) as caught:
+        basic_client(plugin_mode, url).get_token()
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+@pytest.mark.parametrize("name", ["code", "code_verifier", "client_secret", "client_assertion", "assertion"])
+def test_fields_that_are_secret_by_their_name_are_not_echoed(plugin_mode: Mode, tokens: Tokens, name: str) -> None:
+    """A server that repeats a secret field, one of the user's own included, is quoted without it."""
+    tokens.answer = echoes(400)
+    with pytest.raises(OAuthProviderException) as caught:
+        basic_client(plugin_mode, tokens.url, field_parameters={name: PASSWORD}).get_token()
+    assert [] == leaks(caught.value)
+
+
+def test_a_secret_within_another_is_not_shown_in_part(plugin_mode: Mode, tokens: Tokens) -> None:
+    """Where one secret begins as another does, the rest of the longer one isn't shown either."""
+    tokens.answer = lambda request: Answer(
+        400, {"error": "invalid_grant", "error_description": f"wrong verifier: {request.form['code_verifier'][0]}"}
+    )
+    calls = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+    with pytest.raises(OAuthProviderException) as caught:
+        calls.request_token_o_auth_acg(None, SHORT, "https://app/cb", {"code_verifier": LONG})
+    assert [] == leaks(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        lambda: ZeroDivisionError("hook"),
+        lambda: KeyError("hook"),
+        lambda: RuntimeError("hook"),
+        lambda: OSError("hook"),
+    ],
+)
+def test_an_error_in_a_hook_of_token_client_shows_no_secret(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, raised: Callable[[], Exception]
+) -> None:
+    """Whatever a hook of `token_client` raises, our frames show no secret, neither raised nor logged."""
+
+    def hook(_: object, **__: object) -> None:
+        raise raised()
+
+    with plugin_mode.sync_client() as token_client:
+        if plugin_mode.is_like_requests:
+            token_client.hooks["response"].append(hook)
+        else:
+            token_client.event_hooks = {"response": [hook]}
+        with pytest.raises(OAuthError) as caught:
+            password(plugin_mode, tokens.url, token_client=token_client).get_token()
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+# -- Failures on the way of a request -------------------------------------------------------------------------------
+
+
+def secret_tokens(tokens: Tokens) -> None:
+    """Have the endpoint issue access and refresh tokens that these tests know as secrets."""
+
+    def answer(_: Received) -> Answer:
+        tokens.issued += 1
+        number = tokens.issued
+        tokens.accepted = {f"Bearer {ACCESS_TOKEN}-{number}"}
+        return Answer(200, {"access_token": f"{ACCESS_TOKEN}-{number}", "refresh_token": f"{REFRESH_TOKEN}-{number}"})
+
+    tokens.answer = answer
+
+
+@pytest.mark.parametrize("make", [basic_client, password])
+def test_a_renewal_that_fails_after_a_rejection_shows_no_secret(
+    mode: Mode, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture, make: Make
+) -> None:
+    """Where a token is rejected and its renewal fails, the error shows neither, nor do our frames that it passed."""
+    secret_tokens(tokens)
+    with mode.client(make(mode, tokens.url)) as client:
+        assert 200 == client.get(api.url).status_code
+        tokens.revoke()
+        tokens.answer = echoes(400)
+        with pytest.raises(TokenError) as caught:
+            client.get(api.url)
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+@pytest.mark.parametrize("make", [posting_client, password, public_code])
+def test_a_life_without_trouble_shows_no_secret(
+    mode: Mode, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture, make: Make
+) -> None:
+    """Acquired, renewed, rejected, replayed, adopted, told: the log at level DEBUG shows no secret."""
+    secret_tokens(tokens)
+    store = MemoryTokenStore()
+    auth = make(mode, tokens.url, store=store, on_token_update=lambda _: None)
+    with mode.client(auth) as client:
+        for _ in range(3):
+            assert 200 == client.get(api.url).status_code
+            tokens.revoke()
+        mode.refresh(auth)
+    make(mode, tokens.url, store=store).get_token()
+    assert any(record.name == "oauth_auth" for record in caplog.records)
+    assert [] == log_leaks(caplog)
+
+
+@pytest.mark.parametrize("method", ["load", "save", "lock"])
+def test_trouble_with_a_store_shows_no_secret(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    """What is logged of a store's trouble doesn't show the token, even if the store's own error does."""
+    secret_tokens(tokens)
+
+    class Indiscreet(MemoryTokenStore):
+        """Puts into its errors what it should have saved."""
+
+        said = f"access_token={ACCESS_TOKEN}-1 refresh_token={REFRESH_TOKEN}-1"
+
+    def fail(self: MemoryTokenStore, *args: Any) -> Any:
+        raise ValueError(f"can't {method}: {Indiscreet.said}")
+
+    setattr(Indiscreet, method, fail)
+    auth = password(plugin_mode, tokens.url, store=Indiscreet())
+    auth.get_token()
+    auth.refresh()
+    assert "ValueError" in caplog.text
+    assert [] == log_leaks(caplog)
+
+
+def test_a_provider_that_fails_shows_no_secret(
+    mode: Mode, api: ScriptedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exception of the user's provider is the cause, without the frames that it passed in our code."""
+
+    def provider(last: OAuthToken | None) -> OAuthToken:
+        vault_password = "s3cret-of-vault"  # noqa: F841
+        raise LookupError("the vault is locked")
+
+    token = token_that_expires_in(-1, ACCESS_TOKEN)
+    auth = mode.plugin.TokenProviderAuth(provider, token=token)
+    with mode.client(auth) as client, pytest.raises(TokenError) as caught:
+        client.get(api.url)
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
+
+
+def test_a_fixed_token_that_cannot_be_renewed_shows_no_secret(plugin_mode: Mode) -> None:
+    """`BearerAuth.refresh` raises without its token."""
+    with pytest.raises(TokenError) as caught:
+        plugin_mode.plugin.BearerAuth(ACCESS_TOKEN).refresh()
+    assert [] == leaks(caught.value)
+
+
+def test_plain_http_to_an_api_shows_no_secret(mode: Mode) -> None:
+    """A request over plain http beyond loopback is refused without showing the token that it would have carried."""
+    auth = mode.plugin.BearerAuth(ACCESS_TOKEN)
+    with mode.client(auth) as client, pytest.raises(InsecureTransportError) as caught:
+        client.get("http://api.invalid/path")
+    assert [] == leaks(caught.value)
+
+
+# -- Construction ---------------------------------------------------------------------------------------------------
+
+URL = "https://auth.example/token"
+WRONG: dict[str, Callable[[Any], object]] = {
+    "secret as bytes": lambda p: p.ClientCredentialsAuth(URL, "client", b"s3cret"),
+    "secret that can't be encoded": lambda p: p.ClientCredentialsAuth(URL, "client", "s3cret\udc80"),
+    "secret of a public client": lambda p: p.ClientCredentialsAuth(URL, "c", MARK, client_auth=PublicClient()),
+    "secret as client_auth": lambda p: p.ClientCredentialsAuth(URL, "c", "x", client_auth=MARK),
+    "id with a colon": lambda p: p.ClientCredentialsAuth(URL, "c:", MARK, client_auth=ClientSecretBasic(encode=False)),
+    "password as bytes": lambda p: p.PasswordAuth(URL, "c", "x", username="a", password=b"s3cret"),
+    "password that can't be encoded": lambda p: p.PasswordAuth(URL, "c", "x", username="a", password="s3cret\ud800"),
+    "refresh token as bytes": lambda p: p.RefreshTokenAuth(URL, "c", "x", refresh_token=b"s3cret"),
+    "code as bytes": lambda p: p.AuthorizationCodeAuth(URL, "c", "x", code=b"s3cret", redirect_uri="https://app/"),
+    "code without redirect URI": lambda p: p.AuthorizationCodeAuth(URL, "c", "x", code=MARK),
+    "verifier as bytes": lambda p: p.AuthorizationCodeAuth(URL, "c", "x", code_verifier=b"s3cret"),
+    "token as text": lambda p: p.ClientCredentialsAuth(URL, "c", "x", token=MARK),
+    "token with a line end": lambda p: p.BearerAuth("s3cret\n"),
+    "token with a scheme": lambda p: p.BearerAuth("Bearer s3cret"),
+    "token as bytes": lambda p: p.BearerAuth(b"s3cret"),
+    "store that is none": lambda p: p.ClientCredentialsAuth(URL, "c", "x", store=MARK),
+    "provider that is a token": lambda p: p.TokenProviderAuth(MARK),
+    "callback that is none": lambda p: p.ClientCredentialsAuth(URL, "c", "x", on_token_update=MARK),
+    "field as bytes": lambda p: p.ClientCredentialsAuth(URL, "c", "x", field_parameters={"assertion": b"s3cret"}),
+    "field that can't be": lambda p: p.ClientCredentialsAuth(URL, "c", "x", field_parameters={"otp": "s3cret\ud800"}),
+    "URL with user and password": lambda p: p.ClientCredentialsAuth("https://u:s3cret@auth.example/", "c", "x"),
+    "URL with a fragment": lambda p: p.ClientCredentialsAuth("https://auth.example/#s3cret", "c", "x"),
+    "relative URL": lambda p: p.ClientCredentialsAuth("/token?key=s3cret", "c", "x"),
+    "plain http": lambda p: p.ClientCredentialsAuth("http://auth.example/token?key=s3cret", "c", "x"),
+    "URL beyond reading": lambda p: p.ClientCredentialsAuth("https://[s3cret", "c", "x"),
+    "port beyond reading": lambda p: p.ClientCredentialsAuth("https://a:s3cret/", "c", "x"),
+    "origin with a password": lambda p: p.BearerAuth("x", allowed_origins=["https://u:s3cret@api.example"]),
+    "origin as text": lambda p: p.BearerAuth("x", allowed_origins="https://api.example/?key=s3cret"),
+    "authorization": lambda p: p.OAuthAuthorizationController(URL).request_token_o_auth_ccg("Basic s3cret\n"),
+    "access token": lambda _: OAuthToken(access_token="s3cret\n"),
+    "stored access token": lambda _: OAuthToken.from_dict({"access_token": ["s3cret"]}),
+    "stored refresh token": lambda _: OAuthToken.from_dict({"access_token": "x", "refresh_token": ["s3cret"]}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_option_is_not_shown(plugin_mode: Mode, name: str) -> None:
+    """An option that's refused isn't repeated where it may be a secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        WRONG[name](plugin_mode.plugin)
+    error = caught.value
+    assert [] == [text for one in chain(error) for text in (str(one), repr(one), *map(repr, one.args)) if shown(text)]
+    assert [] == held(error)
+    assert [] == shown(pickle.dumps(error).decode("latin-1"))
+
+
+# -- Reprs ----------------------------------------------------------------------------------------------------------
+
+
+def ours(root: object) -> Iterator[object]:
+    """Yield all objects of this library's classes that can be reached from one."""
+    seen, left = set(), [root]
+    while left:
+        thing = left.pop()
+        if id(thing) in seen or isinstance(thing, types.ModuleType | types.FrameType | type):
+            continue
+        seen.add(id(thing))
+        if type(thing).__module__.startswith("oauth_auth"):
+            yield thing
+        if isinstance(thing, dict | list | tuple | set | types.MethodType) or type(thing).__module__.startswith(
+            "oauth"
+        ):
+            left += gc.get_referents(thing)
+
+
+@MAKE
+def test_no_repr_shows_a_secret(plugin_mode: Mode, tokens: Tokens, make: Make) -> None:
+    """Neither an auth object nor any object of ours that it holds shows a secret in its repr."""
+    secret_tokens(tokens)
+    store = MemoryTokenStore()
+    auth = make(plugin_mode, tokens.url, store=store, token=token_that_expires_in(-5, ACCESS_TOKEN))
+    auth.get_token()
+    things = list(ours(auth))
+    assert len(things) > 5
+    # A header's text is the header, so only its repr can hide it.
+    shows = [thing for thing in things if shown(repr(thing)) or (not isinstance(thing, str) and shown(str(thing)))]
+    assert [] == [type(thing).__name__ for thing in shows]
+    assert "OAuthToken" in repr(auth)
+
+
+def test_values_on_the_way_show_no_secret() -> None:
+    """What token calls pass around shows no secret in its repr, for those who look on in a debugger or a tracer."""
+    settings = read_options(
+        {"token": OAuthToken(access_token=ACCESS_TOKEN), "field_parameters": {"assertion": ASSERTION}}, Options
+    )
+    things = [
+        settings,
+        ClientSecretBasic().authenticate("client", CLIENT_SECRET),
+        ClientSecretPost().authenticate("client", CLIENT_SECRET),
+        TokenResponse(200, {"set-cookie": "s3cret"}, b'{"access_token": "s3cret"}'),
+    ]
+    assert [] == [type(thing).__name__ for thing in things if shown(repr(thing))]
+
+
+@pytest.mark.parametrize("form", [repr, str, "{}".format, "{!r}".format, ascii])
+def test_a_token_shows_no_secret(form: Callable[[object], str]) -> None:
+    """No way of printing a token shows access or refresh token, or the other fields of its answer."""
+    token = OAuthToken(access_token=ACCESS_TOKEN, refresh_token=REFRESH_TOKEN, extra={"id_token": MARK}, scope="a b")
+    assert [] == shown(form(token))
+    assert "a b" in form(token)
+
+
+def test_a_store_shows_no_secret() -> None:
+    """A memory store shows how many tokens it has, and none of them."""
+    store = MemoryTokenStore()
+    store.save("key", OAuthToken(access_token=ACCESS_TOKEN))
+    assert "MemoryTokenStore(1 tokens)" == repr(store)

@@ -1,0 +1,1 @@
+"""What one plug-in does and the others do not."""

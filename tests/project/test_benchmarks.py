@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks._page import write_part
+from benchmarks.peers._report import part_of_page, pinned_versions
+from benchmarks.peers._scenario import Column
+
+WHERE = {"date": "1 May 2026", "python": "3.13.0", "cores": "2", "load": "0.1", "versions": "peer 1.0"}
+
+
+def test_a_part_of_the_page_is_written_and_the_rest_kept(tmp_path: Path) -> None:
+    """Each command replaces its own part of the page, in place, and nothing else."""
+    page = tmp_path / "page.md"
+    write_part(page, "figures", "first")
+    write_part(page, "peers", "second")
+    page.write_text(page.read_text() + "\nby hand\n")
+    write_part(page, "figures", "third\n")
+    expected = (
+        "# Performance\n\n<!-- figures: begin -->\n\nthird\n\n<!-- figures: end -->\n\n"
+        "<!-- peers: begin -->\n\nsecond\n\n<!-- peers: end -->\n\nby hand\n"
+    )
+    assert expected == page.read_text()
+
+
+def test_a_part_without_an_end_is_left_alone(tmp_path: Path) -> None:
+    """A page whose part has lost its end isn't overwritten up to its own end."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- peers: begin -->\n\nby hand\n")
+    with pytest.raises(ValueError, match="without"):
+        write_part(page, "peers", "new")
+    assert page.read_text() == "<!-- peers: begin -->\n\nby hand\n"
+
+
+def test_the_tables_hide_nothing() -> None:
+    """Who measured better stands higher, whoever it is; who broke or can't is there and says why."""
+    module = SimpleNamespace(
+        TITLE="Load",
+        TEXT="{count} at once.",
+        COLUMNS=(Column("failures", "failed, of {count}"), Column("ms", "ms", digits=1)),
+        HEADLINE=("failures", "failed"),
+        PARAMETERS={"count": 9},
+    )
+    rows: list[dict[str, Any]] = [
+        {"name": "can't", "cannot": "can't: no grant"},
+        {"name": "broken", "broke": "ValueError: a|b"},
+        {"name": "oauth_auth", "values": {"failures": [0, 2, 4], "ms": 3.14, "problems": "HTTP 401 6 times"}},
+        {"name": "peer", "values": {"failures": [0, 0], "ms": 9.0}, "remark": "odd"},
+    ]
+    lines = part_of_page(WHERE, {"load": module}, {"load": rows}).splitlines()
+    start = lines.index("| library | failed, of 9 | ms | notes |")
+    expected = [
+        "| peer | 0 | 9.0 | odd |",
+        "| **oauth_auth** | 2 (0 to 4) | 3.1 | HTTP 401 6 times |",
+        "| broken |  |  | broke: ValueError: a&#124;b |",
+        "| can't |  |  | can't: no grant |",
+    ]
+    assert expected == lines[start + 2 :]
+    assert "| **oauth_auth** | 2 |" in lines
+    assert "| broken | broke |" in lines
+
+
+def test_the_versions_of_the_page_are_those_that_are_installed() -> None:
+    """The page names the versions that the requirements file pins."""
+    names = [version.rpartition(" ")[0] for version in pinned_versions()]
+    assert {"Authlib", "google-auth", "httpx-auth", "mcp", "requests-auth", "requests-oauthlib"} < set(names)
+
+
+@pytest.mark.parametrize("contender", ["oauth_auth, requests", "oauth_auth, httpx (tasks)"])
+def test_a_stampede_makes_one_token_call(contender: str) -> None:
+    """The benchmark itself runs: of 32 that ask at once, one calls the token endpoint."""
+    command = [sys.executable, "-m", "benchmarks.peers._worker", "stampede", contender, "quick"]
+    root = Path(__file__).parents[2]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=root)
+    assert finished.returncode == 0, finished.stderr
+    values = json.loads(finished.stdout)
+    assert ([0], [1]) == (values["failures"], values["calls"])

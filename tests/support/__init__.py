@@ -1,0 +1,1 @@
+"""What tests use: modes, scripted servers, clocks, sibling processes."""

@@ -1,0 +1,33 @@
+"""What tests make stores with: each that comes with the library, in its ways."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from cryptography.fernet import Fernet
+
+from oauth_auth.stores import FileTokenStore, KeyringTokenStore, MemoryTokenStore, RedisTokenStore, TokenStore
+
+STORES = ("memory", "file", "file, encrypted", "keyring", "redis", "redis, encrypted")
+"""All stores that come with the library, each in its ways."""
+SHARED_STORES = STORES[1:]
+"""Those that processes share."""
+
+
+def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], TokenStore]:
+    """Return a function that makes store objects at one place, which ends with the test."""
+    kind, _, encrypted = name.partition(", ")
+    options = {"encryption_key": Fernet.generate_key()} if encrypted else {}
+    if kind == "memory":
+        memory = MemoryTokenStore()
+        return lambda: memory
+    if kind == "file":
+        folder = request.getfixturevalue("tmp_path") / "tokens"
+        return lambda: FileTokenStore(folder, **options)
+    if kind == "keyring":
+        request.getfixturevalue("keyring_folder")
+        return lambda: KeyringTokenStore("oauth_auth tests")
+    url, prefix = request.getfixturevalue("running_redis").url, f"{uuid.uuid4()}:"
+    return lambda: RedisTokenStore(url, prefix=prefix, **options)

@@ -1,0 +1,52 @@
+"""Waiting for what the library does in threads, and for what must not wait for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def flights_in_the_air() -> list[threading.Thread]:
+    """Return the threads that the library has started and that haven't ended."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("oauth_auth")]
+
+
+def await_silence() -> None:
+    """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
+    for flight in flights_in_the_air():
+        flight.join(20)
+
+
+def await_waiting(auth: Any, count: int) -> None:
+    """Block until so many threads and tasks wait for the auth object's flight.
+
+    Nothing public tells, since nobody needs to know but tests that have an outcome shared by all.
+    """
+    deadline, moment, waiting = time.perf_counter() + 20, threading.Event(), 0
+    while time.perf_counter() < deadline:
+        if (flight := auth._source._flight) is not None:
+            waiting = flight.waiting
+            if waiting >= count:
+                return
+        moment.wait(0.002)
+    raise AssertionError(f"{waiting} wait for a token, not {count}")
+
+
+def outcome_of(function: Callable[..., Any], *args: Any) -> Any:
+    """Return what the function returns, or the error that it raises."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return error
+
+
+def promptly(function: Callable[..., Any], *args: Any) -> Any:
+    """Do the same in a daemon thread, and fail if there's no outcome: a deadlock then ends with its test."""
+    outcomes: list[Any] = []
+    thread = threading.Thread(target=lambda: outcomes.append(outcome_of(function, *args)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert outcomes, "it waits for ever"
+    return outcomes[0]

@@ -1,0 +1,1 @@
+"""What users test with: `oauth_auth.testing`."""
