@@ -36,8 +36,8 @@ types: $(VENV)/dev.stamp ## the types: mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-unit: $(VENV)/dev.stamp ## the tests that need no server
-	$(BIN)/python -m pytest -q tests/units
+unit: $(VENV)/dev.stamp ## the tables of the pure modules: no server, no sleep, seconds in all
+	$(BIN)/python -m pytest tests/units -n 2
 
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html

@@ -179,21 +179,32 @@ class Flight(Generic[_T]):
 
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
-            # Those that have ended are of no interest, and would add up where callbacks begin flights.
-            _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
+            if not self._is_daemon:  # nobody uses an attempt in itself
+                # Those that have ended are of no interest, and would add up where callbacks begin flights.
+                _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
             try:
                 self._future.set_result(_call_beyond_freezegun(self._work))
             except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
                 self._future.set_exception(error)
 
-    def wait(self, timeout: float | None = None) -> _T | None:
-        """Block until the result is there and return it, or None after `timeout` seconds."""
+    def wait(self, timeout: float | None = None, tick: Callable[[], object] = lambda: None) -> _T | None:
+        """Block until the result is there and return it, or None after `timeout` seconds.
+
+        With a time-out, `tick` is called each second. The seconds are added up, not read from the clock: if the process
+        was stopped, a result that has come meanwhile is still found.
+        """
         self.start()
         with self._counted():
-            try:
-                return self._future.result(timeout)
-            except FutureTimeoutError:
-                return None
+            if timeout is None:
+                return self._future.result()
+            while True:
+                try:
+                    return self._future.result(min(max(timeout, 0.0), 1.0))
+                except FutureTimeoutError:
+                    tick()
+                    timeout -= 1.0
+                    if timeout <= 0:
+                        return None
 
     async def wait_async(self, timeout: float | None = None) -> _T | None:
         """Return the result, or None after `timeout` seconds, to a task of asyncio or trio."""

@@ -25,13 +25,13 @@ from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
 from ..stores import LockTaken
 from .backoff import asked_pause
-from .decisions import Purpose, Reason
+from .decisions import Purpose, Reason, RenewalSettings
 from .effects import Authorize, Await, Delete, Load, Loaded, Lock, Save, StillHeld, Unlock
 from .entry import Entry, SharedFailure, store_unread
 from .merge import Known, merge
 from .store_entry import Locked, StoreEntry
 
-__all__ = ["Acquired", "Acquisition", "Deferred", "RenewalSettings"]
+__all__ = ["Acquired", "Acquisition", "Deferred"]
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
@@ -45,15 +45,6 @@ _INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 _FORCED = {Reason.FORCED, Reason.LOGIN}
 _IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
-
-
-class RenewalSettings(NamedTuple):
-    """When tokens are renewed and what else happens then; times in seconds."""
-
-    leeway: float
-    refresh_window: float
-    token_timeout: float
-    on_token_update: Callable[[OAuthToken], object] | None
 
 
 class Acquired(NamedTuple):
@@ -76,10 +67,24 @@ class _InteractionRequired(NamedTuple):
 _Result = TypeVar("_Result")
 
 
+_UNREAD = Loaded(Entry(), is_ok=False)
+
+
 class Acquisition:
     """What one auth object knows of its tokens, and how it gets the next one."""
 
-    __slots__ = ("_chance", "_clock", "_entry", "_grant", "_settings", "_stored", "known", "name", "shared_times")
+    __slots__ = (
+        "_chance",
+        "_clock",
+        "_entry",
+        "_given",
+        "_grant",
+        "_settings",
+        "_stored",
+        "known",
+        "name",
+        "shared_times",
+    )
 
     def __init__(
         self,
@@ -96,7 +101,10 @@ class Acquisition:
         self._entry = entry
         self._clock = clock
         self._chance = chance
-        self._stored = Loaded(Entry(), is_ok=False)
+        given = grant.given_refresh_token()
+        self._given = None if given is None else digest(given)
+        """The digest of the refresh token that siblings are given, too, whether or not it was used here."""
+        self._stored = _UNREAD
         """What the store held when last read."""
         self.known = Known(token)
         self.name = f"{chance.uniform(0, 2**52):.0f}"
@@ -111,8 +119,6 @@ class Acquisition:
         leeway, window = self._settings.leeway, self._settings.refresh_window
         return Credential.from_token(token, self._clock(), self._chance, leeway=leeway, refresh_window=window)
 
-    # -- What a renewal does ------------------------------------------------------------------------------------
-
     def acquire(
         self,
         held: Credential | None,
@@ -120,10 +126,9 @@ class Acquisition:
         provide: Callable[[OAuthToken], None],
         cancelled: threading.Event,
     ) -> Steps[Acquired | Deferred]:
-        """Get a token to go on with instead of `held`.
+        """Get a token to go on with instead of `held`. Raises `TokenError`.
 
-        `provide` is called with a token that's in its last seconds, before a better one is asked for. `cancelled`,
-        when set, ends the wait for a user. Raises `TokenError`.
+        `provide` is called with a token in its last seconds; `cancelled`, when set, ends the wait for a user.
         """
         excluded = {purpose.rejected, None if held is None else held.header}
         token = yield from self._look(excluded)
@@ -155,8 +160,9 @@ class Acquisition:
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
         """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
-        if (yield Lock(0.0)) is Locked.TAKEN:
+        if (yield Lock(0.0)) is Locked.TAKEN and not self.known.is_only_here:
             return Deferred()
+        # Without the lock it's saved, too: its holder needs it, and it may be a lock that was left over by an outage.
         token = yield from self._look({None if held is None else held.header})
         if self.known.is_unsaved:
             yield from self._save()
@@ -184,8 +190,6 @@ class Acquisition:
         if failure is not None:
             raise failure
 
-    # -- Its parts ----------------------------------------------------------------------------------------------
-
     def _renew(
         self, purpose: Purpose, excluded: Collection[str | None]
     ) -> Steps[Acquired | Deferred | _InteractionRequired]:
@@ -194,14 +198,16 @@ class Acquisition:
         def make() -> Steps[Acquired | Deferred | _InteractionRequired]:
             if purpose.can_wait and self._entry.is_in_trouble and self._live_refresh_token() is not None:
                 return Deferred()
-            return (yield from self._make(excluded))
+            try:
+                return (yield from self._make(excluded))
+            except HeldUp:
+                raise
+            except TokenError as error:  # not one that a sibling has shared: it would never end
+                if (token := (yield from self._share_failure(error, excluded))) is not None:
+                    return Acquired(token, is_own=False)
+                raise
 
-        try:
-            result = yield from self._under_lock(purpose, excluded, make)
-        except TokenError as error:
-            if (token := (yield from self._share_failure(error, excluded))) is not None:
-                return Acquired(token, is_own=False)
-            raise
+        result = yield from self._under_lock(purpose, excluded, make)
         if isinstance(result, _InteractionRequired):
             yield Unlock()
         return result
@@ -234,12 +240,13 @@ class Acquisition:
 
         While it's taken, the store is looked into: waiters needn't take the lock one after the other only for that.
         It's gone without only if the store fails, or if nothing has come of its holder for 30 seconds, who must be
-        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store.
+        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store. The spare
+        lock then sees to it that those who wait go on one after the other, and not all at once.
         With `excluded` None, nothing that's found ends the wait.
         """
-        is_patient = purpose.reason not in _IMPATIENT
+        is_patient, is_spare = purpose.reason not in _IMPATIENT, False
         begun, seen = self._clock().monotonic, self._stored.entry
-        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0)) is Locked.TAKEN:
+        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0, is_spare)) is Locked.TAKEN:
             if not is_patient:
                 return Deferred()
             token = yield from self._look(excluded or ())
@@ -250,9 +257,12 @@ class Acquisition:
             if self._stored.entry != seen:
                 begun, seen = self._clock().monotonic, self._stored.entry
             if self._clock().monotonic >= begun + self._entry.lock_wait:
-                text = f"another renewal has held the lock for more than {self._entry.lock_wait:.3g} s"
-                self._entry.failed("lock", LockTaken(text))
-                return None
+                if is_spare:
+                    break
+                is_spare, begun = True, self._clock().monotonic
+        if is_spare:
+            text = f"another renewal has held the lock for more than {self._entry.lock_wait:.3g} s"
+            self._entry.failed("lock", LockTaken(text))
         return None
 
     def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _InteractionRequired]:
@@ -331,9 +341,9 @@ class Acquisition:
 
     def _forget(self) -> Steps[bool]:
         """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
-        ended = self.known.digests()
-        if (given := self._grant.given_refresh_token()) is not None:
-            ended |= {digest(given)}
+        # A mark that's there stays: not all siblings may have seen it yet.
+        given = frozenset() if self._given is None else frozenset({self._given})
+        ended = self.known.digests() | given | (self._stored.entry.logged_out or frozenset())
         for token in (self.known.last, self.known.previous):
             self._grant.invalidate(token)
         self.known = self.known.logged_out()
@@ -369,30 +379,27 @@ class Acquisition:
         is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
         return last if is_usable else None
 
-    # -- Failures that siblings share ---------------------------------------------------------------------------
-
     def _raise_shared_failure(self, purpose: Purpose) -> None:
         """Raise the failure of a sibling that has just asked the server, instead of asking, too."""
         failure = self._stored.entry.failure
         if failure is None or failure.by == self.name or purpose.reason in _FORCED:
             return
-        if not failure.is_recent(self._clock()):
+        if not failure.is_recent(now := self._clock()):
             return
         self.shared_times = failure.times
-        raise failure.restored(self._grant.transport_error)
+        raise failure.restored(self._grant.transport_error, now)
 
     def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
         """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""
-        if not self._entry.is_shared or not error.retryable or not self._stored.is_ok:
+        if not self._entry.is_shared or not error.retryable:
             return None
         self.shared_times += 1
         pause = max(_SHARED_PAUSE, asked_pause(error))
         now = self._clock()
         failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
-        if failure is None or not (yield StillHeld()):
-            return None
-        # What's there is read again, since it's replaced as a whole.
+        is_ours = yield StillHeld()
+        # What's there is read again, since it's replaced as a whole; and it may be possible by now.
         token = yield from self._look(excluded)
-        if token is None and self._stored.is_ok:
+        if token is None and failure is not None and is_ours and self._stored.is_ok:
             yield Save(self._stored.entry._replace(failure=failure))
         return token

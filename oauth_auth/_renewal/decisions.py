@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._clock import Chance, Now
-from .._wire.token import Credential
+from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
 from .backoff import Cooldown, Failure, OriginBreaker
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fail",
     "Purpose",
     "Reason",
+    "RenewalSettings",
     "SameToken",
     "Send",
     "State",
@@ -40,6 +42,15 @@ __all__ = [
 
 _CHECK_INTERVAL = 1.0
 """Seconds between two looks at what a sibling does, or less where less time is left."""
+
+
+class RenewalSettings(NamedTuple):
+    """When tokens are renewed and what else happens then; times in seconds."""
+
+    leeway: float
+    refresh_window: float
+    token_timeout: float
+    on_token_update: Callable[[OAuthToken], object] | None
 
 
 class Reason(enum.Enum):
@@ -125,6 +136,9 @@ class State:
     """When a renewal was last deferred, in Unix time."""
     checked: Cooldown | None = None
     """The pause after a look for a sibling's token, while the server refuses to give one."""
+    is_replacement: bool = False
+    """Whether the credential was made because the one before was rejected or unwanted; else, if it's rejected at a
+    replay, another renewal may help."""
 
     def unexpired(self, now: Now) -> Credential | None:
         """Return the credential if it can still be sent."""
@@ -135,11 +149,11 @@ class State:
         """Return the last failure while the cooldown after it lasts."""
         return self.failure if self.failure is not None and self.failure.cooldown.remaining(now) > 0 else None
 
-    def renewed(self, credential: Credential, now: Now, chance: Chance) -> State:
+    def renewed(self, credential: Credential, now: Now, chance: Chance, *, is_replacement: bool = False) -> State:
         """Return the state after a renewal; the very token that there was before counts as a failure."""
         held = self.credential
         if held is None or held.header != credential.header:
-            return State(credential)
+            return State(credential, is_replacement=is_replacement)
         same = dataclasses.replace(self, credential=credential)
         return same.failed(SameToken("the renewal brought the same token again"), now, chance)
 
@@ -164,8 +178,9 @@ class State:
         current = self.credential
         if current is None:
             return self
-        pause = min(_CHECK_INTERVAL, max((current.next_deadline(now.wall) - now.wall) / 4, 0.05))
-        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(now.wall + pause)
+        deadline = current.next_deadline(now.wall)
+        pause = min(_CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
+        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""
@@ -184,20 +199,19 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     current = state.unexpired(now)
     if current is None:
         return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
-    if now.wall >= current.stale_at and not state.waiting_is_pointless(around):
+    failure = state.backing_off(now)
+    if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
         # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
         launch = None if around.is_running else Purpose(Reason.STALE)
         return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
     if now.wall < current.refresh_at or around.is_running:
         return Send(current), state
-    failure = state.backing_off(now)
     pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)
     # Meanwhile other requests take the fast path.
     later = state.due_again_at(min(current.next_deadline(now.wall), now.wall + pause))
     if failure is not None:
         return Send(current), later
-    has_time = now.wall < current.due_at + (current.stale_at - current.due_at) * 0.75
-    return Send(current, Purpose(Reason.DUE, can_wait=has_time)), later
+    return Send(current, Purpose(Reason.DUE, can_wait=now.wall < current.stale_at)), later
 
 
 def for_rejection(

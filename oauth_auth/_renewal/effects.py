@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from .._clock import Clock, Now
+from .._clock import Clock
 from .._flight import Flight, Outcome, capture, carry_out, mark_retrying
-from .._server.calls import Ask, Run, Sleep, Steps, perform
+from .._server.calls import Ask, Sleep, Steps, perform
 from ..errors import ReauthorizationRequired
 from .entry import Entry
 from .store_entry import Locked, StoreEntry, StoreSession
@@ -49,9 +49,10 @@ class Loaded(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """Take the store's lock, waiting for `timeout` seconds at most: brings `Locked`."""
+    """Take the store's lock, or the spare one beside it, waiting for `timeout` seconds at most: brings `Locked`."""
 
     timeout: float
+    is_spare: bool = False
 
 
 class Unlock(NamedTuple):
@@ -85,52 +86,54 @@ class Await(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """Do nothing for a while: brings True, before the time is over, if the program ends."""
+    """Do nothing for a while, or until it's of no use: brings True, before the time is over, if the program ends."""
 
     seconds: float
+    until: threading.Event
 
 
 class HoldUps:
     """Notices that the program stood still, by both clocks and without I/O: a suspended machine, a stopped process.
 
-    Between a look into the store and the use of what was found there, a sibling may take over from a program that
-    stands still, and a refresh token that's used twice ends its login.
+    Once a program that holds the lock stands still, a sibling may take over, and a refresh token that's used twice ends
+    its login. So nothing that may be used once is sent before the lock was taken again, and the store looked into.
     """
 
     limit = 3.75
-    """Seconds: a quarter of the shortest lease of a lock, 15 s."""
+    """Seconds between two readings of the clocks: what waits reads them each second, a lock lasts for 10 at least."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = clock()
         self._is_held_up = False
 
-    def begin(self) -> Now:
-        """Note what has passed since the last effect; return now."""
+    def tick(self, expected: float = 0.0) -> None:
+        """Note whether more has passed since the last reading than was expected, in seconds."""
         now = self._clock()
-        self._is_held_up = self._is_held_up or now.since(self._last) > self.limit
-        return now
+        self._is_held_up = self._is_held_up or now.since(self._last) > expected + self.limit
+        self._last = now
 
-    def end(self, effect: object, begun: Now) -> None:
-        """Note how long an effect took; a look into the store makes up for all that was before it."""
-        self._last = now = self._clock()
-        expected = 0.0
-        if isinstance(effect, Ask | Run):
-            expected = effect.timeout
-        elif isinstance(effect, Sleep | Await):
-            expected = effect.seconds
-        was_held_up = now.since(begun) > expected + self.limit
-        self._is_held_up = was_held_up if isinstance(effect, Load) else self._is_held_up or was_held_up
+    def begin(self, effect: object) -> None:
+        """Note that an effect begins; what was before the lock is taken is made up for."""
+        self.tick()
+        if isinstance(effect, Lock):
+            self._is_held_up = False
+
+    def end(self, effect: object) -> None:
+        """Note that an effect has ended; some take the time that they say."""
+        seconds = effect.seconds if isinstance(effect, Sleep | Await | Idle) else 0.0
+        self.tick(seconds)
 
     def forbid(self, effect: object) -> bool:
-        """Return whether this effect must not be carried out before another look into the store."""
+        """Return whether this effect must not be carried out before the lock was taken again."""
         return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
 
 
 def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock) -> _T:
     """Return what a renewal returns; all its calls to the store are made in one thread, and its lock is released."""
-    with entry.session() as session:
-        return carry_out(renewal, _Runner(session, HoldUps(clock)).perform)
+    hold_ups = HoldUps(clock)
+    with entry.session(hold_ups.tick) as session:
+        return carry_out(renewal, _Runner(session, hold_ups).perform)
 
 
 class _Runner:
@@ -140,30 +143,30 @@ class _Runner:
         self._login: Flight[Outcome[Any]] | None = None
         self._by_effect: dict[type, Callable[[Any], Any]] = {
             Load: self._load,
-            Lock: lambda lock: session.lock(lock.timeout),
+            Lock: lambda lock: session.lock(lock.timeout, is_spare=lock.is_spare),
             Unlock: lambda _: session.unlock(),
             StillHeld: lambda _: session.still_holds_lock(),
             Save: lambda save: session.save(save.entry),
             Delete: lambda _: session.delete(),
             Authorize: self._authorize,
             Await: self._await,
-            Idle: lambda idle: _idle(idle.seconds),
+            Idle: _idle,
         }
 
     def perform(self, effect: object) -> Any:
         if hasattr(effect, "wait"):  # a step that callers wait for, too
             return effect.wait()
-        begun = self._hold_ups.begin()
+        self._hold_ups.begin(effect)
         if self._session.is_shared and self._hold_ups.forbid(effect):
             return None
         try:
             return self._perform(effect)
         finally:
-            self._hold_ups.end(effect, begun)
+            self._hold_ups.end(effect)
 
     def _perform(self, effect: object) -> Any:
         do = self._by_effect.get(type(effect))
-        return perform(effect) if do is None else do(effect)
+        return perform(effect, self._hold_ups.tick) if do is None else do(effect)
 
     def _load(self, _: Load) -> Loaded:
         return Loaded(*self._session.load())
@@ -179,8 +182,15 @@ class _Runner:
         return self._login.wait(effect.seconds)
 
 
-def _idle(seconds: float) -> bool:
-    main_thread = threading.main_thread()
-    if main_thread is not threading.current_thread():
-        main_thread.join(seconds)  # it ends before the interpreter waits for other threads
+_IDLE_CHECK = 0.25
+"""How often a thread that idles looks whether that's of any use, in seconds."""
+
+
+def _idle(idle: Idle) -> bool:
+    main_thread, left = threading.main_thread(), idle.seconds
+    while left > 0 and main_thread is not threading.current_thread():
+        main_thread.join(min(left, _IDLE_CHECK))  # it ends before the interpreter waits for other threads
+        if idle.until.is_set() or not main_thread.is_alive():
+            break
+        left -= _IDLE_CHECK
     return not main_thread.is_alive()

@@ -27,6 +27,8 @@ class Known(NamedTuple):
     """Whether the store could be read or written once: only then `in_store` says anything."""
     is_unsaved: bool = False
     """Whether the last token is to be saved yet."""
+    is_only_here: bool = False
+    """Whether no sibling can have the last token, since it was made here and couldn't be saved yet."""
     login: str | None = None
     """Which login the last token comes from."""
     superseded: tuple[str, ...] = ()
@@ -35,11 +37,11 @@ class Known(NamedTuple):
     def renewed(self, token: OAuthToken, *, is_login: bool) -> Known:
         """Return what is known with a new token; `is_login` if it begins a login rather than goes on with one."""
         login = identity(token) if is_login or self.login is None else self.login
-        return self._replace(last=token, login=login, superseded=self.superseded_by(token))
+        return self._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
 
     def saved(self) -> Known:
         """Return what is known once the last token is in the store."""
-        return self._replace(in_store=self.last, has_read=True, is_unsaved=False)
+        return self._replace(in_store=self.last, has_read=True, is_unsaved=False, is_only_here=False)
 
     def logged_out(self) -> Known:
         """Return what is known once the login has ended."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Locked", "StoreEntry", "StoreSession"]
 
 
+_SPARE = "-spare"
+"""What the key of the spare lock ends in."""
+
+
 class Locked(enum.Enum):
     """How an attempt to take the store's lock ended."""
 
@@ -64,7 +68,7 @@ class StoreEntry:
         self.supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
         self.clock = clock
-        self._failed_actions: set[str] = set()
+        self._failed_actions: frozenset[str] = frozenset()
         self._cooldown: Cooldown | None = None
         if store is not None:
             self.timeout = _read_timeout(getattr(store, "timeout", self.default_timeout))
@@ -85,14 +89,14 @@ class StoreEntry:
         """Whether the store failed slowly, a short time ago."""
         return self._cooldown is not None and self._cooldown.remaining(self.clock()) > 0
 
-    def session(self) -> StoreSession:
-        """Return a context manager for one renewal's calls."""
-        return StoreSession(self)
+    def session(self, tick: Callable[[], object] = lambda: None) -> StoreSession:
+        """Return a context manager for one renewal's calls; `tick` is called each second while one is waited for."""
+        return StoreSession(self, tick)
 
     def worked(self, action: str) -> None:
         """Note that an action works; log the end of a stretch of failures."""
         if action in self._failed_actions:
-            self._failed_actions.discard(action)
+            self._failed_actions -= {action}
             if not self._failed_actions:
                 self._cooldown = None
                 emit(logging.INFO, "store_recovered", "token store works again")
@@ -107,7 +111,7 @@ class StoreEntry:
             text, kind = _safe_text(error), type(error).__name__
             message = "token store failed to %(action)s: %(error_type)s: %(error)s"
             emit(logging.WARNING, "store_failed", message, action=action, error_type=kind, error=text)
-        self._failed_actions.add(action)
+        self._failed_actions |= {action}
 
     def end_cooldown(self) -> None:
         """Use the store again: the abandoned call has returned."""
@@ -120,8 +124,9 @@ class StoreEntry:
 class StoreSession:
     """One renewal's calls to the store. None of them raises."""
 
-    def __init__(self, entry: StoreEntry) -> None:
+    def __init__(self, entry: StoreEntry, tick: Callable[[], object]) -> None:
         self._entry = entry
+        self._tick = tick
         self._worker: StoreWorker | None = None
         self._lock: _Lock | None = None
 
@@ -169,9 +174,13 @@ class StoreSession:
         store, key = self._entry.store, self._entry.key
         return store is None or self._call("delete", lambda: store.delete(key))[0]
 
-    def lock(self, timeout: float) -> Locked:
-        """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out."""
-        store, key, entry = self._entry.store, self._entry.key, self._entry
+    def lock(self, timeout: float, *, is_spare: bool = False) -> Locked:
+        """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out.
+
+        The spare one is of another key: it's for those who go on without the lock.
+        """
+        store, entry = self._entry.store, self._entry
+        key = f"{entry.key}{_SPARE}" if is_spare else entry.key
         if store is None:
             return Locked.FAILED
         if self._lock is not None:
@@ -218,7 +227,7 @@ class StoreSession:
 
             self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
         begun = entry.clock().monotonic
-        outcome = self._worker.submit(function, wait + entry.timeout, on_late)
+        outcome = self._worker.submit(function, wait + entry.timeout, on_late, self._tick)
         if outcome.error is None:
             entry.worked(action)
             return True, outcome.value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -35,10 +34,16 @@ class StoreWorker:
         while (call := self._calls.get()) is not None:
             call()
 
-    def submit(self, function: Callable[[], Any], timeout: float, on_late: Callable[[], Any] | None) -> Outcome[Any]:
+    def submit(
+        self,
+        function: Callable[[], Any],
+        timeout: float,
+        on_late: Callable[[], Any] | None,
+        tick: Callable[[], object] = lambda: None,
+    ) -> Outcome[Any]:
         """Return what came of the function, or a `TokenStoreError` after `timeout` seconds.
 
-        `on_late` is called if the function ends after all.
+        `on_late` is called if the function ends after all; `tick` each time when it has been slow.
         """
         if self.is_abandoned:
             return Outcome(None, TokenStoreError("the store still hasn't answered"))
@@ -46,15 +51,18 @@ class StoreWorker:
             return capture(function)
         outcome: Future[Outcome[Any]] = Future()
         self._calls.put(lambda: outcome.set_result(capture(function)))
-        begun = time.monotonic()
-        while True:
-            left = begun + timeout - time.monotonic()
+        left = timeout
+        while left > 0:
+            # Waits are added up, not read from the clock: a process that was stopped says nothing against the store.
+            wait = min(left, self._slow)
             try:
-                return outcome.result(max(min(left, self._slow), 0.0))
+                return outcome.result(wait)
             except FutureTimeoutError:
                 mark_retrying()
+                tick()
+                left -= wait
                 # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
-                if left <= self._slow or (on_late is not None and not threading.main_thread().is_alive()):
+                if on_late is not None and not threading.main_thread().is_alive():
                     break
         self.is_abandoned = True
         if on_late is not None:

@@ -160,28 +160,28 @@ class EndpointCalls:
         raise AssertionError  # pragma: no cover - the last round returns or raises
 
 
-def perform(effect: object) -> Any:
-    """Do what a call yields, and return what comes of it."""
+def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:
+    """Do what a call yields, and return what comes of it; `tick` is called each second while it's waited for."""
     if isinstance(effect, Ask):
-        return _ask(effect)
+        return _ask(effect, tick)
     if isinstance(effect, Sleep):
         mark_retrying()
         time.sleep(effect.seconds)
         return None
     if isinstance(effect, Run):
-        outcome = Flight(lambda: capture(effect.function), daemon=True).wait(effect.timeout)
+        outcome = Flight(lambda: capture(effect.function), daemon=True).wait(effect.timeout, tick)
         if outcome is None:
             raise GivenUp
         return outcome.unwrap()
     raise AssertionError(effect)  # pragma: no cover - there are no others
 
 
-def _ask(effect: Ask) -> TokenResponse:
+def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:
     """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
     request, transport = effect.request, effect.transport
     outcome = Flight(
         lambda: capture(lambda: transport.send(request, effect.connect_timeout, effect.timeout)), daemon=True
-    ).wait(effect.timeout)
+    ).wait(effect.timeout, tick)
     if outcome is None:
         raise transport.time_out(request, effect.timeout)
     error = outcome.error
