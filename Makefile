@@ -20,7 +20,7 @@ help: ## this list
 demo: $(VENV)/demo.stamp ## the library at work: requests under load through expiry, revocation and an outage
 	$(BIN)/python examples/demo.py
 
-test: lint types unit tests/servers/oidc/node_modules/.package-lock.json ## everything that CI runs
+test: lint types tests/servers/oidc/node_modules/.package-lock.json ## everything that CI runs
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
