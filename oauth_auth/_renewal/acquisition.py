@@ -298,9 +298,12 @@ class Acquisition:
         """
         yield Authorize(lambda: self._grant.authorize(cancelled))
         try:
-            while (outcome := (yield Await(_LOOK_INTERVAL))) is None:
-                if cancelled.is_set():
+            while True:
+                outcome = yield Await(_LOOK_INTERVAL)
+                if cancelled.is_set() and (outcome is None or outcome.error is not None):
                     raise ReauthorizationRequired("the user must log in again: the auth object was closed meanwhile")
+                if outcome is not None:
+                    break
                 if self._entry.is_shared and (token := (yield from self._look(excluded))) is not None:
                     return Acquired(token, is_own=False)
         finally:
