@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.keyring_in_files import FOLDER
-from tests.servers.oidc_provider import OidcProvider, ServiceMissing
+from tests.servers.oidc_provider import OidcProvider
+from tests.servers.programs import ServiceMissing
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
@@ -27,6 +28,29 @@ from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import flights_in_the_air
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@contextmanager
+def skipped_where_missing() -> Iterator[None]:
+    """Skip the test if a service that it needs is missing; fail it in CI, where all are there."""
+    try:
+        yield
+    except ServiceMissing as missing:
+        if os.environ.get("CI"):
+            raise pytest.fail.Exception(str(missing), pytrace=False) from None
+        raise pytest.skip.Exception(str(missing)) from None
 
 
 @pytest.fixture(params=modes.ALL, ids=str)
@@ -65,17 +89,9 @@ def read_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def oidc() -> Iterator[OidcProvider]:
-    """oidc-provider, for the tests of a module; where it's missing they are skipped, or fail in CI."""
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
+    """oidc-provider, for the tests of a module."""
+    with OidcProvider() as server:
         yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

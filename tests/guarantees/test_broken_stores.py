@@ -66,12 +66,15 @@ def full_disk(request: pytest.FixtureRequest) -> Trouble:
                     file.write(b"x" * 1024)
 
         return Trouble(store, fill, filler.unlink)
-    monkeypatch = request.getfixturevalue("monkeypatch")
+    monkeypatch, fsync = request.getfixturevalue("monkeypatch"), os.fsync
 
     def fail(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    return Trouble(store, lambda: monkeypatch.setattr(os, "fsync", fail), monkeypatch.undo)
+    # Not by undo(), which would take the clock away, too.
+    return Trouble(
+        store, lambda: monkeypatch.setattr(os, "fsync", fail), lambda: monkeypatch.setattr(os, "fsync", fsync)
+    )
 
 
 def directory_for_file(request: pytest.FixtureRequest) -> Trouble:
