@@ -38,7 +38,7 @@ WEATHERS = {
         Weather("calm", "calm", 20, 10.0, 60.0, 1.0),
         Weather("cold start", "cold start under load", 2, 0.1, 0.01, 2.0),
         Weather("revoked", "everything revoked", 2, 10.0, 60.0, 2.0, "revoke"),
-        Weather("outage", "the server is out for 15 minutes, across expiry", 2, 10.0, 60.0, 16.0, "down"),
+        Weather("outage", "the server is out across expiry", 2, 10.0, 60.0, 16.0, "down"),
     )
 }
 
@@ -103,7 +103,7 @@ def measure(workers: int, weather: Weather, *, seed: int = 0, all_requests: bool
     if weather.fault == "revoke":
         faults = (Fault("revoke", LIFETIME * 0.6),)
     elif weather.fault == "down":
-        faults = (Fault("down", LIFETIME - 400, length=900.0, mode="503"),)
+        faults = (Fault("down", LIFETIME - 200, length=240.0, mode="503"),)
     config = Config(
         seed=seed,
         workers=workers,

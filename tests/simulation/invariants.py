@@ -245,7 +245,7 @@ class Judge:
         if self.is_ended and self._config.grant in {"refresh", "code"}:
             return "logged out"
         is_store_good = now > self.store_bad_until + MOMENT + stood
-        stored = None if self.store.entry is None else unpack(self.store.entry, {}).token
+        stored = self.store.unpacked(self.store.entry).token
         is_settled = is_store_good and now > self.store.changed_at + MOMENT + stood
         if stored is not None and is_settled and is_path_good and self._can_be_sent(worker, stored):
             return None

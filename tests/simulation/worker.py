@@ -23,7 +23,7 @@ from oauth_auth._renewal.effects import (
     StillHeld,
     Unlock,
 )
-from oauth_auth._renewal.entry import Entry, pack, unpack
+from oauth_auth._renewal.entry import Entry, pack
 from oauth_auth._renewal.renewer import Landing, Renewer
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import Locked, StoreEntry
@@ -344,7 +344,15 @@ class Flight:
         else:
             store = worker.store
             world.after(store.delay(), None, store.receive, self, self.serial, action, argument)
-            world.after(entry.slow, worker, self._wait_on, self.serial, wait + entry.timeout - entry.slow)
+            if wait:
+                self.wait_long()
+
+    def wait_long(self) -> None:
+        """Begin to count the seconds, since the store won't answer at once."""
+        assert self._action is not None
+        entry = self.worker.entry
+        left = self._action[1] + entry.timeout - entry.slow
+        self.worker.world.after(entry.slow, self.worker, self._wait_on, self.serial, left)
 
     def _wait_on(self, serial: int, left: float) -> None:
         """Wait for one more second, as `StoreWorker` does: a program that stands still loses one of them."""
@@ -378,7 +386,7 @@ class Flight:
             entry.failed(action, error, seconds, still_hangs=self._is_abandoned)
         if action == "load":
             self.looked_at = self.worker.world.now
-            return Loaded(unpack(value, {}), is_ok=True) if is_ok else Loaded(Entry(), is_ok=False)
+            return Loaded(self.worker.store.unpacked(value), is_ok=True) if is_ok else Loaded(Entry(), is_ok=False)
         if action == "lock":
             self._has_lock = is_ok
             result = Locked.HELD if is_ok else Locked.TAKEN if isinstance(error, LockTaken) else Locked.FAILED
@@ -510,6 +518,7 @@ class Worker:
         self.world, self.server, self.store, self.judge, self.index = world, server, store, judge, index
         seed = f"{world.config.seed}-{index}"
         self.chance, self.arrivals, self.preemptions = Random(seed), Random(f"{seed}-a"), Random(f"{seed}-p")
+        self._preemption = world.config.preemption
         self.epoch = 0
         self.stopped_until = 0.0
         self.stopped_for = 0.0
@@ -539,7 +548,7 @@ class Worker:
 
     def clock(self) -> Now:
         """Read the clocks; when a decision does so, a flight may land at that very moment."""
-        if self.is_deciding and self.preemptions.random() < self.world.config.preemption:
+        if self.is_deciding and self._preemption and self.preemptions.random() < self._preemption:
             self.is_deciding = False
             for flight in self.flights:
                 if flight.on_the_way is not None and not flight.is_saver and flight is not self.stepping:
