@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: demo test docs figures bench chaos format clean
+.PHONY: demo test unit docs figures bench chaos format clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/python examples/demo.py
@@ -27,6 +27,10 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(BIN)/coverage report
 	$(MAKE) --no-print-directory docs
 	$(BIN)/python tests/project/wheel.py
+
+# The tables of the pure modules: no server, no sleep, seconds in all.
+unit: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/units -n 2
 
 # The documentation, in docs/_build/html/index.html.
 docs: $(VENV)/dev.stamp

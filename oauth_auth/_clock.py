@@ -40,12 +40,15 @@ class Chance(Protocol):
         ...
 
 
+_system_random = random.SystemRandom()
+
+
 class _SystemChance:
-    """The numbers of the module `random`, which differ in a forked child."""
+    """The operating system's numbers: a program's `random.seed` neither repeats them nor is disturbed by them."""
 
     def uniform(self, a: float, b: float, /) -> float:
         """Return a random number between both."""
-        return random.uniform(a, b)  # noqa: S311 - nothing is kept secret by it
+        return _system_random.uniform(a, b)
 
 
 CHANCE = _SystemChance()

@@ -163,7 +163,7 @@ class HttpxFlow(AsyncTokens):
             header = replacement.credential.header
             response = yield self._replay(response, header, rejection)
             self._note(origin, header, response, is_replay=True)
-            if replacement.is_own:
+            if replacement.is_final:
                 return
 
     def _may_address(self, origin: _Origin, url: Any) -> bool:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
-from .._renewal.acquisition import RenewalSettings
+from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
 from .._wire.messages import FieldParameters, build_token_request, join_scope

@@ -129,7 +129,7 @@ class RequestsHooks(TokenAuth):
                 [*response.history, exchange.past(response)] if is_last else [exchange.past(response)]
             )
             response = answer
-            if replacement.is_own or not self._is_rejected(answer):
+            if replacement.is_final or not self._is_rejected(answer):
                 break
         return response
 

@@ -25,13 +25,13 @@ from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
 from ..stores import LockTaken
 from .backoff import asked_pause
-from .decisions import Purpose, Reason
+from .decisions import Purpose, Reason, RenewalSettings
 from .effects import Authorize, Await, Delete, Load, Loaded, Lock, Save, StillHeld, Unlock
 from .entry import Entry, SharedFailure, store_unread
 from .merge import Known, merge
 from .store_entry import Locked, StoreEntry
 
-__all__ = ["Acquired", "Acquisition", "Deferred", "RenewalSettings"]
+__all__ = ["Acquired", "Acquisition", "Deferred"]
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
@@ -45,15 +45,6 @@ _INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 _FORCED = {Reason.FORCED, Reason.LOGIN}
 _IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
-
-
-class RenewalSettings(NamedTuple):
-    """When tokens are renewed and what else happens then; times in seconds."""
-
-    leeway: float
-    refresh_window: float
-    token_timeout: float
-    on_token_update: Callable[[OAuthToken], object] | None
 
 
 class Acquired(NamedTuple):
@@ -125,8 +116,6 @@ class Acquisition:
         leeway, window = self._settings.leeway, self._settings.refresh_window
         return Credential.from_token(token, self._clock(), self._chance, leeway=leeway, refresh_window=window)
 
-    # -- What a renewal does ------------------------------------------------------------------------------------
-
     def acquire(
         self,
         held: Credential | None,
@@ -134,10 +123,9 @@ class Acquisition:
         provide: Callable[[OAuthToken], None],
         cancelled: threading.Event,
     ) -> Steps[Acquired | Deferred]:
-        """Get a token to go on with instead of `held`.
+        """Get a token to go on with instead of `held`. Raises `TokenError`.
 
-        `provide` is called with a token that's in its last seconds, before a better one is asked for. `cancelled`,
-        when set, ends the wait for a user. Raises `TokenError`.
+        `provide` is called with a token in its last seconds; `cancelled`, when set, ends the wait for a user.
         """
         excluded = {purpose.rejected, None if held is None else held.header}
         token = yield from self._look(excluded)
@@ -198,8 +186,6 @@ class Acquisition:
             failure = TokenStoreError("the token is forgotten here, but the store could not delete it: see the log")
         if failure is not None:
             raise failure
-
-    # -- Its parts ----------------------------------------------------------------------------------------------
 
     def _renew(
         self, purpose: Purpose, excluded: Collection[str | None]
@@ -388,8 +374,6 @@ class Acquisition:
         credential = self.credential(last)
         is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
         return last if is_usable else None
-
-    # -- Failures that siblings share ---------------------------------------------------------------------------
 
     def _raise_shared_failure(self, purpose: Purpose) -> None:
         """Raise the failure of a sibling that has just asked the server, instead of asking, too."""

@@ -82,7 +82,7 @@ class OriginBreaker(NamedTuple):
     times: int
     cooldown: Cooldown
     vain_paths: frozenset[str] = frozenset()
-    """Those that the renewals were for."""
+    """Those that the renewals were for: if one of them accepts a token, the origin has changed its mind."""
     accepting: frozenset[tuple[str, str]] = frozenset()
     """Paths that have accepted a token meanwhile, with its header."""
 
@@ -102,8 +102,7 @@ class OriginBreaker(NamedTuple):
 
         One that has accepted the very token before is renewed for at once: the token was revoked.
         """
-        was_accepted = (path, header) in self.accepting and path not in self.vain_paths
-        return self.cooldown.remaining(now) > 0 and not was_accepted
+        return self.cooldown.remaining(now) > 0 and (path, header) not in self.accepting
 
     def accepted(self, path: str, header: str) -> OriginBreaker:
         """Return the breaker after a path has accepted a token; what accepted other tokens is forgotten."""

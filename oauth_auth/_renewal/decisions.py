@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._clock import Chance, Now
-from .._wire.token import Credential
+from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
 from .backoff import Cooldown, Failure, OriginBreaker
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fail",
     "Purpose",
     "Reason",
+    "RenewalSettings",
     "SameToken",
     "Send",
     "State",
@@ -40,6 +42,15 @@ __all__ = [
 
 _CHECK_INTERVAL = 1.0
 """Seconds between two looks at what a sibling does, or less where less time is left."""
+
+
+class RenewalSettings(NamedTuple):
+    """When tokens are renewed and what else happens then; times in seconds."""
+
+    leeway: float
+    refresh_window: float
+    token_timeout: float
+    on_token_update: Callable[[OAuthToken], object] | None
 
 
 class Reason(enum.Enum):
@@ -125,6 +136,9 @@ class State:
     """When a renewal was last deferred, in Unix time."""
     checked: Cooldown | None = None
     """The pause after a look for a sibling's token, while the server refuses to give one."""
+    is_replacement: bool = False
+    """Whether the credential was made because the one before was rejected or unwanted; else, if it's rejected at a
+    replay, another renewal may help."""
 
     def unexpired(self, now: Now) -> Credential | None:
         """Return the credential if it can still be sent."""
@@ -135,11 +149,11 @@ class State:
         """Return the last failure while the cooldown after it lasts."""
         return self.failure if self.failure is not None and self.failure.cooldown.remaining(now) > 0 else None
 
-    def renewed(self, credential: Credential, now: Now, chance: Chance) -> State:
+    def renewed(self, credential: Credential, now: Now, chance: Chance, *, is_replacement: bool = False) -> State:
         """Return the state after a renewal; the very token that there was before counts as a failure."""
         held = self.credential
         if held is None or held.header != credential.header:
-            return State(credential)
+            return State(credential, is_replacement=is_replacement)
         same = dataclasses.replace(self, credential=credential)
         return same.failed(SameToken("the renewal brought the same token again"), now, chance)
 

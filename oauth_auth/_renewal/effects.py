@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from .._clock import Clock
 from .._flight import Flight, Outcome, capture, carry_out, mark_retrying
-from .._server.calls import Ask, Run, Sleep, Steps, perform
+from .._server.calls import Ask, Sleep, Steps, perform
 from ..errors import ReauthorizationRequired
 from .entry import Entry
 from .store_entry import Locked, StoreEntry, StoreSession
@@ -86,9 +86,10 @@ class Await(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """Do nothing for a while: brings True, before the time is over, if the program ends."""
+    """Do nothing for a while, or until it's of no use: brings True, before the time is over, if the program ends."""
 
     seconds: float
+    until: threading.Event
 
 
 class HoldUps:
@@ -99,7 +100,7 @@ class HoldUps:
     """
 
     limit = 3.75
-    """Seconds between two readings of the clocks: what waits reads them each second, and a lock lasts for 10 at least."""
+    """Seconds between two readings of the clocks: what waits reads them each second, a lock lasts for 10 at least."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -149,7 +150,7 @@ class _Runner:
             Delete: lambda _: session.delete(),
             Authorize: self._authorize,
             Await: self._await,
-            Idle: lambda idle: _idle(idle.seconds),
+            Idle: _idle,
         }
 
     def perform(self, effect: object) -> Any:
@@ -181,8 +182,15 @@ class _Runner:
         return self._login.wait(effect.seconds)
 
 
-def _idle(seconds: float) -> bool:
-    main_thread = threading.main_thread()
-    if main_thread is not threading.current_thread():
-        main_thread.join(seconds)  # it ends before the interpreter waits for other threads
+_IDLE_CHECK = 0.25
+"""How often a thread that idles looks whether that's of any use, in seconds."""
+
+
+def _idle(idle: Idle) -> bool:
+    main_thread, left = threading.main_thread(), idle.seconds
+    while left > 0 and main_thread is not threading.current_thread():
+        main_thread.join(min(left, _IDLE_CHECK))  # it ends before the interpreter waits for other threads
+        if idle.until.is_set() or not main_thread.is_alive():
+            break
+        left -= _IDLE_CHECK
     return not main_thread.is_alive()

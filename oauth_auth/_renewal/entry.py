@@ -31,6 +31,8 @@ _SHARED_ERRORS: dict[str, type[TokenError]] = {
     error_class.__name__: error_class
     for error_class in (OAuthProviderException, TokenResponseError, TokenTransportError)
 }
+_NUMBERS = {"status_code", "retry_after"}
+_LARGE = 1e15
 _SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "token_url", "retry_after", "content_type")
 
 
@@ -66,14 +68,16 @@ class SharedFailure(NamedTuple):
             return None
         by, kind, text, fields, times, at, pause = (value.get(name) for name in cls._fields)
         is_valid = (
-            kind in _SHARED_ERRORS
+            isinstance(kind, str)
+            and kind in _SHARED_ERRORS
             and isinstance(by, str)
             and isinstance(text, str)
             and isinstance(fields, dict)
-            and all(name in _SHARED_FIELDS and _is_plain(field) for name, field in fields.items())
+            and all(_is_shared_field(name, field) for name, field in fields.items())
             and isinstance(times, int)
             and 0 < times < 1e6
-            and all(isinstance(number, int | float) and not isinstance(number, bool) for number in (at, pause))
+            and _is_number(at)
+            and _is_number(pause)
         )
         return cls(by, kind, text, fields, times, at, min(pause, _LONGEST_PAUSE)) if is_valid else None  # type: ignore[arg-type, type-var]
 
@@ -95,6 +99,15 @@ class SharedFailure(NamedTuple):
 
 def _is_plain(value: object) -> bool:
     return isinstance(value, str | int | float)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGE
+
+
+def _is_shared_field(name: object, value: object) -> bool:
+    """Return whether an error may have this field: what reckons with it must find a number."""
+    return name in _SHARED_FIELDS and (_is_number(value) if name in _NUMBERS else isinstance(value, str))
 
 
 class Entry(NamedTuple):

@@ -22,8 +22,8 @@ from .._server.calls import GivenUp, Run, Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
-from .acquisition import Acquired, Acquisition, Deferred, RenewalSettings
-from .decisions import Purpose, Reason, State
+from .acquisition import Acquired, Acquisition, Deferred
+from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .store_entry import StoreEntry
 
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
 
     credential: Credential | None
     error: OAuthError | None
-    is_own: bool = False
+    is_replacement: bool = False
     """Whether the token was made because the one before was rejected or unwanted, and not for another reason."""
     is_new: bool = False
     is_inconclusive: bool = False
@@ -111,6 +111,13 @@ class Landing(NamedTuple):
             emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=duration)
 
 
+class _Saver(NamedTuple):
+    """What tries to save a token until it's saved."""
+
+    flight: FlightLike
+    is_done: threading.Event
+
+
 class Renewer:
     """The part of a `TokenSource` that flights use: the state, and what changes it."""
 
@@ -126,6 +133,7 @@ class Renewer:
         "_saver",
         "_settings",
         "_state",
+        "_token",
         "acquisition",
         "current",
     )
@@ -138,10 +146,12 @@ class Renewer:
     _grant: Grant
     _login_cancelled: threading.Event
     """Set to end the login that the present flight may be waiting for."""
-    _saver: FlightLike | None
+    _saver: _Saver | None
     """What saves a token that couldn't be saved."""
     _settings: RenewalSettings
     _state: State
+    _token: OAuthToken | None
+    """The newest token known when the last flight landed; with a store to look at first, it need not be sent yet."""
     acquisition: Acquisition
     current: Credential | None
     """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
@@ -159,8 +169,8 @@ class Renewer:
         flight = self._flight
         return flight if flight is not None and flight.is_under_way else None
 
-    def _launch(self, procedure: Steps[Outcome]) -> FlightLike:
-        self._flight = flight = self._make_flight(procedure)
+    def _launch(self, procedure: Steps[Outcome], name: str = "flight") -> FlightLike:
+        self._flight = flight = self._make_flight(procedure, name)
         return flight
 
     def _make_flight(self, procedure: Steps[Any], name: str = "flight") -> FlightLike:
@@ -250,19 +260,27 @@ class Renewer:
 
     def _conclude(self, state: State) -> None:
         """Publish, then end the flight: who finds no flight finds what it wrote."""
+        self._token = self.acquisition.known.last
         self._publish(state)
         self._flight = None
-        if self.has_unsaved:
-            self._begin_saving()
+        saver = self._saver
+        if saver is not None and (not self.has_unsaved or not saver.flight.is_under_way):
+            saver.is_done.set()
+            self._saver = saver = None
+        if saver is None and self.has_unsaved:
+            is_done = threading.Event()
+            self._saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
+            self._saver.flight.start()
 
     def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> Outcome:
         credential = self.acquisition.credential(result.token)
-        self._conclude(self._state.renewed(credential, self._clock(), self._chance))
+        is_replacement = result.is_own and reason in _REPLACING
+        self._conclude(self._state.renewed(credential, self._clock(), self._chance, is_replacement=is_replacement))
         event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"
         text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
         emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
         is_new = result.is_own or (held is not None and held.header != credential.header)
-        return Outcome(credential, None, result.is_own and reason in _REPLACING, is_new)
+        return Outcome(credential, None, is_replacement, is_new)
 
     def _land_deferred(self, purpose: Purpose) -> Outcome:
         failure = self._state.failure
@@ -300,27 +318,21 @@ class Renewer:
 
     # -- Saving what couldn't be saved --------------------------------------------------------------------------
 
-    def _begin_saving(self) -> None:
-        """Begin to save an unsaved token, with no request needed; at exit the interpreter waits, a few seconds."""
-        if self._saver is None or not self._saver.is_under_way:
-            self._saver = saver = self._make_flight(self._save_later(), "saver")
-            saver.start()
+    def _save_later(self, is_done: threading.Event) -> Steps[None]:
+        """Try to save an unsaved token, with no request needed, after growing pauses, until it's saved.
 
-    def _save_later(self) -> Steps[None]:
-        """Try again, after growing pauses, until the token is saved or the program ends."""
+        At exit the interpreter waits for it, a few seconds.
+        """
         pauses, is_ending = list(_SAVE_PAUSES), False
-        while self.has_unsaved and pauses:
+        while pauses and not is_done.is_set():
             pause = pauses.pop(0) if is_ending or len(pauses) > 1 else pauses[0]
-            if (yield Idle(pause)) and not is_ending:
+            if (yield Idle(pause, is_done)) and not is_ending:
                 pauses, is_ending = list(_LAST_SAVE_PAUSES), True
+            if is_done.is_set():
+                return
             with decision_lock:
-                flight = self._under_way()
-                if flight is None:
-                    flight = self._launch(self._flush())
+                flight = self._under_way() or self._launch(self._flush(), "saver")
             yield Landing(flight, is_quiet=True)
-        self._saver = None
-        if self.has_unsaved and not is_ending:  # by a flight that has just landed, and found this one under way
-            self._begin_saving()
 
 
 def _traceback_text(error: BaseException) -> str:

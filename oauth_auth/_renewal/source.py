@@ -21,7 +21,7 @@ from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
 from ..errors import TokenError
-from .acquisition import Acquisition, RenewalSettings
+from .acquisition import Acquisition
 from .backoff import OriginBreaker
 from .decisions import (
     Around,
@@ -29,6 +29,7 @@ from .decisions import (
     Decline,
     Fail,
     Reason,
+    RenewalSettings,
     Send,
     State,
     Wait,
@@ -53,8 +54,8 @@ class Replacement(NamedTuple):
     """What to send in place of a rejected token."""
 
     credential: Credential
-    is_own: bool
-    """Whether it was made because of the rejection; else it may have been revoked at the same time."""
+    is_final: bool
+    """Whether it was made because of a rejection; else it may have been revoked at the same time."""
 
 
 class TokenSource(Renewer):
@@ -84,6 +85,7 @@ class TokenSource(Renewer):
         self._chance = chance
         self._begin = begin
         self.acquisition = Acquisition(grant, settings, self._entry, token=token, clock=clock, chance=chance)
+        self._token = token
         self._forget_the_moment()
         # With a store or a code to look at first, the token given isn't sent before a flight has done so.
         has_more = self._entry.is_shared or grant.has_unredeemed_code
@@ -103,7 +105,7 @@ class TokenSource(Renewer):
     def token(self) -> OAuthToken | None:
         """The current token, or the one given to begin with; no I/O."""
         current = self.current
-        return self.acquisition.known.last if current is None else current.token
+        return self._token if current is None else current.token
 
     @property
     def renews(self) -> bool:
@@ -146,7 +148,7 @@ class TokenSource(Renewer):
             if isinstance(decision, Decline):
                 return None
             if isinstance(decision, Send):
-                return Replacement(decision.credential, is_own=False)
+                return Replacement(decision.credential, self._state.is_replacement)
             if decision.counts:
                 self._count_rejection(origin, path)
             outcome = yield Landing(_joined(flight))
@@ -154,7 +156,7 @@ class TokenSource(Renewer):
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
             if credential.header != rejected:
-                return Replacement(credential, outcome.is_own)
+                return Replacement(credential, outcome.is_replacement)
         return None
 
     def log_in(self) -> Generator[Step, Any, Credential]:
@@ -167,7 +169,8 @@ class TokenSource(Renewer):
 
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
-        return carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
+        self._token = carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
+        return self._token
 
     def revoke(self) -> Generator[Step, Any, None]:
         """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards.
@@ -209,7 +212,7 @@ class TokenSource(Renewer):
         with decision_lock:
             breaker = self.rejecting_origins.get(origin)
             if breaker is not None:
-                if is_replay or breaker.is_over(self._clock()):
+                if is_replay or path in breaker.vain_paths or breaker.is_over(self._clock()):
                     del self.rejecting_origins[origin]
                 else:
                     self.rejecting_origins[origin] = breaker.accepted(path, header)
@@ -226,7 +229,7 @@ class TokenSource(Renewer):
     # -- Copies -------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        names = ("_grant", "_settings", "_entry", "acquisition", "current")
+        names = ("_grant", "_settings", "_entry", "_token", "acquisition", "current")
         return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

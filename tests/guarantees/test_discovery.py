@@ -1,9 +1,11 @@
-"""Endpoints are found out from an issuer's metadata: when first needed, once, and without trust in what's there."""
+"""Endpoints are found out from an issuer's metadata: when first needed, once, and without trust in what's there.
+
+Where metadata may be, and what it must say, are tables in tests/units/test_metadata.py.
+"""
 
 from __future__ import annotations
 
 import copy
-import json
 import os
 import pickle
 import threading
@@ -16,7 +18,6 @@ import pytest
 import oauth_auth.httpx
 from oauth_auth import (
     ClientSecretBasic,
-    ClientSecretPost,
     ConfigurationError,
     InsecureTransportError,
     MemoryTokenStore,
@@ -85,13 +86,13 @@ def issuer(serve: Callable[..., ScriptedServer]) -> Issuer:
 
 
 @pytest.mark.parametrize("name", ["issuer", "openid_issuer", "rfc8414_issuer"])
-def test_a_certified_provider_is_found(oidc: OidcProvider, mode: Mode, name: str) -> None:
+def test_a_certified_provider_is_found(oidc: OidcProvider, plugin_mode: Mode, name: str) -> None:
     """The issuer suffices, whether or not it has a path, and wherever its metadata is then."""
     client = oidc.basic
-    auth = mode.plugin.ClientCredentialsAuth.from_issuer(
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_issuer(
         getattr(oidc, name), client.client_id, client.client_secret, scope="api"
     )
-    with mode.client(auth) as http:
+    with plugin_mode.client(auth) as http:
         assert 200 == http.get(oidc.api_url).status_code
 
 
@@ -109,16 +110,16 @@ def test_all_endpoints_of_a_certified_provider_are_found(oidc: OidcProvider, plu
         again.get_token()
 
 
-def test_the_local_provider_is_found(provider: LocalProvider, mode: Mode) -> None:
+def test_the_local_provider_is_found(provider: LocalProvider, plugin_mode: Mode) -> None:
     """Users' tests can give the local provider's issuer, too."""
-    auth = mode.plugin.PasswordAuth.from_issuer(
+    auth = plugin_mode.plugin.PasswordAuth.from_issuer(
         provider.issuer,
         provider.client_id,
         provider.client_secret,
         username=provider.username,
         password=provider.password,
     )
-    with mode.client(auth) as http:
+    with plugin_mode.client(auth) as http:
         assert 200 == http.get(provider.api_url).status_code
     auth.revoke()
     assert 1 == len(provider.token_requests)
@@ -127,58 +128,16 @@ def test_the_local_provider_is_found(provider: LocalProvider, mode: Mode) -> Non
 # -- Where metadata is ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("path", "place", "asked"),
-    [
-        ("", OAUTH, 1),
-        ("", OPENID, 2),
-        ("/", OAUTH, 1),
-        ("/a/b", f"{OAUTH}/a/b", 1),
-        ("/a/b", f"/a/b{OPENID}", 2),
-        ("/a/b", f"/a/b{OAUTH}", 3),
-        ("/a/b", f"{OPENID}/a/b", 4),
-        ("/a/b/", f"{OAUTH}/a/b", 1),
-    ],
-)
-def test_places(serve: Callable[..., ScriptedServer], mode: Mode, path: str, place: str, asked: int) -> None:
-    """RFC 8414's place is asked first, then OpenID's, then those that some servers have taken for either."""
-    issuer = Issuer(serve, path)
-    issuer.places = {place: issuer.document}
-    assert "token-1" == mode.get_token(issuer.auth(mode)).access_token
-    assert asked == len(issuer.asked)
-    assert place == issuer.asked[-1]
-
-
-@pytest.mark.parametrize(
-    "nothing",
-    [
-        Answer(200, b"<!doctype html><title>Our app</title>", (("Content-Type", "text/html"),)),
-        Answer(200, b""),
-        Answer(200, b"[" * 100_000),
-        Answer(200, b"\xff\xfe{}"),
-        Answer(200, [1]),
-        Answer(200, None),
-        Answer(200, {}),
-        Answer(200, {"issuer": ["x"]}),
-        Answer(200, {"issuer": "https://neighbour.example"}),
-        Answer(204),
-        Answer(301, b"", (("Location", "/elsewhere"),)),
-        Answer(400, {"error": "invalid_request"}),
-        Answer(401, b"who are you?"),
-        Answer(403, b""),
-    ],
-    ids=str,
-)
-def test_what_is_no_metadata_does_not_end_the_search(issuer: Issuer, plugin_mode: Mode, nothing: Answer) -> None:
-    """Whatever is at the first place, a web application's page or a neighbour's document, the next one is asked."""
-    issuer.places = {OAUTH: nothing, OPENID: issuer.document}
+def test_metadata_is_found_at_the_last_place(serve: Callable[..., ScriptedServer], plugin_mode: Mode) -> None:
+    """Whatever is where it might be, a page, a redirect or nothing, it's found at the last of the places."""
+    issuer = Issuer(serve, "/a/b")
+    issuer.places = {
+        f"{OAUTH}/a/b": Answer(200, b"<!doctype html><title>Our app</title>", (("Content-Type", "text/html"),)),
+        f"/a/b{OPENID}": Answer(301, b"", (("Location", "/elsewhere"),)),
+        f"{OPENID}/a/b": issuer.document,
+    }
     assert "token-1" == issuer.auth(plugin_mode).get_token().access_token
-
-
-def test_a_byte_order_mark_is_no_trouble(issuer: Issuer, plugin_mode: Mode) -> None:
-    """Some editors put one before the JSON."""
-    issuer.places = {OAUTH: Answer(200, b"\xef\xbb\xbf" + json.dumps(issuer.document).encode())}
-    assert "token-1" == issuer.auth(plugin_mode).get_token().access_token
+    assert [f"{OAUTH}/a/b", f"/a/b{OPENID}", f"/a/b{OAUTH}", f"{OPENID}/a/b"] == issuer.asked
 
 
 # -- What can't be used -----------------------------------------------------------------------------------------
@@ -188,99 +147,54 @@ def test_a_byte_order_mark_is_no_trouble(issuer: Issuer, plugin_mode: Mode) -> N
     ("places", "text"),
     [
         ({}, "is it the token URL"),
-        ({OAUTH: Answer(200, b"<html>")}, "is it the token URL"),
-        ({OAUTH: {"token_endpoint": "https://a.example/token"}}, "has no issuer"),
-        ({OAUTH: {"issuer": 5}}, "has no issuer"),
-        ({OPENID: {"issuer": "https://a.example"}}, "'https://a.example': give it exactly so"),
-        (
-            {OAUTH: Answer(301, b"", (("Location", "/x"),)), OPENID: {"issuer": "https://a.example"}},
-            "https://a.example",
-        ),
-        ({OAUTH: Answer(301, b"", (("Location", "/x"),))}, "redirects aren't followed"),
+        ({OAUTH: {"issuer": "https://a.example"}}, "'https://a.example': give it exactly so"),
         ({OAUTH: Answer(200, b'"' + b"x" * 1024 * 1024 + b'"')}, "longer than"),
     ],
+    ids=["nothing", "another's", "too long"],
 )
-def test_an_issuer_without_metadata_is_told(issuer: Issuer, mode: Mode, places: dict[str, Any], text: str) -> None:
+def test_an_issuer_without_metadata_is_told(
+    issuer: Issuer, plugin_mode: Mode, places: dict[str, Any], text: str
+) -> None:
     """What isn't there raises an error that says what to do, and no secret was sent anywhere."""
     issuer.places = places
     with pytest.raises(TokenResponseError) as caught:
-        mode.get_token(issuer.auth(mode))
+        issuer.auth(plugin_mode).get_token()
     assert text in str(caught.value)
     assert issuer.url in str(caught.value)
     assert [] == issuer.token_calls
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [("", "/"), ("/", ""), ("/a", "/a/"), ("/a/", "/a"), ("/A", "/a"), ("/a", "")]
-)
-def test_the_issuer_must_be_equal(serve: Callable[..., ScriptedServer], mode: Mode, given: str, named: str) -> None:
-    """An issuer is compared as text (RFC 8414 section 3.3): a slash too many is an error that says so."""
-    issuer = Issuer(serve, given)
-    other = issuer.server.url + named
-    document = {**issuer.document, "issuer": other}
-    issuer.places = dict.fromkeys((OAUTH, OPENID, f"{OAUTH}{given}", f"{given.rstrip('/')}{OPENID}"), document)
-    with pytest.raises(TokenResponseError, match="give it exactly so") as caught:
-        mode.get_token(issuer.auth(mode))
-    assert repr(other) in str(caught.value)
-    assert [] == issuer.token_calls
-
-
-@pytest.mark.parametrize(
-    ("url", "error", "text"),
+    ("url", "error"),
     [
-        (None, TokenResponseError, "has no token_endpoint: pass token_url="),
-        (5, TokenResponseError, "not int"),
-        (["https://a.example"], TokenResponseError, "not list"),
-        ("/token", TokenResponseError, "absolute URL"),
-        ("", TokenResponseError, "absolute URL"),
-        ("ftp://a.example/token", TokenResponseError, "absolute URL"),
-        ("https://[", TokenResponseError, "no URL"),
-        ("https://me:secret-word@a.example/token", TokenResponseError, "no user or password"),
-        ("https://a.example/to ken", TokenResponseError, "has a space"),
-        ("https://a.example/token#x", TokenResponseError, "no fragment"),
-        ("http://a.example/token", InsecureTransportError, "plain http"),
+        (None, TokenResponseError),
+        ("https://me:secret-word@a.example/token", TokenResponseError),
+        ("http://a.example/token", InsecureTransportError),
     ],
 )
 def test_an_endpoint_that_is_no_url_is_told(
-    issuer: Issuer, plugin_mode: Mode, url: Any, error: type[OAuthError], text: str
+    issuer: Issuer, plugin_mode: Mode, url: Any, error: type[OAuthError]
 ) -> None:
     """Metadata is somebody else's text: what can't be an endpoint is an error, and is asked nothing."""
     issuer.document["token_endpoint"] = url
-    with pytest.raises(error) as caught:
+    with pytest.raises(error, match="token_endpoint") as caught:
         issuer.auth(plugin_mode).get_token()
-    assert text in str(caught.value)
-    assert "token_endpoint" in str(caught.value)
     assert "secret-word" not in str(caught.value)
     assert [] == issuer.token_calls
 
 
-@pytest.mark.parametrize("methods", [None, [], "client_secret_post", [["client_secret_post"]], [5], {"a": 1}])
-def test_odd_lists_of_methods_are_ignored(issuer: Issuer, plugin_mode: Mode, methods: Any) -> None:
-    """What is no list of names leaves Basic, which is the default (RFC 8414 section 2)."""
-    issuer.document["token_endpoint_auth_methods_supported"] = methods
-    issuer.auth(plugin_mode).get_token()
-    assert (issuer.token_calls[0].authorization or "").startswith("Basic ")
-
-
-@pytest.mark.parametrize(
-    ("url", "error"),
-    [
-        ("https://auth.example.com/?tenant=1", "no query"),
-        ("https://auth.example.com/#x", "no fragment"),
-        ("https://me:secret-word@auth.example.com", "no user"),
-        ("auth.example.com", "absolute URL"),
-        ("", "absolute URL"),
-        (None, "as text"),
-        (5, "as text"),
-        ("https://auth.example.com/a b", "a space"),
-    ],
-)
-def test_what_is_no_issuer_is_refused_at_once(plugin_mode: Mode, url: Any, error: str) -> None:
-    """A wrong issuer is known at construction."""
-    with pytest.raises(ConfigurationError, match=error) as caught:
-        plugin_mode.plugin.ClientCredentialsAuth.from_issuer(url, "client", "secret")
-    assert "issuer" in str(caught.value)
-    assert "secret-word" not in str(caught.value)
+def test_what_is_no_issuer_is_refused_at_once(plugin_mode: Mode) -> None:
+    """A wrong issuer, or a wrong URL beside it, is known at construction."""
+    make = plugin_mode.plugin.ClientCredentialsAuth.from_issuer
+    for wrong in (None, "", "https://auth.example.com/?tenant=1", "https://me:secret-word@auth.example.com"):
+        with pytest.raises(ConfigurationError, match="issuer") as caught:
+            make(wrong, "client", "secret")
+        assert "secret-word" not in str(caught.value)
+    for name in ("token_url", "revocation_url"):
+        with pytest.raises(ConfigurationError, match=name):
+            make("https://auth.example.com", "client", "secret", **{name: "nowhere"})
+        with pytest.raises(InsecureTransportError, match=name):
+            make("https://auth.example.com", "client", "secret", **{name: "http://a.example/"})
 
 
 def test_an_insecure_issuer_is_refused(plugin_mode: Mode) -> None:
@@ -329,12 +243,12 @@ def test_no_redirect_is_followed(issuer: Issuer, plugin_mode: Mode, serve: Calla
     assert [] == elsewhere.requests
 
 
-@pytest.mark.parametrize("trouble", [Answer(500), Answer(503, b"", (("Retry-After", "1"),)), Answer(429), Answer(0)])
-def test_trouble_that_passes_is_not_noticed(issuer: Issuer, mode: Mode, clock: Clock, trouble: Answer) -> None:
+@pytest.mark.parametrize("trouble", [Answer(503, b"", (("Retry-After", "1"),)), Answer(0)])
+def test_trouble_that_passes_is_not_noticed(issuer: Issuer, plugin_mode: Mode, clock: Clock, trouble: Answer) -> None:
     """Metadata is asked for again like a token call: up to three times in all."""
     answers = iter([trouble, trouble, Answer(200, issuer.document)])
     issuer.places[OAUTH] = lambda _: next(answers)
-    assert "token-1" == mode.get_token(issuer.auth(mode)).access_token
+    assert "token-1" == issuer.auth(plugin_mode).get_token().access_token
     assert 3 * [OAUTH] == issuer.asked
 
 
@@ -362,11 +276,12 @@ def test_many_callers_share_a_failure(issuer: Issuer, mode: Mode, clock: Clock) 
     assert [OAUTH, OPENID] == issuer.asked
 
 
-def test_an_issuer_that_is_not_there(mode: Mode) -> None:
+def test_an_issuer_that_is_not_there(plugin_mode: Mode) -> None:
     """A refused connection is the library's own kind of error, and says where."""
-    auth = mode.plugin.ClientCredentialsAuth.from_issuer("http://127.0.0.1:1", "c", "secret-word", token_timeout=0.3)
-    with pytest.raises(mode.transport_error) as caught:
-        mode.get_token(auth)
+    make = plugin_mode.plugin.ClientCredentialsAuth.from_issuer
+    auth = make("http://127.0.0.1:1", "c", "secret-word", token_timeout=0.3)
+    with pytest.raises(plugin_mode.transport_error) as caught:
+        auth.get_token()
     assert isinstance(caught.value, TokenTransportError)
     assert f"http://127.0.0.1:1{OAUTH}" in str(caught.value)
     assert "secret-word" not in str(caught.value)
@@ -384,23 +299,23 @@ def test_an_issuer_that_is_slow(issuer: Issuer, plugin_mode: Mode) -> None:
     assert isinstance(error, plugin_mode.transport_error)
 
 
-def test_a_stored_token_needs_no_metadata(issuer: Issuer, mode: Mode) -> None:
+def test_a_stored_token_needs_no_metadata(issuer: Issuer, plugin_mode: Mode) -> None:
     """While the issuer is down, a token that is still good goes out, and nobody asks."""
     store = MemoryTokenStore()
-    first = issuer.auth(mode, store=store)
-    mode.get_token(first)
+    first = issuer.auth(plugin_mode, store=store)
+    first.get_token()
     issuer.places = {OAUTH: Answer(500)}
     issuer.server.requests.clear()
-    with mode.client(issuer.auth(mode, store=store)) as http:
+    with plugin_mode.client(issuer.auth(plugin_mode, store=store)) as http:
         http.get(f"{issuer.server.url}/api")
     assert ["/api"] == [request.path for request in issuer.server.requests]
 
 
-def test_a_token_outlives_trouble_with_the_issuer(issuer: Issuer, mode: Mode, clock: Clock) -> None:
+def test_a_token_outlives_trouble_with_the_issuer(issuer: Issuer, plugin_mode: Mode, clock: Clock) -> None:
     """A token in its last seconds is sent when the metadata for its renewal can't be had."""
     issuer.places = {}
-    auth = issuer.auth(mode, token=token_that_expires_in(5))
-    with mode.client(auth) as http:
+    auth = issuer.auth(plugin_mode, token=token_that_expires_in(5))
+    with plugin_mode.client(auth) as http:
         http.get(f"{issuer.server.url}/api")
     assert "Bearer given" == issuer.server.requests[-1].authorization
 
@@ -421,33 +336,17 @@ def test_a_url_that_is_given_wins(issuer: Issuer, plugin_mode: Mode) -> None:
     assert "/own/revoke" == issuer.server.requests[-1].path
 
 
-@pytest.mark.parametrize("name", ["token_url", "revocation_url"])
-def test_a_url_that_is_given_is_checked(issuer: Issuer, plugin_mode: Mode, name: str) -> None:
-    """A wrong URL beside the issuer is known at construction."""
-    with pytest.raises(ConfigurationError, match=name):
-        issuer.auth(plugin_mode, **{name: "nowhere"})
-    with pytest.raises(InsecureTransportError, match=name):
-        issuer.auth(plugin_mode, **{name: "http://a.example/"})
-
-
 @pytest.mark.parametrize(
     ("methods", "client_auth", "is_basic"),
-    [
-        (["client_secret_post"], None, False),
-        (["private_key_jwt", "client_secret_post"], None, False),
-        (["client_secret_post", "client_secret_basic"], None, True),
-        (["private_key_jwt"], None, True),
-        (["client_secret_post"], ClientSecretBasic(), True),
-        (["client_secret_basic"], ClientSecretPost(), False),
-    ],
+    [(["client_secret_post"], None, False), (["client_secret_post"], ClientSecretBasic(), True)],
 )
 def test_the_client_authenticates_as_the_server_wants(
-    issuer: Issuer, mode: Mode, methods: list[str], client_auth: Any, is_basic: bool
+    issuer: Issuer, plugin_mode: Mode, methods: list[str], client_auth: Any, is_basic: bool
 ) -> None:
     """A server that takes the secret in the form alone gets it so, at the first call; who says how has his way."""
     issuer.document["token_endpoint_auth_methods_supported"] = methods
-    auth = issuer.auth(mode, client_auth=client_auth)
-    mode.get_token(auth)
+    auth = issuer.auth(plugin_mode, client_auth=client_auth)
+    auth.get_token()
     (call,) = issuer.token_calls
     assert is_basic == (call.authorization is not None) == ("client_secret" not in call.form)
 
@@ -464,18 +363,20 @@ def test_a_public_client_stays_public(issuer: Issuer, plugin_mode: Mode) -> None
 
 
 @pytest.mark.parametrize("asked_before", [False, True])
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))])
-def test_copies_work(issuer: Issuer, mode: Mode, duplicate: Callable[[Any], Any], asked_before: bool) -> None:
+def test_copies_work(serve: Callable[..., ScriptedServer], plugin_mode: Mode, asked_before: bool) -> None:
     """A copy finds the server as the original does, and knows what the original had found out."""
-    auth = issuer.auth(mode)
-    if asked_before:
-        mode.get_token(auth)
-    twin = duplicate(auth)
-    assert f"token-{issuer.issued + 1}" == mode.refresh(twin).access_token
-    assert f"token-{issuer.issued + 1}" == mode.refresh(auth).access_token
-    assert len(issuer.asked) <= 2
-    if asked_before:
-        assert 1 == len(issuer.asked)
+    duplicates: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))]
+    for duplicate in duplicates:
+        issuer = Issuer(serve)
+        auth = issuer.auth(plugin_mode)
+        if asked_before:
+            auth.get_token()
+        twin = duplicate(auth)
+        assert f"token-{issuer.issued + 1}" == twin.refresh().access_token
+        assert f"token-{issuer.issued + 1}" == auth.refresh().access_token
+        assert len(issuer.asked) <= 2
+        if asked_before:
+            assert 1 == len(issuer.asked)
 
 
 def test_a_deep_copy_shares_the_user_s_client(issuer: Issuer, plugin_mode: Mode) -> None:
@@ -515,23 +416,22 @@ def test_two_event_loops(issuer: Issuer) -> None:
     assert ([OAUTH], 3) == (issuer.asked, issuer.issued)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
+def test_each_class_has_it(plugin_mode: Mode) -> None:
+    """Each class that calls a token endpoint can be made from an issuer alone; its repr shows no secret."""
+    classes: list[tuple[str, dict[str, Any]]] = [
         ("AuthorizationCodeAuth", {}),
         ("AuthorizationCodeAuth", {"login": lambda begin: ""}),
         ("DeviceCodeAuth", {}),
         ("PasswordAuth", {"username": "alice", "password": "secret-word"}),
         ("RefreshTokenAuth", {"refresh_token": "secret-word"}),
-    ],
-)
-def test_each_class_has_it(plugin_mode: Mode, name: str, options: dict[str, Any]) -> None:
-    """Each class that calls a token endpoint can be made from an issuer alone; its repr shows no secret."""
-    auth = getattr(plugin_mode.plugin, name).from_issuer("https://auth.example.com", "client", "secret-too", **options)
-    assert type(auth) is getattr(plugin_mode.plugin, name)
-    assert "secret" not in repr(auth)
-    with pytest.raises(ConfigurationError, match="bogus"):
-        getattr(plugin_mode.plugin, name).from_issuer("https://auth.example.com", "c", **{**options, "bogus": 1})
+    ]
+    for name, options in classes:
+        auth_class = getattr(plugin_mode.plugin, name)
+        auth = auth_class.from_issuer("https://auth.example.com", "client", "secret-too", **options)
+        assert type(auth) is auth_class
+        assert "secret" not in repr(auth)
+        with pytest.raises(ConfigurationError, match="bogus"):
+            auth_class.from_issuer("https://auth.example.com", "c", **{**options, "bogus": 1})
 
 
 def test_the_others_have_it_not(plugin_mode: Mode) -> None:

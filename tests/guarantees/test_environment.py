@@ -78,12 +78,12 @@ def refused(auth_class: Any, *args: Any, **options: Any) -> str:
 # -- What is read -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_each_class_can_be_made(enough: Variables, plugin_mode: Mode, name: str) -> None:
+def test_each_class_can_be_made(enough: Variables, plugin_mode: Mode) -> None:
     """Each class that calls a token endpoint takes from the environment what it needs, and shows no secret."""
-    auth = getattr(plugin_mode.plugin, name).from_env()
-    assert type(auth) is getattr(plugin_mode.plugin, name)
-    assert SECRET not in repr(auth)
+    for name in CLASSES:
+        auth = getattr(plugin_mode.plugin, name).from_env()
+        assert type(auth) is getattr(plugin_mode.plugin, name)
+        assert SECRET not in repr(auth)
 
 
 def test_the_others_can_not(plugin_mode: Mode) -> None:
@@ -94,7 +94,7 @@ def test_the_others_can_not(plugin_mode: Mode) -> None:
 
 @pytest.mark.parametrize("from_files", [False, True])
 def test_what_is_read_is_used(
-    variables: Variables, tokens: Tokens, mode: Mode, tmp_path: Path, from_files: bool
+    variables: Variables, tokens: Tokens, plugin_mode: Mode, tmp_path: Path, from_files: bool
 ) -> None:
     """Each variable has its effect, whether it holds the value or names a file that does."""
     values = {
@@ -112,8 +112,8 @@ def test_what_is_read_is_used(
             variables.set_file(name, f"{value}\n".encode())
         else:
             variables.set(**{name: value})
-    auth = mode.plugin.PasswordAuth.from_env()
-    assert "token-1" == mode.get_token(auth).access_token
+    auth = plugin_mode.plugin.PasswordAuth.from_env()
+    assert "token-1" == auth.get_token().access_token
     (call,) = tokens.server.requests
     assert ("/token", ["read write"], ["alice"], ["pass word"]) == (
         call.path,
@@ -133,10 +133,10 @@ def test_a_refresh_token_is_read(enough: Variables, tokens: Tokens, plugin_mode:
     assert [SECRET] == tokens.server.requests[0].form["refresh_token"]
 
 
-def test_an_issuer_is_read(variables: Variables, provider: LocalProvider, mode: Mode) -> None:
+def test_an_issuer_is_read(variables: Variables, provider: LocalProvider, plugin_mode: Mode) -> None:
     """The issuer in place of all URLs."""
     variables.set(ISSUER=provider.issuer, CLIENT_ID=provider.client_id, CLIENT_SECRET=provider.client_secret)
-    with mode.client(mode.plugin.ClientCredentialsAuth.from_env()) as client:
+    with plugin_mode.client(plugin_mode.plugin.ClientCredentialsAuth.from_env()) as client:
         assert 200 == client.get(provider.api_url).status_code
 
 
@@ -152,10 +152,7 @@ def test_a_token_url_overrides_the_issuer_s(
     assert "/own" == server.requests[-1].path
 
 
-@pytest.mark.parametrize("name", ["AuthorizationCodeAuth"])
-def test_a_login_goes_where_the_variables_say(
-    enough: Variables, provider: LocalProvider, plugin_mode: Mode, name: str
-) -> None:
+def test_a_login_goes_where_the_variables_say(enough: Variables, provider: LocalProvider, plugin_mode: Mode) -> None:
     """Authorization URL and redirect URI are read; what logs in is an option, since it's no text."""
     seen: list[Any] = []
 
@@ -172,7 +169,7 @@ def test_a_login_goes_where_the_variables_say(
         CLIENT_SECRET=provider.client_secret,
     )
     with plugin_mode.client() as client:
-        auth = getattr(plugin_mode.plugin, name).from_env(login=login)
+        auth = plugin_mode.plugin.AuthorizationCodeAuth.from_env(login=login)
         assert auth.get_token().refresh_token is not None
     assert ["http://127.0.0.1:49152/there"] == seen
 
@@ -224,37 +221,36 @@ def test_what_it_reads_of_other_classes_is_ignored(enough: Variables, plugin_mod
 # -- Files ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("content", "secret"),
-    [
-        (b"word", "word"),
-        (b"word\n", "word"),
-        (b"word\r\n", "word"),
-        (b"word\n\n", "word\n"),
-        (b" word ", " word "),
-        (b"wo\r\nrd", "wo\r\nrd"),
-        (b"word\r", "word\r"),
-        (b"\xef\xbb\xbfword\n", "word"),
-        ("wörd\n".encode(), "wörd"),
-    ],
-)
-def test_one_line_end_is_not_part_of_it(enough: Variables, plugin_mode: Mode, content: bytes, secret: str) -> None:
+CONTENTS = [
+    (b"word", "word"),
+    (b"word\n", "word"),
+    (b"word\r\n", "word"),
+    (b"word\n\n", "word\n"),
+    (b" word ", " word "),
+    (b"wo\r\nrd", "wo\r\nrd"),
+    (b"word\r", "word\r"),
+    (b"\xef\xbb\xbfword\n", "word"),
+    ("wörd\n".encode(), "wörd"),
+]
+
+
+def test_one_line_end_is_not_part_of_it(enough: Variables, plugin_mode: Mode) -> None:
     """A file's last line end isn't part of the value; all else is, byte by byte."""
-    enough.set_file("CLIENT_SECRET", content)
-    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
-    assert secret == auth._source._grant._client._client_secret
+    for content, secret in CONTENTS:
+        enough.set_file("CLIENT_SECRET", content)
+        auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+        assert secret == auth._source._grant._client._client_secret
 
 
-@pytest.mark.parametrize("variable", [*ENOUGH, "ISSUER", "SCOPE", "STORE", "REVOCATION_URL"])
-def test_both_is_an_error(enough: Variables, plugin_mode: Mode, variable: str) -> None:
+def test_both_is_an_error(enough: Variables, plugin_mode: Mode) -> None:
     """A value and a file at once: nobody can tell which is meant."""
-    name = {"REFRESH_TOKEN": "RefreshTokenAuth", "DEVICE_AUTHORIZATION_URL": "DeviceCodeAuth"}.get(
-        variable, "PasswordAuth"
-    )
-    enough.set_file(variable, SECRET.encode())
-    enough.set(**{variable: SECRET})
-    text = refused(getattr(plugin_mode.plugin, name))
-    assert f"OAUTH_{variable} and OAUTH_{variable}_FILE are both set" in text
+    classes = {"REFRESH_TOKEN": "RefreshTokenAuth", "DEVICE_AUTHORIZATION_URL": "DeviceCodeAuth"}
+    for variable in (*ENOUGH, "ISSUER", "SCOPE", "STORE", "REVOCATION_URL"):
+        enough.set_file(variable, SECRET.encode())
+        enough.set(**{variable: SECRET})
+        text = refused(getattr(plugin_mode.plugin, classes.get(variable, "PasswordAuth")))
+        assert f"OAUTH_{variable} and OAUTH_{variable}_FILE are both set" in text
+        enough.set(**{f"{variable}_FILE": None, variable: ENOUGH.get(variable)})
 
 
 def test_a_file_that_can_not_be_read(enough: Variables, plugin_mode: Mode, tmp_path: Path) -> None:
@@ -278,56 +274,59 @@ def test_a_file_that_can_not_be_read(enough: Variables, plugin_mode: Mode, tmp_p
 # -- Errors -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "missing", "text"),
-    [
-        ("ClientCredentialsAuth", "TOKEN_URL", "OAUTH_ISSUER or OAUTH_TOKEN_URL must be set"),
-        ("ClientCredentialsAuth", "CLIENT_ID", "OAUTH_CLIENT_ID must be set"),
-        ("PasswordAuth", "USERNAME", "OAUTH_USERNAME must be set"),
-        ("PasswordAuth", "PASSWORD", "OAUTH_PASSWORD must be set"),
-        ("RefreshTokenAuth", "REFRESH_TOKEN", "OAUTH_REFRESH_TOKEN must be set"),
-        ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "OAUTH_DEVICE_AUTHORIZATION_URL"),
-    ],
-)
-def test_what_is_missing_is_named(enough: Variables, plugin_mode: Mode, name: str, missing: str, text: str) -> None:
+MISSING = [
+    ("ClientCredentialsAuth", "TOKEN_URL", "OAUTH_ISSUER or OAUTH_TOKEN_URL must be set"),
+    ("ClientCredentialsAuth", "CLIENT_ID", "OAUTH_CLIENT_ID must be set"),
+    ("PasswordAuth", "USERNAME", "OAUTH_USERNAME must be set"),
+    ("PasswordAuth", "PASSWORD", "OAUTH_PASSWORD must be set"),
+    ("RefreshTokenAuth", "REFRESH_TOKEN", "OAUTH_REFRESH_TOKEN must be set"),
+    ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "OAUTH_DEVICE_AUTHORIZATION_URL"),
+]
+
+
+def test_what_is_missing_is_named(enough: Variables, plugin_mode: Mode) -> None:
     """The error names the variable to set."""
-    enough.set(**{missing: None})
-    assert text in refused(getattr(plugin_mode.plugin, name))
+    for name, missing, text in MISSING:
+        enough.set(**{missing: None})
+        assert text in refused(getattr(plugin_mode.plugin, name))
+        enough.set(**{missing: ENOUGH[missing]})
 
 
-@pytest.mark.parametrize(
-    ("name", "variable", "value"),
-    [
-        ("ClientCredentialsAuth", "TOKEN_URL", "auth.example.com"),
-        ("ClientCredentialsAuth", "TOKEN_URL", f"https://me:{SECRET}@auth.example.com/"),
-        ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com/#{SECRET}"),
-        ("ClientCredentialsAuth", "TOKEN_URL", f"https://[{SECRET}"),
-        ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com:{SECRET}/"),
-        ("ClientCredentialsAuth", "ISSUER", f"https://auth.example.com/?x={SECRET}"),
-        ("ClientCredentialsAuth", "ISSUER", "nowhere"),
-        ("ClientCredentialsAuth", "REVOCATION_URL", "nowhere"),
-        ("ClientCredentialsAuth", "SCOPE", "a\tb"),
-        ("AuthorizationCodeAuth", "AUTHORIZATION_URL", "nowhere"),
-        ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "nowhere"),
-        ("PasswordAuth", "USERNAME", "\udcff"),
-        ("PasswordAuth", "PASSWORD", f"{SECRET}\udcff"),
-        ("PasswordAuth", "CLIENT_SECRET", f"{SECRET}\udcff"),
-        ("RefreshTokenAuth", "REFRESH_TOKEN", f"{SECRET}\udcff"),
-    ],
-)
-def test_what_is_wrong_is_named(enough: Variables, plugin_mode: Mode, name: str, variable: str, value: str) -> None:
+WRONG = [
+    ("ClientCredentialsAuth", "TOKEN_URL", "auth.example.com"),
+    ("ClientCredentialsAuth", "TOKEN_URL", f"https://me:{SECRET}@auth.example.com/"),
+    ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com/#{SECRET}"),
+    ("ClientCredentialsAuth", "TOKEN_URL", f"https://[{SECRET}"),
+    ("ClientCredentialsAuth", "TOKEN_URL", f"https://auth.example.com:{SECRET}/"),
+    ("ClientCredentialsAuth", "ISSUER", f"https://auth.example.com/?x={SECRET}"),
+    ("ClientCredentialsAuth", "ISSUER", "nowhere"),
+    ("ClientCredentialsAuth", "REVOCATION_URL", "nowhere"),
+    ("ClientCredentialsAuth", "SCOPE", "a\tb"),
+    ("AuthorizationCodeAuth", "AUTHORIZATION_URL", "nowhere"),
+    ("DeviceCodeAuth", "DEVICE_AUTHORIZATION_URL", "nowhere"),
+    ("PasswordAuth", "USERNAME", "\udcff"),
+    ("PasswordAuth", "PASSWORD", f"{SECRET}\udcff"),
+    ("PasswordAuth", "CLIENT_SECRET", f"{SECRET}\udcff"),
+    ("RefreshTokenAuth", "REFRESH_TOKEN", f"{SECRET}\udcff"),
+]
+
+
+def test_what_is_wrong_is_named(enough: Variables, plugin_mode: Mode) -> None:
     """Whoever set the variable doesn't know our parameters: the error names it."""
-    enough.set(**{variable: value})
-    assert f"OAUTH_{variable}" in refused(getattr(plugin_mode.plugin, name))
+    for name, variable, value in WRONG:
+        enough.set(**{variable: value})
+        assert f"OAUTH_{variable}" in refused(getattr(plugin_mode.plugin, name))
+        enough.set(**{variable: ENOUGH.get(variable)})
 
 
-@pytest.mark.parametrize("variable", ["TOKEN_URL", "ISSUER", "REVOCATION_URL"])
-def test_plain_http_is_refused(enough: Variables, plugin_mode: Mode, variable: str) -> None:
+def test_plain_http_is_refused(enough: Variables, plugin_mode: Mode) -> None:
     """A secret doesn't go out in the clear because of a variable, unless the program allows that."""
-    enough.set(**{variable: "http://auth.example.com/"})
-    with pytest.raises(InsecureTransportError, match=f"OAUTH_{variable}"):
-        plugin_mode.plugin.ClientCredentialsAuth.from_env()
-    assert plugin_mode.plugin.ClientCredentialsAuth.from_env(allow_insecure_transport=True)
+    for variable in ("TOKEN_URL", "ISSUER", "REVOCATION_URL"):
+        enough.set(**{variable: "http://auth.example.com/"})
+        with pytest.raises(InsecureTransportError, match=f"OAUTH_{variable}"):
+            plugin_mode.plugin.ClientCredentialsAuth.from_env()
+        assert plugin_mode.plugin.ClientCredentialsAuth.from_env(allow_insecure_transport=True)
+        enough.set(**{variable: ENOUGH.get(variable)})
 
 
 def test_wrong_arguments_are_told(enough: Variables, plugin_mode: Mode) -> None:
@@ -382,32 +381,33 @@ def test_redis(enough: Variables, tokens: Tokens, plugin_mode: Mode, running_red
     assert 1 == tokens.calls
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "file",
-        "file:",
-        "File:x",
-        "keyrings:",
-        "memory:",
-        SECRET,
-        f"https://me:{SECRET}@redis.example/",
-        "redis:",
-        f"redis://:{SECRET}@host:port/0",
-        f"redis://:{SECRET}[@host/0",
-        f"rediss://:{SECRET}#@host:6379/0",
-        "file:~nobody-of-this-name/tokens",
-        "file:/dev/null",
-        "file:/tmp\0",
-    ],
-)
-def test_what_is_no_store_is_told(enough: Variables, plugin_mode: Mode, value: str) -> None:
+NO_STORES = [
+    "file",
+    "file:",
+    "File:x",
+    "keyrings:",
+    "memory:",
+    SECRET,
+    f"https://me:{SECRET}@redis.example/",
+    "redis:",
+    f"redis://:{SECRET}@host:port/0",
+    f"redis://:{SECRET}[@host/0",
+    f"rediss://:{SECRET}#@host:6379/0",
+    "file:~nobody-of-this-name/tokens",
+    "file:/dev/null",
+    "file:/tmp\0",
+]
+
+
+def test_what_is_no_store_is_told(enough: Variables, plugin_mode: Mode) -> None:
     """The error names the variable and the forms, and shows no password that's part of the value."""
-    if "\0" in value:
-        enough.set_file("STORE", value.encode())
-    else:
-        enough.set(STORE=value)
-    assert "OAUTH_STORE" in refused(plugin_mode.plugin.ClientCredentialsAuth)
+    for value in NO_STORES:
+        enough.set(STORE_FILE=None)
+        if "\0" in value:
+            enough.set_file("STORE", value.encode())
+        else:
+            enough.set(STORE=value)
+        assert "OAUTH_STORE" in refused(plugin_mode.plugin.ClientCredentialsAuth)
 
 
 def test_a_redis_that_is_not_there_harms_nothing(

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +16,9 @@ import pytest
 
 import oauth_auth
 from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events
+from oauth_auth._flight import Flight
 from oauth_auth._plugins.rejection import Rejection
-from oauth_auth._wire import messages
+from oauth_auth._server import controller
 from oauth_auth.stores import FileTokenStore
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
@@ -201,7 +203,7 @@ def open_the_folder(stage: Stage) -> None:
 
 
 def issue_another_type(stage: Stage) -> None:
-    stage.monkeypatch.setattr(messages, "_logged_types", set())
+    stage.monkeypatch.setattr(controller, "unknown_types", set())
     stage.tokens.fields = {"token_type": "Odd", "expires_in": None}
     stage.get()
 
@@ -211,6 +213,12 @@ def fail_in_a_callback(stage: Stage) -> None:
         raise LookupError("no such table")
 
     stage.get(on_token_update=update)
+
+
+def hang_in_a_callback(stage: Stage) -> None:
+    released = threading.Event()
+    stage.get(on_token_update=lambda token: released.wait(60), token_timeout=0.5)
+    released.set()
 
 
 def crash(stage: Stage) -> None:
@@ -241,6 +249,7 @@ OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "folder_open": open_the_folder,
     "unknown_token_type": issue_another_type,
     "callback_failed": fail_in_a_callback,
+    "callback_hangs": hang_in_a_callback,
     "crashed": crash,
 }
 
@@ -307,14 +316,14 @@ def test_an_interrupted_token_call_is_not_told_as_a_success(
     plugin_mode: Mode, tokens: Tokens, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C in an operation of the controller: the event says so."""
-    controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+    operations = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
 
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(type(controller.calls), "_send", interrupt)
+    monkeypatch.setattr(Flight, "wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        controller.request_token_o_auth_ccg(None)
+        operations.request_token_o_auth_ccg(None)
 
     assert [("KeyboardInterrupt", None)] == [(fields["result"], fields["status"]) for _, fields in heard]
 

@@ -1,4 +1,8 @@
-"""Guarantee 9: rotated refresh tokens aren't lost, and a dead one is never sent again."""
+"""Guarantee 9: rotated refresh tokens aren't lost, and a dead one is never sent again.
+
+Which refusals end a refresh token, whose token counts, and each way of a renewal through store and lock are tables in
+tests/units: test_grants.py, test_merge.py, test_entry.py, test_acquisition.py.
+"""
 
 from __future__ import annotations
 
@@ -114,10 +118,9 @@ def code(mode: Mode, url: str, text: str | None = "the-code", **options: Any) ->
 # -- Which refresh token is kept ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("new", [{}, {"refresh_token": None}, {"refresh_token": ""}, {"refresh_token": 7}])
 @pytest.mark.parametrize("make", [password, refresh_token, code])
 def test_an_answer_without_refresh_token_keeps_the_old_one(
-    plugin_mode: Mode, tokens: Tokens, make: Callable[..., Any], new: dict[str, Any]
+    plugin_mode: Mode, tokens: Tokens, make: Callable[..., Any]
 ) -> None:
     """A refresh answer without a refresh token leaves the old one: in the token, the store and the next call."""
     store = Diary()
@@ -125,7 +128,6 @@ def test_an_answer_without_refresh_token_keeps_the_old_one(
     auth = make(plugin_mode, tokens.url, store=store)
     auth.get_token()
     del tokens.fields["refresh_token"]
-    tokens.fields.update(new)
     auth.refresh()
     auth.refresh()
     assert ["refresh-0"] * 2 == [sent_with(request) for request in tokens.server.requests[-2:]]
@@ -135,11 +137,11 @@ def test_an_answer_without_refresh_token_keeps_the_old_one(
 
 @pytest.mark.parametrize("make", [password, refresh_token, code])
 def test_a_rotated_refresh_token_takes_the_old_ones_place(
-    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, make: Callable[..., Any]
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, make: Callable[..., Any]
 ) -> None:
     """Each renewal sends the refresh token that came last."""
-    auth = make(mode, tokens.url)
-    with mode.client(auth) as client:
+    auth = make(plugin_mode, tokens.url)
+    with plugin_mode.client(auth) as client:
         for _ in range(3):
             assert 200 == client.get(api.url).status_code
             tokens.revoke()
@@ -147,18 +149,18 @@ def test_a_rotated_refresh_token_takes_the_old_ones_place(
 
 
 @pytest.mark.parametrize("make", [password, refresh_token, code])
-def test_a_rotating_server_sees_no_reuse(mode: Mode, provider: LocalProvider, make: Callable[..., Any]) -> None:
+def test_a_rotating_server_sees_no_reuse(plugin_mode: Mode, provider: LocalProvider, make: Callable[..., Any]) -> None:
     """A real server with rotation and reuse detection never sees a refresh token twice."""
     provider.client_id, provider.client_secret = "client", "secret"
     provider.username, provider.password = "alice", "pass-word"
     if make is refresh_token:
-        first = password(mode, provider.token_url).get_token().refresh_token
-        auth = refresh_token(mode, provider.token_url, first)
+        first = password(plugin_mode, provider.token_url).get_token().refresh_token
+        auth = refresh_token(plugin_mode, provider.token_url, first)
     elif make is code:
-        auth = code(mode, provider.token_url, None, token=password(mode, provider.token_url).get_token())
+        auth = code(plugin_mode, provider.token_url, None, token=password(plugin_mode, provider.token_url).get_token())
     else:
-        auth = password(mode, provider.token_url)
-    with mode.client(auth) as client:
+        auth = password(plugin_mode, provider.token_url)
+    with plugin_mode.client(auth) as client:
         for _ in range(4):
             assert 200 == client.get(provider.api_url).status_code
             provider.revoke_access_tokens()
@@ -236,13 +238,15 @@ def test_nobody_goes_on_before_the_new_token_is_saved(
 # -- Siblings on one store ------------------------------------------------------------------------------------------
 
 
-def test_a_siblings_newer_token_is_adopted(mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer) -> None:
+def test_a_siblings_newer_token_is_adopted(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
+) -> None:
     """Where a sibling has renewed already, its token is taken from the store: no call, and no update is told."""
     store = MemoryTokenStore()
     told: list[OAuthToken] = []
-    one = password(mode, tokens.url, store=store)
-    other = password(mode, tokens.url, store=store, on_token_update=told.append)
-    with mode.client(one) as its_client, mode.client(other) as client:
+    one = password(plugin_mode, tokens.url, store=store)
+    other = password(plugin_mode, tokens.url, store=store, on_token_update=told.append)
+    with plugin_mode.client(one) as its_client, plugin_mode.client(other) as client:
         its_client.get(api.url)
         client.get(api.url)
         tokens.revoke()
@@ -270,7 +274,9 @@ class Watched(MemoryTokenStore):
 
 
 @pytest.mark.parametrize("begin", ["get_token", "refresh"])
-def test_a_sibling_that_waits_for_the_lock_adopts(mode: Mode, rotation: Rotation, tokens: Tokens, begin: str) -> None:
+def test_a_sibling_that_waits_for_the_lock_adopts(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, begin: str
+) -> None:
     """Of two siblings that renew at the same time, the second waits for the first, then takes its token."""
     store = Watched()
     store.save("k", token_that_expires_in(-1 if begin == "get_token" else 3000, refresh_token="refresh-0"))
@@ -279,12 +285,12 @@ def test_a_sibling_that_waits_for_the_lock_adopts(mode: Mode, rotation: Rotation
         assert store.two_came.wait(20)
 
     rotation.before = hold
-    siblings = [code(mode, tokens.url, None, store=store, store_key="k") for _ in range(2)]
+    siblings = [code(plugin_mode, tokens.url, None, store=store, store_key="k") for _ in range(2)]
     if begin == "refresh":
         for auth in siblings:
             auth.get_token()  # they know the old token, as siblings do that have run for a while
     results: list[OAuthToken] = []
-    call = mode.get_token if begin == "get_token" else mode.refresh
+    call = plugin_mode.get_token if begin == "get_token" else plugin_mode.refresh
     threads = [threading.Thread(target=lambda auth=auth: results.append(call(auth))) for auth in siblings]
     for thread in threads:
         thread.start()
@@ -296,7 +302,7 @@ def test_a_sibling_that_waits_for_the_lock_adopts(mode: Mode, rotation: Rotation
 
 @pytest.mark.parametrize("make", [password, code])
 def test_a_refused_refresh_looks_at_the_store_once_more(
-    mode: Mode, rotation: Rotation, tokens: Tokens, make: Callable[..., Any]
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, make: Callable[..., Any]
 ) -> None:
     """A refresh that is refused, since a sibling without the lock was faster, ends with the sibling's token."""
     store = MemoryTokenStore()
@@ -308,8 +314,8 @@ def test_a_refused_refresh_looks_at_the_store_once_more(
 
     rotation.before = sibling
     options = {"text": None} if make is code else {}
-    auth = make(mode, tokens.url, store=store, store_key="k", **options)
-    assert "siblings" == mode.get_token(auth).access_token
+    auth = make(plugin_mode, tokens.url, store=store, store_key="k", **options)
+    assert "siblings" == plugin_mode.get_token(auth).access_token
     assert ["refresh-0"] == rotation.calls
 
 
@@ -334,12 +340,12 @@ def test_a_siblings_refresh_token_is_used_if_its_token_has_expired(
 
 
 def test_the_token_an_api_rejected_is_not_adopted(
-    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
 ) -> None:
     """A stored token that is just the rejected one is no news: it's renewed."""
     store = MemoryTokenStore()
     store.save("k", token_that_expires_in(3000, "rejected", refresh_token="refresh-0"))
-    with mode.client(code(mode, tokens.url, None, store=store, store_key="k")) as client:
+    with plugin_mode.client(code(plugin_mode, tokens.url, None, store=store, store_key="k")) as client:
         assert 200 == client.get(api.url).status_code
     assert ["Bearer rejected", "Bearer token-1"] == [request.authorization for request in api.requests]
     assert ["refresh-0"] == rotation.calls
@@ -419,12 +425,12 @@ class Broken(MemoryTokenStore):
 
 
 def test_a_token_that_could_not_be_saved_is_used(
-    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If saving fails after the server rotated, the request goes through, and the next renewal sends the new one."""
     store = Broken("save")
     store._tokens["k"] = token_that_expires_in(-1, refresh_token="refresh-0")
-    with mode.client(code(mode, tokens.url, None, store=store, store_key="k")) as client:
+    with plugin_mode.client(code(plugin_mode, tokens.url, None, store=store, store_key="k")) as client:
         assert 200 == client.get(api.url).status_code
         tokens.revoke()
         assert 200 == client.get(api.url).status_code
@@ -474,30 +480,15 @@ def test_an_older_stored_token_that_could_not_be_loaded_is_not_adopted_later(
 
 # -- When the server refuses ----------------------------------------------------------------------------------------
 
-FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 DEAD = {
     "400 invalid_grant": INVALID_GRANT,
-    "400 invalid_request": Answer(400, {"error": "invalid_request"}),
-    "400 of another kind": Answer(400, {"error": "token_is_gone"}),
     "400 empty": Answer(400),
-    "400 HTML": Answer(400, b"<html>Bad Request</html>", (("Content-Type", "text/html"),)),
-    "400 form": Answer(400, b"error=invalid_grant", FORM),
     "400 that is cut off": Answer(400, b'{"err', (("Content-Length", "90"), ("Connection", "close"))),
-    "400 too long": Answer(400, b" " * (1024 * 1024 + 1)),
-    "401 invalid_grant": Answer(401, {"error": "invalid_grant"}),
-    "403 invalid_grant": Answer(403, {"error": "invalid_grant"}),
-    "200 invalid_grant": Answer(200, {"error": "invalid_grant"}),
     "500 invalid_grant": Answer(500, {"error": "invalid_grant"}),
 }
+"""Some of the answers that end a refresh token."""
 ALIVE = {
-    "400 invalid_client": Answer(400, {"error": "invalid_client"}),
-    "400 unauthorized_client": Answer(400, {"error": "unauthorized_client"}),
     "401 invalid_client": Answer(401, {"error": "invalid_client"}),
-    "401 empty": Answer(401),
-    "403 HTML": Answer(403, b"<html>"),
-    "404": Answer(404),
-    "429": Answer(429),
-    "200 HTML": Answer(200, b"<html>"),
     "503": Answer(503, {"error": "temporarily_unavailable"}),
 }
 
@@ -520,12 +511,9 @@ def test_a_refused_refresh_token_leads_to_the_password(
     assert (3 if "500" in name else 1) == len(sent[1:-1])
 
 
-@pytest.mark.parametrize("name", DEAD)
-def test_a_dead_refresh_token_is_never_sent_again(
-    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, quick: None, name: str
-) -> None:
+def test_a_dead_refresh_token_is_never_sent_again(plugin_mode: Mode, rotation: Rotation, tokens: Tokens) -> None:
     """A refresh token that the server has ended isn't sent by any later renewal."""
-    refusing(rotation, DEAD[name])
+    refusing(rotation, INVALID_GRANT)
     auth = refresh_token(plugin_mode, tokens.url)
     with pytest.raises(ReauthorizationRequired):
         auth.get_token()
@@ -574,10 +562,10 @@ def test_rejected_refused_password_replayed(mode: Mode, provider: LocalProvider)
 
 @pytest.mark.parametrize("make", [refresh_token, code])
 def test_without_another_way_a_person_is_needed(
-    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, make: Callable[..., Any]
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, make: Callable[..., Any]
 ) -> None:
     """Rejected and refused, without a password: `ReauthorizationRequired`, which names status and URL of both."""
-    with mode.client(make(mode, tokens.url)) as client:
+    with plugin_mode.client(make(plugin_mode, tokens.url)) as client:
         client.get(api.url)
         rotation.revoke()
         with pytest.raises(ReauthorizationRequired) as caught:
@@ -641,15 +629,15 @@ def test_a_sibling_that_logs_in_again_helps_all(
 
 @pytest.mark.parametrize("given", [False, True])
 def test_a_code_wins_over_older_tokens(
-    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, given: bool
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, given: bool
 ) -> None:
     """A code is exchanged though there is a valid token, stored or given, and what it brings takes its place."""
     store = MemoryTokenStore()
     old = token_that_expires_in(100_000, "old", refresh_token="refresh-of-old")
     store.save("k", old)
     options: dict[str, Any] = {"token": old} if given else {"store": store, "store_key": "k"}
-    auth = code(mode, tokens.url, **options)
-    with mode.client(auth) as client:
+    auth = code(plugin_mode, tokens.url, **options)
+    with plugin_mode.client(auth) as client:
         assert 200 == client.get(api.url).status_code
         tokens.revoke()
         assert 200 == client.get(api.url).status_code
@@ -720,10 +708,7 @@ def test_what_is_remembered_with_a_token_is_not_the_callers(
     ("given", "kept", "winner"),
     [
         (1000, 2000, "kept"),
-        (2000, 1000, "given"),
         (None, 2000, "given"),
-        (2000, None, "kept"),
-        (-20, -10, "kept"),
         (-10, -20, "given"),
     ],
 )
@@ -789,7 +774,7 @@ def test_an_update_is_told_once_for_each_token(
     assert ["token-1", "token-2", "token-3"] == told
 
 
-@pytest.mark.parametrize("trouble", [ValueError, SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("trouble", [ValueError, SystemExit])
 def test_an_update_that_raises_harms_no_request(
     plugin_mode: Mode,
     tokens: Tokens,
@@ -931,7 +916,7 @@ def store_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("broken", [("load",), ("save",), ("lock",), ("unlock",), ("load", "save", "lock")])
+@pytest.mark.parametrize("broken", [("unlock",), ("load", "save", "lock")])
 def test_a_broken_store_breaks_no_request_and_is_logged_once(
     plugin_mode: Mode,
     rotation: Rotation,
@@ -997,28 +982,9 @@ class OddLock:
         return True
 
 
-MEMORIES: list[Any] = [
-    [],
-    "x",
-    {"basic_encode": "yes", "code": 7},
-    {"basic_encode": None, "code": None},
-    {"code": {}},
-    None,
-    0,
-]
-
-
 @pytest.mark.parametrize(
     "loaded",
-    [
-        "token",
-        {"access_token": "x"},
-        0,
-        [],
-        object(),
-        OAuthToken,
-        *[token_that_expires_in(-1, extra={"oauth_auth": memory}) for memory in MEMORIES],
-    ],
+    ["token", OAuthToken, token_that_expires_in(-1, extra={"oauth_auth": {"failure": {"kind": []}, "code": 7}})],
     ids=lambda junk: type(junk).__name__,
 )
 def test_a_store_that_loads_junk_breaks_no_request(
@@ -1033,7 +999,7 @@ def test_a_store_that_loads_junk_breaks_no_request(
     assert ["the-code", "refresh-1"] == rotation.calls
 
 
-@pytest.mark.parametrize("lock", [None, 7, OddLock(), OddLock])
+@pytest.mark.parametrize("lock", [None, OddLock(), OddLock])
 def test_a_store_whose_locks_are_junk_breaks_no_request(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, *, lock: Any
 ) -> None:

@@ -78,22 +78,17 @@ def call(mode: Mode, url: Any, operation: str, authorization: str | None = BASIC
     return token
 
 
-def the_form(tokens: Tokens) -> dict[str, list[str]]:
-    [request] = tokens.server.requests
-    return request.form
-
-
 # -- The five operations --------------------------------------------------------------------------------------------
 
 
-@operation
-def test_the_operations_have_the_seeds_parameters(plugin_mode: Mode, operation: str) -> None:
+def test_the_operations_have_the_seeds_parameters(plugin_mode: Mode) -> None:
     """Each operation has exactly the seed's parameters, by position or by name, with its defaults."""
-    signature = inspect.signature(getattr(plugin_mode.plugin.OAuthAuthorizationController, operation))
-    own, *parameters = signature.parameters.values()
-    assert "self" == own.name
-    assert OPERATIONS[operation] == {parameter.name: parameter.default for parameter in parameters}
-    assert {inspect.Parameter.POSITIONAL_OR_KEYWORD} == {parameter.kind for parameter in parameters}
+    for operation, expected in OPERATIONS.items():
+        signature = inspect.signature(getattr(plugin_mode.plugin.OAuthAuthorizationController, operation))
+        own, *parameters = signature.parameters.values()
+        assert "self" == own.name
+        assert expected == {parameter.name: parameter.default for parameter in parameters}
+        assert {inspect.Parameter.POSITIONAL_OR_KEYWORD} == {parameter.kind for parameter in parameters}
 
 
 def test_there_are_no_other_operations(plugin_mode: Mode) -> None:
@@ -127,54 +122,52 @@ def test_the_operations_post_what_the_seed_says(plugin_mode: Mode, tokens: Token
     assert {name: [value] for name, value in expected.items()} == request.form
 
 
-@pytest.mark.parametrize("operation", [name for name, parameters in OPERATIONS.items() if "scope" in parameters])
-@pytest.mark.parametrize(
-    ("scope", "sent"), [(None, None), ("", None), ("read write", ["read write"]), (["read", "write"], ["read write"])]
-)
-def test_a_scope_is_sent_if_there_is_one(
-    plugin_mode: Mode, tokens: Tokens, *, operation: str, scope: Any, sent: list[str] | None
-) -> None:
+def test_a_scope_is_sent_if_there_is_one(plugin_mode: Mode, tokens: Tokens) -> None:
     """`scope` is a form field where the seed has it, and left out if it's empty."""
-    call(plugin_mode, tokens.url, operation, scope=scope)
-    assert sent == the_form(tokens).get("scope")
+    scopes: list[Any] = [None, "", "read write", ["read", "write"]]
+    for operation in [name for name, parameters in OPERATIONS.items() if "scope" in parameters]:
+        tokens.server.requests.clear()
+        for scope in scopes:
+            call(plugin_mode, tokens.url, operation, scope=scope)
+        sent = [request.form.get("scope") for request in tokens.server.requests]
+        assert (operation, [None, None, ["read write"], ["read write"]]) == (operation, sent)
 
 
-@operation
-def test_the_operations_take_all_by_name_or_by_position(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
+def test_the_operations_take_all_by_name_or_by_position(plugin_mode: Mode, tokens: Tokens) -> None:
     """Arguments may be given by name or in the seed's order."""
-    controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
-    given = {"authorization": BASIC, **arguments(operation)}
-    if "scope" in OPERATIONS[operation]:
-        given["scope"] = "a b"
-    getattr(controller, operation)(**given, _field_parameters={"x": "y"})
-    getattr(controller, operation)(*given.values(), {"x": "y"})
-    by_name, by_position = tokens.server.requests
-    assert (by_name.form, by_name.authorization) == (by_position.form, by_position.authorization)
-    assert ["y"] == by_name.form["x"]
+    for operation, parameters in OPERATIONS.items():
+        tokens.server.requests.clear()
+        controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+        given = {"authorization": BASIC, **arguments(operation)}
+        if "scope" in parameters:
+            given["scope"] = "a b"
+        getattr(controller, operation)(**given, _field_parameters={"x": "y"})
+        getattr(controller, operation)(*given.values(), {"x": "y"})
+        by_name, by_position = tokens.server.requests
+        assert (by_name.form, by_name.authorization) == (by_position.form, by_position.authorization)
+        assert ["y"] == by_name.form["x"]
 
 
-@operation
-def test_without_authorization_there_is_no_header(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
+def test_without_authorization_there_is_no_header(plugin_mode: Mode, tokens: Tokens) -> None:
     """`authorization=None` sends no Authorization header."""
-    call(plugin_mode, tokens.url, operation, None)
-    [request] = tokens.server.requests
-    assert "authorization" not in request.headers
+    for operation in OPERATIONS:
+        tokens.server.requests.clear()
+        call(plugin_mode, tokens.url, operation, None)
+        [request] = tokens.server.requests
+        assert "authorization" not in request.headers
 
 
-@operation
 @pytest.mark.parametrize("by_text", [False, True])
-def test_client_credentials_go_to_the_auth_server(
-    plugin_mode: Mode, tokens: Tokens, *, operation: str, by_text: bool
-) -> None:
+def test_client_credentials_go_to_the_auth_server(plugin_mode: Mode, tokens: Tokens, by_text: bool) -> None:
     """Client credentials go to `Server.AUTH`, all other operations to `Server.DEFAULT`."""
     base = tokens.server.url
     urls: Any = {Server.DEFAULT: f"{base}/oauth2/non-auth-server/token", Server.AUTH: f"{base}/request_token"}
     if by_text:
         urls = {"default": urls[Server.DEFAULT], "auth": urls[Server.AUTH]}
-    call(plugin_mode, urls, operation)
-    [request] = tokens.server.requests
-    expected = "/request_token" if operation == "request_token_o_auth_ccg" else "/oauth2/non-auth-server/token"
-    assert expected == request.path
+    for operation in OPERATIONS:
+        call(plugin_mode, urls, operation)
+        expected = "/request_token" if operation == "request_token_o_auth_ccg" else "/oauth2/non-auth-server/token"
+        assert (operation, expected) == (operation, tokens.server.requests[-1].path)
 
 
 @operation
@@ -195,7 +188,6 @@ def test_the_operations_return_a_token(plugin_mode: Mode, tokens: Tokens, operat
     assert begun + 3600 <= token.expiry <= time.time() + 3600
 
 
-@operation
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [
@@ -204,32 +196,34 @@ def test_the_operations_return_a_token(plugin_mode: Mode, tokens: Tokens, operat
     ],
 )
 def test_the_operations_raise_what_the_seed_says(
-    plugin_mode: Mode, tokens: Tokens, *, operation: str, status: int, error: str, text: str
+    plugin_mode: Mode, tokens: Tokens, *, status: int, error: str, text: str
 ) -> None:
     """400 and 401 with an error are `OAuthProviderException`, with the seed's words."""
     tokens.answer = lambda _: Answer(
         status, {"error": error, "error_description": "Because.", "error_uri": "https://x.example/why"}
     )
-    with pytest.raises(OAuthProviderException) as caught:
-        call(plugin_mode, tokens.url, operation)
-    assert (error, "Because.", "https://x.example/why", status) == (
-        caught.value.error,
-        caught.value.error_description,
-        caught.value.error_uri,
-        caught.value.status_code,
-    )
-    assert str(caught.value).startswith(text)
+    for operation in OPERATIONS:
+        with pytest.raises(OAuthProviderException) as caught:
+            call(plugin_mode, tokens.url, operation)
+        assert (error, "Because.", "https://x.example/why", status) == (
+            caught.value.error,
+            caught.value.error_description,
+            caught.value.error_uri,
+            caught.value.status_code,
+        )
+        assert str(caught.value).startswith(text)
 
 
-@operation
-def test_required_arguments_must_be_there(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
+def test_required_arguments_must_be_there(plugin_mode: Mode, tokens: Tokens) -> None:
     """A required argument that is missing in fact, None or empty, is a `ConfigurationError`; nothing is sent."""
-    controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
-    for name in arguments(operation):
-        for wrong in (None, "", 5, b"bytes"):
-            with pytest.raises(ConfigurationError, match=name):
-                getattr(controller, operation)(BASIC, **{**arguments(operation), name: wrong})
-    assert 0 == tokens.calls
+    for operation in OPERATIONS:
+        tokens.server.requests.clear()
+        controller = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+        for name in arguments(operation):
+            for wrong in (None, "", 5, b"bytes"):
+                with pytest.raises(ConfigurationError, match=name):
+                    getattr(controller, operation)(BASIC, **{**arguments(operation), name: wrong})
+        assert 0 == tokens.calls
 
 
 def test_the_controller_serves_many_calls_from_many_threads(plugin_mode: Mode, tokens: Tokens) -> None:
@@ -279,55 +273,54 @@ def test_the_auth_classes_call_these_operations(
 # -- _field_parameters ----------------------------------------------------------------------------------------------
 
 
+FIELD_PARAMETERS: list[tuple[Any, dict[str, list[str] | None]]] = [
+    (None, {}),
+    ({}, {}),
+    ({"audience": "https://api"}, {"audience": ["https://api"]}),
+    ({"resource": ["a", "b"]}, {"resource": ["a", "b"]}),
+    ({"resource": ("a", "b", "a")}, {"resource": ["a", "b", "a"]}),
+    ({"dropped": None}, {}),
+    ({"resource": []}, {}),
+    ({"resource": ["a", None]}, {"resource": ["a"]}),
+    ({"number": 5, "truth": True}, {"number": ["5"], "truth": ["true"]}),
+    ({"empty": ""}, {"empty": [""]}),
+    ({"grant_type": "account_credentials"}, {"grant_type": ["account_credentials"]}),
+    ({"grant_type": None}, {"grant_type": None}),
+    ({"ünï": "cödé & more"}, {"ünï": ["cödé & more"]}),
+]
+
+
 @pytest.mark.parametrize("operation", ["request_token_o_auth_ccg", "request_token_o_auth_acg"])
-@pytest.mark.parametrize(
-    ("parameters", "changed"),
-    [
-        (None, {}),
-        ({}, {}),
-        ({"audience": "https://api"}, {"audience": ["https://api"]}),
-        ({"resource": ["a", "b"]}, {"resource": ["a", "b"]}),
-        ({"resource": ("a", "b", "a")}, {"resource": ["a", "b", "a"]}),
-        ({"dropped": None}, {}),
-        ({"resource": []}, {}),
-        ({"resource": ["a", None]}, {"resource": ["a"]}),
-        ({"number": 5, "truth": True}, {"number": ["5"], "truth": ["true"]}),
-        ({"empty": ""}, {"empty": [""]}),
-        ({"grant_type": "account_credentials"}, {"grant_type": ["account_credentials"]}),
-        ({"grant_type": None}, {"grant_type": None}),
-        ({"ünï": "cödé & more"}, {"ünï": ["cödé & more"]}),
-    ],
-)
-def test_field_parameters_have_the_last_word(
-    plugin_mode: Mode, tokens: Tokens, *, operation: str, parameters: Any, changed: dict[str, list[str] | None]
-) -> None:
+def test_field_parameters_have_the_last_word(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
     """Additional fields are merged last: a list repeats its field, None drops it, ours can be overridden."""
-    call(plugin_mode, tokens.url, operation, _field_parameters=parameters)
-    expected: dict[str, list[str] | None] = {"grant_type": [GRANT_TYPES[operation]]}
-    expected |= {name: [value] for name, value in arguments(operation).items()}
-    expected |= changed
-    assert {name: values for name, values in expected.items() if values is not None} == the_form(tokens)
+    for parameters, changed in FIELD_PARAMETERS:
+        call(plugin_mode, tokens.url, operation, _field_parameters=parameters)
+        expected: dict[str, list[str] | None] = {"grant_type": [GRANT_TYPES[operation]]}
+        expected |= {name: [value] for name, value in arguments(operation).items()}
+        expected |= changed
+        sent = tokens.server.requests[-1].form
+        assert {name: values for name, values in expected.items() if values is not None} == sent
 
 
-@operation
-def test_any_field_can_be_overridden_or_dropped(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
+def test_any_field_can_be_overridden_or_dropped(plugin_mode: Mode, tokens: Tokens) -> None:
     """Each of our own fields can be overridden, and dropped."""
-    names = [*arguments(operation)]
-    call(plugin_mode, tokens.url, operation, _field_parameters=dict.fromkeys(names, "another"))
-    call(plugin_mode, tokens.url, operation, _field_parameters=dict.fromkeys(names))
-    overridden, dropped = tokens.server.requests
-    grant_type = {"grant_type": [GRANT_TYPES[operation]]}
-    assert grant_type | {name: ["another"] for name in names} == overridden.form
-    assert grant_type == dropped.form
+    for operation in OPERATIONS:
+        tokens.server.requests.clear()
+        names = [*arguments(operation)]
+        call(plugin_mode, tokens.url, operation, _field_parameters=dict.fromkeys(names, "another"))
+        call(plugin_mode, tokens.url, operation, _field_parameters=dict.fromkeys(names))
+        overridden, dropped = tokens.server.requests
+        grant_type = {"grant_type": [GRANT_TYPES[operation]]}
+        assert grant_type | {name: ["another"] for name in names} == overridden.form
+        assert grant_type == dropped.form
 
 
-@pytest.mark.parametrize(
-    "wrong", ["a=b", [("a", "b")], 5, {"a": object()}, {"a": b"x"}, {"a": {"b": "c"}}, {"a": "\ud800"}]
-)
-def test_field_parameters_of_another_type_are_refused(plugin_mode: Mode, tokens: Tokens, wrong: Any) -> None:
+def test_field_parameters_of_another_type_are_refused(plugin_mode: Mode, tokens: Tokens) -> None:
     """Field parameters that no form can carry are a `ConfigurationError`; nothing is sent."""
-    with pytest.raises(ConfigurationError):
-        call(plugin_mode, tokens.url, "request_token_o_auth_ccg", _field_parameters=wrong)
+    mistakes: list[Any] = ["a=b", [("a", "b")], 5, {"a": object()}, {"a": b"x"}, {"a": {"b": "c"}}, {"a": "\ud800"}]
+    for wrong in mistakes:
+        with pytest.raises(ConfigurationError):
+            call(plugin_mode, tokens.url, "request_token_o_auth_ccg", _field_parameters=wrong)
     assert 0 == tokens.calls
 
 
@@ -463,16 +456,15 @@ def test_defect_02_an_outage_is_raised_with_its_status(
         assert 200 == client.get(api.url).status_code
 
 
-@pytest.mark.parametrize("status", [400, 401])
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b"{", b"null", b"[]"])
 def test_defect_03_a_body_that_is_no_json_makes_a_printable_error(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, *, status: int, body: bytes
+    mode: Mode, tokens: Tokens, api: ScriptedServer
 ) -> None:
-    """A 400 or 401 whose body isn't JSON is an error that can be printed."""
-    tokens.answer = lambda _: Answer(status, body)
-    with mode.client(client_credentials(mode, tokens)) as client, pytest.raises(TokenResponseError) as caught:
-        client.get(api.url)
-    assert f"status {status}" in str(caught.value)
+    """A 400 or 401 whose body isn't JSON is an error that can be printed; what bodies there are, units have."""
+    for status, body in ((400, b""), (401, b"<html>")):
+        tokens.answer = lambda _, status=status, body=body: Answer(status, body)
+        with mode.client(client_credentials(mode, tokens)) as client, pytest.raises(TokenResponseError) as caught:
+            client.get(api.url)
+        assert f"status {status}" in str(caught.value)
 
 
 def test_defect_03_no_request_says_bearer_none(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:

@@ -54,7 +54,10 @@ def draw(seed: int, kind: str) -> Config:
         grant = random.choice(["refresh", "code"])
     faults = tuple(
         sorted(
-            (_draw_fault(random, random.choice(kinds), workers, lifetime, lives) for _ in range(random.choice([1, 1, 2, 3]))),
+            (
+                _draw_fault(random, random.choice(kinds), workers, lifetime, lives)
+                for _ in range(random.choice([1, 1, 2, 3]))
+            ),
             key=lambda fault: fault.at,
         )
         if kinds
@@ -90,7 +93,9 @@ def _draw_fault(random: Random, kind: str, workers: int, lifetime: float, lives:
         return fault._replace(mode=random.choice(["before", "while", "after"]), count=random.randint(0, 9))
     if kind in {"stop", "suspend"}:
         length = random.choice([1.0, 5.0, 12.0, 35.0, 100.0, lifetime])
-        return fault._replace(mode=random.choice(["before", "while", "after"]), count=random.randint(0, 9), length=length)
+        return fault._replace(
+            mode=random.choice(["before", "while", "after"]), count=random.randint(0, 9), length=length
+        )
     if kind == "down":
         length = random.choice([3.0, 20.0, window, 1.5 * window, min(lifetime, 300.0)])
         asked = random.choice([0, 0, 2, 30, 400])

@@ -276,7 +276,9 @@ class Judge:
 
     def _can_be_sent(self, worker: Worker, token: OAuthToken) -> bool:
         wall = self._world.now + worker.wall_offset
-        return token.expiry is not None and wall < token.expiry - self.leeway and self.server.is_live(token.access_token)
+        return (
+            token.expiry is not None and wall < token.expiry - self.leeway and self.server.is_live(token.access_token)
+        )
 
     def _is_live(self, refresh_token: str | None) -> bool:
         issue = self.server.by_refresh.get(refresh_token or "")
@@ -343,7 +345,9 @@ class Judge:
     def sent_twice(self, before: Issue, flight: Flight, *, is_forgiven: bool) -> None:
         """Judge a refresh token that is sent though it was spent."""
         assert before.spent_by is not None
-        newest = max((issue for issue in self.server.issues if issue.family is before.family), key=lambda issue: issue.at)
+        newest = max(
+            (issue for issue in self.server.issues if issue.family is before.family), key=lambda issue: issue.at
+        )
         # Where the live one is lost, it's no harm to try the ones before.
         cause = self._cause_of_loss(before.spent_by, flight) or self._cause_of_loss(newest, None)
         if cause is None:
@@ -368,9 +372,7 @@ class Judge:
         if issue.is_lost:
             return "answer lost"
         current = None if sender is None else sender.worker.source.current
-        has_none_left = sender is not None and (
-            current is None or not self._can_be_sent(sender.worker, current.token)
-        )
+        has_none_left = sender is not None and (current is None or not self._can_be_sent(sender.worker, current.token))
         end = now if issue.saved_at is None else issue.saved_at
         if worker is not None and issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
             return "killed"

@@ -6,10 +6,9 @@ from collections.abc import Callable, Generator
 from random import Random
 from typing import Any, NamedTuple
 
-from oauth_auth import OAuthToken
 from oauth_auth._clock import Now
 from oauth_auth._flight import capture
-from oauth_auth._renewal.acquisition import RenewalSettings
+from oauth_auth._renewal.decisions import RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
     Await,
@@ -273,9 +272,7 @@ class Flight:
         seconds = 0.0 if self.worker.is_ending else effect.seconds
         if not self.worker.is_ending:
             self.worker.idling.append((self, self.serial))
-        self.worker.world.after(
-            seconds, self.worker, self.answer, self.serial, self.worker.is_ending, None
-        )
+        self.worker.world.after(seconds, self.worker, self.answer, self.serial, self.worker.is_ending, None)
 
     def _authorize(self, effect: Authorize) -> None:
         self._action = None

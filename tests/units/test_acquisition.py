@@ -1,0 +1,861 @@
+"""How a token is acquired: store, lock, token call and save, driven by hand, with siblings that act in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from oauth_auth import (
+    MemoryTokenStore,
+    OAuthError,
+    OAuthProviderException,
+    OAuthToken,
+    ReauthorizationRequired,
+    TokenError,
+    TokenResponseError,
+    TokenStoreError,
+    TokenTransportError,
+)
+from oauth_auth._flight import Outcome
+from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred
+from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
+from oauth_auth._renewal.effects import (
+    Authorize,
+    Await,
+    Delete,
+    Load,
+    Loaded,
+    Lock,
+    Locked,
+    Save,
+    StillHeld,
+    Unlock,
+)
+from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
+from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._server.authorization_code import AuthorizationCodeGrant
+from oauth_auth._server.calls import Ask, HeldUp, Sleep
+from oauth_auth._server.grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshTokenGrant
+from oauth_auth._wire.token import Credential, digest
+from tests.support.steps import TOKEN_URL, HandClock, Highest, answer, at, form_of, play, token_calls
+
+SETTINGS = RenewalSettings(10.0, 300.0, 10.0, None)
+MISSING, DUE, STALE = Purpose(Reason.MISSING), Purpose(Reason.DUE), Purpose(Reason.STALE)
+FORCED, LOGIN = Purpose(Reason.FORCED), Purpose(Reason.LOGIN)
+
+
+def token(text: str, seconds: float = 3600.0, **fields: Any) -> OAuthToken:
+    """Return a token that expires so many seconds after the start of the test."""
+    return OAuthToken(access_token=text, expires_in=3600, expiry=at(seconds).wall, **fields)
+
+
+def stored(stored_token: OAuthToken, **fields: Any) -> Entry:
+    return Entry(stored_token, **{"login": identity(stored_token), **fields})
+
+
+NEW = answer(200, {"access_token": "new", "expires_in": 3600})
+THEIRS = stored(token("theirs"))
+SPENT = token("spent", -1, refresh_token="refresh")
+BUSY = answer(503, retry_after="60")
+"""Trouble that isn't tried again within a call."""
+
+
+class World:
+    """A store, a server and a user, who answer what a renewal yields; `effects` is that, in order.
+
+    Time passes while a lock is waited for, and while a user is. What is in `before` happens before the effects of that
+    kind, one each: a sibling's doing.
+    """
+
+    def __init__(
+        self, grant: Grant | None = None, *answers: Any, last: OAuthToken | None = None, shared: bool = True
+    ) -> None:
+        self.clock = HandClock()
+        self.entry = Entry()
+        self.answers = list(answers) or [NEW] * 9
+        self.locks: list[Locked] = []
+        self.is_readable = self.is_writable = self.is_deletable = self.still_held = True
+        self.login: list[Outcome[Any] | None] = []
+        self.before: dict[type, list[Callable[[], object] | None]] = {}
+        self.effects: list[Any] = []
+        self.provided: list[OAuthToken] = []
+        self.cancelled = threading.Event()
+        self.store_entry = StoreEntry(MemoryTokenStore() if shared else None, "key", clock=self.clock)
+        self.acquisition = Acquisition(
+            grant or ClientCredentialsGrant(token_calls(clock=self.clock)),
+            SETTINGS,
+            self.store_entry,
+            token=last,
+            clock=self.clock,
+            chance=Highest(),
+        )
+
+    def acquire(self, purpose: Purpose = MISSING, held: OAuthToken | None = None) -> Any:
+        """Run a renewal; return what it brings, or the error that it raises."""
+        credential = None if held is None else self.credential(held)
+        return self.ending(self.acquisition.acquire(credential, purpose, self.provided.append, self.cancelled))
+
+    def ending(self, steps: Any) -> Any:
+        """Return what the steps bring, or the error that they raise."""
+        try:
+            return play(steps, self._perform)
+        except OAuthError as error:
+            return error
+
+    def credential(self, of: OAuthToken) -> Credential:
+        return self.acquisition.credential(of)
+
+    def _perform(self, effect: Any) -> Any:
+        if waiting := self.before.get(type(effect)):
+            (waiting.pop(0) or (lambda: None))()
+        self.effects.append(effect)
+        return _PERFORM[type(effect)](self, effect)
+
+    def _lock(self, effect: Lock) -> Locked:
+        locked = self.locks.pop(0) if self.locks else Locked.HELD
+        if locked is Locked.TAKEN:
+            self.clock.advance(effect.timeout)
+        return locked
+
+    def _save(self, effect: Save) -> bool:
+        if self.is_writable:
+            self.entry = effect.entry
+        return self.is_writable
+
+    def _ask(self, _: Ask) -> Any:
+        given = self.answers.pop(0)
+        if callable(given):
+            given = given()
+        if isinstance(given, BaseException):
+            raise given
+        return given
+
+    def _await(self, effect: Await) -> Outcome[Any] | None:
+        outcome = self.login.pop(0)
+        if outcome is None:
+            self.clock.advance(effect.seconds)
+        return outcome
+
+    def put(self, entry: Entry) -> Callable[[], None]:
+        """Return what saves a sibling's entry, when called."""
+        return lambda: setattr(self, "entry", entry)
+
+    @property
+    def trace(self) -> list[str]:
+        """What was done, by its name."""
+        return [type(effect).__name__ for effect in self.effects]
+
+    @property
+    def forms(self) -> list[dict[str, str]]:
+        return [form_of(effect) for effect in self.effects if isinstance(effect, Ask)]
+
+
+_PERFORM: dict[type, Callable[[World, Any], Any]] = {
+    Load: lambda world, _: Loaded(world.entry if world.is_readable else Entry(), world.is_readable),
+    Lock: World._lock,
+    Unlock: lambda world, _: None,
+    StillHeld: lambda world, _: world.still_held,
+    Save: World._save,
+    Delete: lambda world, _: world.is_deletable,
+    Ask: World._ask,
+    Sleep: lambda world, pause: world.clock.advance(pause.seconds),
+    Authorize: lambda world, _: None,
+    Await: World._await,
+}
+
+
+def password() -> PasswordGrant:
+    return PasswordGrant(token_calls(client_secret=None), username="alice", password="pass-word")
+
+
+def refresh_only() -> RefreshTokenGrant:
+    return RefreshTokenGrant(token_calls(client_secret=None), refresh_token="given")
+
+
+def failure_of(by: str = "sibling", *, seconds: float = 0.0, times: int = 1, pause: float = 5.0) -> SharedFailure:
+    fields = {"status_code": 503, "token_url": TOKEN_URL}
+    return SharedFailure(by, "TokenResponseError", "no", fields, times, at(seconds).wall, pause)
+
+
+# -- The way of a renewal -------------------------------------------------------------------------------------------
+
+
+def test_a_first_token_is_made_under_the_lock_and_saved() -> None:
+    """Look, lock, look again, ask, save: then the token is there, and its login has a name."""
+    world = World()
+    result = world.acquire()
+    assert ["Load", "Lock", "Load", "Ask", "StillHeld", "Save"] == world.trace
+    assert (True, "new") == (result.is_own, result.token.access_token)
+    assert Entry(result.token, {}, identity(result.token)) == world.entry
+    assert world.acquisition.known.in_store is result.token
+
+
+def test_without_a_store_there_is_only_the_call() -> None:
+    """Where nothing is shared, nothing is looked for under the lock, and nothing saved."""
+    world = World(shared=False)
+    world.is_readable = False
+    world.locks = [Locked.FAILED]
+    assert world.acquire().is_own
+    assert "Save" not in world.trace
+    assert not world.acquisition.known.is_unsaved
+
+
+def test_a_siblings_token_is_taken_at_the_first_look() -> None:
+    """A token that can be sent is taken from the store: no lock, no call."""
+    world = World()
+    world.entry = THEIRS
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Load"] == world.trace
+
+
+def test_a_siblings_token_is_taken_under_the_lock() -> None:
+    """What a sibling saved while this one waited for the lock is taken instead of asking."""
+    world = World()
+    world.before[Lock] = [world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Load", "Lock", "Load"] == world.trace
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_taken"), [(3600, True), (10.5, True), (10, False), (5, False), (-1, False)], ids=str
+)
+def test_a_stored_token_must_live(seconds: float, is_taken: bool) -> None:
+    """A stored token is taken if it isn't in its last seconds; else it is renewed from."""
+    world = World()
+    world.entry = stored(token("theirs", seconds))
+    assert is_taken is not world.acquire().is_own
+
+
+@pytest.mark.parametrize("purpose", [MISSING, DUE, STALE, FORCED])
+def test_the_token_that_is_to_be_replaced_does_not_count(purpose: Purpose) -> None:
+    """The token that is held is no news."""
+    world = World(last=token("held"))
+    world.entry = stored(token("held"))
+    assert world.acquire(purpose, held=token("held")).is_own
+
+
+def test_a_rejected_token_does_not_count() -> None:
+    """The token that an API has rejected isn't taken from the store, even if this program holds another."""
+    world = World(last=token("held"))
+    world.entry = THEIRS
+    assert world.acquire(Purpose(Reason.REJECTED, "Bearer theirs"), held=token("held")).is_own
+
+
+def test_who_wants_a_new_token_does_not_take_the_stored_one() -> None:
+    """A forced renewal without a token of one's own asks, though there's one in the store."""
+    world = World()
+    world.entry = THEIRS
+    assert world.acquire(FORCED).is_own
+    assert 1 == len(world.forms)
+
+
+def test_a_sibling_alone_will_do_where_the_server_has_refused() -> None:
+    """A mere look brings a sibling's token or nothing, and no call."""
+    world = World()
+    assert Deferred() == world.acquire(MISSING._replace(check_only=True))
+    world.entry = THEIRS
+    assert Acquired(token("theirs"), is_own=False) == world.acquire(MISSING._replace(check_only=True))
+    assert ["Load", "Load"] == world.trace
+
+
+# -- The lock -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", [DUE, STALE])
+def test_a_lock_that_is_taken_is_not_waited_for_with_a_good_token(purpose: Purpose) -> None:
+    """Who has a token that can be sent leaves the work to the sibling that holds the lock."""
+    world = World()
+    world.locks = [Locked.TAKEN]
+    assert Deferred() == world.acquire(purpose, held=token("held", 200))
+    assert (["Load", "Lock"], Lock(0.0)) == (world.trace, world.effects[1])
+
+
+@pytest.mark.parametrize("purpose", [MISSING, FORCED, Purpose(Reason.REJECTED, "Bearer held")])
+def test_waiters_look_meanwhile(purpose: Purpose) -> None:
+    """Who needs a token waits for the lock, and takes what the holder saves without ever having the lock."""
+    world = World()
+    world.locks = [Locked.TAKEN] * 100
+    world.before[Load] = [None, None, None, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire(purpose)
+    assert ["Load", *["Lock", "Load"] * 3] == world.trace
+    assert {Lock(0.5)} == {effect for effect in world.effects if isinstance(effect, Lock)}
+
+
+def test_a_lock_is_gone_without_after_30_seconds_of_nothing() -> None:
+    """A lock whose holder brings nothing for 30 s is gone without: that program is stopped or dead."""
+    world = World()
+    world.locks = [Locked.TAKEN] * 100
+    assert world.acquire().is_own
+    assert 30.0 == world.clock.now.monotonic - at(0).monotonic
+    assert 60 == world.trace.count("Lock")
+    assert world.store_entry.is_in_trouble
+
+
+def test_while_the_store_changes_the_lock_is_waited_for() -> None:
+    """Each change in the store shows that somebody works: the 30 s begin anew."""
+    world = World()
+    world.locks = [Locked.TAKEN] * 200
+    looks = [stored(token(f"expired-{number}", -1)) for number in range(3)]
+    world.before[Load] = [*[None] * 40, world.put(looks[0]), *[None] * 39, world.put(looks[1])]
+    assert world.acquire().is_own
+    assert 40 * 0.5 + 40 * 0.5 + 30 == world.clock.now.monotonic - at(0).monotonic
+
+
+@pytest.mark.parametrize("locked", [Locked.FAILED, Locked.HELD])
+def test_a_store_that_cannot_lock_is_gone_without_at_once(locked: Locked) -> None:
+    """Where the store fails there's nothing to wait for."""
+    world = World()
+    world.locks = [locked]
+    assert world.acquire().is_own
+    assert 1 == world.trace.count("Lock")
+
+
+# -- Renewing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_refresh_token_comes_first() -> None:
+    """A live refresh token is used before the grant's own way, with the scope that was granted with it."""
+    world = World(password(), last=token("old", -1, refresh_token="refresh", scope="a"))
+    assert world.acquire().is_own
+    assert [
+        {"grant_type": "refresh_token", "refresh_token": "refresh", "scope": "a", "client_id": "client"}
+    ] == world.forms
+
+
+def test_after_a_refused_refresh_token_the_store_is_looked_into() -> None:
+    """A sibling without the lock may have been faster: its token is taken before giving up."""
+    world = World(refresh_only(), answer(400), last=SPENT)
+    world.before[Load] = [None, None, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Load", "Lock", "Load", "Ask", "Load"] == world.trace
+
+
+def test_after_a_refused_refresh_token_the_grant_goes_its_own_way() -> None:
+    """Without a sibling's token the password is used, and the refresh token never again."""
+    world = World(password(), answer(400), NEW, last=SPENT)
+    assert world.acquire().is_own
+    assert ["refresh_token", "password"] == [form["grant_type"] for form in world.forms]
+
+
+def test_the_refresh_token_of_the_token_before_is_tried() -> None:
+    """If a sibling's refresh token is refused, the one that this program had before may still live."""
+    world = World(password(), answer(400), NEW, last=token("ours", -2, refresh_token="ours"))
+    world.entry = stored(token("theirs", -1, refresh_token="theirs"))
+    assert world.acquire().is_own
+    assert ["theirs", "ours"] == [form.get("refresh_token") for form in world.forms]
+
+
+def test_a_refusal_for_now_ends_no_refresh_token() -> None:
+    """Trouble that may pass is raised, and neither password nor login stands in for the refresh token."""
+    world = World(password(), BUSY, last=SPENT)
+    error = world.acquire()
+    assert (TokenResponseError, 503) == (type(error), error.status_code)
+    assert ["refresh_token"] == [form["grant_type"] for form in world.forms]
+
+
+def test_a_user_must_log_in_where_nothing_is_left() -> None:
+    """When the last refresh token is refused, the error says so."""
+    error = World(refresh_only(), answer(400), answer(400), last=SPENT).acquire()
+    assert isinstance(error, ReauthorizationRequired)
+    assert "the server refused the refresh token" in str(error)
+
+
+def test_a_store_that_cannot_be_read_may_have_a_token() -> None:
+    """Before the store could be read, nobody is told to log in: the error may pass."""
+    world = World(RefreshTokenGrant(token_calls(client_secret=None), refresh_token="given"), answer(400))
+    world.is_readable = False
+    error = world.acquire()
+    assert (StoreUnread, True, 400) == (type(error), error.retryable, error.status_code)
+
+
+def test_a_token_in_its_last_seconds_is_provided_first() -> None:
+    """At the start a token that's about to expire is handed over before a better one is asked for."""
+    last = token("last", 5, refresh_token="refresh")
+    world = World(password(), last=last)
+    world.acquire()
+    assert [last] == world.provided
+    world.acquire(held=last)
+    assert [last] == world.provided
+
+
+# -- A program that stood still -------------------------------------------------------------------------------------
+
+
+def test_who_was_held_up_looks_again() -> None:
+    """An attempt that wasn't made is made after another look, under a lock taken anew."""
+    world = World(password(), None, NEW, last=SPENT)
+    assert world.acquire().is_own
+    assert ["Load", *["Lock", "Load", "Ask"], "Unlock", *["Lock", "Load", "Ask"], "StillHeld", "Save"] == world.trace
+
+
+def test_who_was_held_up_finds_what_a_sibling_saved() -> None:
+    """What a sibling has done meanwhile is taken: the refresh token, which it has spent, isn't sent."""
+    world = World(password(), None, last=SPENT)
+    world.before[Load] = [None, None, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Load", "Lock", "Load", "Ask", "Unlock", "Lock", "Load"] == world.trace
+
+
+def test_who_is_held_up_again_and_again_gives_up_for_now() -> None:
+    """After three times the renewal fails, and may work later."""
+    world = World(password(), None, None, None, last=SPENT)
+    error = world.acquire()
+    assert (HeldUp, True, 3) == (type(error), error.retryable, world.trace.count("Ask"))
+
+
+# -- Failures that siblings share -----------------------------------------------------------------------------------
+
+
+def test_a_failure_that_may_pass_is_left_for_siblings() -> None:
+    """What failed is saved beside what was there, with its count and its pause, unless the lock is lost."""
+    world = World(None, BUSY)
+    world.entry = stored(token("expired", -1))
+    error = world.acquire()
+    failure = world.entry.failure
+    assert failure is not None
+    assert ("TokenResponseError", 1, 60.0, world.clock.now.wall) == (
+        failure.kind,
+        failure.times,
+        failure.pause,
+        failure.at,
+    )
+    assert (token("expired", -1), 503) == (world.entry.token, error.status_code)
+    assert ["Load", "Lock", "Load", "Ask", "StillHeld", "Load", "Save"] == world.trace
+
+
+def test_a_pause_of_a_shared_failure_has_its_least() -> None:
+    """Without a `Retry-After`, siblings share a failure for 5 s."""
+    world = World(None, answer(500), answer(500), answer(500))
+    world.acquire()
+    assert 5.0 == (world.entry.failure and world.entry.failure.pause)
+
+
+@pytest.mark.parametrize("purpose", [MISSING, DUE, STALE, Purpose(Reason.REJECTED, "Bearer held")])
+def test_who_takes_the_lock_shares_the_last_failure(purpose: Purpose) -> None:
+    """Within the pause a sibling's failure is raised instead of asking, and counts as one more in a row."""
+    world = World()
+    world.entry = Entry(failure=failure_of(times=4))
+    error = world.acquire(purpose)
+    assert ("no (another program on the same store asked)", 503, True) == (
+        str(error),
+        error.status_code,
+        error.retryable,
+    )
+    assert ([], 4) == (world.forms, world.acquisition.shared_times)
+
+
+def test_waiters_share_a_failure_without_the_lock() -> None:
+    """Who waits for the lock gets the holder's failure at the next look."""
+    world = World()
+    world.locks = [Locked.TAKEN] * 100
+    world.before[Load] = [None, None, world.put(Entry(failure=failure_of(seconds=0.5)))]
+    assert isinstance(world.acquire(), TokenResponseError)
+    assert ["Load", "Lock", "Load", "Lock", "Load"] == world.trace
+
+
+@pytest.mark.parametrize("purpose", [FORCED])
+def test_who_asks_for_a_new_token_asks(purpose: Purpose) -> None:
+    """A program that wants a new token now isn't held up by a sibling's failure."""
+    world = World()
+    world.entry = Entry(failure=failure_of())
+    assert world.acquire(purpose).is_own
+
+
+def test_an_old_failure_holds_up_nobody() -> None:
+    """After its pause, or with a clock that differs, a failure is over."""
+    for seconds in (-5.0, 1.0):
+        world = World()
+        world.entry = Entry(failure=failure_of(seconds=seconds))
+        assert world.acquire().is_own
+
+
+def test_ones_own_failure_is_no_siblings() -> None:
+    """A program isn't held up by the failure that it left itself: its own pauses are longer or asked for."""
+    world = World(None, BUSY, NEW)
+    assert isinstance(world.acquire(), TokenError)
+    assert world.acquire().is_own
+
+
+def test_failures_in_a_row_are_counted_whoever_asked() -> None:
+    """A failure after a sibling's is the next one of the row, and a success begins anew."""
+    world = World(None, BUSY, NEW)
+    world.entry = Entry(failure=failure_of(times=4))
+    world.acquire()
+    world.clock.advance(10)
+    world.acquire()
+    assert 5 == (world.entry.failure and world.entry.failure.times)
+    world.acquire()
+    assert (0, None) == (world.acquisition.shared_times, world.entry.failure)
+
+
+@pytest.mark.parametrize(
+    "answers", [[answer(400, {"error": "invalid_scope"})], [TokenError("a hook's")], [answer(401)]], ids=str
+)
+def test_what_will_not_pass_is_not_shared(answers: list[Any]) -> None:
+    """A refusal for good is each program's own: a sibling may have another client, or other options."""
+    world = World(ClientCredentialsGrant(token_calls(client_secret=None)), *answers)
+    assert isinstance(world.acquire(), TokenError)
+    assert Entry() == world.entry
+
+
+def test_a_failure_is_not_left_by_who_lost_the_lock() -> None:
+    """Who isn't sure to hold the lock any more leaves the store alone."""
+    world = World(None, BUSY)
+    world.still_held = False
+    assert isinstance(world.acquire(), TokenError)
+    assert Entry() == world.entry
+
+
+def test_a_token_that_came_up_meanwhile_is_taken_instead_of_failing() -> None:
+    """A sibling without the lock may have got a token while this one failed."""
+    world = World(None, BUSY)
+    world.before[Load] = [None, None, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert THEIRS == world.entry
+
+
+def test_a_store_that_could_not_be_read_is_not_written() -> None:
+    """What can't be read isn't overwritten by a failure."""
+    world = World(None, BUSY)
+    world.is_readable = False
+    world.acquire()
+    assert "Save" not in world.trace
+
+
+# -- A lock that was lost, a store that fails -----------------------------------------------------------------------
+
+
+def test_who_lost_the_lock_takes_what_a_sibling_saved() -> None:
+    """A token that a sibling saved since the lock was lost isn't overwritten, but taken."""
+    world = World()
+    world.still_held = False
+    world.before[StillHeld] = [world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Load", "Lock", "Load", "Ask", "StillHeld", "Load"] == world.trace
+    assert THEIRS == world.entry
+
+
+def test_who_lost_the_lock_to_nobody_saves() -> None:
+    """Where no sibling has saved anything meanwhile, the new token is saved all the same."""
+    world = World()
+    world.still_held = False
+    result = world.acquire()
+    assert result.is_own
+    assert result.token == world.entry.token
+
+
+def test_who_was_logged_out_meanwhile_saves_nothing() -> None:
+    """A token made with a refresh token whose login was ended meanwhile isn't used and isn't saved."""
+    world = World(password(), NEW, last=SPENT)
+    world.still_held = False
+    mark = Entry(logged_out=frozenset({digest("refresh"), identity(SPENT)}))
+    world.before[StillHeld] = [world.put(mark)]
+    error = world.acquire()
+    assert isinstance(error, ReauthorizationRequired)
+    assert (mark, None) == (world.entry, world.acquisition.known.last)
+
+
+def test_a_token_that_cannot_be_saved_is_used() -> None:
+    """A token that the store doesn't take serves this program, and is to be saved yet."""
+    world = World()
+    world.is_writable = False
+    result = world.acquire()
+    assert (True, True) == (result.is_own, world.acquisition.known.is_unsaved)
+
+
+def test_a_store_that_recovers_meanwhile_is_read_before_it_is_written() -> None:
+    """Where the store couldn't be read before, it's tried once more: else what's in it could be lost."""
+    world = World()
+    world.is_readable = False
+    world.before[StillHeld] = [lambda: setattr(world, "is_readable", True)]
+    world.acquire()
+    assert ["StillHeld", "Load", "Save"] == world.trace[-3:]
+    assert not world.acquisition.known.is_unsaved
+
+
+def test_what_cannot_be_read_is_not_overwritten() -> None:
+    """A token isn't saved where it could replace something that can't be read; it's tried again later."""
+    world = World()
+    world.is_readable = False
+    assert world.acquire().is_own
+    assert ("Save" in world.trace, world.acquisition.known.is_unsaved) == (False, True)
+
+
+@pytest.mark.parametrize(("can_wait", "is_deferred"), [(True, True), (False, False)])
+def test_a_refresh_token_is_not_risked_while_the_store_fails(can_wait: bool, is_deferred: bool) -> None:
+    """While the store is in trouble and there's time, no refresh token is used, which a sibling may use, too."""
+    world = World(password(), NEW, last=token("held", 200, refresh_token="refresh"))
+    world.store_entry.failed("load", OSError("down"))
+    result = world.acquire(DUE._replace(can_wait=can_wait), held=token("held", 200))
+    assert is_deferred is isinstance(result, Deferred)
+    assert is_deferred is ([] == world.forms)
+
+
+# -- Saving later ---------------------------------------------------------------------------------------------------
+
+
+def unsaved_world() -> World:
+    world = World()
+    world.is_writable = False
+    world.acquire()
+    world.is_writable = True
+    world.effects.clear()
+    return world
+
+
+def test_what_is_unsaved_is_saved_under_the_lock() -> None:
+    """What couldn't be saved is saved later: lock, look, save; the token stays."""
+    world = unsaved_world()
+    held = world.credential(token("new"))
+    assert Deferred() == world.ending(world.acquisition.flush_unsaved(held))
+    assert ["Lock", "Load", "Save"] == world.trace
+    assert ("new", False) == (world.entry.token and world.entry.token.access_token, world.acquisition.known.is_unsaved)
+
+
+def test_a_lock_that_is_taken_puts_saving_off() -> None:
+    """Who only wants to save doesn't wait for the lock."""
+    world = unsaved_world()
+    world.locks = [Locked.TAKEN]
+    assert Deferred() == world.ending(world.acquisition.flush_unsaved(None))
+    assert (["Lock"], True) == (world.trace, world.acquisition.known.is_unsaved)
+
+
+def test_a_siblings_later_token_is_taken_instead_of_saving() -> None:
+    """A token that a sibling saved, and that lives longer, is taken."""
+    world = unsaved_world()
+    world.entry = stored(token("theirs", 9000))
+    held = world.credential(token("new"))
+    assert Acquired(token("theirs", 9000), is_own=False) == world.ending(world.acquisition.flush_unsaved(held))
+    assert ["Lock", "Load"] == world.trace
+
+
+def test_a_store_that_still_fails_leaves_it_unsaved() -> None:
+    """If it can't be saved now either, it's to be saved yet."""
+    world = unsaved_world()
+    world.is_writable = False
+    world.ending(world.acquisition.flush_unsaved(None))
+    assert world.acquisition.known.is_unsaved
+
+
+# -- Logging in -----------------------------------------------------------------------------------------------------
+
+
+def interactive() -> AuthorizationCodeGrant:
+    return AuthorizationCodeGrant(
+        token_calls(client_secret=None), code=None, redirect_uri=None, code_verifier=None, login=lambda _: "url"
+    )
+
+
+class Redeem(NamedTuple):
+    """What a login brings: steps that make a token under the lock."""
+
+    world: World
+
+    def __call__(self) -> Any:
+        request = yield from ClientCredentialsGrant(token_calls(clock=self.world.clock)).request_token(None, None)
+        return request
+
+
+def logging_in(world: World, waits: int = 0) -> World:
+    world.login = [*[None] * waits, Outcome(Redeem(world))]
+    return world
+
+
+def test_a_user_logs_in_without_the_lock() -> None:
+    """The lock is released while a user logs in, taken again to redeem what they bring, and the store looked into."""
+    world = logging_in(World(interactive()))
+    result = world.acquire()
+    assert result.is_own
+    assert [
+        *["Load", "Lock", "Load", "Unlock"],
+        *["Authorize", "Await"],
+        *["Lock", "Load", "Ask", "StillHeld", "Save"],
+    ] == world.trace
+    assert world.cancelled.is_set()
+    assert identity(result.token) == world.entry.login
+
+
+def test_a_siblings_token_ends_the_wait_for_a_user() -> None:
+    """A token that comes up in the store meanwhile is taken, and the login given up."""
+    world = logging_in(World(interactive()), waits=9)
+    world.before[Load] = [None, None, None, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert ["Authorize", "Await", "Load", "Await", "Load"] == world.trace[4:]
+    assert world.cancelled.is_set()
+
+
+def test_a_login_that_is_cancelled_is_given_up() -> None:
+    """Who closes the auth object ends the wait for a user."""
+    world = logging_in(World(interactive()), waits=9)
+    world.before[Await] = [None, world.cancelled.set]
+    assert isinstance(world.acquire(), ReauthorizationRequired)
+
+
+def test_a_login_that_fails_is_an_error() -> None:
+    """What the login raises is the renewal's error."""
+    world, refusal = World(interactive()), ReauthorizationRequired("not now")
+    world.login = [Outcome(None, refusal)]
+    assert refusal is world.acquire()
+    assert world.cancelled.is_set()
+
+
+@pytest.mark.parametrize("purpose", [DUE, STALE])
+def test_no_user_is_asked_while_a_token_can_be_sent(purpose: Purpose) -> None:
+    """In the background nobody is asked; the error holds up none of those who may ask later."""
+    error = World(interactive()).acquire(purpose, held=token("held", 5))
+    assert (ReauthorizationRequired, True) == (type(error), error.retryable)
+
+
+def test_who_wants_to_log_in_is_asked_whatever_there_is() -> None:
+    """A program that asks for a login gets one, though there's a token, and takes over none that was there before."""
+    world = logging_in(World(interactive(), last=token("held")))
+    world.entry = THEIRS
+    assert world.acquire(LOGIN, held=token("held")).is_own
+    assert ["Load", "Authorize", "Await", "Lock", "Load", "Ask", "StillHeld", "Save"] == world.trace
+
+
+def test_a_failure_while_redeeming_is_not_shared() -> None:
+    """What a login brings is this program's own, and so is its failure."""
+    world = logging_in(World(interactive(), *[BUSY] * 3))
+    assert isinstance(world.acquire(), TokenError)
+    assert None is world.entry.failure
+
+
+# -- Logging out ----------------------------------------------------------------------------------------------------
+
+REVOCATION = {"token_url": TOKEN_URL, "revocation_url": "https://auth.example/revoke"}
+
+
+def revoking(*answers: Any, last: OAuthToken | None = SPENT, **options: Any) -> World:
+    grant = PasswordGrant(token_calls(client_secret=None, given=REVOCATION), username="alice", password="pass-word")
+    return World(grant, *answers, last=last, **options)
+
+
+def test_a_logout_leaves_a_mark() -> None:
+    """Refresh and access token are ended at the server, and the store keeps a mark of the login, and no token."""
+    world = revoking(answer(200), answer(200))
+    assert None is world.ending(world.acquisition.revoke())
+    assert ["Lock", "Load", "Ask", "Ask", "Save"] == world.trace
+    assert Entry(logged_out=frozenset({digest("spent"), digest("refresh")})) == world.entry
+    assert None is world.acquisition.known.last
+
+
+def test_a_logout_ends_what_a_sibling_has_saved_last() -> None:
+    """The newest token is ended, wherever it was."""
+    world = revoking(answer(200), answer(200))
+    world.entry = stored(token("theirs", refresh_token="their-refresh"), login="the login")
+    world.ending(world.acquisition.revoke())
+    assert ["their-refresh", "theirs"] == [form["token"] for form in world.forms]
+    assert {digest("theirs"), digest("their-refresh"), "the login"} <= (world.entry.logged_out or set())
+
+
+def test_a_logout_that_the_server_refuses_is_one_all_the_same() -> None:
+    """The token is forgotten first, and then the server's refusal is raised."""
+    world = revoking(answer(400, {"error": "invalid_request"}), answer(200))
+    error = world.ending(world.acquisition.revoke())
+    assert (OAuthProviderException, True, None) == (
+        type(error),
+        world.entry.logged_out is not None,
+        world.acquisition.known.last,
+    )
+
+
+def test_a_mark_that_cannot_be_saved_deletes_at_least() -> None:
+    """Where the mark can't be saved the entry is deleted; where that can't be either, the error says so."""
+    for is_deletable in (True, False):
+        world = revoking(answer(200), answer(200))
+        world.is_writable, world.is_deletable = False, is_deletable
+        error = world.ending(world.acquisition.revoke())
+        assert ["Save", "Delete"] == world.trace[-2:]
+        assert is_deletable is not isinstance(error, TokenStoreError)
+
+
+def test_a_logout_without_a_token_deletes() -> None:
+    """Where there's no login to mark, the entry is deleted."""
+    world = revoking(last=None)
+    assert None is world.ending(world.acquisition.revoke())
+    assert ["Lock", "Load", "Delete"] == world.trace
+
+
+def test_a_logout_without_a_store_forgets() -> None:
+    """Where nothing is shared the tokens are forgotten here."""
+    world = revoking(answer(200), answer(200), shared=False)
+    world.is_readable = False
+    assert None is world.ending(world.acquisition.revoke())
+    assert (None, ["Lock", "Load", "Ask", "Ask"]) == (world.acquisition.known.last, world.trace)
+
+
+def test_a_logout_names_the_refresh_token_that_was_given() -> None:
+    """A refresh token that the program was given is part of what's ended, and not sent again."""
+    grant = RefreshTokenGrant(token_calls(client_secret=None, given=REVOCATION), refresh_token="given")
+    world = World(grant, answer(200))
+    world.ending(world.acquisition.revoke())
+    assert frozenset({digest("given")}) == world.entry.logged_out
+    assert isinstance(world.acquire(), ReauthorizationRequired)
+
+
+def test_a_logout_waits_for_the_lock_whatever_it_finds() -> None:
+    """Neither a sibling's token nor its failure ends the wait for the lock of a logout."""
+    world = revoking(answer(200), answer(200))
+    world.locks = [Locked.TAKEN] * 2
+    world.entry = Entry(token("theirs"), login="x", failure=failure_of())
+    assert None is world.ending(world.acquisition.revoke())
+    assert ["Lock", "Load", "Lock", "Load", "Lock", "Load"] == world.trace[:6]
+
+
+def test_a_siblings_logout_is_heeded_at_the_next_look() -> None:
+    """A mark in the store ends this login: its refresh token isn't sent, and the grant goes its own way."""
+    world = World(password(), NEW, last=SPENT)
+    world.entry = Entry(logged_out=frozenset({identity(SPENT), digest("refresh"), digest("spent")}))
+    assert world.acquire().is_own
+    assert ["password"] == [form["grant_type"] for form in world.forms]
+    assert (None, "new") == (world.entry.logged_out, world.entry.token and world.entry.token.access_token)
+
+
+def test_another_logins_mark_is_nothing_to_this_one() -> None:
+    """A mark of another login leaves this one its refresh token."""
+    world = World(password(), NEW, last=SPENT)
+    world.entry = Entry(logged_out=frozenset({digest("another")}))
+    assert world.acquire().is_own
+    assert ["refresh"] == [form.get("refresh_token") for form in world.forms]
+
+
+# -- What is learned ------------------------------------------------------------------------------------------------
+
+
+def test_what_the_grant_has_learned_goes_along() -> None:
+    """What a sibling's grant has found out is restored at each look, and saved with the token."""
+    grant = ClientCredentialsGrant(token_calls(client_secret="s/cret"))
+    world = World(grant)
+    world.entry = Entry(token("expired", -1), {"basic_encode": False}, "login")
+    world.acquire()
+    assert {"basic_encode": False} == world.entry.grant_state
+
+
+def test_an_expired_siblings_code_is_redeemed_all_the_same() -> None:
+    """A code that was given wins over a stored token, and over a refresh token."""
+    grant = AuthorizationCodeGrant(
+        token_calls(client_secret=None), code="the-code", redirect_uri="https://a/cb", code_verifier=None
+    )
+    world = World(grant, NEW, last=SPENT)
+    world.entry = THEIRS
+    assert world.acquire().is_own
+    assert ["authorization_code"] == [form["grant_type"] for form in world.forms]
+    assert [] == world.provided
+
+
+def test_a_look_brings_the_newest_token_whatever_its_age() -> None:
+    """Who looks into the store sees a token that can't be sent, too."""
+    world = World()
+    world.entry = stored(token("expired", -1))
+    assert token("expired", -1) == world.ending(world.acquisition.check_store())
+
+
+def test_a_transport_error_that_is_shared_is_the_plug_ins() -> None:
+    """A sibling's network trouble is raised as this plug-in's kind of error."""
+    world = World()
+    world.entry = Entry(failure=SharedFailure("sibling", "TokenTransportError", "no", {}, 1, at(0).wall, 5.0))
+    assert isinstance(world.acquire(), TokenTransportError)
