@@ -85,7 +85,8 @@ def _draw_fault(random: Random, kind: str, workers: int, lifetime: float, lives:
     window = min(300.0, lifetime / 5)
     if random.random() < 0.5:
         life = random.randint(1, max(int(lives), 1))
-        at = life * (lifetime - window * 0.8) + random.uniform(-0.3, 0.6) * window
+        spread = random.uniform(0.0, 0.8) if kind == "revoke" else random.uniform(-0.3, 0.6)
+        at = life * (lifetime - window * 0.8) + spread * window
     else:
         at = random.uniform(0, lives * lifetime)
     fault = Fault(kind, round(at, 1), random.randrange(workers))
@@ -103,7 +104,7 @@ def _draw_fault(random: Random, kind: str, workers: int, lifetime: float, lives:
     if kind == "lost":
         return fault._replace(mode=random.choice(["reset", "silence"]), count=random.choice([1, 1, 2]))
     if kind == "out":
-        length = random.choice([0.5, 3.0, window / 4, window * 1.2, 2 * window])
+        length = random.choice([0.5, 3.0, window / 4, window * 1.2, 1.5 * window])
         mode = random.choice(["error", "error", "hang"])
         return fault._replace(mode=mode, length=length, count=random.choice([0, 1]))
     if kind in {"lost_write", "rewind"}:
@@ -206,6 +207,7 @@ class Run:
                 self.world.after(worker.arrivals.expovariate(1 / self.config.period), worker, worker.request)
 
     def _out(self, fault: Fault) -> None:
+        self.judge.begun.add("out")
         self.store.mode = fault.mode
         self.judge.store_bad_until = float("inf")
         self.judge.outages.append((self.world.now, self.world.now + fault.length))
@@ -297,6 +299,8 @@ class Run:
                     worker.trap = None
                     world.after(0.0, worker, worker.request)
                 world.run(world.now + 60.0)
+                if not world.is_over:
+                    judge.check_end()
         counts = judge.counts + Counter({f"store {name}": number for name, number in self.store.counts.items()})
         losses = frozenset(judge.losses)
         return Result(config, judge.violations, counts, losses, world.events, world.trace or [])

@@ -44,6 +44,7 @@ SHARED_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 300.0
 LEAST_PAUSE = 0.1
 LEAST_COOLDOWN = 1.0
+LONGEST_COOLDOWN = 60.0
 LEAST_CALL = 1.2
 """How long three attempts take that fail at once, in seconds: one program may make them without an end."""
 HANDFUL = 6
@@ -177,13 +178,18 @@ class Judge:
         self.longest_wait = max(self.longest_wait, waited)
         if waited > TOKEN_TIMEOUT + LOCK_WAIT + STORE_TIMEOUT + MOMENT:
             self.violation(f"{worker} waited {waited:.1f} s")
-        if not self.begun and waited > 10 * self._config.store_latency and len(worker.published_headers) > 1:
+        if waited > 10 * self._config.store_latency and len(worker.published_headers) > 1 and self._is_fair(worker):
             life = self._config.lifetime
             if caller.begun - worker.window_request_at < life * 0.3 and caller.replacing_since is None:
                 if self._world.now - worker.taken_at < life * 0.3:
                     self.excuse("lock taken")
                 else:
                     self.violation(f"{worker} waited {waited:.3f} s though a request came within the window")
+
+    def _is_fair(self, worker: Worker) -> bool:
+        """Return whether nothing went wrong, or nothing that still kept a request in the window from being of use."""
+        settled_at = max(self.server_bad_until, self.asked_until) + LONGEST_COOLDOWN + MOMENT
+        return not self.begun or (self.begun == {"down"} and worker.window_request_at > settled_at)
 
     def _judge_rejection(self, caller: Caller) -> None:
         """Judge a 401 that the caller gets: it's due only if the last token was revoked while it was on its way."""
@@ -434,6 +440,8 @@ class Judge:
 
     def logs_out(self, worker: Worker) -> None:
         """Note that a logout begins."""
+        if not self.is_ended and self._config.grant in {"refresh", "code"}:
+            self._world.after(self._config.lifetime * 1.1 + LONG_ENOUGH, None, self._end)
         self._ended_at = self._world.now
         self.is_ended = True
 
@@ -451,6 +459,13 @@ class Judge:
         if self.failing_attempts > one + each and not self._is_excused_by_store():
             self.violation(f"{self.failing_attempts} attempts at a server that failed for {length:.0f} s")
         self.failing_attempts = 0
+
+    def check_end(self) -> None:
+        """Judge what the whole history cost: who adopts a token only looks, and takes no lock."""
+        locks = self.store.counts["lock"]
+        most = self.calls * (2 + self._config.workers / 2) + 2 * self._config.workers
+        if not self.begun and locks > most:
+            self.violation(f"{locks} locks for {self.calls} token calls")
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted."""

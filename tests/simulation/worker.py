@@ -459,7 +459,7 @@ class Caller:
             is_accepted = yield Api(current, self.path)
             if is_accepted:
                 source.record_acceptance(ORIGIN, self.path, current.header, is_replay=True)
-            if is_accepted or replacement.is_own:
+            if is_accepted or replacement.is_final:
                 break
         return bool(is_accepted)
 
