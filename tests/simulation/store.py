@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from oauth_auth.stores import LockTaken
 from .world import World
 
 if TYPE_CHECKING:
+    from .flight import Flight
     from .invariants import Judge
-    from .worker import Flight, Worker
+    from .worker import Worker
 
 __all__ = ["Facade", "Store"]
 
@@ -40,10 +40,8 @@ class Facade:
     def delete(self, key: str) -> None:
         raise AssertionError
 
-    @contextmanager
-    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
+    def lock(self, key: str, *, timeout: float = 30.0) -> AbstractContextManager[object]:
         raise AssertionError
-        yield
 
 
 class Store:
