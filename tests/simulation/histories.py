@@ -47,11 +47,15 @@ def draw(seed: int, kind: str) -> Config:
     random = Random(f"{seed}-{kind}")
     if kind == "crowd":
         return _draw_crowd(random, seed)
+    if kind == "standstill":
+        return _draw_standstill(random, seed)
     lifetime = random.choice([60.0, 600.0, 600.0, 3600.0])
     workers = random.choice([1, 2, 2, 3, 5])
     lives = random.choice([1.5, 2.5, 3.5])
     kinds = MIXED if kind == "mixed" else KINDS[kind]
     grant = random.choice(["refresh", "refresh", "refresh", "code", "password", "client"])
+    if kind == "stopped":
+        workers = random.choice([2, 3, 5])
     if kind == "logout":
         grant = random.choice(["refresh", "code"])
     faults = tuple(
@@ -99,6 +103,12 @@ def _draw_crowd(random: Random, seed: int) -> Config:
     )
 
 
+def _draw_standstill(random: Random, seed: int) -> Config:
+    """Return a history in which the lock's holder stands still for longer than the others have a token."""
+    fault = Fault("stop", 40.0, random.randrange(5), length=100.0, mode="after", number=random.randint(1, 2))
+    return Config(seed=seed, workers=5, lifetime=60.0, period=random.choice([1.2, 3.0]), faults=(fault,))
+
+
 def _draw_fault(  # noqa: PLR0911 - one for each kind
     random: Random, kind: str, workers: int, lifetime: float, lives: float
 ) -> Fault:
@@ -116,7 +126,7 @@ def _draw_fault(  # noqa: PLR0911 - one for each kind
     if kind in {"stop", "suspend"}:
         length = random.choice([1.0, 5.0, 12.0, 35.0, 100.0, lifetime])
         return fault._replace(
-            mode=random.choice(["before", "while", "after"]), number=random.randint(0, 9), length=length
+            mode=random.choice(["before", "while", "after"]), number=random.randint(0, 6), length=length
         )
     if kind == "down":
         length = random.choice([3.0, 20.0, window, 1.5 * window, min(lifetime, 300.0)])
@@ -214,6 +224,9 @@ class Run:
         self.server.mode = ""
         self.judge.server_bad_until = self.world.now
         self.judge.check_outage(fault.length)
+        for worker in self.workers:  # whatever the library thinks of its own pauses
+            begin = max(self.judge.asked_until, self.world.now) + 63.0
+            self.world.at(begin + worker.arrivals.uniform(0, 30), worker, worker.request)
 
     def _lose(self, fault: Fault) -> None:
         self.server.lose, self.server.lose_mode = fault.number, fault.mode

@@ -91,6 +91,7 @@ class Judge:
         self._attempts: dict[tuple[int, int], tuple[float, bool, Flight]] = {}
         self._told: dict[tuple[int, int], tuple[float, float]] = {}
         self._recent_calls: deque[float] = deque()
+        self._excused: dict[tuple[int, int], str] = {}
         self._lost_writes: set[str] = set()
         self._accepted: set[tuple[int, int, str, str]] = set()
         self._rewound_at: list[tuple[float, str]] = []
@@ -379,7 +380,12 @@ class Judge:
         """Judge a refresh token that is sent though it was spent."""
         assert before.spent_by is not None
         cause = self._cause_of_loss(before.spent_by, flight)
-        if cause is None and self._is_orphaned():  # then it's no harm to try the ones before
+        key = (flight.worker.index, flight.epoch)
+        if cause is None:  # who has lost the live one may try those before
+            cause = self._excused.get(key)
+        else:
+            self._excused[key] = cause
+        if cause is None and self._is_orphaned():
             newest = [issue for issue in self.server.issues if issue.family is before.family][-1]
             cause = self._cause_of_loss(newest, None)
         if cause is None:

@@ -336,7 +336,7 @@ MUTANTS = [
         f"{RENEWAL}/acquisition.py",
         "                if is_spare:\n                    break\n                is_spare, begun",
         "                break\n                is_spare, begun",
-        ("stopped",),
+        ("standstill",),
     ),
     Mutant(
         "who waits for the lock doesn't look meanwhile",
@@ -367,6 +367,8 @@ MUTANTS = [
         "            if (adopted := (yield from self._look(excluded))) is not None:",
         "            if (adopted := None) is not None:",
         ("store", "store loses", "stopped", "mixed"),
+        why_not="who holds the lock has looked under it, so only a sibling that went on without the lock can have been "
+        "faster: by then the login is lost, by (2), or the store can't be read in this look either",
     ),
     Mutant(
         "a lock that was lost isn't noticed before saving",
@@ -374,6 +376,8 @@ MUTANTS = [
         "        is_ours = yield StillHeld()\n        self.known",
         "        is_ours = True\n        self.known",
         ("stopped", "mixed"),
+        why_not="a lock that's lost here is exception (2): where refresh tokens rotate the sibling's refresh has ended the "
+        "login; elsewhere both tokens are good, and the one that expires earlier is stored",
     ),
     Mutant(
         "failures aren't shared",

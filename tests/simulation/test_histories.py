@@ -13,8 +13,11 @@ HISTORIES = 2000
 MIXED = 5000
 PIECE = 500
 """How many histories are one test: they're spread over the workers of pytest-xdist."""
+CROWDS = 50
+"""The same for histories of many programs."""
 
 PIECES = [(kind, begin) for kind in KINDS for begin in range(0, HISTORIES, PIECE)]
+PIECES += [("crowd", 0), ("standstill", 0)]
 PIECES += [("mixed", begin) for begin in range(0, MIXED, PIECE)]
 
 
@@ -34,7 +37,7 @@ def report(result: Result, kind: str) -> str:
 @pytest.mark.parametrize(("kind", "begin"), PIECES, ids=[f"{kind}-{begin}" for kind, begin in PIECES])
 def test_no_invariant_breaks(kind: str, begin: int) -> None:
     """Each request that could go through does, no refresh token is sent twice, no login is lost but by an exception."""
-    for seed in range(begin, begin + PIECE):
+    for seed in range(begin, begin + (CROWDS if kind == "crowd" else PIECE)):
         result = run(draw(seed, kind))
         if result.violations:
             pytest.fail(report(result, kind), pytrace=False)
