@@ -179,8 +179,9 @@ class Flight(Generic[_T]):
 
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
-            # Those that have ended are of no interest, and would add up where callbacks begin flights.
-            _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
+            if not self._is_daemon:  # nobody uses an attempt in itself
+                # Those that have ended are of no interest, and would add up where callbacks begin flights.
+                _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
             try:
                 self._future.set_result(_call_beyond_freezegun(self._work))
             except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever

@@ -83,14 +83,14 @@ class TokenEndpointAuth(TokenAuth):
         require_text("client_id", client_id, "the text that the authorization server issued")
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
-        transport = self._controller_class.make_transport(settings.token_client)
+        transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
         calls = EndpointCalls(transport, settings.renewal.token_timeout)
         token_url, issuer = location
         given = {"token_url": token_url, "revocation_url": settings.revocation_url, **urls}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
         self._endpoints = Endpoints(given, issuer, calls, allow_insecure=settings.allow_insecure_transport)
-        controller = self._controller_class.from_endpoints(self._endpoints)
+        controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
         client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
         server_calls = TokenCalls(controller, self._endpoints, client, settings.scope, settings.field_parameters)
         entry = self._store_entry(settings, issuer or token_url or "", client_id, subject)

@@ -67,6 +67,9 @@ class _InteractionRequired(NamedTuple):
 _Result = TypeVar("_Result")
 
 
+_UNREAD = Loaded(Entry(), is_ok=False)
+
+
 class Acquisition:
     """What one auth object knows of its tokens, and how it gets the next one."""
 
@@ -99,9 +102,9 @@ class Acquisition:
         self._clock = clock
         self._chance = chance
         given = grant.given_refresh_token()
-        self._given = frozenset[str]() if given is None else frozenset({digest(given)})
+        self._given = None if given is None else digest(given)
         """The digest of the refresh token that siblings are given, too, whether or not it was used here."""
-        self._stored = Loaded(Entry(), is_ok=False)
+        self._stored = _UNREAD
         """What the store held when last read."""
         self.known = Known(token)
         self.name = f"{chance.uniform(0, 2**52):.0f}"
@@ -295,9 +298,12 @@ class Acquisition:
         """
         yield Authorize(lambda: self._grant.authorize(cancelled))
         try:
-            while (outcome := (yield Await(_LOOK_INTERVAL))) is None:
-                if cancelled.is_set():
+            while True:
+                outcome = yield Await(_LOOK_INTERVAL)
+                if cancelled.is_set() and (outcome is None or outcome.error is not None):
                     raise ReauthorizationRequired("the user must log in again: the auth object was closed meanwhile")
+                if outcome is not None:
+                    break
                 if self._entry.is_shared and (token := (yield from self._look(excluded))) is not None:
                     return Acquired(token, is_own=False)
         finally:
@@ -339,7 +345,8 @@ class Acquisition:
     def _forget(self) -> Steps[bool]:
         """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
         # A mark that's there stays: not all siblings may have seen it yet.
-        ended = self.known.digests() | self._given | (self._stored.entry.logged_out or frozenset())
+        given = frozenset() if self._given is None else frozenset({self._given})
+        ended = self.known.digests() | given | (self._stored.entry.logged_out or frozenset())
         for token in (self.known.last, self.known.previous):
             self._grant.invalidate(token)
         self.known = self.known.logged_out()

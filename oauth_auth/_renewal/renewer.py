@@ -144,7 +144,7 @@ class Renewer:
     _entry: StoreEntry
     _flight: FlightLike | None
     _grant: Grant
-    _login_cancelled: threading.Event
+    _login_cancelled: threading.Event | None
     """Set to end the login that the present flight may be waiting for."""
     _saver: _Saver | None
     """What saves a token that couldn't be saved."""
@@ -164,6 +164,10 @@ class Renewer:
     def has_unsaved(self) -> bool:
         """Whether the last token is yet to be saved in the store."""
         return self.acquisition.known.is_unsaved
+
+    def _cancel_login(self) -> None:
+        if self._login_cancelled is not None:
+            self._login_cancelled.set()
 
     def _under_way(self) -> FlightLike | None:
         flight = self._flight

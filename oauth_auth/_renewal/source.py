@@ -9,7 +9,6 @@ written as steps, once for threads and tasks.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Callable, Generator, Hashable
 from functools import partial
 from typing import Any, NamedTuple
@@ -97,7 +96,7 @@ class TokenSource(Renewer):
         """Origins for which a renewal was vain, until one helps; an origin is whatever the plug-in calls it."""
         self._flight = None
         self._saver = None
-        self._login_cancelled = threading.Event()
+        self._login_cancelled = None
 
     # -- What callers use: steps, see `Waiting` -----------------------------------------------------------------
 
@@ -183,7 +182,7 @@ class TokenSource(Renewer):
                 is_own = flight is None
                 if flight is None:
                     flight = self._launch(self._revoke())
-            self._login_cancelled.set()
+            self._cancel_login()
             outcome = yield Landing(_joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True)
             if is_own and outcome is not None:
                 if outcome.error is not None:
@@ -204,7 +203,7 @@ class TokenSource(Renewer):
                     has_flushed = True
                     flight = self._launch(self._flush())
                 else:
-                    self._login_cancelled.set()
+                    self._cancel_login()
             yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)
 
     def record_acceptance(self, origin: Hashable, path: str, header: str, *, is_replay: bool) -> None:

@@ -68,7 +68,7 @@ class StoreEntry:
         self.supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
         self.clock = clock
-        self._failed_actions: set[str] = set()
+        self._failed_actions: frozenset[str] = frozenset()
         self._cooldown: Cooldown | None = None
         if store is not None:
             self.timeout = _read_timeout(getattr(store, "timeout", self.default_timeout))
@@ -96,7 +96,7 @@ class StoreEntry:
     def worked(self, action: str) -> None:
         """Note that an action works; log the end of a stretch of failures."""
         if action in self._failed_actions:
-            self._failed_actions.discard(action)
+            self._failed_actions -= {action}
             if not self._failed_actions:
                 self._cooldown = None
                 emit(logging.INFO, "store_recovered", "token store works again")
@@ -111,7 +111,7 @@ class StoreEntry:
             text, kind = _safe_text(error), type(error).__name__
             message = "token store failed to %(action)s: %(error_type)s: %(error)s"
             emit(logging.WARNING, "store_failed", message, action=action, error_type=kind, error=text)
-        self._failed_actions.add(action)
+        self._failed_actions |= {action}
 
     def end_cooldown(self) -> None:
         """Use the store again: the abandoned call has returned."""

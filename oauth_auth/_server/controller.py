@@ -94,18 +94,18 @@ class OAuthAuthorizationController:
         self.calls = EndpointCalls(self._transport_class(token_client), timeout)
 
     @classmethod
-    def from_endpoints(cls, endpoints: Endpoints) -> Self:
+    def _from_endpoints(cls, endpoints: Endpoints) -> Self:
         """Return a controller that takes the token URL from these endpoints, which may have to find it out."""
         controller = cls.__new__(cls)
         controller.__dict__.update(_token_urls={}, _endpoints=endpoints, calls=endpoints.calls)
         return controller
 
     @classmethod
-    def make_transport(cls, token_client: Any) -> TokenTransport:
+    def _make_transport(cls, token_client: Any) -> TokenTransport:
         """Return what sends the calls. Raises `ConfigurationError` for a client of another library."""
         return cls._transport_class(token_client)
 
-    def steps(self, operation: str, *args: Any) -> Steps[OAuthToken]:
+    def _steps(self, operation: str, *args: Any) -> Steps[OAuthToken]:
         """Return the operation of this name as steps; one that a subclass has overridden is called as it is."""
         steps = _STEPS.get(getattr(type(self), operation))
         if steps is None or operation in vars(self):

@@ -161,7 +161,7 @@ class _TokenEndpointGrant(Grant):
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
             parameters = {**fields, **client.fields, **self._field_parameters}
-            return self._controller.steps(operation, client.authorization, *args, parameters)
+            return self._controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
 
         return (yield from self._client.call(send))
 

@@ -147,7 +147,7 @@ class Worker:
         calls = EndpointCalls(Transport(), TOKEN_TIMEOUT, clock=self.clock, chance=self.chance)
         urls = {"token_url": TOKEN_URL, "revocation_url": REVOCATION_URL if self.world.config.seed % 2 else None}
         endpoints = Endpoints(urls, None, calls, allow_insecure=False)
-        controller = Controller.from_endpoints(endpoints)
+        controller = Controller._from_endpoints(endpoints)
         client = Client("client", "secret", None, endpoints)
         shared = TokenCalls(controller, endpoints, client, ASKED_SCOPE if self.world.config.scope else None, {})
         kind = self.world.config.grant

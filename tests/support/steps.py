@@ -149,5 +149,5 @@ def token_calls(
     urls = ({} if issuer else {"token_url": TOKEN_URL}) if given is None else given
     endpoints = Endpoints(urls, issuer, calls, allow_insecure=False)
     client = Client(client_id, client_secret, method, endpoints)
-    controller = OAuthAuthorizationController.from_endpoints(endpoints)
+    controller = OAuthAuthorizationController._from_endpoints(endpoints)
     return TokenCalls(controller, endpoints, client, scope, {})

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 from cryptography.fernet import Fernet
 
+from oauth_auth import OAuthToken
+from oauth_auth._renewal.entry import unpack
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, MemoryTokenStore, RedisTokenStore, TokenStore
 
 STORES = ("memory", "file", "file, encrypted", "keyring", "redis", "redis, encrypted")
@@ -31,3 +33,8 @@ def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], Token
         return lambda: KeyringTokenStore("oauth_auth tests")
     url, prefix = request.getfixturevalue("running_redis").url, f"{uuid.uuid4()}:"
     return lambda: RedisTokenStore(url, prefix=prefix, **options)
+
+
+def token_in(store: TokenStore, key: str) -> OAuthToken | None:
+    """Return the token that a store has under a key; the mark of a logout is none."""
+    return unpack(store.load(key), {}).token

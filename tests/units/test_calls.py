@@ -253,7 +253,7 @@ def operate(name: str, *answers: Any) -> tuple[TokenError | OAuthToken, Script]:
     """Return how an operation ended that gets these answers, the last one for ever, and what it did."""
     script = Script(*answers, *[answers[-1]] * 3)
     try:
-        return play(token_calls(clock=script.clock).controller.steps(*OPERATIONS[name]), script), script
+        return play(token_calls(clock=script.clock).controller._steps(*OPERATIONS[name]), script), script
     except TokenError as error:
         return error, script
 
