@@ -376,8 +376,8 @@ MUTANTS = [
         "        is_ours = yield StillHeld()\n        self.known",
         "        is_ours = True\n        self.known",
         ("stopped", "mixed"),
-        why_not="a lock that's lost here is exception (2): where refresh tokens rotate the sibling's refresh has ended the "
-        "login; elsewhere both tokens are good, and the one that expires earlier is stored",
+        why_not="a lock that's lost here is exception (2): where refresh tokens rotate the sibling's refresh has ended "
+        "the login; elsewhere both tokens are good, and the one that expires earlier is stored",
     ),
     Mutant(
         "failures aren't shared",
@@ -559,7 +559,8 @@ def main() -> None:
             print(f"- {mutant.name}: not found: {reason or '**no reason is known**'}", flush=True)
         else:
             where = f"draw({found['seed']}, {found['kind']!r}), {found['seconds']:.1f} s"
-            print(f"✓ {mutant.name}: after {found['number']} histories ({where})\n    {found['violation'][:160]}\n    {found['shortest']}", flush=True)
+            print(f"✓ {mutant.name}: after {found['number']} histories ({where})")
+            print(f"    {found['violation'][:160]}\n    {found['shortest']}", flush=True)
     print(f"{len(chosen) - len(missed)} of {len(chosen)} found")
     unexplained = [mutant.name for mutant in missed if mutant.is_defect or not mutant.why_not]
     if unexplained:
