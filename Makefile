@@ -12,7 +12,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test lint types unit docs figures bench chaos format clean
+.PHONY: help demo test lint types unit docs figures bench fleet chaos format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,10 @@ figures: $(VENV)/dev.stamp ## measures what the contract puts figures on, for do
 # In an environment of its own, since it installs the peers.
 bench: $(BENCH)/peers.stamp ## puts the same work through the peers, for docs/performance.md
 	$(BENCH)/bin/python -m benchmarks.peers --write docs/performance.md
+
+# In the same environment, since it draws a plot.
+fleet: $(BENCH)/peers.stamp ## up to 10,000 programs on one store in virtual time, for docs/performance.md
+	$(BENCH)/bin/python -m benchmarks.virtual_fleet --write docs/performance.md
 
 chaos: $(VENV)/dev.stamp ## everything goes wrong for processes on one store, for some minutes
 	$(BIN)/python -m benchmarks.chaos
