@@ -26,7 +26,7 @@ from oauth_auth import (
 )
 from oauth_auth.testing import LocalProvider
 from tests.support.modes import Mode
-from tests.support.rotation import INVALID_GRANT, REDIRECT_URI, Rotation, code, password, refresh_token, sent_with
+from tests.support.rotation import INVALID_GRANT, Rotation, code, password, refresh_token, sent_with
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
 
