@@ -1,4 +1,5 @@
-# Two commands: `make demo` shows the library at work, `make test` runs everything that CI runs.
+# Two commands: `make demo` shows the library at work, `make test` runs everything that CI runs. They need Python and
+# make; `make` alone lists the others. `make test PYTHON=python3.12 VENV=.venv-3.12` is for another Python.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -11,16 +12,15 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: demo test unit mutants docs figures bench chaos format clean
+.PHONY: help demo test lint types unit mutants docs figures bench fleet chaos format clean
 
-demo: $(VENV)/demo.stamp
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/demo.stamp ## the library at work: requests under load through expiry, revocation and an outage
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python
+test: lint types tests/servers/oidc/node_modules/.package-lock.json ## everything that CI runs
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
@@ -28,36 +28,43 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json
 	$(MAKE) --no-print-directory docs
 	$(BIN)/python tests/project/wheel.py
 
-# The tables of the pure modules: no server, no sleep, seconds in all.
-unit: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp ## how the code is written: ruff
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp ## the types: mypy and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+unit: $(VENV)/dev.stamp ## the tables of the pure modules: no server, no sleep, seconds in all
 	$(BIN)/python -m pytest tests/units -n 2
 
-# Puts faults into copies of the package, one at a time, and says which of them no test notices: see tests/mutants.
-mutants: $(VENV)/dev.stamp
+mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one at a time, no test or simulation notices
 	$(BIN)/python -m tests.mutants
-	if test -e tests/simulation/mutants.py -o -d tests/simulation/mutants; then $(BIN)/python -m tests.simulation.mutants; fi
+	$(BIN)/python -m tests.simulation.mutants
 
-# The documentation, in docs/_build/html/index.html.
-docs: $(VENV)/dev.stamp
+docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
-# Measures what the contract puts figures on, and writes its part of docs/performance.md.
-figures: $(VENV)/dev.stamp
+figures: $(VENV)/dev.stamp ## measures what the contract puts figures on, for docs/performance.md
 	$(BIN)/python -m benchmarks --write docs/performance.md
 
-# Puts the same work through the peers, in an environment of their own, and writes its part of the page and the plots.
-bench: $(BENCH)/peers.stamp
+# In an environment of its own, since it installs the peers.
+bench: $(BENCH)/peers.stamp ## puts the same work through the peers, for docs/performance.md
 	$(BENCH)/bin/python -m benchmarks.peers --write docs/performance.md
 
-# Has everything go wrong for processes on one store, for some minutes: see benchmarks/chaos.
-chaos: $(VENV)/dev.stamp
+# In the same environment, since it draws a plot.
+fleet: $(BENCH)/peers.stamp ## up to 10,000 programs on one store in virtual time, for docs/performance.md
+	$(BENCH)/bin/python -m benchmarks.virtual_fleet --write docs/performance.md
+
+chaos: $(VENV)/dev.stamp ## everything goes wrong for processes on one store, for some minutes
 	$(BIN)/python -m benchmarks.chaos
 
-format: $(VENV)/dev.stamp
+format: $(VENV)/dev.stamp ## formats the code, and mends what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
+clean: ## removes what these commands have made
 	rm -rf $(VENV) $(BENCH) tests/servers/oidc/node_modules .coverage* dist docs/_build
 
 $(VENV)/pip.stamp:
@@ -81,6 +88,6 @@ $(BENCH)/peers.stamp: benchmarks/peers/requirements.txt pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable ".[requests,httpx,httpx2,file,testing]"
 	touch $@
 
-# Without npm the tests against oidc-provider are skipped, or fail where CI is set.
-tests/servers/oidc/node_modules/.package-lock.json: tests/servers/oidc/package-lock.json
-	if command -v npm >/dev/null; then cd tests/servers/oidc && npm ci --no-audit --no-fund --loglevel=error; fi
+# By the machine's npm, or by that of the group `dev`.
+tests/servers/oidc/node_modules/.package-lock.json: tests/servers/oidc/package-lock.json | $(VENV)/dev.stamp
+	$(BIN)/python -m tests.servers.oidc_provider

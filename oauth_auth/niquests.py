@@ -159,8 +159,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answer = run(self._replacing(origin, header, response, _Exchange(_at_once(kwargs))))
-        return _hand_over(response, answer, in_place=kwargs.get("multiplexed"))
+        return _hand_over(response, run(self._replacing(origin, header, response, _Exchange(kwargs))), kwargs)
 
     async def _on_response_async(
         self, origin: str, replayed: PreparedRequest | None, response: Any, **kwargs: Any
@@ -169,33 +168,41 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         header = self._rejected_header(origin, replayed, response)
         if header is None:
             return response
-        answer = await run_async(self._replacing(origin, header, response, _AsyncExchange(_at_once(kwargs))))
-        return _hand_over(response, answer, in_place=kwargs.get("multiplexed"))
+        answer = await run_async(self._replacing(origin, header, response, _AsyncExchange(kwargs)))
+        return _hand_over(response, answer, kwargs)
 
 
-def _hand_over(response: Any, answer: Any, *, in_place: bool | None) -> Any:
+def _hand_over(response: Any, answer: Any, kwargs: dict[str, Any]) -> Any:
     """Return the new answer, with the old one in its history.
 
     A caller of a multiplexed session holds a response already, which was only promised, so that very object becomes
     the new answer.
     """
-    if not in_place or answer is response:
+    if not kwargs.get("multiplexed") or answer is response:
         return answer
-    past = object.__new__(type(response))
-    past.__dict__.update(response.__dict__)
-    answer.history[:] = [*past.history, *(past if one is response else one for one in answer.history)]
+    answer.history[:0] = response.history
     response.__dict__.clear()
     response.__dict__.update(answer.__dict__)
     return response
 
 
-def _at_once(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a request so that its answer isn't just promised; some adapters don't know that option."""
-    return {**kwargs, "multiplexed": False} if kwargs.get("multiplexed") else kwargs
-
-
 class _Exchange(Exchange):
-    """An exchange whose response, if it can't be read any more, is empty."""
+    """An exchange whose response, if it can't be read any more, is empty.
+
+    The answer to a replay isn't just promised; some adapters don't know that option.
+    """
+
+    def __init__(self, kwargs: dict[str, Any]) -> None:
+        self._is_in_place = bool(kwargs.get("multiplexed"))
+        super().__init__({**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
+
+    def past(self, response: Any) -> Any:
+        """Return it, or where that very object becomes the new answer, a copy of it."""
+        if not self._is_in_place:
+            return response
+        past = object.__new__(type(response))
+        past.__dict__.update(response.__dict__)
+        return past
 
     def close(self, response: Any) -> Any:
         if not response._content_consumed:  # noqa: SLF001
@@ -231,9 +238,10 @@ class _AsyncExchange(_Exchange):
 
     def past(self, response: Any) -> Any:
         """Return it as an async session puts those that led to redirects into a history: with its content read."""
-        if isinstance(response, niquests.AsyncResponse):
-            response.__class__ = Response  # type: ignore[assignment]
-        return response
+        past = super().past(response)
+        if isinstance(past, niquests.AsyncResponse):
+            past.__class__ = Response  # type: ignore[assignment]
+        return past
 
 
 def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:

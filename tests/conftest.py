@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +16,42 @@ from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.keyring_in_files import FOLDER
-from tests.servers.oidc_provider import OidcProvider, ServiceMissing
+from tests.servers.oidc_provider import OidcProvider
+from tests.servers.programs import ServiceMissing
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
+from tests.support.log import Log
 from tests.support.modes import Mode
+from tests.support.rotation import Rotation
 from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import flights_in_the_air
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    with skipped_where_missing():
+        return (yield)
+
+
+@contextmanager
+def skipped_where_missing() -> Iterator[None]:
+    """Skip the test if a service that it needs is missing; fail it in CI, where all are there."""
+    try:
+        yield
+    except ServiceMissing as missing:
+        if os.environ.get("CI"):
+            raise pytest.fail.Exception(str(missing), pytrace=False) from None
+        raise pytest.skip.Exception(str(missing)) from None
 
 
 @pytest.fixture(params=modes.ALL, ids=str)
@@ -61,17 +90,9 @@ def read_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def oidc() -> Iterator[OidcProvider]:
-    """oidc-provider, for the tests of a module; where it's missing they are skipped, or fail in CI."""
-    try:
-        server = OidcProvider().__enter__()
-    except ServiceMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
+    """oidc-provider, for the tests of a module."""
+    with OidcProvider() as server:
         yield server
-    finally:
-        server.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +155,12 @@ def api(serve: Callable[..., ScriptedServer], tokens: Tokens) -> ScriptedServer:
 
 
 @pytest.fixture
+def rotation(tokens: Tokens) -> Rotation:
+    """Have the token endpoint rotate its refresh tokens."""
+    return Rotation(tokens)
+
+
+@pytest.fixture
 def gate(tokens: Tokens) -> Iterator[Gate]:
     """Hold the answers of the token endpoint back, at most to the end of the test."""
     gate = Gate()
@@ -143,6 +170,33 @@ def gate(tokens: Tokens) -> Iterator[Gate]:
     # What was held goes on now: best to its end, before its servers and clock are gone.
     for flight in flights_in_the_air():
         flight.join(10)
+
+
+@pytest.fixture
+def held() -> Iterator[threading.Event]:
+    """What a script waits for; set at the end of the test, so that no server hangs."""
+    held = threading.Event()
+    yield held
+    held.set()
+
+
+@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
+def dual_mode(request: pytest.FixtureRequest) -> Mode:
+    """The plug-ins whose objects serve threads and event loops alike."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(80) as pool:
+        yield pool
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """Find the library's records by their event, or by a word in them."""
+    caplog.set_level(logging.DEBUG, "oauth_auth")
+    return Log(caplog)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import Any, ClassVar
 
 from .. import errors
@@ -45,7 +46,20 @@ class RequestsTokenTransport:
             return self._send(self._session, request, timeouts)
         with self._library.Session() as session:
             session.headers["Connection"] = "close"
+            self._leave_unwatched(session)
             return self._send(session, request, timeouts)
+
+    def _leave_unwatched(self, session: Any) -> None:
+        """Have no thread watch the session's idle connections: there will be none, and at exit no thread can start.
+
+        urllib3-future starts one for each pool. niquests uses it, and so does requests where it's put over urllib3.
+        """
+        if not hasattr(self._urllib3.poolmanager.PoolKey, "key_background_watch_delay"):
+            return
+        for adapter in session.adapters.values():
+            if isinstance(getattr(adapter, "poolmanager", None), self._urllib3.PoolManager):
+                adapter.poolmanager.connection_pool_kw["background_watch_delay"] = None
+                adapter.proxy_manager_for = partial(adapter.proxy_manager_for, background_watch_delay=None)
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that wasn't there after so many seconds."""

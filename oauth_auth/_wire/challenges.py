@@ -13,7 +13,11 @@ __all__ = ["bearer_errors", "is_rejection", "tells_acceptance"]
 
 _MAX_HEADER_LENGTH = 8192
 
-_NOT_ABOUT_THE_TOKEN = {"insufficient_scope", "invalid_request"}
+_NOT_ABOUT_THE_TOKEN = {
+    "insufficient_scope",
+    "insufficient_user_authentication",  # RFC 9470 section 3: the user must log in more strongly, or anew
+    "invalid_request",
+}
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Compiled at their first use, which `re` remembers: most programs never meet a challenge.
@@ -25,7 +29,8 @@ def is_rejection(status_code: int, www_authenticate: str | None, rejection_statu
     """Return whether an answer rejects the token it was sent with.
 
     A status of `rejection_statuses` does, unless all Bearer challenges that name an error say `insufficient_scope`
-    or `invalid_request` (RFC 6750 section 3.1). An absent or unreadable challenge says nothing.
+    or `invalid_request` (RFC 6750 section 3.1), or `insufficient_user_authentication` (RFC 9470 section 3).
+    An absent or unreadable challenge says nothing.
     """
     if status_code not in rejection_statuses:
         return False

@@ -7,13 +7,12 @@ import errno
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.login import approve_device, authorize
 from tests.servers.oidc_provider import OidcProvider
+from tests.servers.programs import of_machine
 from tests.support.clock import Clock
 from tests.support.scripted import Answer, Received, ScriptedServer
 
@@ -622,8 +622,7 @@ def test_a_browser_login_at_a_real_server(real: OidcProvider, environment: pytes
     login = finish(start("login", "--timeout", "60"))
     assert (0, "") == (login.status, login.stdout), login.stderr
     assert "Scope: openid offline_access api" in login.stderr
-    curl = shutil.which("curl")
-    assert curl is not None, "curl is missing: apt-get install curl"
+    curl = of_machine("curl")
     script = (
         f'{curl} -sS --fail --noproxy "*" -H "Authorization: Bearer $({shlex.quote(COMMAND)} token)" {real.api_url}'
     )
@@ -661,6 +660,15 @@ def test_a_console_login_at_a_real_server(real: OidcProvider) -> None:
     assert "It's renewed when needed." in login.stderr
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Have programs that start now heed Ctrl-C, though the tests may not: a shell has its background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("way", [[], ["--device"], ["--console"]])
 def test_ctrl_c_ends_a_login(real: OidcProvider, environment: pytest.MonkeyPatch, way: list[str]) -> None:
     """Ctrl-C ends the wait for a person soon and with one line; another one right after it changes nothing."""

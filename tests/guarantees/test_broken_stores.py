@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import logging
 import os
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
 from tests.support.clock import Clock
+from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
@@ -35,20 +35,6 @@ from tests.support.waiting import flights_in_the_air
 KEY = "key"
 OLD = OAuthToken(access_token="top-secret-old", refresh_token="top-secret-older", expiry=1.0)
 """What a store held before: long expired."""
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[str]]:
-    """Return a function that gives the texts of an event."""
-    caplog.set_level(logging.DEBUG, "oauth_auth")
-
-    def find(event: str) -> list[str]:
-        return [record.getMessage() for record in caplog.records if getattr(record, "oauth_event", "") == event]
-
-    return find
-
-
-Log = Callable[[str], list[str]]
 
 
 @dataclasses.dataclass
@@ -80,12 +66,15 @@ def full_disk(request: pytest.FixtureRequest) -> Trouble:
                     file.write(b"x" * 1024)
 
         return Trouble(store, fill, filler.unlink)
-    monkeypatch = request.getfixturevalue("monkeypatch")
+    monkeypatch, fsync = request.getfixturevalue("monkeypatch"), os.fsync
 
     def fail(*args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    return Trouble(store, lambda: monkeypatch.setattr(os, "fsync", fail), monkeypatch.undo)
+    # Not by undo(), which would take the clock away, too.
+    return Trouble(
+        store, lambda: monkeypatch.setattr(os, "fsync", fail), lambda: monkeypatch.setattr(os, "fsync", fsync)
+    )
 
 
 def directory_for_file(request: pytest.FixtureRequest) -> Trouble:
@@ -377,7 +366,7 @@ SLOW: dict[str, Callable[[pytest.FixtureRequest], Trouble]] = {
 
 
 @pytest.fixture
-def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def timeout_of_2_5_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StoreEntry, "default_timeout", 2.5)
 
 
@@ -427,7 +416,7 @@ def check_whole_story(
             assert time.perf_counter() - begun < 2.4
             clock.advance(2)  # attempts to catch up are due, and fail in the background
         let_flights_end(auth)
-        assert (1, 0) == (len(log("store_failed")), len(log("store_recovered")))
+        assert (1, 0) == (len(log.of_event("store_failed")), len(log.of_event("store_recovered")))
         if trouble.protects:
             assert None is not before == raw_entry(trouble.store)
         trouble.end()
@@ -435,7 +424,7 @@ def check_whole_story(
         assert 1 == tokens.calls
         mode.refresh(auth)
         assert holds(trouble.store, "token-2")
-    assert (1, 1) == (len(log("store_failed")), len(log("store_recovered")))
+    assert (1, 1) == (len(log.of_event("store_failed")), len(log.of_event("store_recovered")))
     return seconds
 
 
@@ -456,7 +445,7 @@ def test_a_broken_store(
 
 
 @pytest.mark.parametrize("make", SLOW.values(), ids=SLOW)
-@pytest.mark.usefixtures("short_timeout")
+@pytest.mark.usefixtures("timeout_of_2_5_s")
 def test_a_hanging_store(
     make: Callable[[pytest.FixtureRequest], Trouble],
     request: pytest.FixtureRequest,
@@ -512,7 +501,7 @@ def test_a_redis_that_comes_and_goes(own_redis: RedisServer, tokens: Tokens, api
             change()
             for _ in range(2):
                 auth.refresh()
-            told.append((len(log("store_failed")), len(log("store_recovered"))))
+            told.append((len(log.of_event("store_failed")), len(log.of_event("store_recovered"))))
     assert [(1, 0), (1, 1), (2, 1), (2, 2), (3, 2), (3, 3)] == told
 
 
@@ -556,7 +545,7 @@ def test_a_damaged_entry(entry: bytes, tokens: Tokens, api: ScriptedServer, log:
         for _ in range(3):
             assert 200 == client.get(api.url).status_code
     assert holds(store, "token-1")
-    assert (0, 1, 1) == (len(log("store_failed")), len(log("entry_ignored")), tokens.calls)
+    assert (0, 1, 1) == (len(log.of_event("store_failed")), len(log.of_event("entry_ignored")), tokens.calls)
 
 
 def test_a_plain_entry_where_encrypted_ones_are_wanted(
@@ -567,7 +556,7 @@ def test_a_plain_entry_where_encrypted_ones_are_wanted(
     store = FileTokenStore(tmp_path / "tokens", encryption_key=Fernet.generate_key())
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     assert "token-1" == auth.get_token().access_token
-    assert 1 == len(log("entry_ignored"))
+    assert 1 == len(log.of_event("entry_ignored"))
     assert b"token-1" not in file_of(store).read_bytes()
     assert holds(store, "token-1")
 

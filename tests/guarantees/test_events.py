@@ -255,8 +255,10 @@ OCCASIONS: dict[str, Callable[[Stage], None]] = {
 
 
 @pytest.fixture
-def stage(mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
-    return Stage(mode, tokens, api, monkeypatch, tmp_path)
+def stage(
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Stage:
+    return Stage(plugin_mode, tokens, api, monkeypatch, tmp_path)
 
 
 Heard = list[tuple[str, dict[str, object]]]

@@ -385,7 +385,7 @@ def echo(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
     return serve(lambda request: Answer(200, (request.authorization or "").encode()))
 
 
-class Gate:
+class TokenEndpoint:
     """Holds back the answers of the token endpoint while it is shut."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -417,8 +417,8 @@ class Gate:
 
 
 @pytest.fixture
-def gate(tokens: Tokens) -> Gate:
-    return Gate(tokens)
+def endpoint(tokens: Tokens) -> TokenEndpoint:
+    return TokenEndpoint(tokens)
 
 
 Freeze = Callable[..., AbstractContextManager[tuple[Any, Client]]]
@@ -462,34 +462,38 @@ def test_moved_short_of_the_refresh_window(mode: Mode, tokens: Tokens, echo: Scr
 
 
 def test_moved_into_the_refresh_window(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate, freeze: Freeze
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """Moved into the refresh window, a token is still sent, and renewed meanwhile, by one call."""
     auth = client_credentials(mode, tokens, token_timeout=60)
     with freeze(mode, auth) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 10 - 100)
-        with gate.shut():
+        with endpoint.shut():
             assert 3 * ["Bearer token-1"] == contents(client.get(echo.url) for _ in range(3))
-            assert gate.reached.wait(30)
+            assert endpoint.reached.wait(30)
         auth.close()
         assert "Bearer token-2" == client.get(echo.url).text
     assert 2 == tokens.calls
 
 
-def test_moved_into_the_leeway(mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate, freeze: Freeze) -> None:
+def test_moved_into_the_leeway(
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+) -> None:
     """Moved into the leeway, a token is replaced before the request; if that fails, it's sent all the same."""
     with freeze(mode, client_credentials(mode, tokens, leeway=120)) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 60)
         assert "Bearer token-2" == client.get(echo.url).text
-        gate.fail(400)
+        endpoint.fail(400)
         clock.tick(3600 - 60)
         assert 3 * ["Bearer token-2"] == contents(client.get(echo.url) for _ in range(3))
     assert 3 == tokens.calls
 
 
-def test_moved_past_the_expiry(mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate, freeze: Freeze) -> None:
+def test_moved_past_the_expiry(
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+) -> None:
     """Moved past its expiry, a token is replaced before the request, for all callers by one call, or not sent."""
     auth = client_credentials(mode, tokens)
     with freeze(mode, auth) as (clock, client):
@@ -498,12 +502,12 @@ def test_moved_past_the_expiry(mode: Mode, tokens: Tokens, echo: ScriptedServer,
         assert auth.token.is_expired()
         assert 10 * ["Bearer token-2"] == contents(client.get_many(echo.url, 10))
         assert 2 == tokens.calls
-        gate.fail(400)
+        endpoint.fail(400)
         clock.tick(dt.timedelta(days=365))
         errors = [*client.get_many(echo.url, 10), *client.get_many(echo.url, 10)]
         assert {OAuthProviderException} == {type(error) for error in errors}
         assert 3 == tokens.calls
-        gate.mend()
+        endpoint.mend()
         clock.tick(61)
         assert "Bearer token-3" == client.get(echo.url).text
 
@@ -580,19 +584,19 @@ def test_a_frozen_clock_leaves_the_event_loop_alone(mode: Mode, tokens: Tokens, 
 
 
 def test_pauses_hold_and_end_by_a_moved_clock(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate, freeze: Freeze
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """After a failed renewal in the window, the next one waits for its pause, and comes when the clock is past it."""
     auth = client_credentials(mode, tokens)
     with freeze(mode, auth) as (clock, client):
         client.get(echo.url)
-        gate.fail(503, **{"Retry-After": "60"})
+        endpoint.fail(503, **{"Retry-After": "60"})
         clock.tick(3600 - 10 - 100)
         for _ in range(5):
             assert "Bearer token-1" == client.get(echo.url).text
             auth.close()
         assert 2 == tokens.calls
-        gate.mend()
+        endpoint.mend()
         clock.tick(61)
         assert "Bearer token-1" == client.get(echo.url).text
         auth.close()
@@ -602,14 +606,14 @@ def test_pauses_hold_and_end_by_a_moved_clock(
 
 @pytest.mark.parametrize("how", ["moved back", "frozen again"])
 def test_a_refusal_is_not_remembered_by_another_clock(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate, how: str
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, how: str
 ) -> None:
     """A refusal under a clock in the future isn't remembered for years once the clock is back."""
-    gate.fail(400)
+    endpoint.fail(400)
     with client_credentials(mode, tokens) as auth, mode.client(auth) as client:
         with freeze_time("2040-07-01") as clock:
             assert {OAuthProviderException} == {type(error) for error in client.get_many(echo.url, 5)}
-            gate.mend()
+            endpoint.mend()
             if how == "moved back":
                 clock.move_to("2030-07-01")
                 clock.tick(61)
@@ -634,22 +638,24 @@ def test_rejections_are_not_remembered_by_another_clock(
             assert before + 1 == tokens.calls
 
 
-def test_an_answer_that_has_arrived_is_used(mode: Mode, tokens: Tokens, echo: ScriptedServer, gate: Gate) -> None:
+def test_an_answer_that_has_arrived_is_used(
+    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint
+) -> None:
     """When the clock is moved while a token call is under way, its answer isn't thrown away: it may be a rotation."""
     with freeze_time() as clock, client_credentials(mode, tokens) as auth, mode.client(auth) as client:
-        with gate.shut():
+        with endpoint.shut():
             answer = client.begin("GET", echo.url)
-            assert gate.reached.wait(30)
+            assert endpoint.reached.wait(30)
             clock.tick(30)
         assert "Bearer token-1" == answer.result(30).text
     assert 1 == tokens.calls
 
 
 def test_a_pause_that_takes_too_long(
-    plugin_mode: Mode, tokens: Tokens, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    plugin_mode: Mode, tokens: Tokens, endpoint: TokenEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the pause before a second attempt outlasts the time there is, the caller gets the first one's error."""
-    gate.fail(503)
+    endpoint.fail(503)
     with freeze_time() as clock:
         monkeypatch.setattr(time, "sleep", lambda _: clock.tick(60))
         with pytest.raises(OAuthProviderException, match="mocked_failure"):

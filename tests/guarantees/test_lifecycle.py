@@ -45,18 +45,6 @@ from tests.support.waiting import await_waiting, flights_in_the_air, outcome_of,
 BACKENDS = ("asyncio", "trio")
 
 
-@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
-def dual_mode(request: pytest.FixtureRequest) -> Mode:
-    """The plug-ins whose objects serve threads and event loops alike."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
-
-
 @pytest.fixture
 def hold_first(tokens: Tokens, gate: Gate) -> None:
     """Hold back the first token call only."""
@@ -104,7 +92,13 @@ def make(request: pytest.FixtureRequest, tokens: Tokens) -> Callable[[Mode], Any
     return lambda mode: CLASSES[request.param](mode.plugin, tokens.url)
 
 
-@pytest.fixture(params=[copy.deepcopy, lambda auth: pickle.loads(pickle.dumps(auth))], ids=["deepcopy", "pickle"])
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda auth: pickle.loads(pickle.dumps(auth)),
+}
+
+
+@pytest.fixture(params=list(COPIES.values()), ids=list(COPIES))
 def copied(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     """Each way to copy an auth object."""
     return request.param  # type: ignore[no-any-return]
@@ -119,33 +113,35 @@ def test_all_classes_are_tested_here(plugin_mode: Mode) -> None:
 
 
 def test_a_copy_has_the_token(
-    plugin_mode: Mode, make: Callable[[Mode], Any], copied: Callable[[Any], Any], serve: Callable[..., ScriptedServer]
+    plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
     """A copy goes on with the token that the original has, and renews it by itself when it has to."""
     api = serve(lambda request: Answer(200))
-    auth = make(plugin_mode)
-    token = auth.get_token()
-    other = copied(auth)
-    assert type(auth) is type(other)
-    assert repr(auth) == repr(other)
-    assert token == other.token == other.get_token()
-    request_with(plugin_mode, other, api.url)
-    assert f"Bearer {token.access_token}" == api.requests[-1].authorization
-    if auth._source.renews:
-        renewed = other.refresh()
-        assert token.access_token != renewed.access_token
-        assert renewed == other.get_token()
-    assert token == auth.get_token()
+    for copied in COPIES.values():
+        auth = make(plugin_mode)
+        token = auth.get_token()
+        other = copied(auth)
+        assert type(auth) is type(other)
+        assert repr(auth) == repr(other)
+        assert token == other.token == other.get_token()
+        request_with(plugin_mode, other, api.url)
+        assert f"Bearer {token.access_token}" == api.requests[-1].authorization
+        if auth._source.renews:
+            renewed = other.refresh()
+            assert token.access_token != renewed.access_token
+            assert renewed == other.get_token()
+        assert token == auth.get_token()
 
 
 def test_a_copy_of_a_cold_object_works(
-    plugin_mode: Mode, make: Callable[[Mode], Any], copied: Callable[[Any], Any], serve: Callable[..., ScriptedServer]
+    plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
     """A copy made before there was any token gets its own."""
     api = serve(lambda request: Answer(200))
-    other = copied(make(plugin_mode))
-    assert 200 == request_with(plugin_mode, other, api.url).status_code
-    assert f"Bearer {other.token.access_token}" == api.requests[-1].authorization
+    for copied in COPIES.values():
+        other = copied(make(plugin_mode))
+        assert 200 == request_with(plugin_mode, other, api.url).status_code
+        assert f"Bearer {other.token.access_token}" == api.requests[-1].authorization
 
 
 def test_a_copy_of_a_used_object_replays(

@@ -14,25 +14,12 @@ from typing import Any
 import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenError
+from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 
 DURATION = re.compile(r"\b\d+\.\d+ s\b")
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[logging.LogRecord]]:
-    """Return a function that finds the library's records with a word in them."""
-    caplog.set_level(logging.DEBUG, "oauth_auth")
-
-    def find(word: str) -> list[logging.LogRecord]:
-        return [record for record in caplog.records if record.name == "oauth_auth" and word in record.getMessage()]
-
-    return find
-
-
-Log = Callable[[str], list[logging.LogRecord]]
 
 
 def eventually(condition: Callable[[], object]) -> bool:
@@ -48,7 +35,7 @@ def test_it_says_that_a_token_was_acquired(mode: Mode, tokens: Tokens, api: Scri
     with mode.client(client_credentials(mode, tokens)) as client:
         client.get(api.url)
         client.get(api.url)
-    [record] = log("acquired")
+    [record] = log.with_word("acquired")
     assert logging.INFO == record.levelno
     assert DURATION.search(record.getMessage())
 
@@ -58,8 +45,8 @@ def test_it_says_that_a_token_was_renewed(mode: Mode, tokens: Tokens, log: Log) 
     auth = client_credentials(mode, tokens)
     for _ in range(3):
         mode.refresh(auth)
-    assert 1 == len(log("acquired"))
-    records = log("renewed")
+    assert 1 == len(log.with_word("acquired"))
+    records = log.with_word("renewed")
     assert [logging.INFO] * 2 == [record.levelno for record in records]
     assert all(DURATION.search(record.getMessage()) for record in records)
 
@@ -69,7 +56,7 @@ def test_it_says_that_a_token_was_adopted(mode: Mode, tokens: Tokens, log: Log) 
     store = MemoryTokenStore()
     store.save("k", token_that_expires_in(3000))
     mode.get_token(client_credentials(mode, tokens, store=store, store_key="k"))
-    assert ([], [], 1) == (log("acquired"), log("renewed"), len(log("adopted")))
+    assert ([], [], 1) == (log.with_word("acquired"), log.with_word("renewed"), len(log.with_word("adopted")))
 
 
 def test_it_says_that_a_token_was_rejected_and_the_request_replayed(
@@ -80,7 +67,7 @@ def test_it_says_that_a_token_was_rejected_and_the_request_replayed(
         client.get(api.url)
         tokens.revoke()
         client.send("PUT", f"{api.url}/thing", body=b"x")
-    [rejected], [replayed] = log("rejected"), log("replayed")
+    [rejected], [replayed] = log.with_word("rejected"), log.with_word("replayed")
     for record in (rejected, replayed):
         assert logging.INFO <= record.levelno <= logging.WARNING
         for part in ("PUT", f"{api.url}/thing", "401"):
@@ -96,7 +83,7 @@ def test_it_says_that_a_request_could_not_be_replayed(
         tokens.revoke()
         body: Any = (part for part in [b"x"]) if mode.backend is None else async_body()
         assert 401 == client.send("POST", api.url, body=body).status_code
-    [record] = log("not replayed")
+    [record] = log.with_word("not replayed")
     assert logging.WARNING == record.levelno
 
 
@@ -109,7 +96,7 @@ def test_it_says_that_a_token_call_failed(mode: Mode, tokens: Tokens, api: Scrip
     tokens.answer = lambda _: Answer(400, {"error": "invalid_scope"})
     with mode.client(client_credentials(mode, tokens)) as client, pytest.raises(TokenError):
         client.get(api.url)
-    [record] = log("failed")
+    [record] = log.with_word("failed")
     assert logging.WARNING == record.levelno
     assert "invalid_scope" in record.getMessage()
     assert 2 == len(DURATION.findall(record.getMessage()))
@@ -123,16 +110,16 @@ def test_a_background_failure_is_logged_once(mode: Mode, tokens: Tokens, api: Sc
     with mode.client(auth) as client:
         for _ in range(5):
             assert 200 == client.get(api.url).status_code
-    assert eventually(lambda: log("failed"))
+    assert eventually(lambda: log.with_word("failed"))
     auth.close()
-    assert 1 == len(log("failed"))
+    assert 1 == len(log.with_word("failed"))
 
 
 def test_it_says_that_a_caller_waited(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
     """Callers that wait for a token: `waited`, at level DEBUG or INFO, with how long."""
     with mode.client(client_credentials(mode, tokens)) as client:
         client.get(api.url)
-    records = log("waited")
+    records = log.with_word("waited")
     assert 1 == len(records)
     assert logging.INFO >= records[0].levelno
     assert DURATION.search(records[0].getMessage())
@@ -144,8 +131,8 @@ def test_nobody_waits_in_the_window(mode: Mode, tokens: Tokens, serve: Callable[
     auth = client_credentials(mode, tokens, token=token_that_expires_in(120))
     with mode.client(auth) as client:
         assert 200 == client.get(api.url).status_code
-    assert eventually(lambda: log("renewed"))
-    assert [] == log("waited")
+    assert eventually(lambda: log.with_word("renewed"))
+    assert [] == log.with_word("waited")
 
 
 def test_the_hot_path_logs_nothing(
@@ -201,7 +188,7 @@ def test_a_person_who_must_log_in_is_logged(mode: Mode, tokens: Tokens, log: Log
     auth = mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
     with pytest.raises(ReauthorizationRequired):
         mode.get_token(auth)
-    assert 1 == len(log("the user must log in again"))
+    assert 1 == len(log.with_word("the user must log in again"))
 
 
 def test_one_failure_is_one_record_for_many_callers(
@@ -219,4 +206,4 @@ def test_one_failure_is_one_record_for_many_callers(
         futures = [client.begin("GET", api.url) for _ in range(8)]
         go.set()
         assert all(isinstance(future.exception(30), TokenError) for future in futures)
-    assert tokens.calls == len(log("failed")) == 1
+    assert tokens.calls == len(log.with_word("failed")) == 1

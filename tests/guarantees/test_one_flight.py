@@ -32,18 +32,6 @@ REFUSED = Answer(401, {"error": "invalid_client"})
 NO_TOKEN = Answer(200, b"<html>", (("Content-Type", "text/html"),))
 
 
-@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
-def dual_mode(request: pytest.FixtureRequest) -> Mode:
-    """The plug-ins whose objects serve threads and event loops alike."""
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(80) as pool:
-        yield pool
-
-
 def run_tasks(backend: str, count: int, function: Callable[[], Awaitable[Any]]) -> list[Any]:
     """Run so many tasks on an event loop of their own; return what they return or raise."""
     outcomes = []
@@ -371,7 +359,7 @@ def test_a_closed_event_loop_disturbs_nobody(
 
     anyio.run(leave, backend=backend)
     others = [pool.submit(auth.get_token), pool.submit(anyio.run, auth.aget_token)]
-    await_waiting(auth, 3)
+    await_waiting(auth, 2)
     gate.open()
     assert ["token-1"] * 2 == [future.result(30).access_token for future in others]
     assert 1 == tokens.calls

@@ -73,14 +73,13 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("foreign", FOREIGN.values(), ids=FOREIGN)
-@pytest.mark.parametrize("status", [302, 307])
-@pytest.mark.parametrize("answer", [200, 401, 403])
+@pytest.mark.parametrize("answer", [200, 403])
 def test_token_does_not_follow_a_redirect_to_another_origin(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, foreign: Callable[..., ScriptedServer], status: int, answer: int
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, foreign: Callable[..., ScriptedServer], answer: int
 ) -> None:
     """Another origin never gets the token, whatever it answers, and a rejection from there renews nothing."""
     other = foreign(serve, lambda request: Answer(answer, b"foreign"))
-    api = serve(redirecting(f"{other.url}/there", status))
+    api = serve(redirecting(f"{other.url}/there", 307))
     auth = client_credentials(plugin_mode, tokens, token=GIVEN, rejection_statuses=(401, 403))
     with plugin_mode.client(auth) as client:
         response = client.send("POST", f"{api.url}/here", body=b"a body")
@@ -139,12 +138,12 @@ def test_token_does_not_follow_a_redirect_of_the_replay(mode: Mode, tokens: Toke
 
 
 @pytest.mark.parametrize("answer", [200, 401])
-def test_chain_that_leads_back_costs_nothing(mode: Mode, tokens: Tokens, serve: Serve, answer: int) -> None:
+def test_chain_that_leads_back_costs_nothing(plugin_mode: Mode, tokens: Tokens, serve: Serve, answer: int) -> None:
     """Where another origin leads back to the first, nothing is renewed: no token was rejected."""
     api = serve(lambda request: Answer(500))
     other = serve(redirecting(f"{api.url}/back"))
     api.script = lambda request: Answer(answer) if request.path == "/back" else redirecting(other.url)(request)
-    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
         assert answer == client.get(api.url).status_code
 
     assert "Bearer given" == api.requests[0].authorization
@@ -425,10 +424,10 @@ def test_no_origin_may_be_allowed(mode: Mode, tokens: Tokens, api: ScriptedServe
     assert 0 == tokens.calls
 
 
-def test_fixed_token_goes_to_allowed_origins_only(mode: Mode, serve: Serve) -> None:
+def test_fixed_token_goes_to_allowed_origins_only(plugin_mode: Mode, serve: Serve) -> None:
     """`BearerAuth` keeps to `allowed_origins`, too."""
     api, other = serve(lambda request: Answer(200)), serve(lambda request: Answer(200))
-    with mode.client(mode.plugin.BearerAuth("given", allowed_origins=[api.url])) as client:
+    with plugin_mode.client(plugin_mode.plugin.BearerAuth("given", allowed_origins=[api.url])) as client:
         client.get(api.url)
         client.get(other.url)
 
@@ -540,31 +539,30 @@ def test_origin_that_only_looks_like_an_allowed_one_gets_no_token(
     assert len(proxy.requests) > len(OTHER) / 2
 
 
-@pytest.mark.parametrize(
-    "origins",
-    [
-        "https://api.example",
-        ["api.example"],
-        ["https://api.example/path"],
-        ["https://api.example?query"],
-        ["https://api.example#fragment"],
-        ["https://user:password@api.example"],
-        ["https://"],
-        ["ftp://api.example"],
-        ["*"],
-        ["https://*.example "],
-        ["https://api.example:port"],
-        ["https://b\xfccher.example"],
-        [None],
-        [b"https://api.example"],
-        ["http://api.example"],
-    ],
-    ids=repr,
-)
-def test_origin_that_is_none_is_refused_at_construction(plugin_mode: Mode, origins: Any) -> None:
+NO_ORIGINS: list[Any] = [
+    "https://api.example",
+    ["api.example"],
+    ["https://api.example/path"],
+    ["https://api.example?query"],
+    ["https://api.example#fragment"],
+    ["https://user:password@api.example"],
+    ["https://"],
+    ["ftp://api.example"],
+    ["*"],
+    ["https://*.example "],
+    ["https://api.example:port"],
+    ["https://b\xfccher.example"],
+    [None],
+    [b"https://api.example"],
+    ["http://api.example"],
+]
+
+
+def test_origin_that_is_none_is_refused_at_construction(plugin_mode: Mode) -> None:
     """What is no origin is a `ConfigurationError`, and not an origin that never matches."""
-    with pytest.raises(ConfigurationError):
-        plugin_mode.plugin.BearerAuth("given", allowed_origins=origins)
+    for origins in NO_ORIGINS:
+        with pytest.raises(ConfigurationError):
+            plugin_mode.plugin.BearerAuth("given", allowed_origins=origins)
 
 
 # -- Plain http ---------------------------------------------------------------------------------------------------
@@ -684,10 +682,10 @@ def test_no_trick_with_a_url_makes_it_look_like_loopback(
     assert {"127.0.0.1"} >= {urlsplit(request.path).hostname for request in proxy.requests}
 
 
-def test_plain_http_is_the_callers_to_allow(mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
+def test_plain_http_is_the_callers_to_allow(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
     """`allow_insecure_transport=True` sends the token to any host."""
-    auth = client_credentials(mode, tokens, token=GIVEN, allow_insecure_transport=True)
-    with through(proxy, mode, auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=GIVEN, allow_insecure_transport=True)
+    with through(proxy, plugin_mode, auth) as client:
         assert 200 == client.get("http://api.example/").status_code
 
     assert ["Bearer given"] == authorizations(proxy)
@@ -703,22 +701,6 @@ def test_plain_http_is_fine_where_the_token_does_not_go(mode: Mode, tokens: Toke
     assert [None, None] == authorizations(proxy)
 
 
-@pytest.mark.parametrize("url", ["http://auth.example/token", "http://10.0.0.1/token", "http://localhost.example/t"])
-def test_token_endpoint_over_plain_http_is_refused_at_construction(plugin_mode: Mode, url: str) -> None:
-    """Each class with a token endpoint, and the controller, refuse one over plain http beyond loopback."""
-    plugin, client = plugin_mode.plugin, (url, "client", "secret")
-    for cls, arguments, options in [
-        (plugin.ClientCredentialsAuth, client, {}),
-        (plugin.AuthorizationCodeAuth, client, {}),
-        (plugin.PasswordAuth, client, {"username": "u", "password": "p"}),
-        (plugin.RefreshTokenAuth, client, {"refresh_token": "r"}),
-        (plugin.OAuthAuthorizationController, (url,), {}),
-    ]:
-        with pytest.raises(InsecureTransportError):
-            cls(*arguments, **options)
-        cls(*arguments, **options, allow_insecure_transport=True)
-
-
 # -- Token calls --------------------------------------------------------------------------------------------------
 
 
@@ -727,21 +709,18 @@ def token_client(mode: Mode, **options: Any) -> Any:
     return mode.sync_client(**options, **({} if mode.is_like_requests else {"follow_redirects": True}))
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("whose", ["own", "given"])
-def test_token_call_follows_no_redirect(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, status: int, whose: str
-) -> None:
+def test_token_call_follows_no_redirect(plugin_mode: Mode, tokens: Tokens, serve: Serve, whose: str) -> None:
     """A token endpoint that answers with a redirect is an error, and nothing goes where it points to."""
     other = serve(lambda request: Answer(200, {"access_token": "stolen"}))
     for location in (f"{other.url}/token", "/elsewhere"):
-        tokens.answer = redirecting(location, status)
+        tokens.answer = redirecting(location, 307)
         with token_client(plugin_mode) as client:
             options = {} if whose == "own" else {"token_client": client}
             auth = client_credentials(plugin_mode, tokens, **options)
             with pytest.raises(TokenResponseError) as raised:
                 auth.get_token()
-        assert status == raised.value.status_code
+        assert 307 == raised.value.status_code
 
     assert [] == other.requests
     assert ["/token"] * 2 == [request.path for request in tokens.server.requests]
@@ -807,7 +786,7 @@ def test_rejection_of_other_credentials_after_a_redirect_renews_nothing(
 
 @pytest.mark.parametrize("whose", ["own", "given"])
 def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
-    mode: Mode, tokens: Tokens, serve: Serve, whose: str
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, whose: str
 ) -> None:
     """The token endpoint's cookies don't enter the API client's jar, nor the API's cookies its token calls."""
     tokens.answer = lambda request: Answer(
@@ -821,12 +800,12 @@ def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
         return Answer(status, b"", (("Set-Cookie", "of-the-api=1; Path=/"),))
 
     api = serve(script)
-    with token_client(mode) as given:
-        auth = client_credentials(mode, tokens, **({} if whose == "own" else {"token_client": given}))
-        with mode.client(auth) as client:
+    with token_client(plugin_mode) as given:
+        auth = client_credentials(plugin_mode, tokens, **({} if whose == "own" else {"token_client": given}))
+        with plugin_mode.client(auth) as client:
             client.inner.cookies.set("had", "1", domain="127.0.0.1", path="/")
             assert 200 == client.get(api.url).status_code
-            mode.refresh(auth)
+            plugin_mode.refresh(auth)
             assert 200 == client.get(api.url).status_code
             assert {"had": "1", "of-the-api": "1"} == dict(client.inner.cookies)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,14 +18,6 @@ Serve = Callable[..., ScriptedServer]
 
 GIVEN = OAuthToken(access_token="given")
 """A token that no API of these tests takes."""
-
-
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """What a script waits for; opened at the end, so that no server hangs."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
 
 
 def rejecting(request: Received) -> Answer:
@@ -61,7 +53,7 @@ def test_token_given_is_renewed_when_rejected(mode: Mode, tokens: Tokens, api: S
 
 
 def test_late_rejection_of_an_old_token_makes_no_token_call(
-    mode: Mode, tokens: Tokens, serve: Serve, gate: threading.Event
+    mode: Mode, tokens: Tokens, serve: Serve, held: threading.Event
 ) -> None:
     """A 401 that arrives after the token was renewed replays with the current one, without another call."""
     answer = accepting(tokens)
@@ -70,7 +62,7 @@ def test_late_rejection_of_an_old_token_makes_no_token_call(
     def script(request: Received) -> Answer:
         if request.path == "/slow" and request.authorization == "Bearer given":
             arrived.set()
-            gate.wait(20)
+            held.wait(20)
         return answer(request)
 
     api = serve(script)
@@ -78,7 +70,7 @@ def test_late_rejection_of_an_old_token_makes_no_token_call(
         slow = client.begin("GET", f"{api.url}/slow")
         assert arrived.wait(20)
         assert 200 == client.get(f"{api.url}/quick").status_code
-        gate.set()
+        held.set()
         assert 200 == slow.result(20).status_code
 
     assert 1 == tokens.calls
@@ -124,14 +116,14 @@ def test_ten_rejections_of_an_api_that_rejects_everything_cost_one_token_call(
 
 
 def test_rejection_joins_a_renewal_that_is_under_way(
-    mode: Mode, tokens: Tokens, serve: Serve, gate: threading.Event
+    mode: Mode, tokens: Tokens, serve: Serve, held: threading.Event
 ) -> None:
     """A request rejected while its token is being renewed anyway waits for that renewal and starts none."""
     calling, rejected = threading.Event(), threading.Event()
 
     def answer_token(request: Received) -> Answer | None:
         calling.set()
-        gate.wait(20)
+        held.wait(20)
         return None
 
     tokens.answer = answer_token
@@ -150,7 +142,7 @@ def test_rejection_joins_a_renewal_that_is_under_way(
         assert calling.wait(20)
         response = client.begin("GET", f"{api.url}/rejects")
         assert rejected.wait(20)
-        gate.set()
+        held.set()
         assert 200 == response.result(20).status_code
         refreshing.join(20)
 
@@ -217,11 +209,9 @@ def failing(status: int, body: Any, headers: tuple[tuple[str, str], ...] = ()) -
     ("answer", "expected"),
     [
         (failing(401, {"error": "invalid_client"}), OAuthProviderException),
-        (failing(400, {"error": "invalid_scope"}), OAuthProviderException),
         (failing(403, b"<html>no</html>", (("Content-Type", "text/html"),)), TokenResponseError),
-        (failing(302, b"", (("Location", "/elsewhere"),)), TokenResponseError),
     ],
-    ids=["invalid_client", "invalid_scope", "html", "redirect"],
+    ids=["invalid_client", "html"],
 )
 def test_error_of_the_renewal_is_raised(
     mode: Mode, tokens: Tokens, api: ScriptedServer, answer: Callable[[Received], Answer], expected: type[OAuthError]
@@ -339,7 +329,7 @@ def test_many_callers_of_an_api_that_rejects_every_token_share_the_handful(
     assert tokens.calls <= 5
 
 
-@pytest.mark.parametrize("status", [302, 408, 429, 500, 502, 503])
+@pytest.mark.parametrize("status", [302, 503])
 def test_answers_that_show_no_acceptance_reset_nothing(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
 ) -> None:
@@ -414,7 +404,7 @@ def test_acceptance_resets_the_count_of_an_origin(
 
 @pytest.mark.parametrize("path", ["/api", "/moved"])
 def test_token_that_had_worked_is_always_renewed_at_once(
-    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, path: str
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, path: str
 ) -> None:
     """Twenty tokens in a row that are revoked after one use each are renewed at once: no caller sees a failure."""
     answer = accepting(tokens)
@@ -423,7 +413,7 @@ def test_token_that_had_worked_is_always_renewed_at_once(
         return Answer(302, b"", (("Location", "/api"),)) if request.path == "/moved" else answer(request)
 
     api = serve(script)
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         statuses = [client.get(f"{api.url}{path}").status_code]
         for _ in range(20):
             tokens.revoke()
@@ -433,7 +423,7 @@ def test_token_that_had_worked_is_always_renewed_at_once(
     assert 21 == tokens.calls
 
 
-@pytest.mark.parametrize("status", [200, 204, 304, 403, 404, 409, 422])
+@pytest.mark.parametrize("status", [200, 404])
 def test_answer_that_shows_acceptance_makes_a_token_one_that_had_worked(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
 ) -> None:
@@ -598,10 +588,8 @@ def test_challenge_that_says_the_token_is_good_renews_nothing(plugin_mode: Mode,
 @pytest.mark.parametrize(
     ("challenges", "expected"),
     [
-        (['Basic realm="api"', 'Bearer error="insufficient_scope"'], 401),
         (['Bearer error="insufficient_scope"', 'Basic realm="api"'], 401),
         (['Bearer error="insufficient_scope"', 'Bearer error="invalid_token"'], 200),
-        (['Basic realm="api"', 'Digest nonce="1"'], 200),
     ],
 )
 def test_several_challenge_headers_are_read_as_one_list(
@@ -655,17 +643,14 @@ def test_401_is_the_callers_where_it_is_no_rejection_status(mode: Mode, tokens: 
 
 
 @pytest.mark.parametrize("path", ["/api", "/moved"])
-@pytest.mark.parametrize("given", ["given", GIVEN], ids=["text", "token"])
-def test_rejection_of_a_fixed_token_is_the_callers(
-    mode: Mode, serve: Serve, given: str | OAuthToken, path: str
-) -> None:
+def test_rejection_of_a_fixed_token_is_the_callers(mode: Mode, serve: Serve, path: str) -> None:
     """`BearerAuth` renews nothing: a 401 comes back whole, whatever it is, and the request was sent once."""
 
     def script(request: Received) -> Answer:
         return Answer(302, b"", (("Location", "/api"),)) if request.path == "/moved" else rejecting(request)
 
     api = serve(script)
-    with mode.client(mode.plugin.BearerAuth(given)) as client:
+    with mode.client(mode.plugin.BearerAuth("given")) as client:
         responses = [client.get(f"{api.url}{path}") for _ in range(3)]
 
     assert [(401, b"never")] * 3 == [(response.status_code, response.content) for response in responses]

@@ -43,14 +43,6 @@ TEXT = b"It was a bright cold day in April, and the clocks were striking thirtee
 """Longer than what is read of a file at once."""
 
 
-@pytest.fixture
-def gate() -> Iterator[threading.Event]:
-    """What a script waits for; opened at the end, so that no server hangs."""
-    gate = threading.Event()
-    yield gate
-    gate.set()
-
-
 def sent(server: ScriptedServer) -> list[tuple[str, str, str | None]]:
     """Return what a server got: method, path and token."""
     return [
@@ -801,7 +793,7 @@ def test_connection_of_a_streamed_rejection_is_used_again(mode: Mode, tokens: To
 
 
 def test_connection_of_the_rejection_serves_others_while_the_token_is_renewed(
-    mode: Mode, tokens: Tokens, serve: Serve, gate: threading.Event
+    mode: Mode, tokens: Tokens, serve: Serve, held: threading.Event
 ) -> None:
     """A renewal that takes long holds no connection to the API: one is enough for the others meanwhile."""
     calling = threading.Event()
@@ -809,7 +801,7 @@ def test_connection_of_the_rejection_serves_others_while_the_token_is_renewed(
 
     def answer_token(request: Received) -> Answer | None:
         calling.set()
-        gate.wait(20)
+        held.wait(20)
         return None
 
     tokens.answer = answer_token
@@ -819,7 +811,7 @@ def test_connection_of_the_rejection_serves_others_while_the_token_is_renewed(
         rejected = client.begin("GET", f"{api.url}/closed")
         assert calling.wait(20)
         assert 200 == client.get(f"{api.url}/open").status_code
-        gate.set()
+        held.set()
         assert 200 == rejected.result(20).status_code
 
     assert [("GET", "/closed", "given"), ("GET", "/open", "given"), ("GET", "/closed", "token-1")] == sent(api)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import AuthorizationResponseError, BrowserLogin, ConfigurationError, ReauthorizationRequired
-from tests.support.logins import Listening, location_of
+from tests.support.logins import Listening, location_of, needs_ipv6
 
 
 def free_port(family: socket.AddressFamily = socket.AF_INET) -> int:
@@ -47,7 +47,7 @@ def test_it_listens_on_loopback_alone() -> None:
         ("http://127.0.0.1", r"http://127\.0\.0\.1:(\d+)"),
         ("http://127.0.0.1/", r"http://127\.0\.0\.1:(\d+)/"),
         ("http://localhost/callback", r"http://localhost:(\d+)/callback"),
-        ("http://[::1]/callback/", r"http://\[::1\]:(\d+)/callback/"),
+        pytest.param("http://[::1]/callback/", r"http://\[::1\]:(\d+)/callback/", marks=needs_ipv6),
     ],
 )
 def test_the_redirect_uri_sets_host_and_path(given: str | None, expected: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -434,6 +435,32 @@ def test_an_async_session_takes_no_token_calls(tokens: Tokens) -> None:
     """Token calls are made in a thread: the `token_client` must be a sync session."""
     with pytest.raises(ConfigurationError, match=r"niquests\.Session"):
         ClientCredentialsAuth(tokens.url, "client", "secret", token_client=niquests.AsyncSession())
+
+
+@pytest.mark.parametrize("goes_through_proxy", [False, True], ids=["direct", "through a proxy"])
+def test_a_token_call_starts_no_thread_of_niquests(
+    goes_through_proxy: bool,
+    serve: Callable[..., ScriptedServer],
+    monkeypatch: pytest.MonkeyPatch,
+    read_environment: None,
+) -> None:
+    """A token call has the library's own threads alone: at exit, from Python 3.12 on, no other could start."""
+    names: list[str] = []
+
+    def answer(_: Received) -> Answer:
+        names.extend(thread.name for thread in threading.enumerate() if thread not in earlier)
+        return Answer(200, {"access_token": "token"})
+
+    server = serve(answer)
+    earlier = set(threading.enumerate())
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if goes_through_proxy:
+        monkeypatch.setenv("http_proxy", server.url)
+    url = "http://auth.invalid/token" if goes_through_proxy else server.url
+    ClientCredentialsAuth(url, "client", "secret", allow_insecure_transport=True).get_token()
+    of_server = [name for name in names if "process_request_thread" in name]
+    assert {"oauth_auth-flight", "oauth_auth-attempt"} == set(names) - set(of_server)
 
 
 # -- The hot path -----------------------------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ import pytest
 
 from benchmarks.chaos.judge import Run, judge
 from benchmarks.chaos.troubles import STORES, Span
+from tests.servers.programs import redis_server
 
 
 @pytest.mark.parametrize("store", STORES)
 def test_nothing_fails_that_need_not(store: str) -> None:
     """Processes on one store survive kills, outages, revocations and a store in trouble."""
+    if store == "redis":
+        redis_server()
     command = [sys.executable, "-m", "benchmarks.chaos", "--seconds", "8", "--seed", "7", "--store", store]
     # In a group of its own, so that nothing is left of it, whatever happens.
     with subprocess.Popen(

@@ -18,6 +18,7 @@ import pytest
 
 from tests.servers.documented import DocumentedHosts
 from tests.servers.keyring_in_files import FOLDER
+from tests.servers.programs import of_machine
 from tests.servers.redis import RedisServer
 from tests.support.documentation import Block, blocks_of, run
 
@@ -43,6 +44,8 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentedHosts]
 @pytest.mark.parametrize("page", [page for page in PAGES if any(map(runs, blocks(page)))])
 def test_code_runs(page: str, hosts: DocumentedHosts, running_redis: RedisServer, tmp_path: Path) -> None:
     """Each block of a page runs as it stands, in order, and prints what the page says."""
+    if any("curl " in block.code for block in blocks(page) if runs(block)):
+        of_machine("curl")
     home = tmp_path / "home"
     home.mkdir()
     (home / "keyring").mkdir()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -25,16 +24,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
+from .programs import ServiceMissing, node, npm
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 FOLDER = Path(__file__).parent / "oidc"
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
-
-
-class ServiceMissing(Exception):
-    """Node or the installed packages aren't there; the text says how to get them."""
 
 
 class ServerFailed(Exception):
@@ -104,16 +101,11 @@ class OidcProvider:
         self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        node = shutil.which("node")
-        if node is None or not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-            what = "node (20.20 or later)" if node is None else "oidc-provider"
-            raise ServiceMissing(
-                f"{what} isn't installed: `make test` runs `npm ci` in {_relative(FOLDER)}, which needs Node and npm"
-            )
+        program = require_node()
         self._log = tempfile.TemporaryFile()
         try:
             self._process = subprocess.Popen(
-                [node, "server.mjs"],
+                [program, "server.mjs"],
                 cwd=FOLDER,
                 env=os.environ | self._environment,
                 stdin=subprocess.PIPE,  # never written to: its end tells an orphaned server to exit
@@ -233,6 +225,27 @@ class OidcProvider:
             log.close()
 
 
+def require_node() -> str:
+    """Return the path of Node. Raises `ServiceMissing`, also where the server's packages aren't installed."""
+    program = node()
+    if program is None or not (FOLDER / "node_modules" / "oidc-provider").is_dir():
+        what = "node (20.20 or later)" if program is None else "oidc-provider"
+        raise ServiceMissing(
+            f"{what} isn't installed: `make test` runs `npm ci` in {_relative(FOLDER)}, which needs Node and npm"
+        )
+    return program
+
+
 def _relative(folder: Path) -> str:
     """Name the folder as one would type it from the checkout."""
     return "/".join(folder.parts[-3:])
+
+
+def install() -> None:
+    """Install the server's packages. Without npm do nothing: the tests that need them say so."""
+    if (command := npm()) is not None:
+        subprocess.run([*command, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
+
+
+if __name__ == "__main__":
+    install()

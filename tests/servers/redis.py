@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,22 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import pytest
 import redis
+
+from .programs import redis_server
 
 __all__ = ["RedisServer"]
 
 
 class RedisServer:
-    """A context manager. `url` stays the same when it's stopped and started."""
+    """A context manager. `url` stays the same when it's stopped and started. Raises `ServiceMissing`."""
 
     def __init__(self) -> None:
-        self._program = shutil.which("redis-server") or shutil.which("valkey-server")
-        if self._program is None:
-            message = "redis-server is missing: apt-get install redis-server"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
+        self._program = redis_server()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -46,7 +40,6 @@ class RedisServer:
         self._start(str(config), "--sentinel")
 
     def _start(self, *options: str) -> None:
-        assert self._program is not None
         folder = () if "--sentinel" in options else ("--dir", self._folder.name)
         self._process = subprocess.Popen(
             [self._program, *options, *folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -22,16 +22,10 @@ REDIRECT_URI = "http://127.0.0.1:49152/callback"
 CONFIDENTIAL = ["basic", "special", "plus", "post"]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[OidcProvider]:
-    with OidcProvider() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: OidcProvider) -> OidcProvider:
-    running.reset()
-    return running
+def server(oidc: OidcProvider) -> OidcProvider:
+    oidc.reset()
+    return oidc
 
 
 @pytest.fixture

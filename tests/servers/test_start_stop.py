@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from . import oidc_provider
-from .oidc_provider import OidcProvider, ServerFailed, ServiceMissing
+from .oidc_provider import OidcProvider, ServerFailed
+from .programs import ServiceMissing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +52,12 @@ def test_failed_start_shows_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_server_of_a_killed_session_exits() -> None:
     """A session that is killed, and so can't clean up, leaves no server behind."""
     program = (
-        "import sys; from oidc_provider import OidcProvider\n"
+        "import sys; from tests.servers.oidc_provider import OidcProvider\n"
         "with OidcProvider() as server: print(server.issuer, flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program]
-    folder = oidc_provider.FOLDER.parent
+    oidc_provider.require_node()
+    folder = oidc_provider.FOLDER.parents[2]
     with subprocess.Popen(command, cwd=folder, stdin=PIPE, stdout=PIPE, text=True) as session:
         assert session.stdout is not None
         address = urlsplit(session.stdout.readline().strip())
@@ -69,10 +70,8 @@ def test_server_of_a_killed_session_exits() -> None:
 @pytest.mark.parametrize("missing", ["node", "oidc-provider"])
 def test_missing_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Without Node, or without the packages, one line says how to get them."""
-    if missing == "node":
-        monkeypatch.setattr(shutil, "which", lambda _: None)
-    else:
-        monkeypatch.setattr(oidc_provider, "FOLDER", tmp_path / "tests" / "servers" / "oidc")
+    monkeypatch.setattr(oidc_provider, "node", lambda: None if missing == "node" else "node")
+    monkeypatch.setattr(oidc_provider, "FOLDER", tmp_path / "tests" / "servers" / "oidc")
     with (
         pytest.raises(ServiceMissing, match=f"^{missing}.*`npm ci` in tests/servers/oidc") as caught,
         OidcProvider(),

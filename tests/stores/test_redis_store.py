@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from oauth_auth import OAuthToken, TokenStoreError
 from oauth_auth.stores import LockTaken, RedisTokenStore
 from tests.servers.redis import RedisServer
+from tests.servers.tls import tls_before
 from tests.support import modes
 from tests.support.scripted import Answer, Received
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
@@ -318,15 +319,9 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
-def test_tls(certificate: Path) -> None:
+def test_tls(certificate: Path, own_redis: RedisServer) -> None:
     """A rediss:// URL works with a certificate that is known, and with no other."""
-    port = free_port()
-    with ExitStack() as stack:
-        stack.push(server := RedisServer())
-        server.start(
-            *("--tls-port", str(port), "--tls-auth-clients", "no"),
-            *("--tls-cert-file", str(certificate), "--tls-key-file", str(certificate.with_suffix(".key"))),
-        )
+    with tls_before(own_redis.port, certificate) as port:
         store = RedisTokenStore(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}")
         with store.lock(KEY):
             store.save(KEY, OAuthToken(access_token="a"))

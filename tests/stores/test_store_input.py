@@ -22,6 +22,7 @@ from cryptography.fernet import Fernet, MultiFernet
 
 from oauth_auth import ConfigurationError, MemoryTokenStore, OAuthToken, TokenStoreError
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, LockTaken, RedisTokenStore, TokenStore
+from oauth_auth.stores._entry import Entries
 from tests.support import modes
 from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
@@ -210,28 +211,33 @@ ALIEN = {
 
 
 @pytest.mark.parametrize("alien", ALIEN.values(), ids=ALIEN)
-@pytest.mark.parametrize("kind", ["file", "Redis"])
-def test_an_entry_that_is_not_ours(
-    alien: bytes,
-    kind: str,
-    request: pytest.FixtureRequest,
-    folder: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """It counts as absent, is told once with a reason that shows nothing of it, and can be replaced."""
-    if kind == "file":
-        store: Any = FileTokenStore(folder)
-        store._path(KEY).write_bytes(alien)
-    else:
-        server = request.getfixturevalue("running_redis")
-        store = RedisTokenStore(server.url, prefix="alien:")
-        server.client.set("alien:{key}", alien)
-    assert [None] * 3 == [store.load(KEY) for _ in range(3)]
+def test_an_entry_that_is_not_ours(alien: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It counts as absent, and is told once with a reason that shows nothing of it."""
+    entries = Entries(None)
+    assert [None] * 3 == [entries.read(KEY, alien) for _ in range(3)]
     [record] = caplog.records
     assert ("entry_ignored", logging.WARNING) == (record.oauth_event, record.levelno)  # type: ignore[attr-defined]
     assert len(record.getMessage()) < 150
-    store.save(KEY, OAuthToken(access_token="good"))
-    assert OAuthToken(access_token="good") == store.load(KEY)
+
+
+@pytest.mark.parametrize("kind", ["file", "Redis"])
+def test_an_entry_that_is_not_ours_is_replaced(
+    kind: str, request: pytest.FixtureRequest, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In each store it counts as absent, is told once, and can be replaced."""
+    for alien in (b"", b"\0" * 100, ALIEN["half"], ALIEN["longer than 4 MiB"]):
+        caplog.clear()
+        if kind == "file":
+            store: Any = FileTokenStore(folder)
+            store._path(KEY).write_bytes(alien)
+        else:
+            server = request.getfixturevalue("running_redis")
+            store = RedisTokenStore(server.url, prefix="alien:")
+            server.client.set("alien:{key}", alien)
+        assert [None] * 3 == [store.load(KEY) for _ in range(3)]
+        assert ["entry_ignored"] == [record.oauth_event for record in caplog.records]  # type: ignore[attr-defined]
+        store.save(KEY, OAuthToken(access_token="good"))
+        assert OAuthToken(access_token="good") == store.load(KEY)
 
 
 STRANGE = {

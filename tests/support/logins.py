@@ -17,12 +17,25 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
+import pytest
 import requests
 
 from oauth_auth import AuthorizationRequest, BrowserLogin
 from oauth_auth.login import LoginContext
 
 ISSUER = "https://auth.example.com"
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
 
 
 class Browser:

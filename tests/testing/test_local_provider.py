@@ -33,12 +33,6 @@ Result = TypeVar("Result")
 
 
 @pytest.fixture
-def provider() -> Iterator[LocalProvider]:
-    with LocalProvider() as provider:
-        yield provider
-
-
-@pytest.fixture
 def session() -> Iterator[requests.Session]:
     with requests.Session() as session:
         session.trust_env = False

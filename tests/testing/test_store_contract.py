@@ -494,7 +494,7 @@ def failures(make_store: Callable[[], Any], *, first: bool = False) -> list[str]
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[[type[Good]], Callable[[], Good]]:
+def maker(tmp_path: Path) -> Callable[[type[Good]], Callable[[], Good]]:
     def make_maker(kind: type[Good]) -> Callable[[], Good]:
         return lambda: kind(tmp_path / "tokens")
 
@@ -502,18 +502,18 @@ def make(tmp_path: Path) -> Callable[[type[Good]], Callable[[], Good]]:
 
 
 @pytest.mark.parametrize("kind", [Good, SimplyGood])
-def test_a_good_store_passes(kind: type[Good], make: Any) -> None:
+def test_a_good_store_passes(kind: type[Good], maker: Any) -> None:
     """With a time-out in its lock or without."""
-    assert [] == failures(make(kind))
+    assert [] == failures(maker(kind))
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 @pytest.mark.filterwarnings("ignore")
-def test_a_store_that_breaks_a_promise_fails(mutant: type[Good], make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_breaks_a_promise_fails(mutant: type[Good], maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a store does wrong that would hurt its users, one of the tests finds."""
     monkeypatch.setattr(store_contract, "_STORE_TIMEOUT", 3.0)
     before = set(threading.enumerate())
-    found = failures(make(mutant), first=True)
+    found = failures(maker(mutant), first=True)
     gc.collect()  # locks that were never released are free now
     for thread in set(threading.enumerate()) - before:
         thread.join(10)

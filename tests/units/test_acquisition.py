@@ -77,6 +77,7 @@ class World:
         self.entry = Entry()
         self.answers = list(answers) or [NEW] * 9
         self.locks: list[Locked] = []
+        self.spare_locks: list[Locked] = []
         self.is_readable = self.is_writable = self.is_deletable = self.still_held = True
         self.login: list[Outcome[Any] | None] = []
         self.before: dict[type, list[Callable[[], object] | None]] = {}
@@ -115,7 +116,8 @@ class World:
         return _PERFORM[type(effect)](self, effect)
 
     def _lock(self, effect: Lock) -> Locked:
-        locked = self.locks.pop(0) if self.locks else Locked.HELD
+        locks = self.spare_locks if effect.is_spare else self.locks
+        locked = locks.pop(0) if locks else Locked.HELD
         if locked is Locked.TAKEN:
             self.clock.advance(effect.timeout)
         return locked
@@ -290,8 +292,26 @@ def test_a_lock_is_gone_without_after_30_seconds_of_nothing() -> None:
     world.locks = [Locked.TAKEN] * 100
     assert world.acquire().is_own
     assert 30.0 == world.clock.now.monotonic - at(0).monotonic
-    assert 60 == world.trace.count("Lock")
+    locks = [effect for effect in world.effects if isinstance(effect, Lock)]
+    assert [*[Lock(0.5)] * 60, Lock(0.5, is_spare=True)] == locks
     assert world.store_entry.is_in_trouble
+
+
+def test_those_who_go_on_without_the_lock_do_so_one_after_the_other() -> None:
+    """There's a spare lock for them: who waits for that takes what the one before has saved."""
+    world = World()
+    world.locks, world.spare_locks = [Locked.TAKEN] * 100, [Locked.TAKEN] * 100
+    world.before[Load] = [*[None] * 65, world.put(THEIRS)]
+    assert Acquired(token("theirs"), is_own=False) == world.acquire()
+    assert [] == world.forms
+
+
+def test_the_spare_lock_is_gone_without_too() -> None:
+    """Nobody waits for ever: after 30 s more of nothing the renewal goes on."""
+    world = World()
+    world.locks, world.spare_locks = [Locked.TAKEN] * 100, [Locked.TAKEN] * 100
+    assert world.acquire().is_own
+    assert 60.0 == world.clock.now.monotonic - at(0).monotonic
 
 
 def test_while_the_store_changes_the_lock_is_waited_for() -> None:
@@ -616,11 +636,22 @@ def test_what_is_unsaved_is_saved_under_the_lock() -> None:
 
 
 def test_a_lock_that_is_taken_puts_saving_off() -> None:
-    """Who only wants to save doesn't wait for the lock."""
-    world = unsaved_world()
+    """Who only wants to save again what siblings have seen doesn't wait for the lock."""
+    world = World()
+    world.acquire()
+    world.effects.clear()
+    world.acquisition.known = world.acquisition.known._replace(is_unsaved=True)
     world.locks = [Locked.TAKEN]
     assert Deferred() == world.ending(world.acquisition.flush_unsaved(None))
     assert (["Lock"], True) == (world.trace, world.acquisition.known.is_unsaved)
+
+
+def test_what_nobody_else_has_is_saved_without_the_lock() -> None:
+    """A token that no sibling can have is what the lock's holder needs: it's saved all the same."""
+    world = unsaved_world()
+    world.locks = [Locked.TAKEN]
+    world.ending(world.acquisition.flush_unsaved(world.credential(token("new"))))
+    assert (["Lock", "Load", "Save"], False) == (world.trace, world.acquisition.known.is_unsaved)
 
 
 def test_a_siblings_later_token_is_taken_instead_of_saving() -> None:

@@ -154,7 +154,7 @@ def breaker_after(times: int, path: str = "/vain") -> OriginBreaker:
         (breaker_after(3).accepted("/good", "Bearer a"), "/good", "Bearer a", 9, False),
         (breaker_after(3).accepted("/good", "Bearer a"), "/good", "Bearer b", 9, True),
         (breaker_after(3).accepted("/good", "Bearer a"), "/other", "Bearer a", 9, True),
-        (breaker_after(3).accepted("/vain", "Bearer a"), "/vain", "Bearer a", 9, True),
+        (breaker_after(3).accepted("/vain", "Bearer a"), "/vain", "Bearer a", 9, False),
     ],
 )
 def test_what_a_breaker_blocks(

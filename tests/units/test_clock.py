@@ -27,7 +27,8 @@ def test_the_clock_can_be_moved_by_tools() -> None:
     with freeze_time("2030-01-01T00:00:00Z") as frozen:
         begun = Now.read()
         frozen.tick(10)
-        assert (1_893_456_000.0, 10.0) == (begun.wall, pytest.approx(Now.read().since(begun)))
+        assert 10.0 == pytest.approx(Now.read().since(begun))
+    assert 1_893_456_000.0 == begun.wall
 
 
 def test_chance_is_the_systems() -> None:

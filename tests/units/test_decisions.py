@@ -108,14 +108,13 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
         Send(HELD, Purpose(Reason.DUE, can_wait=True)),
         lambda state: due_again(DUE + 30, state),
     ),
-    "due, with little time": (
+    "due, at the end": (
         FRESH,
-        DUE + 225,
+        STALE - 5,
         IDLE,
-        Send(HELD, Purpose(Reason.DUE)),
-        lambda state: due_again(DUE + 235, state),
+        Send(HELD, Purpose(Reason.DUE, can_wait=True)),
+        lambda state: due_again(STALE, state),
     ),
-    "due, at the end": (FRESH, STALE - 5, IDLE, Send(HELD, Purpose(Reason.DUE)), lambda state: due_again(STALE, state)),
     "due, renewal under way": (FRESH, DUE, RUNNING, Send(HELD), None),
     "due, launched before": (due_again(DUE + 10), DUE + 9, IDLE, Send(HELD), None),
     "stale": (FRESH, STALE, IDLE, Wait(Purpose(Reason.STALE), patience=5.0), None),
@@ -407,6 +406,14 @@ def test_a_new_token_ends_all_that_was(before: State) -> None:
     assert State(NEWER) == before.renewed(NEWER, at(DUE), Highest())
 
 
+def test_a_replacement_is_known_as_one() -> None:
+    """A token that was made because the one before was rejected is known as such until the next one."""
+    replaced = FRESH.renewed(NEWER, at(DUE), Highest(), is_replacement=True)
+    assert State(NEWER, is_replacement=True) == replaced
+    assert replaced.failed(PASSING, at(DUE), Highest()).is_replacement
+    assert not replaced.renewed(HELD, at(DUE), Highest()).is_replacement
+
+
 def test_the_same_token_again_is_a_failure() -> None:
     """A renewal that brings the token that was there counts as failed, so that the next one comes after a pause."""
     again = credential(expires_at=LIFETIME + 5)
@@ -455,7 +462,7 @@ def test_failures_in_a_row_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "pause"),
-    [(0, 1.0), (DUE, 1.0), (STALE - 2, 0.5), (STALE - 0.1, 0.05), (STALE, 1.0), (LIFETIME - 2, 0.5), (LIFETIME, 0.05)],
+    [(0, 1.0), (DUE, 1.0), (STALE - 2, 0.5), (STALE - 0.1, 0.05), (STALE, 1.0), (LIFETIME - 2, 0.5), (LIFETIME, 0.0)],
 )
 def test_a_renewal_that_was_deferred_is_tried_again_soon(seconds: float, pause: float) -> None:
     """Who left the work to a sibling looks again after a second, or sooner where less time is left."""

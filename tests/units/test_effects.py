@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -24,7 +25,7 @@ from oauth_auth._renewal.effects import (
     carry_out_renewal,
 )
 from oauth_auth._renewal.entry import Entry
-from oauth_auth._server.calls import Ask, Run, Sleep
+from oauth_auth._server.calls import Ask, Sleep
 from oauth_auth._wire.messages import build_token_request
 from tests.support.steps import TOKEN_URL, HandClock, Transport
 
@@ -45,11 +46,11 @@ class Watched:
 
     def carry_out(self, effect: object, *, seconds: float = 0.0) -> bool:
         """Carry out an effect that takes so long; return whether it was forbidden."""
-        begun = self.hold_ups.begin()
+        self.hold_ups.begin(effect)
         is_forbidden = self.hold_ups.forbid(effect)
         if not is_forbidden:
             self.clock.advance(seconds)
-        self.hold_ups.end(effect, begun)
+        self.hold_ups.end(effect)
         return is_forbidden
 
 
@@ -60,7 +61,8 @@ def watched() -> Watched:
 
 def test_a_program_that_runs_may_ask(watched: Watched) -> None:
     """Where nothing took long, what can be used once is sent."""
-    watched.carry_out(Load())
+    watched.carry_out(Lock(0.5), seconds=3.75)
+    watched.carry_out(Load(), seconds=3.75)
     watched.clock.advance(3.75)
     assert not watched.carry_out(SPENT_ONCE)
 
@@ -70,12 +72,15 @@ def test_a_program_that_runs_may_ask(watched: Watched) -> None:
     [(3.76, 3.76), (3.76, 0.0), (0.0, 3.76), (1e6, 0.0)],
     ids=["both", "suspended", "set", "days"],
 )
-def test_a_program_that_stood_still_must_look_first(watched: Watched, wall: float, monotonic: float) -> None:
+def test_a_program_that_stood_still_must_take_the_lock_again(watched: Watched, wall: float, monotonic: float) -> None:
     """A jump of either clock, longer than a quarter of the shortest lease, forbids what can be used once."""
-    watched.carry_out(Load())
+    watched.carry_out(Lock(0.5))
     watched.clock.now = Now(watched.clock.now.wall + wall, watched.clock.now.monotonic + monotonic)
     assert watched.carry_out(SPENT_ONCE)
     assert watched.carry_out(SPENT_ONCE)
+    watched.carry_out(Load())
+    assert watched.carry_out(SPENT_ONCE)
+    watched.carry_out(Lock(0.5))
     watched.carry_out(Load())
     assert not watched.carry_out(SPENT_ONCE)
 
@@ -90,34 +95,51 @@ def test_all_else_may_be_done(watched: Watched, effect: Any) -> None:
 @pytest.mark.parametrize(
     ("effect", "expected"),
     [
-        (SPENT_ONCE, 10.0),
-        (ANY_NUMBER, 5.0),
-        (Run(lambda: None, 7.0), 7.0),
         (Sleep(2.0), 2.0),
         (Await(0.5), 0.5),
+        (Idle(9.0, threading.Event()), 9.0),
         (Save(Entry()), 0.0),
+        (Load(), 0.0),
         (Lock(0.5), 0.0),
         (StillHeld(), 0.0),
+        (ANY_NUMBER, 0.0),
     ],
 )
 def test_an_effect_may_take_its_time(effect: Any, expected: float) -> None:
-    """An effect takes as long as it may, and a little more, before it counts as standing still."""
+    """An effect takes as long as it says, and a little more, before it counts as standing still."""
     for beyond, is_held_up in ((3.75, False), (3.8, True)):
         watched = Watched()
         watched.carry_out(effect, seconds=expected + beyond)
         assert is_held_up is watched.carry_out(SPENT_ONCE)
 
 
-def test_a_look_that_took_long_is_no_look(watched: Watched) -> None:
-    """A look during which the program stood still may be older than what a sibling has done since."""
-    watched.carry_out(Load(), seconds=3.8)
+def test_what_waits_reads_the_clocks_each_second(watched: Watched) -> None:
+    """A wait of any length counts as running, as long as the clocks are read meanwhile."""
+    watched.carry_out(Lock(0.5))
+    watched.hold_ups.begin(ANY_NUMBER)
+    for _ in range(20):
+        watched.clock.advance(1.0)
+        watched.hold_ups.tick()
+    watched.hold_ups.end(ANY_NUMBER)
+    assert not watched.carry_out(SPENT_ONCE)
+
+
+def test_standing_still_while_waiting_is_noticed(watched: Watched) -> None:
+    """A program that was stopped in the middle of a wait is one that stood still, however long the wait may take."""
+    watched.carry_out(Lock(0.5))
+    watched.hold_ups.begin(ANY_NUMBER)
+    watched.clock.advance(1.0)
+    watched.hold_ups.tick()
+    watched.clock.advance(4.0)
+    watched.hold_ups.tick()
+    watched.hold_ups.end(ANY_NUMBER)
     assert watched.carry_out(SPENT_ONCE)
 
 
-def test_a_look_makes_up_for_what_was_before(watched: Watched) -> None:
-    """Whatever took long before a look that was quick is of no matter."""
+def test_a_lock_makes_up_for_what_was_before(watched: Watched) -> None:
+    """Whatever took long before the lock was taken is of no matter."""
     watched.carry_out(Save(Entry()), seconds=100)
-    watched.carry_out(Load(), seconds=1)
+    watched.carry_out(Lock(0.5), seconds=1)
     assert not watched.carry_out(SPENT_ONCE)
 
 
@@ -140,8 +162,8 @@ class Session:
     def load(self) -> tuple[Entry, bool]:
         return Entry(), True
 
-    def lock(self, timeout: float) -> Locked:
-        self.done.append(timeout)
+    def lock(self, timeout: float, *, is_spare: bool) -> Locked:
+        self.done.append((timeout, is_spare))
         return Locked.HELD
 
     def unlock(self) -> None:
@@ -164,7 +186,7 @@ class StoreOfOne:
     def __init__(self, *, is_shared: bool = True) -> None:
         self.of = Session(is_shared=is_shared)
 
-    def session(self) -> Session:
+    def session(self, tick: Callable[[], object]) -> Session:
         return self.of
 
 
@@ -182,7 +204,7 @@ def test_effects_are_carried_out_in_the_session() -> None:
         return results
 
     assert [Loaded(Entry(), is_ok=True), Locked.HELD, True, True, False, None] == run(renewal(), store)
-    assert [0.5, entry, "unlocked", "released"] == store.of.done
+    assert [(0.5, False), entry, "unlocked", "released"] == store.of.done
 
 
 def test_what_is_held_is_released_whatever_happens() -> None:
@@ -190,16 +212,16 @@ def test_what_is_held_is_released_whatever_happens() -> None:
     store = StoreOfOne()
 
     def renewal() -> Any:
-        yield Lock(0.0)
+        yield Lock(0.0, is_spare=True)
         raise TokenError("no")
 
     with pytest.raises(TokenError):
         run(renewal(), store)
-    assert [0.0, "released"] == store.of.done
+    assert [(0.0, True), "released"] == store.of.done
 
 
 def asking(jump: Callable[[], None]) -> Any:
-    yield Load()
+    yield Lock(0.0)
     jump()
     return (yield SPENT_ONCE)
 
@@ -234,6 +256,6 @@ def test_who_does_nothing_for_a_while_is_told_if_the_program_goes_on() -> None:
     """An idle stretch of no length ends at once, and the program goes on."""
 
     def renewal() -> Any:
-        return (yield Idle(0.0))
+        return (yield Idle(0.0, threading.Event()))
 
     assert False is run(renewal())

@@ -204,7 +204,7 @@ def test_whatever_is_stored_is_an_entry_or_an_error_of_ours(state: Any) -> None:
     except TokenStoreError:
         return
     assert (entry.token is None) == (entry.logged_out is not None)
-    assert entry.failure is None or isinstance(entry.failure.restored(TokenTransportError), TokenError)
+    assert entry.failure is None or isinstance(entry.failure.restored(TokenTransportError, at(0)), TokenError)
     assert repr(entry) == repr(unpack(pack(entry, {}), {}))
 
 
@@ -256,13 +256,23 @@ def test_a_failure_is_restored(name: str) -> None:
     assert failure is not None
     read = SharedFailure.read(json.loads(json.dumps(failure._asdict())))
     assert failure == read
-    restored = failure.restored(PluginsTransportError)
+    restored = failure.restored(PluginsTransportError, at(3))
     kind = PluginsTransportError if name == "transport" else type(error)
     text = f"{error} (another program on the same store asked)"
     assert (kind, text, True) == (type(restored), str(restored), restored.retryable)
     for field in ("error", "error_description", "error_uri", "status_code", "token_url", "content_type"):
         assert getattr(error, field, None) == getattr(restored, field, None)
-    assert error.retry_after == restored.retry_after
+    assert (None if error.retry_after is None else 2.0) == restored.retry_after
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "pause", "seconds", "left"),
+    [(90.0, 90.0, 0, 90.0), (90.0, 90.0, 60, 30.0), (90.0, 90.0, 100, 0.0), (1e6, 300.0, 0, 300.0), (3.0, 5.0, 4, 0.0)],
+)
+def test_what_is_left_of_a_pause_is_shared(retry_after: float, pause: float, seconds: float, left: float) -> None:
+    """A server that asks for a pause asks each program for what is left of it when that one learns of it."""
+    failure = FAILURE._replace(fields={"retry_after": retry_after}, pause=pause)
+    assert left == failure.restored(TokenTransportError, at(seconds)).retry_after
 
 
 def test_a_plug_ins_own_error_is_shared_as_what_it_is() -> None:

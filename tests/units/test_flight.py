@@ -248,6 +248,16 @@ def test_a_wait_may_end_before_the_flight(run_loop: Callable[..., Any]) -> None:
     assert "result" == flight.wait()
 
 
+def test_a_wait_tells_that_it_waits() -> None:
+    """Who waits with a time-out is called meanwhile, so that it notices if the program stood still."""
+    held, ticks = Held(), []
+    flight = Flight(held)
+    assert None is flight.wait(0.0, lambda: ticks.append("tick"))
+    held.end()
+    flight.wait(20.0, lambda: ticks.append("late"))
+    assert ["tick"] == ticks
+
+
 @LOOPS
 def test_work_that_raises_is_raised_by_all_who_wait(run_loop: Callable[..., Any]) -> None:
     """Work must not raise; if it does, nobody waits for ever."""

@@ -229,13 +229,14 @@ def test_a_renewal_goes_on_with_a_login(login: str | None, is_login: bool, expec
     """A token made with a refresh token belongs to the login of before; any other begins one of its own."""
     known = READ._replace(login=login).renewed(THEIRS, is_login=is_login)
     assert (THEIRS, expected, (digest("ours"),)) == (known.last, known.login, known.superseded)
+    assert known.is_only_here
     assert OURS == known.in_store
 
 
 def test_a_renewed_token_is_saved() -> None:
     """Once the newest token is saved, it's what the store holds."""
     known = READ.renewed(THEIRS, is_login=False)._replace(is_unsaved=True).saved()
-    assert (THEIRS, True, False) == (known.in_store, known.has_read, known.is_unsaved)
+    assert (THEIRS, True, False, False) == (known.in_store, known.has_read, known.is_unsaved, known.is_only_here)
 
 
 # -- Whatever happens -----------------------------------------------------------------------------------------------

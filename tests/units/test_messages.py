@@ -558,6 +558,7 @@ READ = DeviceResponse("d", "WDJB-MJHT", "https://x.example/device", None, 600.0,
         ({"expires_in": -1, "interval": -1}, READ),
         ({"expires_in": 10**400, "interval": "soon"}, READ),
         ({"expires_in": None, "interval": [5]}, READ),
+        ({"expires_in": float("nan"), "interval": {}}, READ),
         (
             {"verification_uri_complete": "https://x.example/c"},
             READ._replace(verification_uri_complete="https://x.example/c"),
@@ -578,7 +579,7 @@ def test_an_older_name_of_the_page_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", DEVICE)
-@pytest.mark.parametrize("value", [None, "", 5, ["x"], "two\nlines", "\x1b[31m"])
+@pytest.mark.parametrize("value", [None, "", 5, ["x"], "two\nlines", "\x1b[31m", "\ud800"])
 def test_a_devices_code_must_be_fit_to_be_shown(name: str, value: Any) -> None:
     """What a user is to be shown is one line of text: a server must not command a terminal."""
     with pytest.raises(TokenResponseError, match="lacks a usable"):

@@ -61,7 +61,7 @@ def of_ours(call: Callable[[], _T], *errors: type[Exception]) -> _T | Exception:
 
 
 @contextmanager
-def quick() -> Iterator[None]:
+def in_no_time() -> Iterator[None]:
     begun = time.perf_counter()
     yield
     assert time.perf_counter() - begun < LIMIT
@@ -154,6 +154,10 @@ def test_any_fields_are_a_token_or_an_error_of_ours(status: int, answer: dict[st
     check_answer(status, "application/json", None, json.dumps(answer).encode())
 
 
+def read_or_error(response: TokenResponse) -> OAuthToken | Exception:
+    return of_ours(lambda: read_token_response(REQUEST, response), OAuthProviderException, TokenResponseError)
+
+
 MIB = 1024 * 1024
 LONG_BODIES: dict[str, Callable[[], bytes]] = {
     "brackets": lambda: b"[" * MIB,
@@ -184,14 +188,14 @@ LONG_BODIES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", LONG_BODIES)
-@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-@pytest.mark.parametrize("status", [200, 400])
-def test_no_answer_is_slow(name: str, content_type: str, status: int) -> None:
+def test_no_answer_is_slow(name: str) -> None:
     """No body of 1 MiB takes long to read, however it's made."""
-    response = TokenResponse(status, {"content-type": content_type}, LONG_BODIES[name]())
-    with quick():
-        result = of_ours(lambda: read_token_response(REQUEST, response), OAuthProviderException, TokenResponseError)
-        assert isinstance(result, OAuthToken) or len(str(result)) < 3000
+    for content_type in ("application/json", "application/x-www-form-urlencoded"):
+        for status in (200, 400):
+            response = TokenResponse(status, {"content-type": content_type}, LONG_BODIES[name]())
+            with in_no_time():
+                result = read_or_error(response)
+            assert isinstance(result, OAuthToken) or len(str(result)) < 3000
 
 
 # -- WWW-Authenticate -----------------------------------------------------------------------------------------------
@@ -240,7 +244,7 @@ def test_a_challenge_of_the_protocol_is_understood(
     challenge = f"{scheme} " + ", ".join([*before, parameter, *after])
     for header in (", ".join([*others, challenge]), ", ".join([challenge, *others])):
         assert [error] == bearer_errors(header)
-        rejected = error not in {"insufficient_scope", "invalid_request"}
+        rejected = error not in {"insufficient_scope", "insufficient_user_authentication", "invalid_request"}
         assert rejected is is_rejection(401, header, (401,))
 
 
@@ -265,15 +269,15 @@ PIECES = [
 ]
 
 
-@pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("prefix", ["", "Bearer ", 'Bearer error="', "Bearer a=b, "])
 @pytest.mark.parametrize("length", [8000, MIB])
-def test_no_challenge_is_slow(piece: str, prefix: str, length: int) -> None:
+def test_no_challenge_is_slow(prefix: str, length: int) -> None:
     """No `WWW-Authenticate` takes long to read, however long it is and whatever it repeats."""
-    header = prefix + piece * (length // len(piece))
-    with quick():
-        bearer_errors(header)
-        is_rejection(401, header, (401,))
+    for piece in PIECES:
+        header = prefix + piece * (length // len(piece))
+        with in_no_time():
+            bearer_errors(header)
+            is_rejection(401, header, (401,))
 
 
 # -- Retry-After ----------------------------------------------------------------------------------------------------
@@ -305,7 +309,7 @@ def test_any_date_is_seconds_or_nothing(value: str) -> None:
 @pytest.mark.parametrize("piece", ["9", " ", "Mon, ", "(", "\\(", ",", ":", "٣", "-", "GMT ", '"'])
 def test_no_retry_after_is_slow(piece: str) -> None:
     """No `Retry-After` takes long to read."""
-    with quick():
+    with in_no_time():
         read_retry_after(piece * (MIB // len(piece)), 0.0)
 
 
@@ -371,7 +375,7 @@ def test_any_scope_is_joined_or_refused(scope: Any) -> None:
 @pytest.mark.parametrize("scope", ["a " * (MIB // 2), " " * MIB, "a" * MIB, ["a"] * 300_000, "a\n" * 1000])
 def test_no_scope_is_slow(scope: Any) -> None:
     """No scope takes long to read."""
-    with quick():
+    with in_no_time():
         of_ours(lambda: join_scope(scope), ConfigurationError)
 
 
@@ -469,16 +473,16 @@ def test_any_origins_are_read_or_refused(origins: Any) -> None:
 LONG_URLS = ["a", "/", ":", "@", "[", "?", "#", "%41", ".", "a.", "1.", "0:", "\\", "é"]
 
 
-@pytest.mark.parametrize("piece", LONG_URLS)
 @pytest.mark.parametrize("prefix", ["", "http://", "https://auth.example/"])
-def test_no_url_is_slow(piece: str, prefix: str) -> None:
+def test_no_url_is_slow(prefix: str) -> None:
     """No URL of 1 MiB takes long to check."""
-    url = prefix + piece * (MIB // len(piece))
-    with quick():
-        without_query(url)
-        origin_of(url)
-        of_ours(lambda: check_endpoint("token_url", url, allow_insecure=False), ConfigurationError)
-        of_ours(lambda: check_transport(url, allow_insecure=False), ConfigurationError)
+    for piece in LONG_URLS:
+        url = prefix + piece * (MIB // len(piece))
+        with in_no_time():
+            without_query(url)
+            origin_of(url)
+            of_ours(lambda: check_endpoint("token_url", url, allow_insecure=False), ConfigurationError)
+            of_ours(lambda: check_transport(url, allow_insecure=False), ConfigurationError)
 
 
 # -- Redaction ------------------------------------------------------------------------------------------------------

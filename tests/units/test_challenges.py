@@ -1,0 +1,73 @@
+"""What an answer's status and challenges say of the token that it was sent with."""
+
+from __future__ import annotations
+
+import pytest
+
+from oauth_auth._wire.challenges import bearer_errors, is_rejection, tells_acceptance
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 206, 304, 400, 403, 404, 405, 409, 410, 415, 422, 451])
+def test_answers_that_show_acceptance(status: int) -> None:
+    """An answer that only comes after a token was looked at shows that it was found good."""
+    assert tells_acceptance(status)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 401, 407, 408, 429, 500, 502, 503, 504, 599])
+def test_answers_that_show_nothing(status: int) -> None:
+    """What proxies and rate limiters answer, before anybody has looked at the token, shows nothing."""
+    assert not tells_acceptance(status)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_rejected"),
+    [
+        (None, True),
+        ("", True),
+        ("Bearer", True),
+        ('Bearer realm="api"', True),
+        ('Bearer error="invalid_token"', True),
+        ('Bearer error="insufficient_scope"', False),
+        ("Bearer error=insufficient_scope", False),
+        ('bearer ERROR="insufficient_scope", scope="a b"', False),
+        ('Bearer error="invalid_request"', False),
+        ('Bearer error="insufficient_user_authentication", acr_values="myACR"', False),
+        ('Bearer error="something_else"', True),
+        ('Basic realm="api", Bearer error="insufficient_scope"', False),
+        ('Bearer error="insufficient_scope", Basic realm="api"', False),
+        ('Bearer error="insufficient_scope", Bearer error="invalid_token"', True),
+        ('Basic realm="api", Digest nonce="1"', True),
+        ('Basic error="insufficient_scope"', True),
+        ('Bearer error="insufficient_scope', True),
+        ("Bearer " + "x" * 9000 + ' error="insufficient_scope"', True),
+    ],
+)
+def test_a_challenge_may_say_that_the_token_is_good(header: str | None, is_rejected: bool) -> None:
+    """A 401 rejects the token, unless all Bearer challenges that name an error are about the request."""
+    assert is_rejected is is_rejection(401, header, (401,))
+
+
+@pytest.mark.parametrize(
+    ("status", "statuses", "is_rejected"),
+    [(401, (401,), True), (403, (401,), False), (403, (401, 403), True), (401, (), False), (200, (401,), False)],
+)
+def test_statuses_are_the_users_to_choose(status: int, statuses: tuple[int, ...], is_rejected: bool) -> None:
+    """Only the statuses that mean a rejection do."""
+    assert is_rejected is is_rejection(status, None, statuses)
+
+
+@pytest.mark.parametrize(
+    ("header", "errors"),
+    [
+        ('Bearer error="a"', ["a"]),
+        (r'Bearer error="a\"b"', ['a"b']),
+        ('Bearer realm="x, error=y", error="z"', ["z"]),
+        ("Negotiate abc==, Bearer error=a", ["a"]),
+        ('Bearer error = "a" , error="b"', ["a", "b"]),
+        ("Bearer error=", []),
+        ("= = =", []),
+    ],
+)
+def test_errors_are_found(header: str, errors: list[str]) -> None:
+    """The errors of all Bearer challenges are found among parameters and other schemes."""
+    assert errors == bearer_errors(header)
