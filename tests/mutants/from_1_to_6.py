@@ -341,9 +341,9 @@ MUTANTS = (
         5,
         "a lack of scope is a rejection",
         "_wire/challenges.py",
-        '{"insufficient_scope", "invalid_request"}',
-        '{"invalid_request"}',
-        ("guarantees/test_rejection.py::test_challenge_that_says_the_token_is_good_renews_nothing[requests]",),
+        '    "insufficient_scope",\n',
+        "",
+        ("units/test_challenges.py::test_a_challenge_may_say_that_the_token_is_good",),
     ),
     Mutant(
         5,

@@ -280,7 +280,7 @@ MUTANTS = (
     Mutant(
         9,
         "a sibling's failure of a moment ago isn't shared",
-        "_renewal/acquisition.py",
+        "_renewal/known_tokens.py",
         "        raise failure.restored(self._grant.transport_error, now)",
         "        return",
         ("units/test_acquisition.py::test_who_takes_the_lock_shares_the_last_failure",),
