@@ -2,7 +2,8 @@
 
 `python -m tests.mutants` tries them. Two kinds aren't here. That the documentation's code runs (19) is no promise of
 the package's code. And some changes no caller could notice: where another origin has accepted a token that the caller's
-own client took there, the first origin's count would remember one path more, which isn't its own.
+own client took there, the first origin's count would remember one path more, which isn't its own; a pickled object that
+didn't publish its token would find it among what it knows, with no call; deep copies may share that, too.
 """
 
 from tests.mutants import from_1_to_6, from_7_to_12, from_13_to_18
