@@ -299,15 +299,7 @@ MUTANTS = (
         "_renewal/store_entry.py",
         "        if entry.is_resting:\n            return False, None\n",
         "",
-        ("guarantees/test_broken_stores.py::test_a_hanging_store",),
-    ),
-    Mutant(
-        16,
-        "a store that hangs is waited for all day",
-        "_renewal/store_worker.py",
-        "                left -= wait\n",
-        "                left -= 0.0\n",
-        ("stores/test_store_worker.py::test_a_store_that_hangs_for_ever_costs_few_threads",),
+        ("guarantees/test_broken_stores.py::test_how_long_a_hanging_redis_delays[URL]",),
     ),
     # -- 17: A login is one, and only the right answer ends it --------------------------------------------------------
     Mutant(
