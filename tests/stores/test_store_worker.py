@@ -22,7 +22,7 @@ from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
 from tests.support.tokens import Tokens, client_credentials
-from tests.support.waiting import flights_in_the_air, promptly
+from tests.support.waiting import await_end, flights_in_the_air, promptly
 
 KEY = "key"
 
@@ -110,8 +110,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def await_no_threads() -> None:
-    for thread in flights_in_the_air():
-        thread.join(10)
+    await_end(flights_in_the_air(), 10)
     assert [] == flights_in_the_air()
 
 

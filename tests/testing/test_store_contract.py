@@ -19,6 +19,7 @@ from oauth_auth import OAuthToken, TokenStoreError
 from oauth_auth.stores import FileTokenStore, LockTaken
 from oauth_auth.testing import store_contract
 from oauth_auth.testing.store_contract import StoreContract
+from tests.support.waiting import await_end
 
 
 class Good:
@@ -515,6 +516,5 @@ def test_a_store_that_breaks_a_promise_fails(mutant: type[Good], maker: Any, mon
     before = set(threading.enumerate())
     found = failures(maker(mutant), first=True)
     gc.collect()  # locks that were never released are free now
-    for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+    await_end(set(threading.enumerate()) - before, 10)
     assert found
