@@ -17,6 +17,11 @@ def flights_in_the_air() -> list[threading.Thread]:
     return [thread for thread in ours if thread.name != "oauth_auth-saver"]
 
 
+def other_threads() -> set[threading.Thread]:
+    """Return the threads that the library hasn't started: its own may come and go while an earlier test's store fails."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("oauth_auth")}
+
+
 def await_silence() -> None:
     """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
     for flight in flights_in_the_air():

@@ -24,6 +24,7 @@ import requests
 from freezegun import freeze_time
 
 from oauth_auth.testing import LocalProvider, ReceivedRequest
+from tests.support.waiting import other_threads
 
 REDIRECT_URI = "http://127.0.0.1:9/callback"
 VERIFIER = "v" * 43  # PKCE: the shortest that is allowed
@@ -689,7 +690,7 @@ def test_100_rounds_leave_nothing_behind() -> None:
     with LocalProvider():  # loads what is loaded at first use
         pass
     gc.collect()
-    threads, files = set(threading.enumerate()), open_files()
+    threads, files = other_threads(), open_files()
     for _ in range(100):
         with LocalProvider() as provider, requests.Session() as session:
             assert session.get(provider.api_url).status_code == 401
@@ -698,7 +699,7 @@ def test_100_rounds_leave_nothing_behind() -> None:
             provider.__exit__(None, None, None)
             idle.close()
     gc.collect()
-    assert set(threading.enumerate()) == threads
+    assert other_threads() == threads
     assert open_files() == files
 
 
