@@ -23,6 +23,7 @@ from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
 from tests.support.log import Log
 from tests.support.modes import Mode
+from tests.support.rotation import Rotation
 from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
@@ -151,6 +152,12 @@ def tokens(serve: Callable[..., ScriptedServer]) -> Tokens:
 def api(serve: Callable[..., ScriptedServer], tokens: Tokens) -> ScriptedServer:
     """An API that takes the token that was issued last, and answers with the body it got."""
     return serve(accepting(tokens))
+
+
+@pytest.fixture
+def rotation(tokens: Tokens) -> Rotation:
+    """Have the token endpoint rotate its refresh tokens."""
+    return Rotation(tokens)
 
 
 @pytest.fixture

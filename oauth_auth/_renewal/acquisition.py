@@ -18,31 +18,26 @@ import threading
 from collections.abc import Callable, Collection
 from typing import NamedTuple, TypeVar
 
-from .._clock import Chance, Clock
 from .._server.calls import HeldUp, Steps
-from .._server.grants import Grant, ends_refresh_token, reauthorization
-from .._wire.token import Credential, OAuthToken, digest
+from .._server.grants import ends_refresh_token, reauthorization
+from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
 from ..stores import LockTaken
-from .backoff import asked_pause
-from .decisions import Purpose, Reason, RenewalSettings
-from .effects import Authorize, Await, Delete, Load, Loaded, Lock, Save, StillHeld, Unlock
-from .entry import Entry, SharedFailure, store_unread
-from .merge import Known, merge
-from .store_entry import Locked, StoreEntry
+from .decisions import Purpose, Reason
+from .effects import Authorize, Await, Delete, Load, Lock, Save, StillHeld, Unlock
+from .entry import Entry, store_unread
+from .known_tokens import KnownTokens
+from .store_entry import Locked
 
 __all__ = ["Acquired", "Acquisition", "Deferred"]
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
-_SHARED_PAUSE = 5.0
-"""Seconds after a failure in which siblings on the same store share it; `Retry-After` may make them more."""
 _MOST_HOLD_UPS = 2
 """How often a program that's held up between its look into the store and the token call looks again."""
 
 _INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 """What a user may be asked to log in for: there's no token that could be sent meanwhile."""
-_FORCED = {Reason.FORCED, Reason.LOGIN}
 _IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
 
@@ -67,57 +62,10 @@ class _InteractionRequired(NamedTuple):
 _Result = TypeVar("_Result")
 
 
-_UNREAD = Loaded(Entry(), is_ok=False)
+class Acquisition(KnownTokens):
+    """How one auth object gets its next token."""
 
-
-class Acquisition:
-    """What one auth object knows of its tokens, and how it gets the next one."""
-
-    __slots__ = (
-        "_chance",
-        "_clock",
-        "_entry",
-        "_given",
-        "_grant",
-        "_settings",
-        "_stored",
-        "known",
-        "name",
-        "shared_times",
-    )
-
-    def __init__(
-        self,
-        grant: Grant,
-        settings: RenewalSettings,
-        entry: StoreEntry,
-        *,
-        token: OAuthToken | None,
-        clock: Clock,
-        chance: Chance,
-    ) -> None:
-        self._grant = grant
-        self._settings = settings
-        self._entry = entry
-        self._clock = clock
-        self._chance = chance
-        given = grant.given_refresh_token()
-        self._given = None if given is None else digest(given)
-        """The digest of the refresh token that siblings are given, too, whether or not it was used here."""
-        self._stored = _UNREAD
-        """What the store held when last read."""
-        self.known = Known(token)
-        self.name = f"{chance.uniform(0, 2**52):.0f}"
-        """Tells this program's failures from those of siblings."""
-        self.shared_times = 0
-        """How many renewals in a row have failed, as siblings count them."""
-
-    def credential(self, token: OAuthToken) -> Credential:
-        """Return what requests are sent with."""
-        if not self._grant.renews:
-            return Credential.unending(token)
-        leeway, window = self._settings.leeway, self._settings.refresh_window
-        return Credential.from_token(token, self._clock(), self._chance, leeway=leeway, refresh_window=window)
+    __slots__ = ()
 
     def acquire(
         self,
@@ -152,11 +100,6 @@ class Acquisition:
             later.retryable = True
             raise later
         return (yield from self._authorize(excluded, cancelled))
-
-    def check_store(self) -> Steps[OAuthToken | None]:
-        """Return the newest token known, after a look into the store; it need not be one that can be sent."""
-        yield from self._look(())
-        return self.known.last
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
         """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
@@ -332,16 +275,6 @@ class Acquisition:
         yield from self._save()
         return Acquired(token, is_own=True)
 
-    def _save(self) -> Steps[None]:
-        """Save the last token; what can't be read isn't overwritten, but tried again later."""
-        token = self.known.last
-        if token is None or not self._entry.is_shared:
-            return
-        if self._stored.is_ok and (yield Save(Entry(token, self._grant.dump_state(), self.known.login))):
-            self.known = self.known.saved()
-        else:
-            self.known = self.known._replace(is_unsaved=True)
-
     def _forget(self) -> Steps[bool]:
         """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
         # A mark that's there stays: not all siblings may have seen it yet.
@@ -356,53 +289,3 @@ class Acquisition:
             return True
         is_deleted: bool = yield Delete()
         return is_deleted
-
-    def _live_refresh_token(self) -> tuple[str, str | None] | None:
-        """Return a refresh token to renew with, and the scope that was granted with it."""
-        if self._grant.has_unredeemed_code:
-            return None
-        for token in (self.known.last, self.known.previous):
-            if token is not None and (refresh_token := self._grant.live_refresh_token(token)) is not None:
-                return refresh_token, token.scope
-        given = self._grant.given_refresh_token()
-        return None if given is None else (given, None)
-
-    def _look(self, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
-        """Load; bring a token that can be sent instead of making one, unless its header is excluded."""
-        self._stored = stored = yield Load()
-        if stored.is_ok:
-            self._grant.load_state(stored.entry.grant_state)
-            if stored.entry.logged_out is not None:
-                self._grant.bury(stored.entry.logged_out)
-            self.known = merge(self.known, stored.entry)
-        last = self.known.last
-        if last is None or self._grant.has_unredeemed_code:
-            return None
-        credential = self.credential(last)
-        is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
-        return last if is_usable else None
-
-    def _raise_shared_failure(self, purpose: Purpose) -> None:
-        """Raise the failure of a sibling that has just asked the server, instead of asking, too."""
-        failure = self._stored.entry.failure
-        if failure is None or failure.by == self.name or purpose.reason in _FORCED:
-            return
-        if not failure.is_recent(now := self._clock()):
-            return
-        self.shared_times = failure.times
-        raise failure.restored(self._grant.transport_error, now)
-
-    def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
-        """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""
-        if not self._entry.is_shared or not error.retryable:
-            return None
-        self.shared_times += 1
-        pause = max(_SHARED_PAUSE, asked_pause(error))
-        now = self._clock()
-        failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
-        is_ours = yield StillHeld()
-        # What's there is read again, since it's replaced as a whole; and it may be possible by now.
-        token = yield from self._look(excluded)
-        if token is None and failure is not None and is_ours and self._stored.is_ok:
-            yield Save(self._stored.entry._replace(failure=failure))
-        return token

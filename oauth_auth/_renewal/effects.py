@@ -188,6 +188,9 @@ _IDLE_CHECK = 0.25
 
 def _idle(idle: Idle) -> bool:
     main_thread, left = threading.main_thread(), idle.seconds
+    if not main_thread.is_alive():
+        idle.until.wait(left)
+        return True
     while left > 0 and main_thread is not threading.current_thread():
         main_thread.join(min(left, _IDLE_CHECK))  # it ends before the interpreter waits for other threads
         if idle.until.is_set() or not main_thread.is_alive():

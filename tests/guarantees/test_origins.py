@@ -191,6 +191,40 @@ def test_response_hooks_survive_redirects_to_another_origin(mode: Mode, tokens: 
     assert 0 == tokens.calls
 
 
+@contextmanager
+def keeping_the_header(mode: Mode, auth: Any, header: str) -> Iterator[Client]:
+    """Open a client whose owner sends the header along to wherever a redirect leads, as its library never would."""
+
+    def add(request: Any) -> None:
+        request.headers["Authorization"] = header
+
+    async def add_async(request: Any) -> None:
+        add(request)
+
+    with mode.client(auth) as client:
+        if mode.is_like_requests:
+            client.inner.rebuild_auth = lambda request, response: None
+        else:
+            client.inner.event_hooks = {"request": [add if mode.backend is None else add_async]}
+        yield client
+
+
+def test_rejection_by_another_origin_that_got_the_token_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve
+) -> None:
+    """Where the caller's own client takes the token along, another origin's 401 is the caller's all the same."""
+    other = serve(rejecting)
+    api = serve(redirecting(other.url))
+    auth = client_credentials(mode, tokens, token=GIVEN)
+    with keeping_the_header(mode, auth, "Bearer given") as client:
+        response = client.get(api.url)
+
+    assert (401, b"foreign") == (response.status_code, response.content)
+    assert ["Bearer given"] == authorizations(api)
+    assert ["Bearer given"] == authorizations(other)
+    assert 0 == tokens.calls
+
+
 @pytest.mark.parametrize(
     ("begin", "end"),
     [
@@ -737,6 +771,19 @@ def test_netrc_of_another_origin_is_no_token(mode: Mode, tokens: Tokens, serve: 
     assert 0 == tokens.calls
 
 
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_rejection_of_other_credentials_after_a_redirect_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve, netrc: str
+) -> None:
+    """At a redirect, requests puts what `.netrc` knows in the token's place: its rejection renews nothing."""
+    api = serve(lambda request: redirecting("/there")(request) if request.path == "/here" else rejecting(request))
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+        assert 401 == client.get(f"{api.url}/here").status_code
+
+    assert ["Bearer given", netrc] == authorizations(api)
+    assert 0 == tokens.calls
+
+
 @pytest.mark.parametrize("whose", ["own", "given"])
 def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, whose: str
@@ -862,5 +909,7 @@ def test_url_without_a_path_opens_no_other_origin(mode: Mode, tokens: Tokens) ->
         request.url = url
         return "Authorization" in auth(request).headers
 
-    urls = ["https://api.example.com", "https://api.example.co/", "https://api.example.co", "https://api.example.com/"]
-    assert [True, False, False, True] == [carries(url) for url in urls]
+    api = "https://api.example.com"
+    # The origin used last is known by how its URLs begin.
+    urls = [api, api, "https://api.example.co/", "https://api.example.co", f"{api}.other.example/", f"{api}:8443/"]
+    assert [True, True, False, False, False, False, True] == [carries(url) for url in [*urls, f"{api}/"]]

@@ -26,12 +26,9 @@ from oauth_auth import (
 )
 from oauth_auth.testing import LocalProvider
 from tests.support.modes import Mode
+from tests.support.rotation import INVALID_GRANT, Rotation, code, password, refresh_token, sent_with
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
-
-REDIRECT_URI = "https://app.example/callback"
-
-INVALID_GRANT = Answer(400, {"error": "invalid_grant"})
 
 
 class Diary(MemoryTokenStore):
@@ -57,62 +54,6 @@ class Diary(MemoryTokenStore):
             self.entries.append("lock")
             yield
         self.entries.append("unlock")
-
-
-class Rotation:
-    """A token endpoint that answers each call with a new refresh token, and ends the family at a spent one.
-
-    Access and refresh token of one answer have the same number. `forms` is what was asked for, and with what.
-    """
-
-    def __init__(self, tokens: Tokens) -> None:
-        self.live: str | None = "refresh-0"
-        self.tokens = tokens
-        self.before: Callable[[Received], Answer | None] = lambda _: None
-        tokens.answer = self._answer
-
-    def _answer(self, request: Received) -> Answer | None:
-        if (answer := self.before(request)) is not None:
-            return answer
-        if request.form["grant_type"] == ["refresh_token"] and request.form["refresh_token"] != [self.live]:
-            self.live = None
-            return INVALID_GRANT
-        self.live = f"refresh-{self.tokens.issued + 1}"
-        self.tokens.fields["refresh_token"] = self.live
-        return None
-
-    def revoke(self) -> None:
-        """End all tokens, as many servers do when an access token is revoked."""
-        self.live = None
-        self.tokens.revoke()
-
-    @property
-    def calls(self) -> list[str]:
-        """What was sent, such as `password`, `refresh-1` or the code."""
-        return [sent_with(request) for request in self.tokens.server.requests]
-
-
-def sent_with(request: Received) -> str:
-    form = request.form
-    [text] = form.get("refresh_token") or form.get("code") or form["grant_type"]
-    return text
-
-
-@pytest.fixture
-def rotation(tokens: Tokens) -> Rotation:
-    return Rotation(tokens)
-
-
-def password(mode: Mode, url: str, **options: Any) -> Any:
-    return mode.plugin.PasswordAuth(url, "client", "secret", username="alice", password="pass-word", **options)
-
-
-def refresh_token(mode: Mode, url: str, text: str = "refresh-0", **options: Any) -> Any:
-    return mode.plugin.RefreshTokenAuth(url, "client", "secret", refresh_token=text, **options)
-
-
-def code(mode: Mode, url: str, text: str | None = "the-code", **options: Any) -> Any:
-    return mode.plugin.AuthorizationCodeAuth(url, "client", "secret", code=text, redirect_uri=REDIRECT_URI, **options)
 
 
 # -- Which refresh token is kept ------------------------------------------------------------------------------------
@@ -442,6 +383,30 @@ def test_a_token_that_could_not_be_saved_is_used(
     assert "failed to save" in caplog.text
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_token_that_could_not_be_saved_is_saved_without_a_request(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, closes: bool
+) -> None:
+    """A store that's back gets the token with no request needed: within a moment, or at once from `close()`."""
+    saved = threading.Event()
+
+    class Mended(Broken):
+        def save(self, key: str, token: OAuthToken) -> None:
+            super().save(key, token)
+            saved.set()
+
+    store = Mended("save")
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    assert store.load("k") is None
+    store.broken.clear()
+    if closes:
+        auth.close()
+    else:
+        assert saved.wait(20)
+    assert "refresh-1" == stored(store, "k").refresh_token
+
+
 def test_an_older_stored_token_is_not_adopted_again(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
 ) -> None:
@@ -460,6 +425,23 @@ def test_an_older_stored_token_is_not_adopted_again(
         "Bearer token-2",
     ] == [request.authorization for request in api.requests]
     assert ["refresh-0", "refresh-1"] == rotation.calls
+
+
+def test_an_older_token_that_a_sibling_saved_meanwhile_is_not_adopted(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens
+) -> None:
+    """If saving failed, a sibling's token that came into the store meanwhile counts if it expires later, else not."""
+    store = Broken()
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    store.broken = {"save"}
+    auth.refresh()
+    store._tokens["k"] = token_that_expires_in(60, "of-a-sibling", refresh_token="refresh-of-a-sibling")
+    store.broken = set()
+    auth.close()
+    assert ("token-2", "refresh-2") == (auth.token.access_token, stored(store, "k").refresh_token)
+    auth.refresh()
+    assert ["password", "refresh-1", "refresh-2"] == rotation.calls
 
 
 @pytest.mark.parametrize("expires_in", [-100, 3000])

@@ -184,6 +184,15 @@ class Promises:
         auth = server.make(plugin_mode, "ClientCredentialsAuth", scope=["api", "admin"])
         assert {"api", "admin"} == set(auth.get_token().scope.split())
 
+    @pytest.mark.parametrize("grant", ["AuthorizationCodeAuth", "RefreshTokenAuth"])
+    def test_a_user_who_grants_less_stays_logged_in(self, server: RealServer, plugin_mode: Mode, grant: str) -> None:
+        """Where more is asked for than was granted, which the server refuses in a refresh, renewals work all the same."""
+        auth = server.make(plugin_mode, grant, scope=f"{SCOPE} admin")
+        with plugin_mode.client(auth) as client:
+            for _ in range(3):
+                assert set(SCOPE.split()) == set(auth.refresh().scope.split())
+                assert 200 == client.get(server.api_url).status_code
+
     # -- What the server refuses --------------------------------------------------------------------------------
 
     def test_a_wrong_secret_is_the_caller_s_error(self, server: RealServer, mode: Mode) -> None:
