@@ -18,7 +18,7 @@ def flights_in_the_air() -> list[threading.Thread]:
 
 
 def other_threads() -> set[threading.Thread]:
-    """Return the threads that the library hasn't started: its own may come and go while an earlier test's store fails."""
+    """Return the threads that aren't the library's: those that save a token may outlive a test whose store fails."""
     return {thread for thread in threading.enumerate() if not thread.name.startswith("oauth_auth")}
 
 
