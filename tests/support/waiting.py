@@ -29,6 +29,11 @@ def await_end(threads: Iterable[threading.Thread], timeout: float) -> None:
                 moment.wait(0.002)
 
 
+def other_threads() -> set[threading.Thread]:
+    """Return the threads that aren't the library's: those that save a token may outlive a test whose store fails."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("oauth_auth")}
+
+
 def await_silence() -> None:
     """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
     await_end(flights_in_the_air(), 20)
