@@ -267,11 +267,13 @@ class Renewer:
         self._token = self.acquisition.known.last
         self._publish(state)
         self._flight = None
-        saver = self._saver
-        if saver is not None and (not self.has_unsaved or not saver.flight.is_under_way):
+        # Where there's no refresh token, no login is at stake: the next renewal saves, or close().
+        last, saver = self.acquisition.known.last, self._saver
+        is_at_stake = self.has_unsaved and last is not None and last.refresh_token is not None
+        if saver is not None and (not is_at_stake or not saver.flight.is_under_way):
             saver.is_done.set()
             self._saver = saver = None
-        if saver is None and self.has_unsaved:
+        if saver is None and is_at_stake:
             is_done = threading.Event()
             self._saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
             self._saver.flight.start()

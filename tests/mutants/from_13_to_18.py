@@ -301,6 +301,14 @@ MUTANTS = (
         "",
         ("guarantees/test_broken_stores.py::test_how_long_a_hanging_redis_delays[URL]",),
     ),
+    Mutant(
+        16,
+        "who has a good token waits for a store that hangs",
+        "_renewal/store_worker.py",
+        "                mark_retrying()\n",
+        "",
+        ("stores/test_store_worker.py::test_who_waits_is_shown_that_a_call_is_slow",),
+    ),
     # -- 17: A login is one, and only the right answer ends it --------------------------------------------------------
     Mutant(
         17,

@@ -147,14 +147,6 @@ MUTANTS = (
         "patience=current.expires_at - now.wall)",
         ("units/test_decisions.py::test_a_request_is_decided",),
     ),
-    Mutant(
-        2,
-        "who has a good token waits for a store that hangs",
-        "_renewal/store_worker.py",
-        "                mark_retrying()\n",
-        "",
-        ("guarantees/test_renewal_windows.py::test_a_hanging_store_holds_up_no_request[requests]",),
-    ),
     # -- 3: A failed renewal takes no valid token away ----------------------------------------------------------------
     Mutant(
         3,

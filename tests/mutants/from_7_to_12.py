@@ -297,7 +297,7 @@ MUTANTS = (
         9,
         "what couldn't be saved isn't tried again",
         "_renewal/renewer.py",
-        "if saver is None and self.has_unsaved:",
+        "if saver is None and is_at_stake:",
         "if False:",
         (
             (

@@ -96,7 +96,7 @@ def measure(workers: int, weather: Weather, *, seed: int = 0, all_requests: bool
     if weather.fault == "revoke":
         faults = (Fault("revoke", LIFETIME * 0.6),)
     elif weather.fault == "down":
-        faults = (Fault("down", LIFETIME - 200, length=240.0, mode="503"),)
+        faults = (Fault("down", LIFETIME - 360, length=390.0, mode="503"),)
     config = Config(
         seed=seed,
         workers=workers,

@@ -392,7 +392,7 @@ MUTANTS = [
         "        try:\n            result = yield from self._under_lock(purpose, excluded, make)\n"
         "        except TokenError as error:\n            yield from self._share_failure(error, excluded)\n"
         "            raise\n        if isinstance(result, _Inter",
-        ("server",),
+        ("crowd", "server"),
     ),
     Mutant(
         "what is unsaved waits for the lock",

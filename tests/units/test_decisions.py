@@ -383,18 +383,23 @@ QUESTIONS: dict[str, Callable[[State, Now, Around], tuple[Any, State]]] = {
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+SITUATIONS = [
+    (seconds, Around(is_running=True, is_retrying=is_retrying, is_shared=is_shared))
+    for seconds in TIMES.values()
+    for is_retrying in (False, True)
+    for is_shared in (False, True)
+]
+
+
 @pytest.mark.parametrize("before", STATES.values(), ids=list(STATES))
-def test_while_a_renewal_is_under_way_the_state_stays_the_very_same(question: str, before: State) -> None:
+def test_while_a_renewal_is_under_way_the_state_stays_the_very_same(before: State) -> None:
     """While a renewal is under way a decision returns the very same state and launches nothing: it may land now."""
-    for seconds in TIMES.values():
-        for is_retrying in (False, True):
-            for is_shared in (False, True):
-                around = Around(is_running=True, is_retrying=is_retrying, is_shared=is_shared)
-                decision, after = QUESTIONS[question](before, at(seconds), around)
-                assert after is before
-                assert getattr(decision, "launch", None) is None
-                assert isinstance(decision, Send | Wait)
+    for question, decide in QUESTIONS.items():
+        for seconds, around in SITUATIONS:
+            decision, after = decide(before, at(seconds), around)
+            assert after is before, (question, seconds, around)
+            assert getattr(decision, "launch", None) is None
+            assert isinstance(decision, Send | Wait)
 
 
 # -- What happens to a state ----------------------------------------------------------------------------------------
