@@ -380,7 +380,7 @@ MUTANTS = (
         "_renewal/acquisition.py",
         "                if not ends_refresh_token(error):\n                    raise\n",
         "",
-        ("logins/test_browser_login.py::test_a_server_that_is_down_is_no_login[requests]",),
+        ("units/test_acquisition.py::test_a_refusal_for_now_ends_no_refresh_token",),
     ),
     Mutant(
         17,
