@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import contextvars
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Flight", "Outcome", "Step", "capture", "carry_out", "mark_retrying", "run", "run_async"]
+__all__ = ["Flight", "Outcome", "Standby", "Step", "capture", "carry_out", "mark_retrying", "run", "run_async"]
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -100,8 +102,34 @@ def capture(function: Callable[[], _T]) -> Outcome[_T]:
         return Outcome(None, error)
 
 
+class Standby:
+    """A daemon thread that waits for work: at a program's end none can be started any more.
+
+    Raises `RuntimeError` where there's no thread to be had.
+    """
+
+    def __init__(self) -> None:
+        self._works: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="oauth_auth-attempt", daemon=True).start()
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Have it do this, after what it does now."""
+        self._works.put(work)
+
+    def close(self) -> None:
+        """End the thread, once it has done its work."""
+        self._works.put(None)
+
+    def _serve(self) -> None:
+        while (work := self._works.get()) is not None:
+            work()
+
+
 class Flight(Generic[_T]):
-    """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait."""
+    """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait.
+
+    It's done by the `standby` thread, if there's one, instead of by a new one.
+    """
 
     __slots__ = (
         "_future",
@@ -110,14 +138,18 @@ class Flight(Generic[_T]):
         "_name",
         "_once",
         "_pid",
+        "_standby",
         "_started",
         "_work",
         "is_retrying",
         "waiting",
     )
 
-    def __init__(self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight") -> None:
+    def __init__(
+        self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight", standby: Standby | None = None
+    ) -> None:
         self._work = work
+        self._standby = standby
         self._name = f"oauth_auth-{'attempt' if daemon else name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
@@ -169,6 +201,9 @@ class Flight(Generic[_T]):
             self._started = True
 
     def _start_thread(self, context: contextvars.Context) -> bool:
+        if self._standby is not None:
+            self._standby.submit(partial(context.run, self._run))
+            return True
         if not threading.main_thread().is_alive():
             return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
         try:

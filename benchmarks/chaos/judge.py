@@ -8,11 +8,13 @@
 - its answer is a second 401, since the replay's token had expired, which nobody could tell by the clock of the worker,
   or by that of the worker that had got the token: it was set wrong;
 - the store was out of order, and the worker's grant has no other way to a token;
-- a person has to log in, because a family of refresh tokens was lost for a reason below, or hasn't done so for long.
+- the user has to log in, because a family of refresh tokens was lost for a reason below, or hasn't done so for long.
 
 A family of refresh tokens counts as lost without need unless
 
-- the worker that got the newest refresh token was killed before it had saved it, or
+- a worker was killed between sending a refresh and having saved what it brought: either the one that got the newest
+  refresh token, or the one whose request was still on its way when it was killed, while a sibling, to which the system
+  gave the lock at once, used the same refresh token; or
 - the store was in trouble (out of reach, left alone after it had hung, or damaged) between the renewal and the reuse.
 """
 
@@ -102,7 +104,7 @@ def excuse(run: Run, losses: list[dict[str, Any]], worker: str, line: dict[str, 
         return why_rejected_twice(run, losses, worker, line)
     if str(error).startswith("ReauthorizationRequired"):
         needed = line["group"] == "login" and waits_for_a_person(run, losses, begun, ended)
-        return "a person had to log in" if needed else None
+        return "the user had to log in" if needed else None
     for kind, tail in ENDPOINT_TROUBLES.items():
         if any(span.kind == kind and span.touches(begun, ended, tail) for span in run.spans):
             return "token endpoint out of order, no valid token"
@@ -179,9 +181,15 @@ def lost_families(run: Run) -> list[dict[str, Any]]:
 
 
 def cause(run: Run, first: dict[str, Any], second: dict[str, Any], saved: set[str | None]) -> str | None:
-    if first["worker"] in run.kills and first["refresh"] not in saved:
-        return "killed between rotation and save"
+    is_unsaved = first["worker"] in run.kills and first["refresh"] not in saved
+    if is_unsaved or was_sent_by_the_dead(run, second):
+        return "killed between sending a refresh and having saved what it brought"
     return "the store was in trouble" if store_trouble(run, first["time"] - SLACK, second["time"]) else None
+
+
+def was_sent_by_the_dead(run: Run, entry: dict[str, Any]) -> bool:
+    """Tell whether a request was served when its worker had been killed, or in that moment."""
+    return entry["time"] >= run.kills.get(entry["worker"], float("inf")) - SLACK
 
 
 def causes(losses: list[dict[str, Any]]) -> Counter[str]:

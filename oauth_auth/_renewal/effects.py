@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from .._clock import Clock
-from .._flight import Flight, Outcome, capture, carry_out, mark_retrying
-from .._server.calls import Ask, Sleep, Steps, perform
+from .._flight import Flight, Outcome, Standby, capture, carry_out, mark_retrying
+from .._server.calls import Ask, Run, Sleep, Steps, perform, run_code
 from ..errors import ReauthorizationRequired
 from .entry import Entry
 from .store_entry import Locked, StoreEntry, StoreSession
@@ -129,15 +130,27 @@ class HoldUps:
         return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
 
 
-def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock) -> _T:
-    """Return what a renewal returns; all its calls to the store are made in one thread, and its lock is released."""
+def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock, *, runs_code: bool = False) -> _T:
+    """Return what a renewal returns; all its calls to the store are made in one thread, and its lock is released.
+
+    `runs_code` says that it may call the user's code. A thread for that is started at once: the program may end before,
+    and then none can be started any more, without which that code could not be left behind.
+    """
     hold_ups = HoldUps(clock)
-    with entry.session(hold_ups.tick) as session:
-        return carry_out(renewal, _Runner(session, hold_ups).perform)
+    standby = None
+    if runs_code and threading.main_thread().is_alive():
+        with suppress(RuntimeError):  # no thread to be had: then it's called in this one
+            standby = Standby()
+    try:
+        with entry.session(hold_ups.tick) as session:
+            return carry_out(renewal, _Runner(session, hold_ups, standby).perform)
+    finally:
+        if standby is not None:
+            standby.close()
 
 
 class _Runner:
-    def __init__(self, session: StoreSession, hold_ups: HoldUps) -> None:
+    def __init__(self, session: StoreSession, hold_ups: HoldUps, standby: Standby | None = None) -> None:
         self._session = session
         self._hold_ups = hold_ups
         self._login: Flight[Outcome[Any]] | None = None
@@ -151,6 +164,7 @@ class _Runner:
             Authorize: self._authorize,
             Await: self._await,
             Idle: _idle,
+            Run: lambda run: run_code(run, hold_ups.tick, standby),
         }
 
     def perform(self, effect: object) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
-from .._flight import Flight, capture, carry_out, mark_retrying
+from .._flight import Flight, Standby, capture, carry_out, mark_retrying
 from .._wire.messages import TokenRequest, TokenResponse
 from ..errors import OAuthError, TokenError, TokenTransportError
 
@@ -29,6 +29,7 @@ __all__ = [
     "TokenTransport",
     "no_retry",
     "perform",
+    "run_code",
 ]
 
 _T = TypeVar("_T")
@@ -169,11 +170,16 @@ def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:
         time.sleep(effect.seconds)
         return None
     if isinstance(effect, Run):
-        outcome = Flight(lambda: capture(effect.function), daemon=True).wait(effect.timeout, tick)
-        if outcome is None:
-            raise GivenUp
-        return outcome.unwrap()
+        return run_code(effect, tick)
     raise AssertionError(effect)  # pragma: no cover - there are no others
+
+
+def run_code(effect: Run, tick: Callable[[], object], standby: Standby | None = None) -> Any:
+    """Call the user's code, in a thread that can be given up. Raises `GivenUp`."""
+    outcome = Flight(lambda: capture(effect.function), daemon=True, standby=standby).wait(effect.timeout, tick)
+    if outcome is None:
+        raise GivenUp
+    return outcome.unwrap()
 
 
 def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:

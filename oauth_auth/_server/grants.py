@@ -62,6 +62,8 @@ class Grant:
 
     renews: ClassVar[bool] = True
     """Whether there can ever be a token other than the first one."""
+    runs_code: ClassVar[bool] = False
+    """Whether a renewal calls code of the user's."""
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
@@ -295,6 +297,8 @@ class RefreshTokenGrant(RefreshingGrant):
 
 class TokenProvider(Grant):
     """The user's own function, from the last token or None to the next. `timeout` bounds it, in seconds."""
+
+    runs_code = True
 
     def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], timeout: float) -> None:
         self._provider = provider

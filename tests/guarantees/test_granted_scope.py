@@ -46,7 +46,7 @@ def scopes(tokens: Tokens) -> list[str | None]:
     return [request.form.get("scope", [None])[0] for request in tokens.server.requests]
 
 
-FIRST = {password: [ASKED], code: [None], refresh_token: [ASKED, None]}
+FIRST: dict[Callable[..., Any], list[str | None]] = {password: [ASKED], code: [None], refresh_token: [ASKED, None]}
 """What the first token takes. Who was given a refresh token can't know what was granted with it."""
 
 

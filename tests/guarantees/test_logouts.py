@@ -242,8 +242,8 @@ def test_entries_of_the_first_release_are_read(
 ) -> None:
     """An entry that names no login, as earlier versions wrote it, is used, renewed and ended like any other."""
     store = MemoryTokenStore()
-    old = OAuthToken(access_token="given", expires_in=3600, refresh_token="refresh-0", scope="a")
-    store.save("k", OAuthToken(**{**old.__getstate__(), "extra": {"oauth_auth": {"basic": "encoded"}}}))  # type: ignore[arg-type]
+    state = {"oauth_auth": {"basic": "encoded"}}
+    store.save("k", OAuthToken(access_token="given", expires_in=3600, refresh_token="refresh-0", extra=state))
     one, other = (code(plugin_mode, tokens.url, None, store=store, store_key="k") for _ in range(2))
     with plugin_mode.client(other) as client:
         assert ["given", 200] == [one.get_token().access_token, client.get(lenient_api.url).status_code]

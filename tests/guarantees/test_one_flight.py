@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -575,3 +577,33 @@ def test_a_log_handler_that_raises_leaves_nobody_waiting(
     assert OAuthProviderException is type(promptly(_request, mode, auth, api.url))
     tokens.answer = None
     assert "token-1" == promptly(mode.refresh, auth).access_token
+
+
+IN_A_LOOP = """
+import asyncio, importlib.util, sys
+import {library}
+from oauth_auth.{library} import ClientCredentialsAuth
+
+assert importlib.util.find_spec("trio") is not None
+assert "trio" not in sys.modules
+
+async def main():
+    objects = [ClientCredentialsAuth("{token_url}", "client", "secret", scope=str(n)) for n in range(100)]
+    await asyncio.gather(*(auth.aget_token() for auth in objects))
+    assert "trio" in sys.modules
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_loop_where_trio_is_installed_and_not_imported(library: str, tokens: Tokens) -> None:
+    """A hundred objects that get their first tokens at once in asyncio, while a token call imports trio, all get them.
+
+    In a process of its own, since the tests have trio imported.
+    """
+    text = IN_A_LOOP.format(library=library, token_url=tokens.url)
+    for _ in range(3):  # it's a race
+        finished = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+        assert (0, "") == (finished.returncode, finished.stderr)
+    assert 300 == tokens.calls

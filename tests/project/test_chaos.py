@@ -85,7 +85,10 @@ def run_of(*lines: dict[str, Any], spans: tuple[Span, ...] = (), kills: Any = No
         (run_of(ledger=REUSED, spans=(Span("unusable", 5, 6),)), 1),
         (run_of(ledger=REUSED, kills={"1.1": 2.1}), 0),
         (run_of({"what": "saved", "refresh": "b", "access": "x"}, ledger=REUSED, kills={"1.1": 2.1}), 1),
-        (run_of(ledger=REUSED, kills={"2.1": 2.1}), 1),
+        (run_of(ledger=REUSED, kills={"2.1": 3.9}), 0),
+        (run_of(ledger=REUSED, kills={"2.1": 4.1}), 0),
+        (run_of(ledger=REUSED, kills={"2.1": 5.0}), 1),
+        (run_of(ledger=REUSED, kills={"3.1": 2.1}), 1),
     ],
 )
 def test_the_judge_is_strict(run: Run, problems: int) -> None:
