@@ -4,7 +4,10 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.mutants import MUTANTS
+from tests.mutants.__main__ import Run
 from tests.mutants.mutant import ROOT, node_id
 
 
@@ -43,3 +46,19 @@ def test_the_promises_cite_the_tests_that_notice() -> None:
         if (module := test.partition("::")[0]) not in rows[mutant.guarantee]
     }
     assert set() == uncited
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "verdict"),
+    [
+        (0, "3 passed", "SURVIVED"),
+        (1, "FAILED tests/a.py::test_b - assert 1 == 2\n1 failed", "caught"),
+        (1, "ERROR tests/a.py::test_b - a fixture raised\n1 error", "NO VERDICT"),
+        (2, "ERROR tests/a.py - SyntaxError\n1 error", "NO VERDICT"),
+        (4, "ERROR: not found", "NO VERDICT"),
+        (None, "FAILED tests/a.py::test_b, and then it hung", "NO VERDICT"),
+    ],
+)
+def test_only_a_test_that_fails_catches_a_mutant(status: int | None, output: str, verdict: str) -> None:
+    """What keeps the tests from running says nothing about them."""
+    assert verdict == Run(status, output, 1.0).verdict
