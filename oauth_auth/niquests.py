@@ -143,12 +143,12 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         return request
 
     def _make_hook(self, origin: str, replayed: PreparedRequest | None) -> tuple[Callable[..., Any], ...]:
-        ways = (self._on_response_async, self._on_response)
-        return tuple(functools.partial(way, origin, replayed) for way in ways)
+        hooks = (self._on_response_async, self._on_response)
+        return tuple(functools.partial(hook, origin, replayed) for hook in hooks)
 
     def _after_replay(self, hook: Any, origin: str, request: PreparedRequest) -> Any:
-        ways: tuple[Any, ...] = (self._on_response_async, self._on_response)
-        is_ours = isinstance(hook, functools.partial) and hook.func in ways
+        hooks: tuple[Any, ...] = (self._on_response_async, self._on_response)
+        is_ours = isinstance(hook, functools.partial) and hook.func in hooks
         return functools.partial(hook.func, origin, request) if is_ours else hook
 
     def _on_response(self, origin: str, replayed: PreparedRequest | None, given: Any, **kwargs: Any) -> Any:

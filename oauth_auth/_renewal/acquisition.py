@@ -38,7 +38,7 @@ _MOST_HOLD_UPS = 2
 
 _INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 """What a user may be asked to log in for: there's no token that could be sent meanwhile."""
-_IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
+_NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
 
 
@@ -187,10 +187,10 @@ class Acquisition(KnownTokens):
         lock then sees to it that those who wait go on one after the other, and not all at once.
         With `excluded` None, nothing that's found ends the wait.
         """
-        is_patient, is_spare = purpose.reason not in _IMPATIENT, False
+        may_wait, is_spare = purpose.reason not in _NO_WAIT_FOR_LOCK, False
         begun, seen = self._clock().monotonic, self._stored.entry
-        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0, is_spare)) is Locked.TAKEN:
-            if not is_patient:
+        while (yield Lock(_LOOK_INTERVAL if may_wait else 0.0, is_spare)) is Locked.TAKEN:
+            if not may_wait:
                 return Deferred()
             token = yield from self._look(excluded or ())
             if excluded is not None:

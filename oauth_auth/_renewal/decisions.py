@@ -85,10 +85,10 @@ class Send(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait for the renewal under way, or for the one to launch, for `patience` seconds at most."""
+    """Wait for the renewal under way, or for the one to launch, for `timeout` seconds at most."""
 
     launch: Purpose | None = None
-    patience: float | None = None
+    timeout: float | None = None
     counts: bool = False
     """Whether the renewal counts against the origin that rejected the token, until it has helped."""
 
@@ -203,7 +203,7 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
         # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
         launch = None if around.is_running else Purpose(Reason.STALE)
-        return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
+        return Wait(launch, timeout=(current.expires_at - now.wall) / 2), state
     if now.wall < current.refresh_at or around.is_running:
         return Send(current), state
     pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)

@@ -85,23 +85,23 @@ class FlightLike(Protocol):
 
 
 class Landing(NamedTuple):
-    """The step of waiting for a flight, of `patience` seconds at most: brings its outcome, or None."""
+    """The step of waiting for a flight, of `timeout` seconds at most: brings its outcome, or None."""
 
     flight: FlightLike
-    patience: float | None = None
+    timeout: float | None = None
     is_quiet: bool = False
 
     def wait(self) -> Any:
         """Block until the flight has landed."""
         begun = time.monotonic()
-        outcome = self.flight.wait(self.patience)
+        outcome = self.flight.wait(self.timeout)
         self._emit(begun)
         return outcome
 
     async def wait_async(self) -> Any:
         """Wait in a task of asyncio or trio."""
         begun = time.monotonic()
-        outcome = await self.flight.wait_async(self.patience)
+        outcome = await self.flight.wait_async(self.timeout)
         self._emit(begun)
         return outcome
 

@@ -40,7 +40,7 @@ from .effects import carry_out_renewal
 from .renewer import FlightLike, Landing, Outcome, Renewer, decision_lock
 from .store_entry import StoreEntry
 
-__all__ = ["Replacement", "TokenSource", "Waiting"]
+__all__ = ["TokenSource", "Waiting"]
 
 Waiting = Generator[Step, Any, Any]
 """What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
@@ -119,7 +119,7 @@ class TokenSource(Renewer):
                 if flight is not None:
                     flight.start(in_background=True)
                 return decision.credential
-            outcome = yield Landing(_joined(flight), decision.patience)
+            outcome = yield Landing(_joined(flight), decision.timeout)
             if outcome is None:
                 if (current := self._state.unexpired(self._clock())) is not None:
                     return current

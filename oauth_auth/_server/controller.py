@@ -199,7 +199,7 @@ class OAuthAuthorizationController:
         }
         return (
             yield from self._call(
-                Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, single_use=True
+                Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_rotated, single_use=True
             )
         )
 
@@ -284,6 +284,6 @@ def _unless_answered(error: TokenError) -> bool:
     return error.retryable and error.status_code is None
 
 
-def _unless_spent(error: TokenError) -> bool:
+def _unless_rotated(error: TokenError) -> bool:
     """A refresh token isn't sent again where the server may have rotated it, which a 2xx says even if cut short."""
     return error.retryable and (error.status_code is None or error.status_code == 429 or error.status_code >= 500)

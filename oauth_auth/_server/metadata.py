@@ -85,10 +85,10 @@ class Endpoints:
                 )
             except NoMetadata as error:
                 failures.append(error)
-        telling = min(failures, key=lambda error: (error.reason is None, error.status_code))
-        reason = telling.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
+        best = min(failures, key=lambda error: (error.reason is None, error.status_code))
+        reason = best.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
         raise TokenResponseError(
-            f"{issuer} can't be the issuer: {reason}", status_code=telling.status_code, token_url=telling.token_url
+            f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Endpoints:

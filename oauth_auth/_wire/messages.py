@@ -39,7 +39,6 @@ __all__ = [
     "build_token_request",
     "join_scope",
     "read_device_response",
-    "read_fields",
     "read_metadata_response",
     "read_retry_after",
     "read_revocation_response",
