@@ -1,4 +1,4 @@
-"""The authorization code grant (RFC 6749 section 4.1): a code is redeemed once, and a login brings another."""
+"""The authorization code grant (RFC 6749 section 4.1): a code is redeemed once; after that a login is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AuthorizationCodeGrant"]
 
 
 class AuthorizationCodeGrant(RefreshingGrant):
-    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is used once, and `login` brings another."""
+    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is redeemed once; `login` gets another."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return self._login is not None and self._code is None
 
     def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
-        from ..login._context import LoginContext  # noqa: PLC0415 - programs that log nobody in needn't load it
+        from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
@@ -82,7 +82,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         code = request.code_from(redirected_url)
 
         def redeem() -> Steps[OAuthToken]:
-            # Kept, so that it's sent again if the server can't be reached now.
+            # Kept: it's sent again later if the server can't be reached now.
             self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
             return self.request_token(None, None)
 
@@ -117,10 +117,10 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return {**super().dump_state(), **redeemed}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore, too, that the code given has brought the stored token already: the program was started again."""
+        """Restore what was learned; a code that brought the stored token, before a restart, isn't sent again."""
         super().load_state(state)
         redeemed = state.get("code")
         if self._code is not None and redeemed == digest(self._code):
             self._mark_redeemed(self._code)
         elif self._redeemed_code is None and isinstance(redeemed, str):
-            self._redeemed_code = redeemed  # another program's, which may come back with it
+            self._redeemed_code = redeemed  # the code of another program, which may be given it again
