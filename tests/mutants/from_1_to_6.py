@@ -143,8 +143,8 @@ MUTANTS = (
         2,
         "who waits in the leeway waits until the old token has expired",
         "_renewal/decisions.py",
-        "patience=(current.expires_at - now.wall) / 2)",
-        "patience=current.expires_at - now.wall)",
+        "timeout=(current.expires_at - now.wall) / 2)",
+        "timeout=current.expires_at - now.wall)",
         ("units/test_decisions.py::test_a_request_is_decided",),
     ),
     # -- 3: A failed renewal takes no valid token away ----------------------------------------------------------------

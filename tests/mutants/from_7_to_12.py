@@ -265,8 +265,8 @@ MUTANTS = (
         9,
         "who has a good token waits for a sibling's lock",
         "_renewal/acquisition.py",
-        "_IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}",
-        "_IMPATIENT = {Reason.UNSAVED}",
+        "_NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}",
+        "_NO_WAIT_FOR_LOCK = {Reason.UNSAVED}",
         ("units/test_acquisition.py::test_a_lock_that_is_taken_is_not_waited_for_with_a_good_token",),
     ),
     Mutant(

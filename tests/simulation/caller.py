@@ -85,8 +85,8 @@ class Caller:
             if isinstance(step, Landing):
                 self._since, self._was_good = world.now, self.replacing_since is None and worker.judge.is_good(worker)
                 step.flight.join(self._resumer(self._serial))  # type: ignore[attr-defined]
-                if step.patience is not None:
-                    world.after(step.patience, worker, self._resumer(self._serial), None)
+                if step.timeout is not None:
+                    world.after(step.timeout, worker, self._resumer(self._serial), None)
                 return
             self.sent.append(step.credential)
             worker.judge.sends(self, step.credential)
@@ -139,5 +139,5 @@ class LogOut:
             return
         assert isinstance(step, Landing)
         step.flight.join(resume)  # type: ignore[attr-defined]
-        if step.patience is not None:
-            self.worker.world.after(step.patience, self.worker, resume, None)
+        if step.timeout is not None:
+            self.worker.world.after(step.timeout, self.worker, resume, None)

@@ -210,13 +210,13 @@ MUTANTS = [
         "        return has_failed or self.deferred_at >= due_at or around.is_retrying",
         "        return False",
         ("server", "store", "stopped"),
-        why_not="callers in the last seconds have a limit to their patience, and the old token is sent after it: they "
+        why_not="callers in the last seconds wait for a limited time, and the old token is sent after it: they "
         "wait longer, and for less than the bounds of a wait",
     ),
     Mutant(
-        "no patience in the last seconds",
+        "no time-out in the last seconds",
         f"{RENEWAL}/decisions.py",
-        "        return Wait(launch, patience=(current.expires_at - now.wall) / 2), state",
+        "        return Wait(launch, timeout=(current.expires_at - now.wall) / 2), state",
         "        return Wait(launch), state",
         ("server", "calm"),
         why_not="a wait without a limit ends with the flight, within token_timeout, and then the old token has expired "
@@ -327,8 +327,8 @@ MUTANTS = [
     Mutant(
         "a lock that's taken is gone without at once",
         f"{RENEWAL}/acquisition.py",
-        "            if not is_patient:\n                return Deferred()\n",
-        "            if not is_patient:\n                return None\n",
+        "            if not may_wait:\n                return Deferred()\n",
+        "            if not may_wait:\n                return None\n",
         ("calm", "server"),
     ),
     Mutant(
