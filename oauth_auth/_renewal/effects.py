@@ -60,7 +60,7 @@ class Unlock(NamedTuple):
 
 
 class StillHeld(NamedTuple):
-    """Brings False if a lock that was taken is known to be another's by now."""
+    """Brings False if a lock that was taken is known to be another's by now, or may have been gone without."""
 
 
 class Save(NamedTuple):
@@ -105,19 +105,20 @@ class HoldUps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = clock()
-        self._is_held_up = False
+        self.is_held_up = False
+        """Whether the program stood still since the lock was taken."""
 
     def tick(self, expected: float = 0.0) -> None:
         """Note whether more has passed since the last reading than was expected, in seconds."""
         now = self._clock()
-        self._is_held_up = self._is_held_up or now.since(self._last) > expected + self.limit
+        self.is_held_up = self.is_held_up or now.since(self._last) > expected + self.limit
         self._last = now
 
     def begin(self, effect: object) -> None:
         """Note that an effect begins; what was before the lock is taken is made up for."""
         self.tick()
         if isinstance(effect, Lock):
-            self._is_held_up = False
+            self.is_held_up = False
 
     def end(self, effect: object) -> None:
         """Note that an effect has ended; some take the time that they say."""
@@ -125,8 +126,12 @@ class HoldUps:
         self.tick(seconds)
 
     def forbid(self, effect: object) -> bool:
-        """Return whether this effect must not be carried out before the lock was taken again."""
-        return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
+        """Return whether this effect must not be carried out before the lock was taken again.
+
+        Nor may a failure replace what siblings have saved meanwhile.
+        """
+        is_spending = isinstance(effect, Ask) and effect.is_single_use
+        return self.is_held_up and (is_spending or (isinstance(effect, Save) and effect.entry.failure is not None))
 
 
 def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock) -> _T:
@@ -145,7 +150,7 @@ class _Runner:
             Load: self._load,
             Lock: lambda lock: session.lock(lock.timeout, is_spare=lock.is_spare),
             Unlock: lambda _: session.unlock(),
-            StillHeld: lambda _: session.still_holds_lock(),
+            StillHeld: lambda _: not hold_ups.is_held_up and session.still_holds_lock(),
             Save: lambda save: session.save(save.entry),
             Delete: lambda _: session.delete(),
             Authorize: self._authorize,

@@ -245,11 +245,13 @@ class Flight:
             self._call("unlock", None)
 
     def _still_held(self, effect: StillHeld) -> None:
-        if self._has_lock:
+        assert self._hold_ups is not None
+        if self._has_lock and not self._hold_ups.is_held_up:
             self._call("is_held", None)
         else:
             self._action = None
-            self.worker.world.after(0.0, self.worker, self.answer, self.serial, True, None)
+            is_held = not self._hold_ups.is_held_up
+            self.worker.world.after(0.0, self.worker, self.answer, self.serial, is_held, None)
 
     def _load(self, effect: Load) -> None:
         self._call("load", None)
