@@ -226,14 +226,22 @@ class StoreSession:
             from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
 
             self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
-        begun = entry.clock().monotonic
-        outcome = self._worker.submit(function, wait + entry.timeout, on_late, self._tick)
+        begun, slices = entry.clock().monotonic, 0
+
+        def tick() -> None:
+            nonlocal slices
+            slices += 1
+            self._tick()
+
+        outcome = self._worker.submit(function, wait + entry.timeout, on_late, tick)
         if outcome.error is None:
             entry.worked(action)
             return True, outcome.value
         if not isinstance(outcome.error, LockTaken):
-            seconds = entry.clock().monotonic - begun - wait
-            entry.failed(action, outcome.error, seconds, still_hangs=self._worker.is_abandoned)
+            seconds = entry.clock().monotonic - begun
+            if self._worker.has_thread:  # if the program was stopped meanwhile, that says nothing against the store
+                seconds = min(seconds, (slices + 0.99) * entry.slow)
+            entry.failed(action, outcome.error, seconds - wait, still_hangs=self._worker.is_abandoned)
         return False, outcome.error
 
 

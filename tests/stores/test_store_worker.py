@@ -16,11 +16,13 @@ import anyio
 import pytest
 
 from oauth_auth import OAuthToken, TokenError, TokenStoreError
-from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._renewal.entry import Entry
+from oauth_auth._renewal.store_entry import Locked, StoreEntry
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
+from tests.support.steps import HandClock
 from tests.support.tokens import Tokens, client_credentials
 from tests.support.waiting import flights_in_the_air, promptly
 
@@ -349,3 +351,19 @@ def test_a_pickled_copy_begins_anew(tmp_path: Path, tokens: Tokens) -> None:
     entry = pickle.loads(pickle.dumps(auth))._source._entry
     assert (False, False, True, KEY) == (entry.is_resting, entry.is_in_trouble, entry.is_shared, entry.key)
     assert auth._source._entry.owner == entry.owner
+
+
+def test_a_stop_says_nothing_against_the_store() -> None:
+    """A program that was stopped while a call failed doesn't leave the store alone: it may have failed at once."""
+    clock = HandClock()
+
+    class Failing(MemoryTokenStore):
+        def load(self, key: str) -> OAuthToken | None:
+            clock.advance(100)
+            raise OSError("out of order")
+
+    entry = StoreEntry(Failing(), KEY, clock=clock)
+    with entry.session() as session:
+        assert (Entry(), False) == session.load()
+        assert not entry.is_resting
+        assert Locked.HELD is session.lock(0.0)
