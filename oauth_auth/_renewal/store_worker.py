@@ -33,7 +33,7 @@ class StoreWorker:
     @property
     def has_thread(self) -> bool:
         """Whether calls are made in the thread, and not by who asks for them, as when the interpreter exits."""
-        return self._thread.has_started
+        return self._thread.has_started and self._thread.is_under_way
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
