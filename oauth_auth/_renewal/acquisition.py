@@ -27,6 +27,7 @@ from .decisions import Purpose, Reason
 from .effects import Authorize, Await, Delete, Load, Lock, Save, StillHeld, Unlock
 from .entry import Entry, store_unread
 from .known_tokens import KnownTokens
+from .merge import Known
 from .store_entry import Locked
 
 __all__ = ["Acquired", "Acquisition", "Deferred"]
@@ -279,7 +280,10 @@ class Acquisition(KnownTokens):
         """Forget all tokens, and leave the mark of a logout in the store; return whether that worked."""
         # An earlier mark stays: some siblings may not have seen it yet.
         given = frozenset() if self._given is None else frozenset({self._given})
-        ended = self.known.digests() | given | (self._stored.entry.logged_out or frozenset())
+        stored = self._stored.entry
+        # Nor may what is stored be news to siblings, if this program has forgotten it in an attempt before.
+        in_store = Known(stored.token, login=stored.login).digests()
+        ended = self.known.digests() | in_store | given | (stored.logged_out or frozenset())
         for token in (self.known.last, self.known.previous):
             self._grant.invalidate(token)
         self.known = self.known.logged_out()

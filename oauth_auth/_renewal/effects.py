@@ -61,7 +61,7 @@ class Unlock(NamedTuple):
 
 
 class StillHeld(NamedTuple):
-    """Ask the store; the result is False if the lock is known to have passed to another holder."""
+    """Ask the store; the result is False if the lock has passed to another holder, or may have been gone without."""
 
 
 class Save(NamedTuple):
@@ -106,19 +106,20 @@ class HoldUps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = clock()
-        self._is_held_up = False
+        self.is_held_up = False
+        """Whether the program stood still since the lock was taken."""
 
     def tick(self, expected: float = 0.0) -> None:
         """Read the clocks; note a hold-up if more seconds have passed than expected."""
         now = self._clock()
-        self._is_held_up = self._is_held_up or now.since(self._last) > expected + self.limit
+        self.is_held_up = self.is_held_up or now.since(self._last) > expected + self.limit
         self._last = now
 
     def begin(self, effect: object) -> None:
         """Note that an effect begins; taking the lock clears an earlier hold-up."""
         self.tick()
         if isinstance(effect, Lock):
-            self._is_held_up = False
+            self.is_held_up = False
 
     def end(self, effect: object) -> None:
         """Note that an effect has ended; pauses are expected to take their time."""
@@ -126,8 +127,12 @@ class HoldUps:
         self.tick(seconds)
 
     def forbid(self, effect: object) -> bool:
-        """Return whether this effect must wait until the lock is taken again."""
-        return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
+        """Return whether this effect must not be carried out before the lock was taken again.
+
+        Nor may a failure replace what siblings have saved meanwhile.
+        """
+        is_spending = isinstance(effect, Ask) and effect.is_single_use
+        return self.is_held_up and (is_spending or (isinstance(effect, Save) and effect.entry.failure is not None))
 
 
 def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock, *, runs_code: bool = False) -> _T:
@@ -158,12 +163,12 @@ class _Runner:
             Load: self._load,
             Lock: lambda lock: session.lock(lock.timeout, is_spare=lock.is_spare),
             Unlock: lambda _: session.unlock(),
-            StillHeld: lambda _: session.still_holds_lock(),
+            StillHeld: lambda _: not hold_ups.is_held_up and session.still_holds_lock(),
             Save: lambda save: session.save(save.entry),
             Delete: lambda _: session.delete(),
             Authorize: self._authorize,
             Await: self._await,
-            Idle: _idle,
+            Idle: self._idle,
             Run: lambda run: run_code(run, hold_ups.tick, standby),
         }
 
@@ -184,6 +189,10 @@ class _Runner:
 
     def _load(self, _: Load) -> Loaded:
         return Loaded(*self._session.load())
+
+    def _idle(self, idle: Idle) -> bool:
+        self._session.stand_by()
+        return _idle(idle)
 
     def _authorize(self, effect: Authorize) -> None:
         self._login = Flight(lambda: capture(effect.work), daemon=True)

@@ -31,6 +31,8 @@ _SHARED_ERRORS: dict[str, type[TokenError]] = {
     error_class.__name__: error_class
     for error_class in (OAuthProviderException, TokenResponseError, TokenTransportError)
 }
+_MOST_SUPERSEDED = 8
+"""How many digests of replaced tokens an entry keeps, two for each renewal: some stores have little room."""
 _NUMBERS = {"status_code", "retry_after"}
 _LARGE = 1e15
 _SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "token_url", "retry_after", "content_type")
@@ -121,6 +123,9 @@ class Entry(NamedTuple):
     logged_out: frozenset[str] | None = None
     """Digests of a login that was ended; None if it wasn't."""
     failure: SharedFailure | None = None
+    superseded: tuple[str, ...] = ()
+    """Digests of the tokens that this one has replaced, the last ones: programs that never had them know them, too, if
+    the store goes back in time."""
 
 
 def identity(token: OAuthToken) -> str:
@@ -139,6 +144,8 @@ def pack(entry: Entry, owner: Mapping[str, str]) -> OAuthToken:
         state["logged_out"] = sorted(entry.logged_out)
     if entry.failure is not None:
         state["failure"] = entry.failure._asdict()
+    if entry.superseded:
+        state["superseded"] = list(entry.superseded[-_MOST_SUPERSEDED:])
     # An older version of this library takes an entry without a token for a token that expired long ago.
     token = entry.token or OAuthToken(access_token=_NO_TOKEN, expiry=0.0)
     return dataclasses.replace(token, extra={**token.extra, _FIELD: state}) if state else token
@@ -162,11 +169,17 @@ def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
         logged_out = frozenset(text for text in logged_out if isinstance(text, str))
     else:  # a damaged mark ends no login
         logged_out = None
+    superseded = _read_superseded(state.pop("superseded", None))
     token = None
     if stored.access_token != _NO_TOKEN and logged_out is None:
         token = dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _FIELD})
         login = login if isinstance(login, str) else identity(token)
-    return Entry(token, state, login if token is not None else None, logged_out, failure)
+    return Entry(token, state, login if token is not None else None, logged_out, failure, superseded)
+
+
+def _read_superseded(value: object) -> tuple[str, ...]:
+    texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+    return tuple(texts[-_MOST_SUPERSEDED:])
 
 
 class StoreUnread(TokenError):

@@ -128,7 +128,9 @@ class KnownTokens:
         token = self.known.last
         if token is None or not self._entry.is_shared:
             return
-        if self._stored.is_ok and (yield Save(Entry(token, self._grant.dump_state(), self.known.login))):
+        known = self.known
+        entry = Entry(token, self._grant.dump_state(), known.login, superseded=known.superseded)
+        if self._stored.is_ok and (yield Save(entry)):
             self.known = self.known.saved()
         else:
             self.known = self.known._replace(is_unsaved=True)

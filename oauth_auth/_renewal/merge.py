@@ -69,6 +69,13 @@ class Known(NamedTuple):
         new = [digest(text) for text in old if text is not None and text not in kept]
         return (*(known for known in self.superseded if known not in new), *new)[-_MOST_SUPERSEDED:]
 
+    def learned(self, entry: Entry) -> Known:
+        """Return what is known with what the store says that its token has replaced."""
+        own = set() if entry.token is None else {entry.token.access_token, entry.token.refresh_token}
+        no_news = {*self.superseded, *(digest(text) for text in own if text is not None)}
+        news = [known for known in entry.superseded if known not in no_news]
+        return self._replace(superseded=(*news, *self.superseded)[-_MOST_SUPERSEDED:]) if news else self
+
     def has_superseded(self, token: OAuthToken) -> bool:
         """Return whether this token is known to have been replaced."""
         texts = [text for text in (token.access_token, token.refresh_token) if text is not None]
@@ -89,14 +96,14 @@ def merge(known: Known, stored: Entry) -> Known:
     if token is None or _is_same(token, known.in_store):
         return known._replace(has_read=True)
     if _is_same(token, known.last):
-        return known.saved()
+        return known.saved().learned(stored)
     if known.has_superseded(token):
         return known._replace(in_store=token, has_read=True, is_unsaved=known.last is not None)
     trusts_store = known.has_read and not known.is_unsaved
     if trusts_store or known.last is None or _expiry(token) >= _expiry(known.last):
         login = stored.login or identity(token)
         superseded = known.superseded_by(token)
-        return Known(token, known.last, token, has_read=True, login=login, superseded=superseded)
+        return Known(token, known.last, token, has_read=True, login=login, superseded=superseded).learned(stored)
     return known._replace(previous=token, in_store=token, has_read=True)
 
 

@@ -46,7 +46,17 @@ class StoreEntry:
     `owner` says whose tokens these are, where the key alone doesn't; tokens of others count as absent.
     """
 
-    __slots__ = ("_cooldown", "_failed_actions", "clock", "key", "owner", "store", "supports_timeout", "timeout")
+    __slots__ = (
+        "_cooldown",
+        "_failed_actions",
+        "clock",
+        "key",
+        "owner",
+        "standby",
+        "store",
+        "supports_timeout",
+        "timeout",
+    )
 
     default_timeout = 5.0
     """Seconds that a call may take, of a store that has no `timeout` of its own."""
@@ -70,6 +80,8 @@ class StoreEntry:
         self.supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
         self.clock = clock
+        self.standby: StoreWorker | None = None
+        """What makes calls when the interpreter exits, and no more threads begin: a call made here might hang."""
         self._failed_actions: frozenset[str] = frozenset()
         self._cooldown: Cooldown | None = None
         if store is not None:
@@ -130,6 +142,7 @@ class StoreSession:
         self._entry = entry
         self._tick = tick
         self._worker: StoreWorker | None = None
+        self._is_borrowed = False
         self._lock: _Lock | None = None
 
     @property
@@ -144,8 +157,20 @@ class StoreSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.unlock()
-        if self._worker is not None:
+        if self._worker is not None and not self._is_borrowed:
+            if self._entry.standby is self._worker:
+                self._entry.standby = None
             self._worker.shutdown()
+
+    def stand_by(self) -> None:
+        """Have a thread for the calls of other sessions at the interpreter's exit, until this one ends."""
+        if self.is_shared and self._worker is None:
+            self._entry.standby = self._worker = self._make_worker()
+
+    def _make_worker(self) -> StoreWorker:
+        from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
+
+        return StoreWorker(self._entry.end_cooldown, slow=self._entry.slow)
 
     def load(self) -> tuple[Entry, bool]:
         """Return what is stored, and whether it could be read; anything but a token counts as absent."""
@@ -225,17 +250,25 @@ class StoreSession:
         if entry.is_resting:
             return False, None
         if self._worker is None:
-            from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
+            self._worker, standby = self._make_worker(), entry.standby
+            if not self._worker.has_thread and standby is not None and standby.has_thread:
+                self._worker, self._is_borrowed = standby, True
+        begun, slices = entry.clock().monotonic, 0
 
-            self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
-        begun = entry.clock().monotonic
-        outcome = self._worker.submit(function, wait + entry.timeout, on_late, self._tick)
+        def tick() -> None:
+            nonlocal slices
+            slices += 1
+            self._tick()
+
+        outcome = self._worker.submit(function, wait + entry.timeout, on_late, tick)
         if outcome.error is None:
             entry.worked(action)
             return True, outcome.value
         if not isinstance(outcome.error, LockTaken):
-            seconds = entry.clock().monotonic - begun - wait
-            entry.failed(action, outcome.error, seconds, still_hangs=self._worker.is_abandoned)
+            seconds = entry.clock().monotonic - begun
+            if self._worker.has_thread:  # if the program was stopped meanwhile, that says nothing against the store
+                seconds = min(seconds, (slices + 0.99) * entry.slow)
+            entry.failed(action, outcome.error, seconds - wait, still_hangs=self._worker.is_abandoned)
         return False, outcome.error
 
 

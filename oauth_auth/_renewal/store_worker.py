@@ -30,6 +30,11 @@ class StoreWorker:
         self._thread = Flight(self._serve, daemon=True)
         self._thread.start(in_background=True)
 
+    @property
+    def has_thread(self) -> bool:
+        """Whether calls are made in the thread, and not by who asks for them, as when the interpreter exits."""
+        return self._thread.has_started and self._thread.is_under_way
+
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
@@ -47,7 +52,7 @@ class StoreWorker:
         """
         if self.is_abandoned:
             return Outcome(None, TokenStoreError("the store still hasn't answered"))
-        if not self._thread.has_started:  # the interpreter exits: no thread can start any more
+        if not self.has_thread:  # the interpreter exits: there are no threads any more
             return capture(function)
         outcome: Future[Outcome[Any]] = Future()
         self._calls.put(lambda: outcome.set_result(capture(function)))

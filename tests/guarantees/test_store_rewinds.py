@@ -171,14 +171,36 @@ def test_the_live_token_is_asked_before_the_one_given(
     assert old is not None
     assert "refresh-2" == code(plugin_mode, tokens.url, None, store=store, store_key="k").refresh().refresh_token
     worker = Worker(plugin_mode, tokens, api, store, text="refresh-0")
-    assert worker.works()  # it has only seen the second
+    assert worker.works()  # it has only seen the second, and what an older version saved doesn't name the first
     store.save("k", old)
+    worker.auth._source.acquisition.known = worker.auth._source.acquisition.known._replace(superseded=())
     # A server that refuses a spent token, and doesn't end its family.
     rotation.before = refusing_what_is_spent(rotation)
     tokens.revoke()
     before = len(rotation.calls)
     assert worker.works()
     assert ["refresh-1", "refresh-2"] == rotation.calls[before:]
+
+
+def test_who_joined_later_survives_it(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
+) -> None:
+    """A worker that has only seen the live token doesn't take up the one before it, and saves the live one again."""
+    store = MemoryTokenStore()
+    first_token(store)
+    assert "refresh-1" == code(plugin_mode, tokens.url, None, store=store, store_key="k").refresh().refresh_token
+    old = store.load("k")
+    assert old is not None
+    assert "refresh-2" == code(plugin_mode, tokens.url, None, store=store, store_key="k").refresh().refresh_token
+    worker = Worker(plugin_mode, tokens, api, store)
+    assert worker.works()
+    store.save("k", old)
+    rotation.before = refusing_what_is_spent(rotation)
+    tokens.revoke()
+    before = len(rotation.calls)
+    assert worker.works()
+    assert ["refresh-2"] == rotation.calls[before:]
+    assert "refresh-3" == live_in(store)
 
 
 def refusing_what_is_spent(rotation: Rotation) -> Callable[[Received], Answer | None]:

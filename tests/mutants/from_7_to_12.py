@@ -289,8 +289,8 @@ MUTANTS = (
         9,
         "a refresh token is sent after the program stood still",
         "_renewal/effects.py",
-        "return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use",
-        "return False",
+        "is_spending = isinstance(effect, Ask) and effect.is_single_use",
+        "is_spending = False",
         ("units/test_effects.py::test_nothing_is_sent_by_who_stood_still",),
     ),
     Mutant(

@@ -56,6 +56,7 @@ class Flight:
         self._effect: Any = None
         self._begun = Now(0, 0)
         self._action: tuple[str, float] | None = None
+        self._slices = 0
         self._has_lock = False
         self._is_abandoned = False
         self._has_come_back = False
@@ -245,11 +246,13 @@ class Flight:
             self._call("unlock", None)
 
     def _still_held(self, effect: StillHeld) -> None:
-        if self._has_lock:
+        assert self._hold_ups is not None
+        if self._has_lock and not self._hold_ups.is_held_up:
             self._call("is_held", None)
         else:
             self._action = None
-            self.worker.world.after(0.0, self.worker, self.answer, self.serial, True, None)
+            is_held = not self._hold_ups.is_held_up
+            self.worker.world.after(0.0, self.worker, self.answer, self.serial, is_held, None)
 
     def _load(self, effect: Load) -> None:
         self._call("load", None)
@@ -264,7 +267,7 @@ class Flight:
 
     def _call(self, action: str, argument: Any, wait: float = 0.0) -> None:
         worker, world, entry = self.worker, self.worker.world, self.worker.entry
-        self._action = (action, wait)
+        self._action, self._slices = (action, wait), 0
         if entry.is_resting:
             self._action = (action, -1.0)
             world.after(0.0, worker, self.answer, self.serial, None, TokenStoreError("resting"))
@@ -288,6 +291,7 @@ class Flight:
         if serial != self.serial:
             return
         self.is_retrying = True
+        self._slices += 1
         assert self._hold_ups is not None
         self._hold_ups.tick()
         if left > 0:
@@ -311,8 +315,9 @@ class Flight:
             entry.worked(action)
         elif wait >= 0 and not isinstance(error, LockTaken):
             assert error is not None
-            seconds = self.worker.clock().monotonic - self._begun.monotonic - wait
-            entry.failed(action, error, seconds, still_hangs=self._is_abandoned)
+            seconds = self.worker.clock().monotonic - self._begun.monotonic
+            seconds = min(seconds, (self._slices + 0.99) * entry.slow)
+            entry.failed(action, error, seconds - wait, still_hangs=self._is_abandoned)
         if action == "load":
             self.looked_at = self.worker.world.now
             return Loaded(self.worker.store.unpacked(value), is_ok=True) if is_ok else Loaded(Entry(), is_ok=False)

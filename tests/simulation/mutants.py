@@ -128,8 +128,8 @@ MUTANTS = [
     Mutant(
         "C: who was held up sends what may be spent by now",
         f"{RENEWAL}/effects.py",
-        "        return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use",
-        "        return False",
+        "        is_spending = isinstance(effect, Ask) and effect.is_single_use",
+        "        is_spending = False",
         ("stopped",),
         is_defect=True,
     ),
@@ -287,8 +287,8 @@ MUTANTS = [
     Mutant(
         "the token that a sibling's has replaced is forgotten",
         f"{RENEWAL}/merge.py",
-        "        return Known(token, known.last, token, has_read=True, login=login, superseded=superseded)",
-        "        return Known(token, None, token, has_read=True, login=login, superseded=superseded)",
+        "        return Known(token, known.last, token, has_read=True",
+        "        return Known(token, None, token, has_read=True",
         ("store", "store loses", "mixed"),
         why_not="the previous token is of use only if the server still takes it though its successor is refused, which "
         "none of the simulated servers does",

@@ -17,12 +17,14 @@ import pytest
 
 from oauth_auth import OAuthToken, TokenError, TokenStoreError
 from oauth_auth._flight import Flight
-from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._renewal.entry import Entry
+from oauth_auth._renewal.store_entry import Locked, StoreEntry
 from oauth_auth._renewal.store_worker import StoreWorker
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
+from tests.support.steps import HandClock
 from tests.support.tokens import Tokens, client_credentials
 from tests.support.waiting import await_end, flights_in_the_air, promptly
 
@@ -301,6 +303,36 @@ def test_a_program_ends_though_its_store_hangs(method: str, kind: str) -> None:
     assert "Traceback" not in run.stderr
 
 
+HANGS_AT_EXIT = """
+import threading
+from oauth_auth import OAuthToken
+from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth.requests import TokenProviderAuth
+from oauth_auth.stores import MemoryTokenStore
+StoreEntry.default_timeout = 0.5
+
+class Hanging(MemoryTokenStore):
+    def save(self, key, token):
+        if threading.main_thread().is_alive():
+            raise OSError("out of order")
+        print("hangs", flush=True)
+        threading.Event().wait()
+
+auth = TokenProviderAuth(lambda _: OAuthToken(access_token="a"), store=Hanging(), store_key="key")
+auth.get_token()
+while auth._source._entry.standby is None:
+    pass
+"""
+
+
+def test_a_program_ends_though_its_store_begins_to_hang_at_exit() -> None:
+    """Where no thread can begin any more, an unsaved token is saved in one that has waited for it, and can hang."""
+    command = [sys.executable, "-W", "ignore", "-c", HANGS_AT_EXIT]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert ["hangs"] == run.stdout.splitlines()
+    assert "Traceback" not in run.stderr
+
+
 def test_a_lock_made_by_something_without_a_signature(tokens: Tokens) -> None:
     """Whether a lock takes a time-out is found out where it can be; else it's used without."""
 
@@ -364,3 +396,19 @@ def test_a_pickled_copy_begins_anew(tmp_path: Path, tokens: Tokens) -> None:
     entry = pickle.loads(pickle.dumps(auth))._source._entry
     assert (False, False, True, KEY) == (entry.is_resting, entry.is_in_trouble, entry.is_shared, entry.key)
     assert auth._source._entry.owner == entry.owner
+
+
+def test_a_stop_says_nothing_against_the_store() -> None:
+    """A program that was stopped while a call failed doesn't leave the store alone: it may have failed at once."""
+    clock = HandClock()
+
+    class Failing(MemoryTokenStore):
+        def load(self, key: str) -> OAuthToken | None:
+            clock.advance(100)
+            raise OSError("out of order")
+
+    entry = StoreEntry(Failing(), KEY, clock=clock)
+    with entry.session() as session:
+        assert (Entry(), False) == session.load()
+        assert not entry.is_resting
+        assert Locked.HELD is session.lock(0.0)

@@ -804,6 +804,17 @@ def test_a_mark_that_cannot_be_saved_deletes_at_least() -> None:
         assert is_deletable is not isinstance(error, TokenStoreError)
 
 
+def test_a_logout_that_is_tried_again_leaves_the_mark() -> None:
+    """Where the store was out, a second attempt ends for siblings, too, what the first one has forgotten here."""
+    world = revoking(*[answer(200)] * 4)
+    world.entry = stored(SPENT, login="the login")
+    world.is_writable = world.is_deletable = False
+    assert isinstance(world.ending(world.acquisition.revoke()), TokenStoreError)
+    world.is_writable = world.is_deletable = True
+    assert None is world.ending(world.acquisition.revoke())
+    assert frozenset({digest("spent"), digest("refresh"), "the login"}) == world.entry.logged_out
+
+
 def test_a_logout_without_a_token_deletes() -> None:
     """Where there's no login to mark, the entry is deleted."""
     world = revoking(last=None)

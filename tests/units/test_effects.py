@@ -24,7 +24,7 @@ from oauth_auth._renewal.effects import (
     Unlock,
     carry_out_renewal,
 )
-from oauth_auth._renewal.entry import Entry
+from oauth_auth._renewal.entry import Entry, SharedFailure
 from oauth_auth._server.calls import Ask, Sleep
 from oauth_auth._wire.messages import build_token_request
 from tests.support.steps import TOKEN_URL, HandClock, Transport
@@ -143,6 +143,15 @@ def test_a_lock_makes_up_for_what_was_before(watched: Watched) -> None:
     assert not watched.carry_out(SPENT_ONCE)
 
 
+def test_a_failure_from_before_replaces_nothing(watched: Watched) -> None:
+    """Who stood still doesn't leave a failure in the store: siblings may have saved a token meanwhile."""
+    failure = SharedFailure("program", "TokenResponseError", "it failed", {}, 1, 0.0, 5.0)
+    watched.carry_out(Lock(0.5))
+    assert not watched.carry_out(Save(Entry(failure=failure)), seconds=4)
+    assert watched.carry_out(Save(Entry(failure=failure)))
+    assert not watched.carry_out(Save(Entry(OAuthToken(access_token="a"))))
+
+
 # -- Carrying out ---------------------------------------------------------------------------------------------------
 
 
@@ -168,6 +177,9 @@ class Session:
 
     def unlock(self) -> None:
         self.done.append("unlocked")
+
+    def stand_by(self) -> None:
+        pass
 
     def still_holds_lock(self) -> bool:
         return True
@@ -205,6 +217,20 @@ def test_effects_are_carried_out_in_the_session() -> None:
 
     assert [Loaded(Entry(), is_ok=True), Locked.HELD, True, True, False, None] == run(renewal(), store)
     assert [(0.5, False), entry, "unlocked", "released"] == store.of.done
+
+
+def test_who_stood_still_counts_as_without_the_lock() -> None:
+    """A lock that was held by a program that stood still may have been gone without: the store is to be looked into."""
+    clock = HandClock()
+
+    def renewal() -> Any:
+        yield Lock(0.5)
+        clock.advance(100)
+        before = yield StillHeld()
+        yield Lock(0.5)
+        return before, (yield StillHeld())
+
+    assert (False, True) == run(renewal(), clock=clock)
 
 
 def test_what_is_held_is_released_whatever_happens() -> None:

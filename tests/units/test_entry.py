@@ -37,6 +37,7 @@ ENTRIES = {
     "token": Entry(TOKEN, login="the login"),
     "token with what the grant has learned": Entry(TOKEN, {"basic_encode": False, "code": "digest"}, "the login"),
     "token after a failure": Entry(TOKEN, login="the login", failure=FAILURE),
+    "token that has replaced others": Entry(TOKEN, login="the login", superseded=("one", "two")),
     "failure alone": Entry(failure=FAILURE),
     "logout": Entry(logged_out=frozenset({"one", "two"})),
     "logout, with what the grant has learned": Entry(None, {"basic_encode": True}, logged_out=frozenset({"one"})),
@@ -75,6 +76,14 @@ def test_an_entry_without_a_token_looks_expired_to_older_versions() -> None:
 def test_nothing_is_an_empty_entry() -> None:
     """A key that nothing is saved under has an entry that says nothing."""
     assert Entry() == unpack(None, OWNER)
+
+
+def test_an_entry_names_the_last_tokens_replaced() -> None:
+    """Of the tokens that were replaced an entry names the last ones; what is damaged names none."""
+    digests = tuple(str(number) for number in range(100))
+    assert digests[-8:] == unpack(pack(Entry(TOKEN, superseded=digests), {}), {}).superseded
+    for damaged in ("text", {"a": 1}, 5, None, [1, None, ["x"]]):
+        assert () == unpack(stored({"superseded": damaged}), {}).superseded
 
 
 # -- Of before ------------------------------------------------------------------------------------------------------

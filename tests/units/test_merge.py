@@ -139,6 +139,18 @@ def test_a_replaced_token_is_no_news(stored: OAuthToken) -> None:
     assert known._replace(in_store=stored, is_unsaved=True) == merge(known, entry(stored))
 
 
+def test_who_joins_later_learns_what_was_replaced() -> None:
+    """A program that never had the tokens of before knows them by the entry, and doesn't take them up either."""
+    news = token("new", 900.0, refresh_token="same")
+    replaced = (digest("before"), digest("refresh-before"), digest("same"), digest("new"))
+    for known in (Known(), READ, Known(news)):
+        after = merge(known, entry(news, superseded=replaced))
+        assert news == after.last
+        assert not after.has_superseded(news)
+        for before in (token("before", 5000.0), token("x", 5000.0, refresh_token="refresh-before")):
+            assert (news, True) == (merge(after, entry(before)).last, merge(after, entry(before)).is_unsaved)
+
+
 def test_a_replaced_token_after_a_logout_is_not_taken_up() -> None:
     """Who has logged out doesn't take up again what the store brings back."""
     after = merge(READ.logged_out(), entry(OURS))
