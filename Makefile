@@ -12,7 +12,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test lint types unit docs figures bench chaos format clean
+.PHONY: help demo test lint types unit mutants docs figures bench fleet chaos format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ types: $(VENV)/dev.stamp ## the types: mypy and pyright
 unit: $(VENV)/dev.stamp ## the tables of the pure modules: no server, no sleep, seconds in all
 	$(BIN)/python -m pytest tests/units -n 2
 
+mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one at a time, no test or simulation notices
+	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m tests.simulation.mutants
+
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
@@ -48,6 +52,10 @@ figures: $(VENV)/dev.stamp ## measures what the contract puts figures on, for do
 # In an environment of its own, since it installs the peers.
 bench: $(BENCH)/peers.stamp ## puts the same work through the peers, for docs/performance.md
 	$(BENCH)/bin/python -m benchmarks.peers --write docs/performance.md
+
+# In the same environment, since it draws a plot.
+fleet: $(BENCH)/peers.stamp ## up to 10,000 programs on one store in virtual time, for docs/performance.md
+	$(BENCH)/bin/python -m benchmarks.virtual_fleet --write docs/performance.md
 
 chaos: $(VENV)/dev.stamp ## everything goes wrong for processes on one store, for some minutes
 	$(BIN)/python -m benchmarks.chaos

@@ -34,7 +34,7 @@ class RemoteProvider:
             return json.loads(self._process.stdout.readline())
 
     def login(self, lifetime: float) -> dict[str, Any]:
-        """Return the token answer of a person's login, made outside of what is measured."""
+        """Return the token answer of a user's login, made outside of what is measured."""
         return dict(self.do(login=lifetime))
 
     def families(self) -> tuple[int, int]:
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def login(provider: LocalProvider, lifetime: float) -> dict[str, Any]:
-    """Return the token answer that a person's login gets, with this lifetime, at once, and counted nowhere."""
+    """Return the token answer that a user's login gets, with this lifetime, at once, and counted nowhere."""
     old = provider.token_lifetime, provider.token_delay
     provider.token_lifetime, provider.token_delay = lifetime, 0
     form = {"grant_type": "password", "client_id": provider.client_id, "client_secret": provider.client_secret}

@@ -140,7 +140,7 @@ class CountingStore:
 
 
 def many_objects(url: str, provider: Any) -> list[Figure]:
-    """Have many objects, each in a thread of its own, authorize requests that aren't sent, for some lifetimes."""
+    """Let many objects, each in a thread of its own, authorize requests that aren't sent, for some lifetimes."""
     provider.do(set={"token_lifetime": LIFE})
     store = CountingStore(RedisTokenStore(url, prefix="many:"))
     renewed: dict[str, float] = {}
@@ -214,7 +214,7 @@ def hold(url: str, pipe: Any) -> None:
 
 
 def killed_holder(url: str, provider: Any) -> Figure:
-    """Have a process killed that holds the lock: see who waits."""
+    """Kill a process that holds the lock, and measure who waits."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     holder = context.Process(target=hold, args=(url, there), daemon=True)

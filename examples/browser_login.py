@@ -1,4 +1,4 @@
-"""A script that has a person log in with this machine's browser, once: the token is kept in a file for the next run.
+"""A script that lets a user log in with this machine's browser, once: the token is kept in a file for the next run.
 
 Run it: python examples/browser_login.py
 
@@ -21,7 +21,7 @@ from oauth_auth.testing import LocalProvider
 
 def use(auth: AuthorizationCodeAuth, api_url: str) -> None:
     print("A browser opens, unless you are logged in already.")
-    # Nothing else is to be done: whichever request needs a token first waits for the person.
+    # Nothing else is to be done: whichever request needs a token first waits for the user.
     answer = requests.get(api_url, auth=auth, timeout=5)
     print("the API answers:", answer.status_code)
 
@@ -29,7 +29,7 @@ def use(auth: AuthorizationCodeAuth, api_url: str) -> None:
 def main() -> None:
     options: dict[str, Any] = {
         "login": BrowserLogin(timeout=120),
-        # Most servers give a refresh token, which saves people the next login, only to those who ask for it.
+        # Most servers give a refresh token, which saves users the next login, only to those who ask for it.
         "scope": "openid offline_access",
         "authorization_parameters": {"prompt": "consent"},
     }

@@ -1,7 +1,7 @@
 """Requests under load while their tokens expire, are revoked, and can't be had: see what they notice of it.
 
 Three clients (requests, httpx, async httpx) call an API through three phases. The token endpoint takes 200 ms for each
-token, so a request that waits for one is told from the others.
+token, so a request that waits for one is distinguished from the others.
 
 Run it: make demo
 """
@@ -115,7 +115,7 @@ class Stage:
         with self._phase("tokens expire every 3 s", 8):
             self._wait(8)
         with self._phase("all tokens revoked twice", 4):
-            # The new tokens live 12 s, the last 3.6 s of which are spent on getting the next.
+            # The new tokens live 12 s, the last 3.6 s of which are for getting the next.
             provider.token_lifetime = 12 * self._scale
             for _ in range(2):
                 self._wait(1)

@@ -1,4 +1,4 @@
-"""A FastAPI app that logs people in, and calls an API for each of them with a token of their own.
+"""A FastAPI app that logs users in, and calls an API for each of them with a token of their own.
 
 Run it: python examples/fastapi_login.py
 
@@ -64,7 +64,7 @@ def create_app(server: Server) -> FastAPI:
             server.client_id,
             server.client_secret,
             store=tokens,
-            store_key=user,  # one person's tokens are never another's
+            store_key=user,  # one user's tokens are never another's
             revocation_url=server.revocation_url,
             **options,
         )
@@ -93,7 +93,7 @@ def create_app(server: Server) -> FastAPI:
         )
         request.session["login"] = login_id = secrets.token_urlsafe()
         logins[login_id] = authorization.to_dict()
-        if len(logins) > 10_000:  # most people come back within minutes, and some never do
+        if len(logins) > 10_000:  # most users come back within minutes, and some never do
             del logins[next(iter(logins))]
         return RedirectResponse(authorization.url)
 

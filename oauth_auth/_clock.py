@@ -1,4 +1,4 @@
-"""Time and chance as arguments: what decides by them can be tested with tables, and run in a simulator."""
+"""Time and randomness as arguments, so that decisions can be tested with tables and run in a simulator."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Now(NamedTuple):
         return cls(time.time(), time.monotonic())
 
     def since(self, earlier: Now) -> float:
-        """Return the seconds since an earlier reading, by the clock that counted more of them.
+        """Return the seconds since an earlier reading, by whichever clock counted more.
 
-        Suspending a machine stops Linux' monotonic clock, and setting the time moves the other.
+        On Linux, suspending the machine stops the monotonic clock; setting the time moves the other.
         """
         return max(self.wall - earlier.wall, self.monotonic - earlier.monotonic)
 
@@ -36,7 +36,7 @@ class Chance(Protocol):
     """A source of random numbers, such as a `random.Random`."""
 
     def uniform(self, a: float, b: float, /) -> float:
-        """Return a random number between both."""
+        """Return a random number between `a` and `b`."""
         ...
 
 
@@ -47,9 +47,9 @@ class _SystemChance:
     """The operating system's numbers: a program's `random.seed` neither repeats them nor is disturbed by them."""
 
     def uniform(self, a: float, b: float, /) -> float:
-        """Return a random number between both."""
+        """Return a random number between `a` and `b`."""
         return _system_random.uniform(a, b)
 
 
 CHANCE = _SystemChance()
-"""Chance where nobody passes another."""
+"""The default source of random numbers."""

@@ -1,11 +1,11 @@
 """A flight: one piece of blocking work, run apart from the callers that wait for it, who all share its outcome.
 
-The work runs in a thread of its own, so it's written once for sync and async callers, and a caller that is cancelled
-or interrupted takes nothing along: the flight goes on, and so do the others. At exit the interpreter waits for the
+The work runs in a thread of its own, so it's written once for sync and async callers, and cancelling or
+interrupting one caller ends neither the flight nor the others' wait. At exit the interpreter waits for the
 thread, since it may hold a refresh token that the server has just rotated; `daemon` is for work that may hang.
 
-What a caller does around a flight is written once, too: as a generator of steps, each of which can be waited for by
-a thread and by a task. `run` and `run_async` are the only pair of sync and async functions.
+What a caller does around a flight is written once, too: as a generator of steps, each of which a thread or a task can
+wait for. `run` and `run_async` are the only pair of sync and async functions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Step(Protocol):
     """Something to wait for, in a thread or in a task."""
 
     def wait(self) -> Any:
-        """Block until it's done, and return what came of it."""
+        """Block until it's done, and return its result."""
         ...
 
     async def wait_async(self) -> Any:
@@ -95,10 +95,10 @@ class Outcome(NamedTuple, Generic[_T_co]):
 
 
 def capture(function: Callable[[], _T]) -> Outcome[_T]:
-    """Call a function whose result, or error, is wanted elsewhere."""
+    """Call a function, and return its result or error as an `Outcome`."""
     try:
         return Outcome(function())
-    except BaseException as error:  # noqa: BLE001 - it's raised, or judged, by whoever asked for it
+    except BaseException as error:  # noqa: BLE001 - the caller raises or judges it
         return Outcome(None, error)
 
 
@@ -157,12 +157,12 @@ class Flight(Generic[_T]):
         self.is_retrying = False
         """Whether part of the work has failed and is tried again, so that it may take long."""
         self.waiting = 0
-        """How many callers wait for it."""
+        """How many callers are waiting for it."""
         self._lock = threading.RLock()
         """Guards the start and the number of those who wait."""
         self._once = threading.Lock()
         self._future: Future[_T] = Future()
-        # From here on nobody's cancellation can reach it.
+        # From here on it can't be cancelled.
         self._future.set_running_or_notify_cancel()
 
     @property
@@ -172,19 +172,19 @@ class Flight(Generic[_T]):
 
     @property
     def is_reentrant(self) -> bool:
-        """Whether the code that asks is part of this very flight, a callback in it, and so would wait for itself."""
+        """Whether the calling code is a callback in this very flight, and so would wait for itself."""
         return self in _current_flights.get()
 
     @property
     def has_started(self) -> bool:
-        """Whether there was a thread to do the work, or a caller who waits for it has done it."""
+        """Whether the work has begun, in its thread or in a caller's."""
         return self._started
 
     def start(self, *, in_background: bool = False) -> None:
-        """Begin, in the context of the caller; waiting does so too. Only the first call counts.
+        """Start the work, in the context of the caller; waiting does so too. Only the first call counts.
 
-        If no thread can start any more, as at exit, the work is done here and now, or for `in_background` not yet.
-        Safe from Ctrl-C and signal handlers at any point: whoever waits next begins it, and `_run` runs once.
+        If no thread can start any more, as at exit, the work is done here, or with `in_background` not yet.
+        Safe from Ctrl-C and signal handlers at any point: the next to wait starts it, and `_run` runs once.
         """
         with self._lock:
             if self._started:
@@ -214,12 +214,12 @@ class Flight(Generic[_T]):
 
     def _run(self) -> None:
         if self._once.acquire(blocking=False):
-            if not self._is_daemon:  # nobody uses an attempt in itself
-                # Those that have ended are of no interest, and would add up where callbacks begin flights.
+            if not self._is_daemon:  # an attempt isn't used in its own work
+                # Flights that have ended would add up where callbacks begin flights.
                 _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
             try:
                 self._future.set_result(_call_beyond_freezegun(self._work))
-            except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
+            except BaseException as error:  # noqa: BLE001 - it must not happen, but if it does no caller may wait for ever
                 self._future.set_exception(error)
 
     def wait(self, timeout: float | None = None, tick: Callable[[], object] = lambda: None) -> _T | None:
@@ -272,7 +272,7 @@ class Flight(Generic[_T]):
                 arrival.set_result(None)
 
         def wake(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
+            with suppress(RuntimeError):  # the loop is closed: no task waits there any more
                 loop.call_soon_threadsafe(arrive)
 
         self._future.add_done_callback(wake)
@@ -296,7 +296,7 @@ class Flight(Generic[_T]):
 
 
 def mark_retrying() -> None:
-    """Mark the flights that the caller is part of: what it does has failed once, and is tried again."""
+    """Mark the flights that the caller is part of: part of their work has failed, and is tried again."""
     for flight in _current_flights.get():
         flight.is_retrying = True
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 try:
     import click
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
 from ._cli import OneLineGroup, echo, fail, reporting

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 try:
     import httpx
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.httpx needs httpx: pip install "oauth_auth[httpx]"') from error
 
 from . import errors
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class TokenTransportError(errors.TokenTransportError, httpx.TransportError):
-    """The token endpoint could not be reached; also what httpx raises for trouble of its own."""
+    """The token endpoint could not be reached; also what httpx raises for errors of its own."""
 
 
 class _TokenTransport(HttpxTokenTransport):
@@ -46,7 +46,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class HttpxAuth(HttpxFlow, httpx.Auth):
-    """What is particular to httpx; one object serves `Client` and `AsyncClient`."""
+    """The base for httpx; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx
     _byte_stream = httpx.ByteStream

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 try:
     import httpx2
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
 
 from . import errors
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class TokenTransportError(errors.TokenTransportError, httpx2.TransportError):
-    """The token endpoint could not be reached; also what httpx2 raises for trouble of its own."""
+    """The token endpoint could not be reached; also what httpx2 raises for errors of its own."""
 
 
 class _TokenTransport(HttpxTokenTransport):
@@ -46,7 +46,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class Httpx2Auth(HttpxFlow, httpx2.Auth):
-    """What is particular to httpx2; one object serves `Client` and `AsyncClient`."""
+    """The base for httpx2; one object serves `Client` and `AsyncClient`."""
 
     _library: ClassVar[Any] = httpx2
     _byte_stream = httpx2.ByteStream

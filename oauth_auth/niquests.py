@@ -1,9 +1,9 @@
 """OAuth 2 for `niquests`: set `session.auth` to one of these, sync or async, and never meet a token again.
 
-An auth object isn't told whether it's used by a `Session` or an `AsyncSession`, and whether an event loop runs
-doesn't tell either: sync sessions are used in notebooks. But hooks are called differently. So ours come in pairs, a
-coroutine function and a plain one after it: an `AsyncSession` awaits the first, and the second is given its result;
-a `Session` doesn't, and the second is given a coroutine that hasn't begun. It ends that one and does the work itself.
+An auth object can't know whether a `Session` or an `AsyncSession` uses it, not even from a running event loop, since
+sync sessions are used in notebooks. But the two call hooks differently. So ours come in pairs, a coroutine function and
+a plain one after it. An `AsyncSession` awaits the first, and gives its result to the second. A `Session` doesn't await,
+and gives the second a coroutine that hasn't begun; the second closes it and does the work itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 try:
     import niquests
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.niquests needs niquests: pip install "oauth_auth[niquests]"') from error
 from niquests.auth import AuthBase
 from niquests.packages import urllib3
@@ -49,7 +49,7 @@ Response = niquests.Response
 
 
 class TokenTransportError(errors.TokenTransportError, niquests.RequestException):
-    """The token endpoint could not be reached; also what niquests raises for trouble of its own."""
+    """The token endpoint could not be reached; also what niquests raises for errors of its own."""
 
 
 class _TokenTransport(RequestsTokenTransport):
@@ -63,7 +63,7 @@ class _TokenTransport(RequestsTokenTransport):
         return isinstance(token_client, niquests.Session) and not isinstance(token_client, niquests.AsyncSession)
 
     def _read(self, response: Any, deadline: float) -> bytes:
-        _ = response.status_code  # a multiplexed session has only promised an answer; this awaits it
+        _ = response.status_code  # a multiplexed session returns a lazy answer, which this waits for
         return super()._read(response, deadline)
 
 
@@ -76,7 +76,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 class _Unsent(Header):
     """Stands in a request's header for a token that is fetched when the session sends the request.
 
-    Whoever sends the request without a session, straight through an adapter, gets an error: it can't be encoded.
+    Sending the request through an adapter, without a session, raises an error, since this can't be encoded.
     """
 
     __slots__ = ()
@@ -98,7 +98,7 @@ def _end(given: Any, name: str) -> Any:
 
 
 class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
-    """What is particular to niquests; one object serves `Session` and `AsyncSession`."""
+    """The base for niquests; one object serves `Session` and `AsyncSession`."""
 
     _library: ClassVar[Any] = niquests
     _controller_class = OAuthAuthorizationController
@@ -130,29 +130,29 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         return request
 
     async def _fetch_async(self, request: Any) -> Any:
-        """Add the token that there wasn't yet. Redirects call this again, with a header that is no matter of ours."""
+        """Add the token where it's still missing. Redirects call this again, with a header of their own."""
         if isinstance(request.headers.get("Authorization"), _Unsent):
             request.headers["Authorization"] = (await run_async(self._source.obtain())).header
         return request
 
     def _fetch(self, given: Any) -> Any:
-        """Add the token that there wasn't yet, unless the hook before has seen to it."""
+        """Add the token where it's still missing, unless the hook before has done it."""
         request = _end(given, "request") or given
         if isinstance(request.headers.get("Authorization"), _Unsent):
             request.headers["Authorization"] = run(self._source.obtain()).header
         return request
 
     def _make_hook(self, origin: str, replayed: PreparedRequest | None) -> tuple[Callable[..., Any], ...]:
-        ways = (self._on_response_async, self._on_response)
-        return tuple(functools.partial(way, origin, replayed) for way in ways)
+        hooks = (self._on_response_async, self._on_response)
+        return tuple(functools.partial(hook, origin, replayed) for hook in hooks)
 
     def _after_replay(self, hook: Any, origin: str, request: PreparedRequest) -> Any:
-        ways: tuple[Any, ...] = (self._on_response_async, self._on_response)
-        is_ours = isinstance(hook, functools.partial) and hook.func in ways
+        hooks: tuple[Any, ...] = (self._on_response_async, self._on_response)
+        is_ours = isinstance(hook, functools.partial) and hook.func in hooks
         return functools.partial(hook.func, origin, request) if is_ours else hook
 
     def _on_response(self, origin: str, replayed: PreparedRequest | None, given: Any, **kwargs: Any) -> Any:
-        """Replay what was rejected, unless the hook before has seen to it."""
+        """Replay what was rejected, unless the hook before has done it."""
         response = _end(given, "response")
         if response is None:
             return given
@@ -175,8 +175,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
 def _hand_over(response: Any, answer: Any, kwargs: dict[str, Any]) -> Any:
     """Return the new answer, with the old one in its history.
 
-    A caller of a multiplexed session holds a response already, which was only promised, so that very object becomes
-    the new answer.
+    A caller of a multiplexed session holds the lazy response already, so that very object becomes the new answer.
     """
     if not kwargs.get("multiplexed") or answer is response:
         return answer
@@ -189,7 +188,7 @@ def _hand_over(response: Any, answer: Any, kwargs: dict[str, Any]) -> Any:
 class _Exchange(Exchange):
     """An exchange whose response, if it can't be read any more, is empty.
 
-    The answer to a replay isn't just promised; some adapters don't know that option.
+    A replay isn't multiplexed, since some adapters don't know that option.
     """
 
     def __init__(self, kwargs: dict[str, Any]) -> None:
@@ -237,7 +236,7 @@ class _AsyncExchange(_Exchange):
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
     def past(self, response: Any) -> Any:
-        """Return it as an async session puts those that led to redirects into a history: with its content read."""
+        """Return it as an async session puts redirects into a history: with its content read."""
         past = super().past(response)
         if isinstance(past, niquests.AsyncResponse):
             past.__class__ = Response  # type: ignore[assignment]
@@ -245,7 +244,7 @@ class _AsyncExchange(_Exchange):
 
 
 def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
-    """Return a function that reads a content that was read before, in place of that of a connection's end."""
+    """Return a function that reads from content that is in memory already."""
     file = io.BytesIO(content or b"")
 
     async def read(amt: int | None = None, *_: object, **__: object) -> bytes:
@@ -255,7 +254,7 @@ def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
 
 
 async def _rewind_async(request: Any) -> bool:
-    """Rewind a file that is read asynchronously to where it stood; return whether that worked."""
+    """Rewind an async file to its first position; return whether that worked."""
     body, position = request.body, getattr(request, "_body_position", None)
     if isinstance(position, bool) or not isinstance(position, int):
         return False

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 try:
     from opentelemetry import metrics, trace
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.otel needs opentelemetry-api: pip install "oauth_auth[otel]"') from error
 
 from . import _events, errors

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 try:
     import requests
-except ImportError as error:  # pragma: no cover - held by a test that runs apart
+except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.requests needs requests: pip install "oauth_auth[requests]"') from error
 import urllib3
 from requests.auth import AuthBase
@@ -38,7 +38,7 @@ Response = requests.Response
 
 
 class TokenTransportError(errors.TokenTransportError, requests.RequestException):
-    """The token endpoint could not be reached; also what requests raises for trouble of its own."""
+    """The token endpoint could not be reached; also what requests raises for errors of its own."""
 
 
 class _TokenTransport(RequestsTokenTransport):
@@ -56,7 +56,7 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class RequestsAuth(RequestsHooks, AuthBase):
-    """What is particular to requests: a header on the way out, and a response hook that replays what was rejected."""
+    """The base for requests: sets the header, and replays rejected requests in a response hook."""
 
     _library: ClassVar[Any] = requests
     _controller_class = OAuthAuthorizationController
@@ -69,7 +69,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         try:
             beginning, hook = self._latest
-            # The class is looked at each time: a request of niquests has all else that is needed here.
+            # The class is checked each time: a request of niquests would pass otherwise.
             if request.__class__ is not PreparedRequest or not request.url.startswith(beginning):  # type: ignore[union-attr]
                 hook = self._hook_for(request)
                 if hook is None:

@@ -28,7 +28,7 @@ from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
-from tests.support.waiting import flights_in_the_air
+from tests.support.waiting import await_end, flights_in_the_air
 
 
 @pytest.hookimpl(wrapper=True)
@@ -168,8 +168,7 @@ def gate(tokens: Tokens) -> Iterator[Gate]:
     yield gate
     gate.open(gate.answer)
     # What was held goes on now: best to its end, before its servers and clock are gone.
-    for flight in flights_in_the_air():
-        flight.join(10)
+    await_end(flights_in_the_air(), 10)
 
 
 @pytest.fixture

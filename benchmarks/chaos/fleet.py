@@ -1,4 +1,4 @@
-"""The processes: started, killed at random and started again; and the person who logs in when it takes one."""
+"""The processes: started, killed at random and started again; and the user who logs in when needed."""
 
 from __future__ import annotations
 

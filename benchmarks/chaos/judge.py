@@ -5,7 +5,7 @@
   one, is tried again after the failure, and if the API takes it, the request could have succeeded;
 - its answer is a second 401, since the replay's token, a sibling's, was issued before all tokens were revoked, or its
   family was lost for a reason below. By contract a request is replayed once;
-- its answer is a second 401, since the replay's token had expired, which nobody could tell by the clock of the worker,
+- its answer is a second 401, since the replay's token had expired, which the worker couldn't know from its clock,
   or by that of the worker that had got the token: it was set wrong;
 - the store was out of order, and the worker's grant has no other way to a token;
 - the user has to log in, because a family of refresh tokens was lost for a reason below, or hasn't done so for long.
@@ -129,13 +129,13 @@ def why_rejected_twice(run: Run, losses: list[dict[str, Any]], worker: str, line
 
 
 def clock_is_wrong(run: Run, worker: str, time: float) -> bool:
-    """Tell whether a worker's clock was set wrong, then or some seconds before."""
+    """Return whether a worker's clock was set wrong, then or some seconds before."""
     jumps = [line for line in run.lines.get(worker, ()) if line["what"] == "jumped" and line["time"] <= time]
     return any(line["shift"] != 0 for line in jumps[-2:])
 
 
 def waits_for_a_person(run: Run, losses: list[dict[str, Any]], begun: float, ended: float) -> bool:
-    """Tell whether the login's tokens were lost before, and whether there was no new login yet to be adopted."""
+    """Return whether the login's tokens were lost before, and whether there was no new login yet to be adopted."""
     lost = [loss["time"] for loss in losses if loss["group"] == "login"]
     lost += [span.begun for span in run.spans if span.kind == "damage"]
     for time in lost:

@@ -43,7 +43,7 @@ class FileStore:
 
     @contextmanager
     def unusable(self) -> Iterator[None]:
-        """Have a file where the folder was."""
+        """Put a file where the folder was."""
         if not self._folder.exists():
             yield
             return
@@ -56,7 +56,7 @@ class FileStore:
             self._swap(lambda: self._away.rename(self._folder))
 
     def _swap(self, step: Callable[[], object]) -> None:
-        """Do it, although processes make the folder again wherever it's missing."""
+        """Replace it, although processes make the folder again wherever it's missing."""
         while True:
             try:
                 step()
@@ -66,7 +66,7 @@ class FileStore:
                 return
 
     def damage(self) -> None:
-        """Have each entry end in the middle, or be something else."""
+        """Cut each entry off in the middle, or replace it."""
         for number, path in enumerate(sorted(self._folder.glob("*.json"))):
             with contextlib.suppress(OSError):
                 path.write_bytes(path.read_bytes()[:40] if number % 2 else b"\0" * 100)
@@ -75,7 +75,7 @@ class FileStore:
 
 
 class RedisStore:
-    """A Redis that writes to disk what it's told before it answers, and that can be stopped, hung and damaged."""
+    """A Redis that writes to disk what it's sent before it answers, and that can be stopped, hung and damaged."""
 
     def __init__(self, _: Path) -> None:
         from tests.servers.redis import RedisServer
@@ -110,7 +110,7 @@ class RedisStore:
             self._server.go_on()
 
     def damage(self) -> None:
-        """Have each entry be something else, or gone."""
+        """Replace each entry, or delete it."""
         with redis.Redis(port=self._server.port) as client:
             for number, name in enumerate(sorted(client.scan_iter("oauth_auth:*}"))):
                 client.set(name, b"\xff{") if number % 2 else client.delete(name)
@@ -122,7 +122,7 @@ STORES: dict[str, Callable[[Path], Any]] = {"file": FileStore, "redis": RedisSto
 
 
 class Troubles:
-    """Makes trouble until told to end; `spans` is what it was."""
+    """Makes trouble until it's ended; `spans` is what it was."""
 
     def __init__(self, provider: Any, store: Any, chance: random.Random) -> None:
         self._provider = provider

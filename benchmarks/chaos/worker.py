@@ -1,6 +1,6 @@
 """One process under load: auth objects of one plug-in, each with some threads or tasks that send requests.
 
-It writes down, a line of JSON each: every request, what the library tells of itself, what it saved.
+It writes down, a line of JSON each: every request, what the library emits, what it saved.
 """
 
 from __future__ import annotations

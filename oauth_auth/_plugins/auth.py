@@ -1,4 +1,4 @@
-"""What all auth objects have: tokens by hand, `close`, and the source that requests take their token from."""
+"""The methods of all auth objects: to get, refresh and revoke a token, and to close the object."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["AsyncTokens", "TokenAuth"]
 
 
 class TokenAuth:
-    """What all auth objects have. Safe to share between threads, tasks and event loops; pickles and deep-copies."""
+    """The base of all auth objects. Safe to share between threads, tasks and event loops; pickles and deep-copies."""
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _source: TokenSource
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
-        """Take what the constructor has read."""
+        """Set the attributes from what the constructor has read."""
         self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
         self._store_key = entry.key
         self._allowed_origins = settings.allowed_origins
@@ -54,9 +54,9 @@ class TokenAuth:
         return run(self._source.renew()).token
 
     def revoke(self) -> None:
-        """End the token at the server (RFC 7009), the refresh token first, and forget it, in the store, too.
+        """Revoke the token at the server (RFC 7009), the refresh token first, and forget it, in the store, too.
 
-        It's forgotten whatever the server says; only then what went wrong is raised: `OAuthError`. Without a
+        It's forgotten whatever the server answers; then `OAuthError` is raised for what went wrong. Without a
         revocation URL it's only forgotten. Programs that share the store stop using this login at their next look into
         it, within the refresh window. The next request needs another token, for which the user may have to log in.
         """
@@ -69,10 +69,10 @@ class TokenAuth:
         """
         run(self._source.wait_idle())
 
-    # What the command uses.
+    # For the command `oauth-auth`.
 
     def _log_in(self) -> OAuthToken:
-        """Have the user log in, though there may be a token that's good."""
+        """Let the user log in, even if there is a valid token."""
         return run(self._source.log_in()).token
 
     @property
@@ -95,7 +95,7 @@ class TokenAuth:
 
 
 class AsyncTokens(TokenAuth):
-    """What auth objects of libraries with async clients have beyond that; for asyncio and trio."""
+    """The async methods, for libraries with async clients; for asyncio and trio."""
 
     async def aget_token(self) -> OAuthToken:
         """Return a token that can be sent now, as a request would. Raises `TokenError`."""
@@ -106,7 +106,7 @@ class AsyncTokens(TokenAuth):
         return (await run_async(self._source.renew())).token
 
     async def arevoke(self) -> None:
-        """End the token at the server and forget it, see `revoke`."""
+        """Revoke the token and forget it, see `revoke`."""
         await run_async(self._source.revoke())
 
     async def aclose(self) -> None:

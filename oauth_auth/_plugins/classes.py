@@ -1,6 +1,6 @@
-"""The auth classes but for the HTTP library: each is a mixin that holds a grant's signature.
+"""The auth classes without an HTTP library: each is a mixin that holds a grant's signature.
 
-A plug-in joins them with the mechanics of its library: `class ClientCredentialsAuth(ClientCredentials, RequestsAuth)`.
+A plug-in combines each with the base for its library: `class ClientCredentialsAuth(ClientCredentials, RequestsAuth)`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .options import (
 )
 from .token_endpoint import Location, TokenEndpointAuth
 
-if TYPE_CHECKING:  # loaded when they're needed: most programs log nobody in
+if TYPE_CHECKING:  # loaded when needed: most programs have no logins
     from .._server.device import Show
     from ..login._context import LoginContext
 
@@ -154,7 +154,7 @@ class DeviceCode(TokenEndpointAuth):
     without a live one the user logs in again. `device_authorization_url` may be left out in `from_issuer`.
     """
 
-    _grant_type = "authorization_code"  # what a user did in a browser here serves there: it's the same user
+    _grant_type = "authorization_code"  # a login in a browser serves here, too: it's the same user
     _variables: ClassVar[Mapping[str, str]] = {"DEVICE_AUTHORIZATION_URL": "device_authorization_url"}
 
     def __init__(
@@ -289,8 +289,8 @@ class RefreshToken(TokenEndpointAuth):
 class Provider(TokenAuth):
     """Authorize requests with tokens from a function of yours.
 
-    `provider` is called with the last token, or None, in a thread of its own, and returns the next. It may block, for
-    `token_timeout` seconds at most, and raise.
+    `provider` is called with the last token, or None, in a thread of its own, and returns the next. It may raise, and
+    block for `token_timeout` seconds at most.
     """
 
     def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], **options: Unpack[Options]) -> None:
@@ -298,14 +298,14 @@ class Provider(TokenAuth):
         if provider is None:
             raise ConfigurationError("provider must be a function from the last OAuthToken, or None, to the next")
         if settings.store is not None and settings.store_key is None:
-            raise ConfigurationError("nothing tells what a provider's tokens are for: give a store_key with the store")
+            raise ConfigurationError("no key can be derived for a provider's tokens: give a store_key with the store")
         entry = StoreEntry(settings.store, settings.store_key or "")
         grant = TokenProvider(check_callback("provider", provider), settings.renewal.token_timeout)
         self._take(settings, grant, token=settings.token, entry=entry)
 
 
 class Bearer(TokenAuth):
-    """Authorize requests with one token that is never renewed (RFC 6750): a 401 is the caller's."""
+    """Authorize requests with one token that is never renewed (RFC 6750); a 401 is returned to the caller."""
 
     def __init__(self, token: str | OAuthToken, **options: Unpack[CommonOptions]) -> None:
         settings = read_options(options, CommonOptions)
@@ -313,5 +313,5 @@ class Bearer(TokenAuth):
             token = OAuthToken(access_token=token)
         if not isinstance(token, OAuthToken):
             raise ConfigurationError(f"token must be text or an OAuthToken, not {type(token).__name__}")
-        # There is nothing to store: the token is what the caller gave.
+        # There is nothing to store: the token comes from the caller each time.
         self._take(settings, FixedToken(), token=token, entry=StoreEntry(None, ""))

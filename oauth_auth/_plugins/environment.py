@@ -1,4 +1,4 @@
-"""Auth objects from environment variables, and from the files that these name."""
+"""Makes auth objects from environment variables, and from the files that these name."""
 
 from __future__ import annotations
 

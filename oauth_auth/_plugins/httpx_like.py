@@ -1,6 +1,6 @@
 """What the plug-ins for httpx and httpx2 share: the auth flow, sync and async.
 
-The two libraries have the same shape and different classes, so each plug-in names its own; none is imported here.
+The two libraries have the same API and different classes: each plug-in names its own, and none is imported here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Origin = tuple[str, str | bytes, int | None]
 
 
 class _Drain(NamedTuple):
-    """The step of reading a rejected answer, so that its connection is free for the next request meanwhile."""
+    """The step of reading a rejected answer to its end, which frees its connection for other requests."""
 
     response: Any
 
@@ -50,10 +50,10 @@ class _Drain(NamedTuple):
 
 
 class HttpxFlow(AsyncTokens):
-    """A flow that sends the token, and once more another one if the first is rejected.
+    """The auth flow: sends the token, and the request again with another token if the first is rejected.
 
-    A flow sees the answer after redirects, so it looks at the answer's own request: it acts only where that one was
-    sent to the origin first addressed and with the token, and it's that request which is sent again.
+    A flow sees the answer after redirects, so it looks at the answer's own request: it acts only if that request went
+    to the origin first addressed and carried the token, and it sends that request again.
     """
 
     _library: ClassVar[Any]
@@ -65,10 +65,10 @@ class HttpxFlow(AsyncTokens):
         """Origins that the token may go to."""
 
     def __call__(self, request: object) -> NoReturn:
-        """Raise `TypeError`: requests and niquests take any callable as auth, so one of httpx must fail here."""
+        """Raise `TypeError`: requests and niquests take any callable as auth, so httpx's must refuse to be called."""
         raise TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
 
-    # The two flows are written out as far as each request goes: a call more would cost what a request may cost.
+    # The part of the flows that each request runs is written out twice: one more call would use up a request's budget.
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -141,9 +141,9 @@ class HttpxFlow(AsyncTokens):
     def _replacing(
         self, origin: _Origin, header: str, position: int | None, response: Any
     ) -> Generator[Any, Any, None]:
-        """Replace what was rejected: a request that's yielded is to be sent, all else is a step to wait for.
+        """Replace a rejected token: yield requests to send, and steps to wait for.
 
-        A token that a sibling has made may have been revoked as well, so that one is replaced once more.
+        A sibling's token may have been revoked as well, so it's replaced once more.
         """
         for _ in range(2):
             if (rejection := self._read_rejection(origin, header, response)) is None:
@@ -177,7 +177,7 @@ class HttpxFlow(AsyncTokens):
         return True
 
     def _note(self, origin: _Origin, header: str, response: Any, *, is_replay: bool) -> None:
-        """Note that the origin accepted a request: what it has, or a redirect to another origin, as to a download."""
+        """Note that the origin accepted the token: it answered, or redirects to another origin, as to a download."""
         request = response.request
         if self._carried(origin, header, request):
             if not tells_acceptance(response.status_code) and not self._leads_elsewhere(origin, response):
@@ -196,7 +196,7 @@ class HttpxFlow(AsyncTokens):
         return following is not None and self._fast_path.origin_of(following.url) != origin
 
     def _carried(self, origin: _Origin, header: str, request: Any) -> bool:
-        """Return whether this request went to the origin with the header; a redirect may have led it elsewhere."""
+        """Return whether this request went to the origin and had the header; a redirect may lead elsewhere."""
         return self._fast_path.origin_of(request.url) == origin and request.headers.get("Authorization") == header
 
     def _read_rejection(self, origin: _Origin, header: str, response: Any) -> Rejection | None:
@@ -210,7 +210,7 @@ class HttpxFlow(AsyncTokens):
         return Rejection(request.method, without_query(str(request.url)), response.status_code)
 
     def _replay(self, response: Any, header: str, rejection: Rejection) -> Any:
-        """Make the response's request anew, with another token and the cookies that the response sets."""
+        """Return the response's request again, with another token and the cookies that the response sets."""
         rejection.emit_replay()
         old = response.request
         request = self._library.Request(
@@ -223,7 +223,7 @@ class HttpxFlow(AsyncTokens):
         return request
 
     def _keep_cookies(self, request: Any, response: Any) -> None:
-        """Bring the Cookie header up to date with what the response sets and deletes, as a client's jar would."""
+        """Update the Cookie header with what the response sets and deletes, as a client's jar would."""
         if "Set-Cookie" not in response.headers:
             return
         cookies = self._library.Cookies()
@@ -262,10 +262,10 @@ def _set_authorization_private(headers: Any, value: str) -> None:
 
 
 class FastPath(NamedTuple):
-    """Two things that the hot path does with requests, the fast way if the library is built as we know it.
+    """Two operations of the hot path, through private attributes of the library if these are as expected.
 
-    The public ways, three properties of a URL and `headers[name] = value`, cost more than all else that a request
-    with a valid token needs; the private ones are tried on examples before they're used.
+    The public API, three properties of a URL and `headers[name] = value`, costs more than all else that a request with
+    a valid token needs. The private one is tried on examples before it's used.
     """
 
     origin_of: Callable[[Any], _Origin]
@@ -285,7 +285,7 @@ class FastPath(NamedTuple):
                 _set_authorization(other, "Bearer token")
                 if one.raw != other.raw or one["authorization"] != "Bearer token":
                     return plain
-        except Exception:  # noqa: BLE001 - a version of the library that's built otherwise
+        except Exception:  # noqa: BLE001 - a version of the library with other internals
             return plain
         return cls(_origin_private, _set_authorization_private)
 
@@ -295,14 +295,14 @@ def _is_short(response: Any) -> bool:
 
 
 def _position(stream: Any) -> int | None:
-    """Return where the file behind a request's stream stands, if there is one."""
+    """Return the position of the file behind a request's stream, or None if there is none."""
     return position_of(stream._stream) if type(stream).__name__ == "IteratorByteStream" else None  # noqa: SLF001
 
 
 def _rewind(stream: Any, position: int | None) -> bool:
-    """Make a stream that isn't just bytes ready to be sent once more; tell whether it is.
+    """Rewind a stream that isn't just bytes; return whether it can be sent again.
 
-    Neither library has a public way to look into its streams. An unknown one, or one that changes in a later
+    Neither library has a public API for its streams' content. An unknown stream, or one that changes in a later
     version, isn't replayed.
     """
     fields = getattr(stream, "fields", None)

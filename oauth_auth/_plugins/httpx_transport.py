@@ -19,8 +19,8 @@ __all__ = ["HttpxTokenTransport"]
 class HttpxTokenTransport:
     """Sends token calls with the user's client, or with one of its own for each call.
 
-    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
-    child or to forget to close.
+    Token calls are rare, so no connection is kept between them that could go stale, be shared with a forked child or
+    stay open.
     """
 
     __slots__ = ("_client",)
@@ -44,7 +44,7 @@ class HttpxTokenTransport:
             tls = _ssl_context(self._library, certificates)
             client = self._library.Client(verify=tls, headers={"Connection": "close"})
         except (OSError, ValueError, self._library.InvalidURL) as error:
-            # An environment that names a CA bundle that isn't there, or a proxy that is no URL.
+            # The environment names a CA bundle that doesn't exist, or a proxy that is no URL.
             failure = self._wrap(error, request, None)
         else:
             with client:
@@ -52,7 +52,7 @@ class HttpxTokenTransport:
         raise failure
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
+        """Return the error for an answer that hasn't come within `timeout` seconds."""
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
@@ -90,13 +90,13 @@ class HttpxTokenTransport:
             body += chunk
             if len(body) > MAX_BODY:
                 break
-            if late:  # nobody waits any more; but what had arrived whole by then was used
+            if late:  # no caller waits any more; an answer that was complete by then was used
                 raise self._library.ReadTimeout("the answer took too long to arrive")
             late = time.monotonic() > deadline
         return bytes(body[: MAX_BODY + 1])
 
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
+        """Wrap a copy of the library's error, without its request, answer and traceback."""
         endpoint = without_query(request.url)
         text = str(error).replace(request.url, endpoint) or type(error).__name__
         is_transport = isinstance(error, self._library.TransportError)

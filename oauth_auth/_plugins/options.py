@@ -79,7 +79,7 @@ class Options(CommonOptions, total=False):
 class EndpointOptions(Options, total=False):
     """The options of all classes that call a token endpoint.
 
-    revocation_url: where tokens are ended (RFC 7009); None, without metadata that tells: `revoke` only forgets.
+    revocation_url: where tokens are ended (RFC 7009); if it's None and the metadata has none, `revoke` only forgets.
     """
 
     revocation_url: str | None
@@ -110,7 +110,7 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
     known = kind.__annotations__
     for name in options:
         if name not in known:
-            import difflib  # noqa: PLC0415 - for this message alone
+            import difflib  # noqa: PLC0415 - only this message needs it
 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
@@ -149,7 +149,7 @@ def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:
 
 
 def check_callback(name: str, callback: Any) -> Any:
-    """Return a callback that is None or a plain function, or raise `ConfigurationError`."""
+    """Return a callback, or None. Raises `ConfigurationError` for anything but a plain function."""
     if callback is not None and not callable(callback):
         raise ConfigurationError(f"{name} must be a function, not {type(callback).__name__}")
     if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(type(callback), "__call__", None)):  # noqa: B004
@@ -190,7 +190,7 @@ def _read_statuses(statuses: Any) -> tuple[int, ...]:
 def derive_store_key(settings: Settings, grant_type: str, token_url: str, client_id: str, subject: str) -> str:
     """Return the key under which a token is stored: equal only for what must get equal tokens.
 
-    Field parameters tell audiences and tenants apart, so they count; their values may be secret, so it's a digest.
+    Field parameters distinguish audiences and tenants, so they count; their values may be secret, so it's a digest.
     """
     parameters = sorted((name, repr(value)) for name, value in settings.field_parameters.items())
     scope = sorted((settings.scope or "").split())

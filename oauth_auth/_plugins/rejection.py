@@ -1,4 +1,4 @@
-"""An answer that rejects the token: what plug-ins say about it, and the step that they take in sync and async code."""
+"""What plug-ins log about an answer that rejects the token. Which answers do is decided by `_wire.challenges`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Rejection(NamedTuple):
         return f" (after {self})"
 
     def emit_rejection(self, *, can_replay: bool) -> None:
-        """Log that it rejects the token, and if so that the request won't be sent again."""
+        """Log that it rejects the token, and without `can_replay` that the request won't be sent again."""
         emit(
             logging.INFO,
             "rejected",
@@ -47,7 +47,7 @@ class Rejection(NamedTuple):
 
 
 def path_of(method: str | None, url: str) -> str:
-    """Return what is remembered of a request whose token was accepted or rejected: APIs treat methods differently."""
+    """Return what acceptance and rejection are noted by: the method counts, since APIs treat them differently."""
     return f"{method} {without_query(url)}"
 
 

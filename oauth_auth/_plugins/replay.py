@@ -1,6 +1,6 @@
-"""Whether a request can be sent again with the very same body. Pure, except that files are moved to a position.
+"""Decides whether a request can be sent again with the same body, and rewinds files. Otherwise pure.
 
-Only certainty counts: bytes can be sent again, and so can files that tell their position and can be moved to it.
+Only what is certain is replayed: bytes, and files that report their position and can be moved back to it.
 Generators, iterators and objects of unknown kinds may be exhausted, and sending the rest would lose data silently.
 """
 
@@ -21,12 +21,12 @@ def is_fixed(body: object) -> bool:
 
 
 def position_of(body: Any) -> int | None:
-    """Return a file's position, for `rewind`; None if it's no file or can't tell."""
+    """Return a file's position, for `rewind`; None if it has none."""
     if not hasattr(body, "read") or not hasattr(body, "seek"):
         return None
     try:
         position = body.tell()
-    except Exception:  # noqa: BLE001 - a file of any kind, which then can't be used
+    except Exception:  # noqa: BLE001 - a file of any kind, which then isn't replayed
         return None
     return position if isinstance(position, int) else None
 

@@ -1,7 +1,7 @@
 """What the plug-ins for requests and niquests share: the response hook.
 
-niquests began as a copy of requests, so the two have the same shape and different classes: each plug-in names its
-own, and none is imported here. What each request costs, `__call__`, is the plug-ins' own, too.
+The two libraries have the same API and different classes: each plug-in names its own, and none is imported here.
+`__call__`, which every request runs, is in the plug-ins, too.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = ["Exchange", "RequestsHooks", "can_replay", "is_short"]
 
 
 class RequestsHooks(TokenAuth):
-    """Which requests get the token, which answers reject it, and what is sent in place of what was rejected.
+    """Decides which requests get the token and which answers reject it, and replays what was rejected.
 
-    A response hook rides along on redirects, so it looks at each response's own request: it acts only where that one
-    was sent to the origin first addressed, and with a token.
+    A response hook is called for redirects, too, so it looks at each response's own request: it acts only if that
+    request went to the origin first addressed, and carried a token.
     """
 
     _library: ClassVar[Any]
 
     _hooks: dict[str, Any]
-    """What to hook to a request of each origin that the token may go to, by the URL's text up to its path.
+    """The hook of each origin that the token may go to, by the URL's text up to its path.
 
-    Made once per origin: one for each request would be a good part of what a request costs.
+    Made once per origin, since making one for each request would be much of a request's cost.
     """
     _latest: tuple[str, Any]
-    """The one used last, with the slash that ends an origin: most programs go on with the same."""
+    """The hook used last, and its origin with a slash at the end: most programs use the same again."""
 
     def _make_hook(self, origin: str, replayed: Any) -> Any:
         """Return what is hooked to a request to the origin; after a replay it acts for that very request only."""
@@ -92,9 +92,9 @@ class RequestsHooks(TokenAuth):
         return is_rejection(response.status_code, challenge, self._rejection_statuses)
 
     def _replacing(self, origin: str, header: str, response: Any, exchange: Exchange) -> Waiting:
-        """Replace what was rejected: return the answer to the replay, or the one that there was.
+        """Replace a rejected token; return the answer to the replay, or the old answer.
 
-        A token that a sibling has made may have been revoked as well, so that one is replaced once more.
+        A sibling's token may have been revoked as well, so it's replaced once more.
         """
         for is_last in (False, True):
             request, rejection = response.request, rejection_of(response)
@@ -141,9 +141,9 @@ class RequestsHooks(TokenAuth):
             self._source.record_acceptance(origin, path, header, is_replay=is_replay)
 
     def _prepare_replay(self, origin: str, response: Any, header: str) -> Any:
-        """Make the response's request ready to be sent again; the response keeps a copy of what was sent before.
+        """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
-        It's the same object as before, since a redirect of the new answer copies it.
+        The object stays the same, since a redirect of the new answer copies it.
         """
         request = response.request
         response.request = request.copy()
@@ -154,7 +154,7 @@ class RequestsHooks(TokenAuth):
         return request
 
     def _after_replay(self, hook: Any, origin: str, request: Any) -> Any:
-        """Return the hook, or in place of our own one that knows of the replay: redirects will copy it."""
+        """Return the hook, or instead of our own one that knows of the replay, which redirects will copy."""
         raise NotImplementedError
 
     def _keep_cookies(self, request: Any, response: Any) -> None:
@@ -171,7 +171,7 @@ class RequestsHooks(TokenAuth):
 
 
 class Exchange:
-    """What is done with a rejected answer, and the request that is sent in its place; in async code with awaitables."""
+    """The operations on a rejected answer, and the sending of its replay; in async code they return awaitables."""
 
     def __init__(self, kwargs: dict[str, Any]) -> None:
         self._kwargs = kwargs
@@ -181,7 +181,7 @@ class Exchange:
         return can_replay(response)
 
     def drain(self, response: Any) -> Any:
-        """Read what's left, so that the connection is free for the next request while this one waits."""
+        """Read the answer to its end, which frees its connection for other requests."""
         try:
             if is_short(response):
                 _ = response.content
@@ -203,12 +203,12 @@ class Exchange:
 
 
 def rejection_of(response: Any) -> Rejection:
-    """Return what an answer says and to which request, as errors and events name it."""
+    """Return the request and the status of an answer, as errors and events name them."""
     return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
 
 
 def can_replay(response: Any) -> bool:
-    """Return whether the response's request can be sent again with the same bytes; make its body ready for it."""
+    """Return whether the response's request can be sent again with the same bytes; rewind its body."""
     request = response.request
     if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
         return False
@@ -216,7 +216,7 @@ def can_replay(response: Any) -> bool:
 
 
 def is_short(response: Any) -> bool:
-    """Return whether reading a rejected response to its end costs less than another connection would."""
+    """Return whether reading a rejected response to its end costs less than another connection."""
     return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 

@@ -20,8 +20,8 @@ _QUERY = r"\?[^\s'\")]*"
 class RequestsTokenTransport:
     """Sends token calls with the user's session, or with one of its own for each call.
 
-    Token calls are rare, so no connection is kept between them: there's nothing to go stale, to share with a forked
-    child or to forget to close.
+    Token calls are rare, so no connection is kept between them that could go stale, be shared with a forked child or
+    stay open.
     """
 
     __slots__ = ("_session",)
@@ -50,9 +50,9 @@ class RequestsTokenTransport:
             return self._send(session, request, timeouts)
 
     def _leave_unwatched(self, session: Any) -> None:
-        """Have no thread watch the session's idle connections: there will be none, and at exit no thread can start.
+        """Turn off the thread that watches the session's idle connections: at exit no thread can start.
 
-        urllib3-future starts one for each pool. niquests uses it, and so does requests where it's put over urllib3.
+        urllib3-future starts one for each pool. niquests uses it, and so does requests where it replaces urllib3.
         """
         if not hasattr(self._urllib3.poolmanager.PoolKey, "key_background_watch_delay"):
             return
@@ -62,7 +62,7 @@ class RequestsTokenTransport:
                 adapter.proxy_manager_for = partial(adapter.proxy_manager_for, background_watch_delay=None)
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
+        """Return the error for an answer that hasn't come within `timeout` seconds."""
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, session: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
@@ -87,7 +87,7 @@ class RequestsTokenTransport:
             body = self._read(response, deadline)
             return _answer(response, body)
         except (self._library.RequestException, self._urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            # OSError is a CA bundle that isn't there, ValueError a proxy that is no URL.
+            # OSError is a CA bundle that doesn't exist, ValueError a proxy that is no URL.
             if response is not None and 400 <= response.status_code < 500:
                 return _answer(response, b"")  # the status says enough
             failure = self._wrap(error, request, None if response is None else response.status_code)
@@ -105,7 +105,7 @@ class RequestsTokenTransport:
         with response:
             while len(body) <= MAX_BODY and (chunk := response.raw.read1(65536, decode_content=True)):
                 body += chunk
-                if late:  # nobody waits any more; but what had arrived whole by then was used
+                if late:  # no caller waits any more; an answer that was complete by then was used
                     raise self._library.ReadTimeout("the answer took too long to arrive")
                 late = time.monotonic() > deadline
         return bytes(body[: MAX_BODY + 1])

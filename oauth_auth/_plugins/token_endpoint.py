@@ -1,4 +1,4 @@
-"""What all auth classes with a token endpoint have: they're made from URLs, an issuer or the environment."""
+"""The base of the auth classes that call a token endpoint: made from URLs, an issuer or the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Location", "TokenEndpointAuth"]
 
 
 class Location(NamedTuple):
-    """Where the authorization server is: its token URL, or its issuer, whose metadata tells it unless it's given."""
+    """Where the authorization server is: its token URL, or its issuer, whose metadata may name that URL."""
 
     token_url: str | None
     issuer: str | None = None
@@ -36,7 +36,7 @@ class TokenEndpointAuth(TokenAuth):
 
     @classmethod
     def from_issuer(cls, issuer: str, client_id: str, client_secret: str | None = None, **options: Any) -> Self:
-        """Make one that finds out the server's URLs from its metadata (RFC 8414, OpenID Discovery) when first needed.
+        """Make one that takes the server's URLs from its metadata (RFC 8414, OpenID Discovery) when first needed.
 
         Options are those of the class; URLs among them, `token_url` included, override what the metadata says.
         """
@@ -59,7 +59,7 @@ class TokenEndpointAuth(TokenAuth):
 
     @classmethod
     def _at(cls, location: Location, client_id: str, client_secret: str | None, **options: Any) -> Self:
-        """Make one whose server is there; the constructor takes a token URL alone."""
+        """Make one for a server at this location; the constructor takes a token URL only."""
         auth = cls.__new__(cls)
         auth._set_up(location, client_id, client_secret, **options)  # noqa: SLF001 - in place of __init__
         return auth
@@ -79,7 +79,7 @@ class TokenEndpointAuth(TokenAuth):
         subject: str = "",
         **urls: str | None,
     ) -> None:
-        """Make what calls the server, from the inside out, and take it."""
+        """Make the objects that call the server, from the inside out, and set up the auth object with them."""
         require_text("client_id", client_id, "the text that the authorization server issued")
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
@@ -99,9 +99,9 @@ class TokenEndpointAuth(TokenAuth):
     def _store_entry(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
-        # The key doesn't say whose the token is.
+        # The user's own key doesn't say whose token it is.
         return StoreEntry(settings.store, settings.store_key, {"server": without_query(server), "client_id": client_id})
 
     def _find_endpoint(self, name: str) -> str | None:
-        """Return an endpoint's URL, or None if there's none; block to find it out. Raises `OAuthError`."""
+        """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""
         return self._endpoints.calls.run(self._endpoints.find(name))

@@ -3,7 +3,7 @@
     look into the store ──► a sibling's newer token: take it
     take the store's lock ─► taken: defer, or wait, as the purpose says, and look meanwhile
     look again ────────────► a sibling's newer token: take it; a sibling's failure just now: share it
-    renew, or go the grant's own way
+    refresh, or request a token (see `_server.grants`)
        (if a user must log in: release the lock, let them, take it again, look again)
     the lock is still ours? ► no, and a sibling has saved a token meanwhile: take that one
     save ──────────────────► fails: tried again later; the token serves this program meanwhile
@@ -34,23 +34,23 @@ __all__ = ["Acquired", "Acquisition", "Deferred"]
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
 _MOST_HOLD_UPS = 2
-"""How often a program that's held up between its look into the store and the token call looks again."""
+"""How often a program looks into the store again if it's held up between its look and the token call."""
 
 _INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
-"""What a user may be asked to log in for: there's no token that could be sent meanwhile."""
-_IMPATIENT = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
-"""What a sibling that holds the lock isn't waited for: there's a token that can be sent meanwhile."""
+"""Reasons for which a user may be asked to log in: there's no token that could be sent meanwhile."""
+_NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
+"""Reasons for which a lock that a sibling holds isn't waited for: there's a token that can be sent meanwhile."""
 
 
 class Acquired(NamedTuple):
-    """A token to go on with, and whether it was made rather than found in the store."""
+    """A token, and whether it was made here rather than found in the store."""
 
     token: OAuthToken
     is_own: bool
 
 
 class Deferred(NamedTuple):
-    """Nothing to go on with: a sibling renews, or there's trouble that may pass; look again later."""
+    """No token now: a sibling renews, or the store is in trouble; to be tried again later."""
 
 
 class _InteractionRequired(NamedTuple):
@@ -74,7 +74,7 @@ class Acquisition(KnownTokens):
         provide: Callable[[OAuthToken], None],
         cancelled: threading.Event,
     ) -> Steps[Acquired | Deferred]:
-        """Get a token to go on with instead of `held`. Raises `TokenError`.
+        """Return a token that replaces `held`. Raises `TokenError`.
 
         `provide` is called with a token in its last seconds; `cancelled`, when set, ends the wait for a user.
         """
@@ -87,7 +87,7 @@ class Acquisition(KnownTokens):
             return Acquired(token, is_own=False)
         if purpose.check_only:
             return Deferred()
-        if token is not None:  # a new token is wanted, and this is the one that there was
+        if token is not None:  # a new token is wanted, and this is the old one
             excluded.add(self.credential(token).header)
         if held is None and self.known.last is not None and not self._grant.has_unredeemed_code:
             provide(self.known.last)
@@ -95,26 +95,26 @@ class Acquisition(KnownTokens):
         if not isinstance(result, _InteractionRequired):
             return result
         if purpose.reason not in _INTERACTIVE:
-            # No failure that would hold the callers who may ask a user, later on.
+            # Retryable, so that it doesn't keep later callers from asking a user.
             later = reauthorization("nobody has logged in yet", self.known.last, result.refusal)
             later.retryable = True
             raise later
         return (yield from self._authorize(excluded, cancelled))
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
-        """Save what couldn't be saved before; bring a sibling's token instead if it's better."""
+        """Save what couldn't be saved before, or return a sibling's token if it's better."""
         if (yield Lock(0.0)) is Locked.TAKEN and not self.known.is_only_here:
             return Deferred()
-        # Without the lock it's saved, too: its holder needs it, and it may be a lock that was left over by an outage.
+        # It's saved even without the lock: the holder needs it, and the lock may be left over from an outage.
         token = yield from self._look({None if held is None else held.header})
         if self.known.is_unsaved:
             yield from self._save()
         return Deferred() if token is None else Acquired(token, is_own=False)
 
     def revoke(self) -> Steps[None]:
-        """End the newest token at the server, and forget it in the store and here; then raise what went wrong.
+        """Revoke the newest token at the server, and forget it in the store and here; then raise what went wrong.
 
-        The store keeps a mark, so that siblings end this login, too, and none of them saves it again.
+        The store keeps a mark of the logout: siblings then end this login, too (see `merge`), and don't save it again.
         """
         yield from self._take_lock(Purpose(Reason.FORCED), None)
         yield from self._look(())
@@ -125,7 +125,7 @@ class Acquisition(KnownTokens):
             failure = error
         except GeneratorExit:
             raise
-        except BaseException:  # whatever happened, it isn't used any more
+        except BaseException:  # whatever happened, the token isn't used any more
             yield from self._forget()
             raise
         if not (yield from self._forget()) and failure is None:
@@ -145,7 +145,7 @@ class Acquisition(KnownTokens):
                 return (yield from self._make(excluded))
             except HeldUp:
                 raise
-            except TokenError as error:  # not one that a sibling has shared: it would never end
+            except TokenError as error:  # not a failure that a sibling has shared: sharing it again would never end
                 if (token := (yield from self._share_failure(error, excluded))) is not None:
                     return Acquired(token, is_own=False)
                 raise
@@ -179,18 +179,18 @@ class Acquisition(KnownTokens):
     def _take_lock(
         self, purpose: Purpose, excluded: Collection[str | None] | None
     ) -> Steps[Acquired | Deferred | None]:
-        """Take the store's lock; bring what was found meanwhile, or None to go on.
+        """Take the store's lock; return what was found meanwhile, or None once the renewal may go on.
 
-        While it's taken, the store is looked into: waiters needn't take the lock one after the other only for that.
-        It's gone without only if the store fails, or if nothing has come of its holder for 30 seconds, who must be
-        stopped or dead: a renewal that's under way ends earlier, with a new token or a failure in the store. The spare
-        lock then sees to it that those who wait go on one after the other, and not all at once.
+        While a sibling holds it, the store is looked into, so that waiters needn't each take the lock for a look.
+        A renewal goes on without the lock only if the store fails, or if the entry hasn't changed for 30 seconds: the
+        holder must be stopped or dead, since a renewal ends earlier, with a new token or a failure in the store. The
+        spare lock then lets the waiters go on one after the other.
         With `excluded` None, nothing that's found ends the wait.
         """
-        is_patient, is_spare = purpose.reason not in _IMPATIENT, False
+        may_wait, is_spare = purpose.reason not in _NO_WAIT_FOR_LOCK, False
         begun, seen = self._clock().monotonic, self._stored.entry
-        while (yield Lock(_LOOK_INTERVAL if is_patient else 0.0, is_spare)) is Locked.TAKEN:
-            if not is_patient:
+        while (yield Lock(_LOOK_INTERVAL if may_wait else 0.0, is_spare)) is Locked.TAKEN:
+            if not may_wait:
                 return Deferred()
             token = yield from self._look(excluded or ())
             if excluded is not None:
@@ -209,7 +209,7 @@ class Acquisition(KnownTokens):
         return None
 
     def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _InteractionRequired]:
-        """Renew with a refresh token, else go the grant's own way; save what comes."""
+        """Refresh, else request a token or ask for a user; save the new token."""
         refusal = None
         while (live := self._live_refresh_token()) is not None:
             refresh_token, scope = live
@@ -221,7 +221,7 @@ class Acquisition(KnownTokens):
                 refusal = error
             else:
                 return (yield from self._keep(token, excluded, is_login=False))
-            # A sibling without the lock may have been faster: what it saved is worth a look before giving up.
+            # A sibling without the lock may have refreshed first, and saved its token.
             if (adopted := (yield from self._look(excluded))) is not None:
                 return Acquired(adopted, is_own=False)
         if self._grant.is_interactive:
@@ -235,7 +235,7 @@ class Acquisition(KnownTokens):
         return (yield from self._keep(token, excluded, is_login=True))
 
     def _authorize(self, excluded: Collection[str | None], cancelled: threading.Event) -> Steps[Acquired | Deferred]:
-        """Have a user log in, without the lock, which they would hold for minutes; then get the token with it.
+        """Let a user log in without the lock, since that takes minutes; then get the token under it.
 
         A sibling's token ends the wait, whether a user logged in there or here.
         """
@@ -271,13 +271,13 @@ class Acquisition(KnownTokens):
             if self.known.last is None:
                 raise reauthorization("the user has logged out in another program", None, None)
         if not self._stored.is_ok:
-            self._stored = yield Load()  # it may be possible by now
+            self._stored = yield Load()  # the store may work by now
         yield from self._save()
         return Acquired(token, is_own=True)
 
     def _forget(self) -> Steps[bool]:
-        """Forget all tokens, and leave the mark of a logout in the store; bring whether that worked."""
-        # A mark that's there stays: not all siblings may have seen it yet.
+        """Forget all tokens, and leave the mark of a logout in the store; return whether that worked."""
+        # An earlier mark stays: some siblings may not have seen it yet.
         given = frozenset() if self._given is None else frozenset({self._given})
         ended = self.known.digests() | given | (self._stored.entry.logged_out or frozenset())
         for token in (self.known.last, self.known.previous):

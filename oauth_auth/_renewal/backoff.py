@@ -1,4 +1,4 @@
-"""Pauses after what fails: token calls, and renewals for an origin that rejects whatever they bring. Pure."""
+"""Pauses after failures: of token calls, and of renewals for an origin that rejects every token. Pure."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class Failure(NamedTuple):
 
     @classmethod
     def after(cls, past: Failure | None, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> Failure:
-        """Count one more failure: cooldowns grow from 1 to 60 s, at random; `Retry-After` may make them longer.
+        """Count one more failure: random cooldowns grow from 1 to 60 s; `Retry-After` may make them longer.
 
-        `times` is how many siblings have counted, if that's more.
+        `times` is the count of siblings, if that's higher.
         """
         times = 1 + max(times, 0 if past is None else past.times)
         longest = min(_LONGEST_COOLDOWN, _FIRST_COOLDOWN * 2.0 ** min(times - 1, 10))
@@ -61,7 +61,7 @@ class Failure(NamedTuple):
         return cls(error, times, Cooldown.begin(now, max(seconds, asked_pause(error))), now.wall)
 
     def fails_fast(self, now: Now) -> bool:
-        """Return whether callers without a token get the error, too: no call could help, or the server asks."""
+        """Return whether even callers without a token get the error: no call could help, or the server asks to wait."""
         asked = Cooldown(self.cooldown.begun, self.cooldown.begun + asked_pause(self.error))
         return not self.error.retryable or asked.remaining(now) > 0
 
@@ -75,20 +75,20 @@ class OriginBreaker(NamedTuple):
     """A circuit breaker for an origin: how many renewals in a row were vain for it, and the cooldown after that.
 
     A renewal is vain if the origin rejects the new token, too. It's counted when it begins, and the breaker is
-    forgotten when one has helped: so an origin that rejects every token, or has paths that reject every token among
-    others that don't, costs a handful of token calls a minute. Paths are what the plug-in calls them.
+    dropped when one has helped. So an origin that rejects every token, or has paths that reject every token among
+    others that don't, costs a handful of token calls a minute. Paths are as `_plugins.rejection.path_of` returns them.
     """
 
     times: int
     cooldown: Cooldown
     vain_paths: frozenset[str] = frozenset()
-    """Those that the renewals were for: if one of them accepts a token, the origin has changed its mind."""
+    """Those that the renewals were for: once one of them accepts a token, the breaker is dropped."""
     accepting: frozenset[tuple[str, str]] = frozenset()
     """Paths that have accepted a token meanwhile, with its header."""
 
     @classmethod
     def after(cls, past: OriginBreaker | None, now: Now, path: str, *, is_interactive: bool) -> OriginBreaker:
-        """Count one more renewal; the first few call for no pause, or none where a user would log in."""
+        """Count one more renewal; the first few need no pause, unless a user would have to log in."""
         times = 1 if past is None else past.times + 1
         free = 1 if is_interactive else _FREE_REJECTIONS
         seconds = 0.0
@@ -112,7 +112,7 @@ class OriginBreaker(NamedTuple):
         return self._replace(accepting=_bounded(kept, (path, header)))
 
     def is_over(self, now: Now) -> bool:
-        """Return whether the last vain renewal was so long ago that it needn't be remembered."""
+        """Return whether the last vain renewal was long enough ago to be forgotten."""
         return not self.cooldown.begun <= now.monotonic < self.cooldown.until + _FORGOTTEN_AFTER
 
 

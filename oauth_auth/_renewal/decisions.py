@@ -5,8 +5,8 @@
     ── stale_at ───────────► callers wait for a renewal; if one fails, the old token is sent until it expires
     rejected by an API ────► that caller waits for a renewal, unless there's a newer token already
 
-Rule: whatever decides about the token stands here. There is one frozen `State`, one function for each question that
-is asked of it, and one method for each thing that can happen to it. While a renewal is under way, a decision returns
+Rule: whatever decides about the token belongs here. There is one frozen `State`, one function for each question about
+it, and one method for each event that changes it. While a renewal is under way, a decision returns
 the very same state: the renewal alone may replace it then.
 """
 
@@ -41,11 +41,11 @@ __all__ = [
 ]
 
 _CHECK_INTERVAL = 1.0
-"""Seconds between two looks at what a sibling does, or less where less time is left."""
+"""Seconds between two looks for a sibling's token, or less where less time is left."""
 
 
 class RenewalSettings(NamedTuple):
-    """When tokens are renewed and what else happens then; times in seconds."""
+    """The options that govern renewals; times in seconds."""
 
     leeway: float
     refresh_window: float
@@ -74,7 +74,7 @@ class Purpose(NamedTuple):
     can_wait: bool = False
     """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
     check_only: bool = False
-    """Whether only a sibling's token will do, since the server has refused to give another."""
+    """Whether only a sibling's token is looked for, since the server has refused to issue another."""
 
 
 class Send(NamedTuple):
@@ -85,10 +85,10 @@ class Send(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """Wait for the renewal under way, or for the one to launch, for `patience` seconds at most."""
+    """Wait for the renewal under way, or for the one to launch, for `timeout` seconds at most."""
 
     launch: Purpose | None = None
-    patience: float | None = None
+    timeout: float | None = None
     counts: bool = False
     """Whether the renewal counts against the origin that rejected the token, until it has helped."""
 
@@ -107,12 +107,12 @@ Decision = Send | Wait | Fail | Decline
 
 
 class Around(NamedTuple):
-    """What a decision needs to know of what is around it."""
+    """What a decision needs to know besides the state."""
 
     is_running: bool = False
     """Whether a renewal is under way."""
     is_retrying: bool = False
-    """Whether that renewal has failed in part and tries again."""
+    """Whether a call of that renewal has failed and is tried again."""
     is_shared: bool = False
     """Whether there's a store, and so may be siblings."""
     token_timeout: float = 10.0
@@ -126,7 +126,7 @@ class SameToken(TokenError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is known of the current token and of what was tried. Immutable."""
+    """All that is known of the current token and of the renewals so far. Immutable."""
 
     credential: Credential | None = None
     """What requests are sent with."""
@@ -135,7 +135,7 @@ class State:
     deferred_at: float = 0.0
     """When a renewal was last deferred, in Unix time."""
     checked: Cooldown | None = None
-    """The pause after a look for a sibling's token, while the server refuses to give one."""
+    """The pause after a look for a sibling's token, while the server refuses to issue one."""
     is_replacement: bool = False
     """Whether the credential was made because the one before was rejected or unwanted; else, if it's rejected at a
     replay, another renewal may help."""
@@ -162,7 +162,7 @@ class State:
         return dataclasses.replace(self, credential=credential)
 
     def failed(self, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> State:
-        """Return the state after a renewal that failed; one that was due is put off until the cooldown ends.
+        """Return the state after a renewal that failed; one that was due is postponed until the cooldown ends.
 
         `times` is how many failures in a row siblings have counted.
         """
@@ -201,9 +201,9 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
         return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
     failure = state.backing_off(now)
     if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
-        # Half of what the old token has left to live is spent waiting; then it's sent while it lasts.
+        # The wait takes half of the old token's remaining life; then the old token is sent.
         launch = None if around.is_running else Purpose(Reason.STALE)
-        return Wait(launch, patience=(current.expires_at - now.wall) / 2), state
+        return Wait(launch, timeout=(current.expires_at - now.wall) / 2), state
     if now.wall < current.refresh_at or around.is_running:
         return Send(current), state
     pause = around.token_timeout if failure is None else failure.cooldown.remaining(now)

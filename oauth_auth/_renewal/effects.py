@@ -1,8 +1,8 @@
-"""What a renewal asks to be done, and the runner that does it in the flight's thread.
+"""The effects that a renewal yields, and the runner that carries them out in the flight's thread.
 
-A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent what came of them. It
-holds no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a
-program can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
+A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent their results. It holds
+no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a program
+can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 class Load(NamedTuple):
-    """Read the store: brings `Loaded`."""
+    """Read the store; the result is `Loaded`."""
 
 
 class Loaded(NamedTuple):
@@ -50,7 +50,7 @@ class Loaded(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """Take the store's lock, or the spare one beside it, waiting for `timeout` seconds at most: brings `Locked`."""
+    """Take the store's lock, or the spare one, within `timeout` seconds; the result is `Locked`."""
 
     timeout: float
     is_spare: bool = False
@@ -61,47 +61,47 @@ class Unlock(NamedTuple):
 
 
 class StillHeld(NamedTuple):
-    """Brings False if a lock that was taken is known to be another's by now."""
+    """Ask the store; the result is False if the lock is known to have passed to another holder."""
 
 
 class Save(NamedTuple):
-    """Replace what the store holds: brings whether that worked."""
+    """Replace what the store holds; the result is whether that worked."""
 
     entry: Entry
 
 
 class Delete(NamedTuple):
-    """Delete what the store holds: brings whether that worked."""
+    """Delete what the store holds; the result is whether that worked."""
 
 
 class Authorize(NamedTuple):
-    """Begin an interactive login, in a thread of its own."""
+    """Start an interactive login, in a thread of its own."""
 
     work: Callable[[], Callable[[], Steps[Any]]]
 
 
 class Await(NamedTuple):
-    """Wait for the login that was begun: brings its `Outcome`, or None after so many seconds."""
+    """Wait for the login that was started; the result is its `Outcome`, or None after `seconds`."""
 
     seconds: float
 
 
 class Idle(NamedTuple):
-    """Do nothing for a while, or until it's of no use: brings True, before the time is over, if the program ends."""
+    """Pause for `seconds`, or until `until` is set or the program ends; the result is True if the program ends."""
 
     seconds: float
     until: threading.Event
 
 
 class HoldUps:
-    """Notices that the program stood still, by both clocks and without I/O: a suspended machine, a stopped process.
+    """Notices, by both clocks and without I/O, that the program was held up: a suspended machine, a stopped process.
 
-    Once a program that holds the lock stands still, a sibling may take over, and a refresh token that's used twice ends
-    its login. So nothing that may be used once is sent before the lock was taken again, and the store looked into.
+    While a program that holds the lock is held up, a sibling may take over, and a refresh token that's used twice ends
+    its login. So nothing that may be used only once is sent until the lock is taken, and the store looked into, again.
     """
 
     limit = 3.75
-    """Seconds between two readings of the clocks: what waits reads them each second, a lock lasts for 10 at least."""
+    """Seconds without a reading that are a hold-up; waits read the clocks each second, a lock lasts at least 10."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -109,24 +109,24 @@ class HoldUps:
         self._is_held_up = False
 
     def tick(self, expected: float = 0.0) -> None:
-        """Note whether more has passed since the last reading than was expected, in seconds."""
+        """Read the clocks; note a hold-up if more seconds have passed than expected."""
         now = self._clock()
         self._is_held_up = self._is_held_up or now.since(self._last) > expected + self.limit
         self._last = now
 
     def begin(self, effect: object) -> None:
-        """Note that an effect begins; what was before the lock is taken is made up for."""
+        """Note that an effect begins; taking the lock clears an earlier hold-up."""
         self.tick()
         if isinstance(effect, Lock):
             self._is_held_up = False
 
     def end(self, effect: object) -> None:
-        """Note that an effect has ended; some take the time that they say."""
+        """Note that an effect has ended; pauses are expected to take their time."""
         seconds = effect.seconds if isinstance(effect, Sleep | Await | Idle) else 0.0
         self.tick(seconds)
 
     def forbid(self, effect: object) -> bool:
-        """Return whether this effect must not be carried out before the lock was taken again."""
+        """Return whether this effect must wait until the lock is taken again."""
         return self._is_held_up and isinstance(effect, Ask) and effect.is_single_use
 
 
@@ -192,12 +192,12 @@ class _Runner:
     def _await(self, effect: Await) -> Outcome[Any] | None:
         assert self._login is not None  # noqa: S101 - it was begun before
         if not threading.main_thread().is_alive():
-            raise ReauthorizationRequired("the user must log in again: the program ended before they had")
+            raise ReauthorizationRequired("the user must log in again: the program ended before the login did")
         return self._login.wait(effect.seconds)
 
 
 _IDLE_CHECK = 0.25
-"""How often a thread that idles looks whether that's of any use, in seconds."""
+"""Seconds between two checks of whether an idling thread is still needed."""
 
 
 def _idle(idle: Idle) -> bool:

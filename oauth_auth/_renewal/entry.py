@@ -37,7 +37,7 @@ _SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "tok
 
 
 class SharedFailure(NamedTuple):
-    """A renewal that failed and may work later; siblings don't ask the server again within the pause after it."""
+    """A failure that may pass; siblings share it, and don't call the server within the pause after it."""
 
     by: str
     """Which program it was."""
@@ -53,7 +53,7 @@ class SharedFailure(NamedTuple):
 
     @classmethod
     def of(cls, error: TokenError, *, by: str, times: int, now: Now, pause: float) -> Self | None:
-        """Return what siblings may know of a failure; None if it's none that the server has caused."""
+        """Return what is shared of a failure; None if the server hasn't caused it."""
         for kind, error_class in _SHARED_ERRORS.items():
             if isinstance(error, error_class):
                 fields = {name: getattr(error, name, None) for name in _SHARED_FIELDS}
@@ -82,13 +82,13 @@ class SharedFailure(NamedTuple):
         return cls(by, kind, text, fields, times, at, min(pause, _LONGEST_PAUSE)) if is_valid else None  # type: ignore[arg-type, type-var]
 
     def is_recent(self, now: Now) -> bool:
-        """Return whether the pause lasts. One that would begin later, by another machine's clock, counts as over."""
+        """Return whether the pause lasts; one in the future, by another machine's clock, counts as over."""
         return 0 <= now.wall - self.at < self.pause
 
     def restored(self, transport_error: type[TokenTransportError], now: Now) -> TokenError:
-        """Return the error, to be raised here; of one that is the HTTP library's, too, this plug-in's kind.
+        """Return the error to raise here; a transport error is of this plug-in's class.
 
-        What is left of the pause that the server asked for is what it asks this program for.
+        Its `retry_after` is what is left of the pause that the server asked for.
         """
         error_class = transport_error if self.kind == TokenTransportError.__name__ else _SHARED_ERRORS[self.kind]
         text = f"{self.text} (another program on the same store asked)"
@@ -106,7 +106,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_shared_field(name: object, value: object) -> bool:
-    """Return whether an error may have this field: what reckons with it must find a number."""
+    """Return whether an error may have this field: some are calculated with, and must be numbers."""
     return name in _SHARED_FIELDS and (_is_number(value) if name in _NUMBERS else isinstance(value, str))
 
 
@@ -124,7 +124,7 @@ class Entry(NamedTuple):
 
 
 def identity(token: OAuthToken) -> str:
-    """Return what tells this token from others without telling it."""
+    """Return a digest that identifies a token without revealing it."""
     return digest(f"{token.access_token} {token.refresh_token}")
 
 
@@ -145,7 +145,7 @@ def pack(entry: Entry, owner: Mapping[str, str]) -> OAuthToken:
 
 
 def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
-    """Return what is stored. Raises `TokenStoreError` for what is no token, or another client's."""
+    """Return the entry in what a store has loaded. Raises `TokenStoreError` if it's no token, or another client's."""
     if stored is None:
         return Entry()
     if not isinstance(stored, OAuthToken):
@@ -160,7 +160,7 @@ def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
     logged_out = state.pop("logged_out", None)
     if isinstance(logged_out, list):
         logged_out = frozenset(text for text in logged_out if isinstance(text, str))
-    else:  # a mark that is damaged ends no login
+    else:  # a damaged mark ends no login
         logged_out = None
     token = None
     if stored.access_token != _NO_TOKEN and logged_out is None:
@@ -170,13 +170,13 @@ def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
 
 
 class StoreUnread(TokenError):
-    """Only a user could bring a token, unless there's one in the store, which can't be read now."""
+    """Only a user can bring a token, unless there's one in the store, which can't be read now."""
 
     retryable = True
 
 
 def store_unread(error: ReauthorizationRequired) -> TokenError:
-    """Return what to say instead while the store may have a token that can't be read: a login would be too early."""
+    """Return the error to raise instead while the store can't be read: it may hold a token, so a login is too early."""
     unread = StoreUnread(f"the token store can't be read; if there's no token in it, {error}")
     unread.token_url, unread.status_code = error.token_url, error.status_code
     return unread

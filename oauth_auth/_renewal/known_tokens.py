@@ -1,6 +1,6 @@
-"""What one auth object knows of its tokens: it looks into the store, saves there, and shares failures with siblings.
+"""What one auth object knows of its tokens: looks into the store, saves, and failures shared with siblings.
 
-Generators of effects, like the acquisition that's built on them.
+Its methods are generators of effects, which `acquisition` builds on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["KnownTokens"]
 _SHARED_PAUSE = 5.0
 """Seconds after a failure in which siblings on the same store share it; `Retry-After` may make them more."""
 _FORCED = {Reason.FORCED, Reason.LOGIN}
-"""What a sibling's failure is no answer to."""
+"""Reasons for which a sibling's failure doesn't count."""
 
 _UNREAD = Loaded(Entry(), is_ok=False)
 
@@ -62,12 +62,12 @@ class KnownTokens:
         self._chance = chance
         given = grant.given_refresh_token()
         self._given = None if given is None else digest(given)
-        """The digest of the refresh token that siblings are given, too, whether or not it was used here."""
+        """The digest of the refresh token that the grant was constructed with, as siblings may have been."""
         self._stored = _UNREAD
         """What the store held when last read."""
         self.known = Known(token)
         self.name = f"{chance.uniform(0, 2**52):.0f}"
-        """Tells this program's failures from those of siblings."""
+        """Distinguishes this program's failures from those of siblings."""
         self.shared_times = 0
         """How many renewals in a row have failed, as siblings count them."""
 
@@ -84,7 +84,7 @@ class KnownTokens:
         return self.known.last
 
     def _look(self, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
-        """Load; bring a token that can be sent instead of making one, unless its header is excluded."""
+        """Load; return a token that can be sent instead of making one, unless its header is excluded."""
         self._stored = stored = yield Load()
         if stored.is_ok:
             self._grant.load_state(stored.entry.grant_state)
@@ -99,7 +99,7 @@ class KnownTokens:
         return last if is_usable else None
 
     def _raise_shared_failure(self, purpose: Purpose) -> None:
-        """Raise the failure of a sibling that has just asked the server, instead of asking, too."""
+        """Raise the failure of a sibling that has just called the server, instead of calling it again."""
         failure = self._stored.entry.failure
         if failure is None or failure.by == self.name or purpose.reason in _FORCED:
             return
@@ -109,7 +109,7 @@ class KnownTokens:
         raise failure.restored(self._grant.transport_error, now)
 
     def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
-        """Leave a failure that may pass in the store, for siblings; bring a token that one has saved meanwhile."""
+        """Share a failure that may pass through the store; return a token that a sibling has saved meanwhile."""
         if not self._entry.is_shared or not error.retryable:
             return None
         self.shared_times += 1
@@ -117,14 +117,14 @@ class KnownTokens:
         now = self._clock()
         failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
         is_ours = yield StillHeld()
-        # What's there is read again, since it's replaced as a whole; and it may be possible by now.
+        # The entry is read again, since it's replaced as a whole; the store may work by now.
         token = yield from self._look(excluded)
         if token is None and failure is not None and is_ours and self._stored.is_ok:
             yield Save(self._stored.entry._replace(failure=failure))
         return token
 
     def _save(self) -> Steps[None]:
-        """Save the last token; what can't be read isn't overwritten, but tried again later."""
+        """Save the last token; an entry that can't be read isn't overwritten, and saving is tried again later."""
         token = self.known.last
         if token is None or not self._entry.is_shared:
             return

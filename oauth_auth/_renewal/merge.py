@@ -1,4 +1,4 @@
-"""Whose token counts: the one that this program knows, or the one in the store? Pure."""
+"""Decides whose token counts, this program's or the store's, and whether a sibling's logout ends the login. Pure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Known(NamedTuple):
     last: OAuthToken | None = None
     """The newest, whether or not it can be sent: what is renewed from."""
     previous: OAuthToken | None = None
-    """The one that a sibling's replaced: asked only if the last one's refresh token is refused."""
+    """The one that a sibling's token replaced: used only if the last one's refresh token is refused."""
     in_store: OAuthToken | None = None
     """What the store held when last read: only something else is news."""
     has_read: bool = False
     """Whether the store could be read or written once: only then `in_store` says anything."""
     is_unsaved: bool = False
-    """Whether the last token is to be saved yet."""
+    """Whether the last token is still to be saved."""
     is_only_here: bool = False
     """Whether no sibling can have the last token, since it was made here and couldn't be saved yet."""
     login: str | None = None
@@ -35,7 +35,7 @@ class Known(NamedTuple):
     """Digests of tokens that others have replaced: a store that brings one has gone back in time."""
 
     def renewed(self, token: OAuthToken, *, is_login: bool) -> Known:
-        """Return what is known with a new token; `is_login` if it begins a login rather than goes on with one."""
+        """Return what is known with a new token; `is_login` says that it begins a new login."""
         login = identity(token) if is_login or self.login is None else self.login
         return self._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
 
@@ -49,7 +49,7 @@ class Known(NamedTuple):
         return Known(has_read=self.has_read, superseded=ended)
 
     def digests(self) -> frozenset[str]:
-        """Return what the mark of a logout says of these tokens."""
+        """Return the digests by which the mark of a logout names these tokens and their login."""
         tokens = [token for token in (self.last, self.previous) if token is not None]
         texts = [text for token in tokens for text in (token.access_token, token.refresh_token) if text is not None]
         return frozenset([*map(digest, texts), *([] if self.login is None else [self.login])])

@@ -1,7 +1,8 @@
-"""What a flight does: it carries out an acquisition and lands, which publishes the state that comes of it.
+"""What flights do: one acquires a token and publishes the new state; a saver saves later what couldn't be saved.
 
-All of it is procedures of effects, see `effects`. They run in a flight's thread, without the lock that decisions are
-made under, one flight at a time; a simulator can run them in virtual time.
+Both are procedures of effects, see `effects`. They run in a flight's thread, without the lock that decisions are made
+under, one flight at a time; a simulator can run them in virtual time. At the interpreter's exit the saver makes its
+last attempts.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ _REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 
 
 class Outcome(NamedTuple):
-    """How a flight ended: with a credential, or with an error that each waiter raises a copy of."""
+    """How a flight ended: with a credential, or with an error of which each waiter raises a copy."""
 
     credential: Credential | None
     error: OAuthError | None
     is_replacement: bool = False
-    """Whether the token was made because the one before was rejected or unwanted, and not for another reason."""
+    """Whether the token was made because the one before was rejected or unwanted."""
     is_new: bool = False
     is_inconclusive: bool = False
-    """Whether those that wait for it should decide anew: it was launched when no caller waited."""
+    """Whether waiters should decide anew: the flight was launched when no caller waited."""
 
     @classmethod
     def deferred(cls) -> Outcome:
@@ -85,23 +86,23 @@ class FlightLike(Protocol):
 
 
 class Landing(NamedTuple):
-    """The step of waiting for a flight, of `patience` seconds at most: brings its outcome, or None."""
+    """The step of waiting for a flight, for `timeout` seconds at most; the result is its outcome, or None."""
 
     flight: FlightLike
-    patience: float | None = None
+    timeout: float | None = None
     is_quiet: bool = False
 
     def wait(self) -> Any:
         """Block until the flight has landed."""
         begun = time.monotonic()
-        outcome = self.flight.wait(self.patience)
+        outcome = self.flight.wait(self.timeout)
         self._emit(begun)
         return outcome
 
     async def wait_async(self) -> Any:
         """Wait in a task of asyncio or trio."""
         begun = time.monotonic()
-        outcome = await self.flight.wait_async(self.patience)
+        outcome = await self.flight.wait_async(self.timeout)
         self._emit(begun)
         return outcome
 
@@ -112,7 +113,7 @@ class Landing(NamedTuple):
 
 
 class _Saver(NamedTuple):
-    """What tries to save a token until it's saved."""
+    """The flight that tries to save a token until it's saved."""
 
     flight: FlightLike
     is_done: threading.Event
@@ -147,7 +148,7 @@ class Renewer:
     _login_cancelled: threading.Event | None
     """Set to end the login that the present flight may be waiting for."""
     _saver: _Saver | None
-    """What saves a token that couldn't be saved."""
+    """The saver of a token that couldn't be saved."""
     _settings: RenewalSettings
     _state: State
     _token: OAuthToken | None
@@ -184,7 +185,7 @@ class Renewer:
         run = partial(carry_out_renewal, procedure, self._entry, self._clock, runs_code=runs_code)
         return Flight(run, name=name)
 
-    # -- Flying: in a thread of its own, without the lock -------------------------------------------------------
+    # -- Procedures: in a thread of their own, without the lock -------------------------------------------------------
 
     def _fly(self, purpose: Purpose) -> Steps[Outcome]:
         """Acquire a token and land."""
@@ -195,13 +196,13 @@ class Renewer:
             result = yield from self.acquisition.acquire(held, purpose, provide, cancelled)
         except GeneratorExit:
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the callers that wait must be told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, waiting callers must learn of it
             yield Unlock()
             outcome = self._land_failed(error, self._clock().monotonic - begun)
-            # Where a user could log in, those who have no token any more may still ask them.
+            # Where a user can log in, callers without a token may still ask them.
             outcome = outcome._replace(is_inconclusive=isinstance(error, ReauthorizationRequired) and error.retryable)
         else:
-            # Before it lands: who looks at that moment must not find the lock taken.
+            # Before it lands, so that a sibling that looks then doesn't find the lock taken.
             yield Unlock()
             if isinstance(result, Deferred):
                 outcome = self._land_deferred(purpose)
@@ -238,7 +239,7 @@ class Renewer:
             raise
         except OAuthError as error:
             failure = error.without_traceback()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must be told
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
             text = "a revocation ended in an unexpected error:\n%(error)s"
             emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
             failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
@@ -247,7 +248,7 @@ class Renewer:
         return Outcome(None, failure, is_inconclusive=True)
 
     def _notify(self, token: OAuthToken) -> Steps[None]:
-        """Call `on_token_update`, and go on without it if it takes longer than a token call may."""
+        """Call `on_token_update`, and go on without it after `token_timeout` seconds."""
         callback = self._settings.on_token_update
         if callback is None:
             return
@@ -262,18 +263,20 @@ class Renewer:
             text = "on_token_update raised an error:\n%(error)s"
             emit(logging.ERROR, "callback_failed", text, error=_traceback_text(error))
 
-    # -- Landing: each publishes the state that comes of a flight, and ends it ----------------------------------
+    # -- Landing: each publishes the state after a flight, and ends it ----------------------------------
 
     def _conclude(self, state: State) -> None:
-        """Publish, then end the flight: who finds no flight finds what it wrote."""
+        """Publish, then end the flight, so that a decision that finds no flight finds the new state."""
         self._token = self.acquisition.known.last
         self._publish(state)
         self._flight = None
-        saver = self._saver
-        if saver is not None and (not self.has_unsaved or not saver.flight.is_under_way):
+        # Where there's no refresh token, no login is at stake: the next renewal saves, or close().
+        last, saver = self.acquisition.known.last, self._saver
+        is_at_stake = self.has_unsaved and last is not None and last.refresh_token is not None
+        if saver is not None and (not is_at_stake or not saver.flight.is_under_way):
             saver.is_done.set()
             self._saver = saver = None
-        if saver is None and self.has_unsaved:
+        if saver is None and is_at_stake:
             is_done = threading.Event()
             self._saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
             self._saver.flight.start()
@@ -317,7 +320,7 @@ class Renewer:
         return Outcome(None, ours)
 
     def _provide(self, token: OAuthToken, *, rejected: str | None) -> None:
-        """At the start, publish a token in its last seconds, to be sent if there will be no better one."""
+        """Publish a stored token in its last seconds, to be sent if no better one comes."""
         credential = self.acquisition.credential(token)
         if self._clock().wall < credential.expires_at and credential.header != rejected:
             self._publish(self._state.provided(credential))
@@ -325,9 +328,9 @@ class Renewer:
     # -- Saving what couldn't be saved --------------------------------------------------------------------------
 
     def _save_later(self, is_done: threading.Event) -> Steps[None]:
-        """Try to save an unsaved token, with no request needed, after growing pauses, until it's saved.
+        """Try to save an unsaved token after growing pauses until it's saved, whether or not requests are made.
 
-        At exit the interpreter waits for it, a few seconds.
+        At exit the interpreter waits for the last attempts, a few seconds.
         """
         pauses, is_ending = list(_SAVE_PAUSES), False
         while pauses and not is_done.is_set():

@@ -1,9 +1,9 @@
 """A `TokenSource` keeps a program's current credential: it decides under a lock, waits outside it, and publishes.
 
 Plug-ins read `current` and compare its `refresh_at` with the clock themselves: that's the hot path, and it's theirs.
-All that isn't hot is decided in `decisions`, under a lock and without any I/O; then a `Flight` carries out what
-`acquisition` says, without a lock, and lands: it publishes the state that comes of it. What callers wait for is
-written as steps, once for threads and tasks.
+All else is decided in `decisions`, under a lock and without I/O; then a `Flight` carries out the procedure of
+`acquisition` without a lock, and publishes the new state. What callers wait for is written as steps, once for threads
+and tasks.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from .effects import carry_out_renewal
 from .renewer import FlightLike, Landing, Outcome, Renewer, decision_lock
 from .store_entry import StoreEntry
 
-__all__ = ["Replacement", "TokenSource", "Waiting"]
+__all__ = ["TokenSource", "Waiting"]
 
 Waiting = Generator[Step, Any, Any]
 """What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
 
 _LOGIN_CHECK = 0.5
-"""How often a login that has just begun is told that it's cancelled, in seconds."""
+"""Seconds between two attempts to cancel a login, which may have just begun."""
 
 
 class Replacement(NamedTuple):
@@ -61,7 +61,7 @@ class TokenSource(Renewer):
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
     `token` is a token to begin with; of it and a stored one the later expiry wins. `clock`, `chance` and `begin`, which
-    makes a flight of a procedure, are parameters for simulations.
+    starts a procedure as a flight, are parameters for simulations.
     """
 
     __slots__ = ("rejecting_origins",)
@@ -86,14 +86,14 @@ class TokenSource(Renewer):
         self.acquisition = Acquisition(grant, settings, self._entry, token=token, clock=clock, chance=chance)
         self._token = token
         self._forget_the_moment()
-        # With a store or a code to look at first, the token given isn't sent before a flight has done so.
+        # With a store or a code, the token given isn't sent before a flight has looked at these.
         has_more = self._entry.is_shared or grant.has_unredeemed_code
         self._publish(State() if token is None or has_more else State(self.acquisition.credential(token)))
 
     def _forget_the_moment(self) -> None:
-        """Set what doesn't outlive this process."""
+        """Reset what copies in other processes don't share."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
-        """Origins for which a renewal was vain, until one helps; an origin is whatever the plug-in calls it."""
+        """Origins for which a renewal was vain, until one helps; an origin is any key that the plug-in chooses."""
         self._flight = None
         self._saver = None
         self._login_cancelled = None
@@ -119,7 +119,7 @@ class TokenSource(Renewer):
                 if flight is not None:
                     flight.start(in_background=True)
                 return decision.credential
-            outcome = yield Landing(_joined(flight), decision.patience)
+            outcome = yield Landing(_joined(flight), decision.timeout)
             if outcome is None:
                 if (current := self._state.unexpired(self._clock())) is not None:
                     return current
@@ -139,7 +139,7 @@ class TokenSource(Renewer):
     ) -> Generator[Step, Any, Replacement | None]:
         """Return what to send instead of the credential with this header, which the origin rejected at this path.
 
-        None means that the origin rejects every token, so that another one now would be a waste. Errors end in `about`.
+        None means that the origin rejects every token, so that another one now would be useless. Errors end in `about`.
         """
         for _ in range(3):
             decide = partial(for_rejection, rejected=rejected, path=path, breaker=self.rejecting_origins.get(origin))
@@ -159,7 +159,7 @@ class TokenSource(Renewer):
         return None
 
     def log_in(self) -> Generator[Step, Any, Credential]:
-        """Have the user log in, though there may be a token that's good; return the new credential."""
+        """Let the user log in, even if there is a valid token; return the new credential."""
         while True:
             decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
             outcome = yield Landing(_joined(flight), is_quiet=True)
@@ -172,9 +172,9 @@ class TokenSource(Renewer):
         return self._token
 
     def revoke(self) -> Generator[Step, Any, None]:
-        """End the newest token at the server and forget it. Raises `OAuthError` for what went wrong, afterwards.
+        """Revoke the newest token at the server and forget it; afterwards raise `OAuthError` for what went wrong.
 
-        A login under way is given up.
+        A login under way is cancelled.
         """
         while True:
             with decision_lock:
@@ -190,7 +190,7 @@ class TokenSource(Renewer):
                 return
 
     def wait_idle(self) -> Generator[Step, Any, None]:
-        """Wait until no flight is under way, a login is given up; try once more to save what is unsaved."""
+        """Wait until no flight is under way, and cancel a login; then try once more to save what is unsaved."""
         has_flushed = False
         while True:
             with decision_lock:
@@ -207,7 +207,7 @@ class TokenSource(Renewer):
             yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)
 
     def record_acceptance(self, origin: Hashable, path: str, header: str, *, is_replay: bool) -> None:
-        """Note that an origin accepted a token, at a replay or else; needed only for `rejecting_origins`."""
+        """Note that an origin accepted a token, at a replay or at first; needed only for `rejecting_origins`."""
         with decision_lock:
             breaker = self.rejecting_origins.get(origin)
             if breaker is not None:
@@ -278,7 +278,7 @@ class TokenSource(Renewer):
 
 def _joined(flight: FlightLike | None) -> FlightLike:
     """Return a flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
-    assert flight is not None  # noqa: S101 - whoever waits has one, or has launched one
+    assert flight is not None  # noqa: S101 - a decision to wait has found or launched one
     if flight.is_reentrant:
         raise TokenError(
             "a callback of this auth object used the auth object itself, which waits for the callback: "

@@ -1,4 +1,6 @@
-"""One entry of a token store. Store failures are logged, never raised: no request may depend on the store.
+"""Access to one key of a token store. Store failures are logged, never raised: no request may depend on the store.
+
+What an entry contains is in `entry`.
 
 A store may hang, and a lock may belong to the thread that took it. So a renewal makes all its calls in one thread,
 that of its session's worker, and abandons it if a call takes too long.
@@ -27,13 +29,13 @@ __all__ = ["Locked", "StoreEntry", "StoreSession"]
 
 
 _SPARE = "-spare"
-"""What the key of the spare lock ends in."""
+"""The suffix of the spare lock's key."""
 
 
 class Locked(enum.Enum):
     """How an attempt to take the store's lock ended."""
 
-    HELD = "it's ours"
+    HELD = "this program has it"
     TAKEN = "a sibling has it"
     FAILED = "the store doesn't work, or there's none"
 
@@ -41,22 +43,22 @@ class Locked(enum.Enum):
 class StoreEntry:
     """One key of a store. An entry without a store is empty and stays so.
 
-    `owner` is whose tokens these are, where the key alone doesn't say so: others' count as absent.
+    `owner` says whose tokens these are, where the key alone doesn't; tokens of others count as absent.
     """
 
     __slots__ = ("_cooldown", "_failed_actions", "clock", "key", "owner", "store", "supports_timeout", "timeout")
 
     default_timeout = 5.0
-    """How long a call to a store may take that doesn't say so itself, in seconds."""
+    """Seconds that a call may take, of a store that has no `timeout` of its own."""
     lock_wait = LOCK_WAIT
-    """How long a lock may be held without anything coming of it, in seconds; then its holder counts as stopped."""
+    """Seconds that a lock may be held while the entry doesn't change; then its holder counts as stopped."""
     slow = 1.0
     """Seconds after which a store call counts as slow. Callers with a valid token then stop waiting for it, and a
     store that fails this slowly is left alone for a while."""
     first_cooldown = 5.0
     longest_cooldown = 60.0
     longest_cooldown_after_hanging = 3600.0
-    """Each attempt at a store that never answers costs a thread, which comes back only if it does."""
+    """Each attempt at a store that never answers costs a thread, which ends only if the store answers."""
 
     def __init__(
         self, store: TokenStore | None, key: str, owner: Mapping[str, str] | None = None, *, clock: Clock = Now.read
@@ -146,7 +148,7 @@ class StoreSession:
             self._worker.shutdown()
 
     def load(self) -> tuple[Entry, bool]:
-        """Return what is stored, and whether it could be read; what is no token counts as absent."""
+        """Return what is stored, and whether it could be read; anything but a token counts as absent."""
         store, key, owner = self._entry.store, self._entry.key, self._entry.owner
         if store is None:
             return Entry(), False
@@ -177,7 +179,7 @@ class StoreSession:
     def lock(self, timeout: float, *, is_spare: bool = False) -> Locked:
         """Take the store's lock; wait for `timeout` seconds at most, or 30 where the store's lock takes no time-out.
 
-        The spare one is of another key: it's for those who go on without the lock.
+        The spare lock has another key, and is for renewals that go on without the lock.
         """
         store, entry = self._entry.store, self._entry
         key = f"{entry.key}{_SPARE}" if is_spare else entry.key
@@ -195,7 +197,7 @@ class StoreSession:
         return Locked.TAKEN if isinstance(error, LockTaken) else Locked.FAILED
 
     def still_holds_lock(self) -> bool:
-        """Return False if the lock that was taken is another's by now, as after this process was stopped for long."""
+        """Return False if the lock has passed to another holder, as after this process was stopped for long."""
         is_held = None if self._lock is None else getattr(self._lock.held, "is_held", None)
         if is_held is None:
             return True
@@ -203,7 +205,7 @@ class StoreSession:
         return bool(held) or not is_known
 
     def unlock(self) -> None:
-        """Release the lock, whatever happened meanwhile; for a store that has become slow nobody waits."""
+        """Release the lock, whatever happened meanwhile; without waiting for a store that has become slow."""
         lock, self._lock = self._lock, None
         if lock is None:
             return
@@ -217,7 +219,7 @@ class StoreSession:
     ) -> tuple[bool, Any]:
         """Return whether a call of the store ended well, and what it returned, or raised if not.
 
-        `wait` is how long it may take beyond the store's time-out; `on_late` is called should it end after all.
+        `wait` is how long it may take beyond the store's time-out; `on_late` is called if it ends later all the same.
         """
         entry = self._entry
         if entry.is_resting:
@@ -272,7 +274,7 @@ def _takes_timeout(lock: Callable[..., Any]) -> bool:
 
 
 def _safe_text(error: BaseException) -> str:
-    """Return what an error says, if it's of a kind that doesn't show the token."""
+    """Return an error's text, if it's of a class whose text can't show the token."""
     if not isinstance(error, OSError | TokenStoreError):
         return "…"
     try:

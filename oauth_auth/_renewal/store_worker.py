@@ -1,4 +1,4 @@
-"""A `StoreWorker` makes calls that may hang, in a thread of its own, for a caller who waits only so long."""
+"""A `StoreWorker` makes calls that may hang, in a thread of its own, for a caller whose wait is bounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoreWorker:
         self._on_return = on_return
         self._slow = slow
         self.is_abandoned = False
-        """Whether a call took too long; the thread then does what is left to do when that call ends, if it does."""
+        """Whether a call took too long; if it ends, the thread then makes the calls that are left."""
         self._thread = Flight(self._serve, daemon=True)
         self._thread.start(in_background=True)
 
@@ -41,19 +41,19 @@ class StoreWorker:
         on_late: Callable[[], Any] | None,
         tick: Callable[[], object] = lambda: None,
     ) -> Outcome[Any]:
-        """Return what came of the function, or a `TokenStoreError` after `timeout` seconds.
+        """Return the function's outcome, or a `TokenStoreError` after `timeout` seconds.
 
-        `on_late` is called if the function ends after all; `tick` each time when it has been slow.
+        `on_late` is called if the function ends later all the same; `tick` after every `slow` seconds.
         """
         if self.is_abandoned:
             return Outcome(None, TokenStoreError("the store still hasn't answered"))
-        if not self._thread.has_started:  # the interpreter exits: there are no threads any more
+        if not self._thread.has_started:  # the interpreter exits: no thread can start any more
             return capture(function)
         outcome: Future[Outcome[Any]] = Future()
         self._calls.put(lambda: outcome.set_result(capture(function)))
         left = timeout
         while left > 0:
-            # Waits are added up, not read from the clock: a process that was stopped says nothing against the store.
+            # Waits are added up, not read from the clock: the time that a process was stopped isn't the store's.
             wait = min(left, self._slow)
             try:
                 return outcome.result(wait)
@@ -61,7 +61,7 @@ class StoreWorker:
                 mark_retrying()
                 tick()
                 left -= wait
-                # At exit nobody waits for another's renewal any more; but what is to be saved is saved.
+                # At exit a sibling's lock isn't waited for any more; but what is to be saved is saved.
                 if on_late is not None and not threading.main_thread().is_alive():
                     break
         self.is_abandoned = True
@@ -74,7 +74,7 @@ class StoreWorker:
         self._calls.put(lambda: capture(function))
 
     def shutdown(self) -> None:
-        """End the thread, once it's done with what it has begun."""
+        """End the thread after the calls that it was given."""
         if self.is_abandoned:
             self._calls.put(self._on_return)
         self._calls.put(None)

@@ -1,4 +1,4 @@
-"""The authorization code grant (RFC 6749 section 4.1): a code is redeemed once, and a login brings another."""
+"""The authorization code grant (RFC 6749 section 4.1): a code is redeemed once; after that a login is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AuthorizationCodeGrant"]
 
 
 class AuthorizationCodeGrant(RefreshingGrant):
-    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is used once, and `login` brings another."""
+    """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is redeemed once; `login` gets another."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
-        self._spent_code: str | None = None
+        self._redeemed_code: str | None = None
 
     @property
     def has_unredeemed_code(self) -> bool:
@@ -47,16 +47,16 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
-            reason = "nobody has logged in yet" if self._spent_code is None else "the authorization code is used up"
+            reason = "nobody has logged in yet" if self._redeemed_code is None else "the authorization code is used up"
             raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
             token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, **verifier)
         except TokenError as error:
             if error.status_code is not None:
-                self._spend(code)
+                self._mark_redeemed(code)
             raise
-        self._spend(code)
+        self._mark_redeemed(code)
         return token
 
     @property
@@ -64,7 +64,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return self._login is not None and self._code is None
 
     def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
-        from ..login._context import LoginContext  # noqa: PLC0415 - programs that log nobody in needn't load it
+        from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
@@ -82,7 +82,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         code = request.code_from(redirected_url)
 
         def redeem() -> Steps[OAuthToken]:
-            # Kept, so that it's sent again if the server can't be reached now.
+            # Kept: it's sent again later if the server can't be reached now.
             self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
             return self.request_token(None, None)
 
@@ -108,19 +108,19 @@ class AuthorizationCodeGrant(RefreshingGrant):
         super().invalidate(token)
         self._code = None
 
-    def _spend(self, code: str) -> None:
+    def _mark_redeemed(self, code: str) -> None:
         self._code = None
-        self._spent_code = digest(code)
+        self._redeemed_code = digest(code)
 
     def dump_state(self) -> dict[str, Any]:
-        spent = {} if self._spent_code is None else {"code": self._spent_code}
-        return {**super().dump_state(), **spent}
+        redeemed = {} if self._redeemed_code is None else {"code": self._redeemed_code}
+        return {**super().dump_state(), **redeemed}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore, too, that the code given has brought the stored token already: the program was started again."""
+        """Restore what was learned; a code that brought the stored token, before a restart, isn't sent again."""
         super().load_state(state)
-        spent = state.get("code")
-        if self._code is not None and spent == digest(self._code):
-            self._spend(self._code)
-        elif self._spent_code is None and isinstance(spent, str):
-            self._spent_code = spent  # another program's, which may come back with it
+        redeemed = state.get("code")
+        if self._code is not None and redeemed == digest(self._code):
+            self._mark_redeemed(self._code)
+        elif self._redeemed_code is None and isinstance(redeemed, str):
+            self._redeemed_code = redeemed  # the code of another program, which may be given it again

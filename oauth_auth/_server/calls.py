@@ -1,7 +1,7 @@
 """Calls of an authorization server's endpoints: each attempt bounded in time, and tried again where that's safe.
 
-A call is a generator of steps: it yields what is to be done, an attempt (`Ask`) or a pause (`Sleep`), and is sent
-what came of it. `perform` does these things; a simulator can do them otherwise.
+A call is a generator of steps: it yields effects, such as an attempt (`Ask`) or a pause (`Sleep`), and is sent their
+results. `perform` carries them out; a simulator carries them out in virtual time.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ class TokenTransport(Protocol):
         ...
 
     def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
-        """Return the error for an answer that wasn't there after so many seconds."""
+        """Return the error for an answer that hasn't come within `timeout` seconds."""
         ...
 
 
 class Ask(NamedTuple):
-    """One attempt of a call: brings a `TokenResponse`, or raises `TokenError`.
+    """One attempt of a call; the result is a `TokenResponse`. Raises `TokenError`.
 
-    Brings None, and sends nothing, if the request is for something that may be used once and the program was held up
-    since it last looked whether that's still good.
+    The result is None, and nothing is sent, if the request carries something that may be used once and the program was
+    held up since it last looked into the store.
     """
 
     request: TokenRequest
@@ -81,9 +81,9 @@ class Sleep(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A call of the user's code, given up after some seconds: brings what it returns, or raises what it raises.
+    """A call of the user's code; the result is what it returns, and what it raises is raised.
 
-    Raises `GivenUp` after that time; the call may go on in its thread all the same.
+    Raises `GivenUp` after `timeout` seconds; the call may go on in its thread.
     """
 
     function: Callable[[], Any]
@@ -95,7 +95,7 @@ class GivenUp(Exception):
 
 
 class HeldUp(TokenError):
-    """The program stood still after its last look into the store, so what it would have sent may be spent by now."""
+    """The program was held up after its last look into the store, so what it would have sent may be used by now."""
 
     retryable = True
 
@@ -131,9 +131,9 @@ class EndpointCalls:
     ) -> Steps[_T]:
         """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
 
-        `single_use` is for a code or refresh token: a late answer is waited for, since what's sent again would count
-        as stolen where the server has taken it by then, and that would end all tokens that came from it.
-        `statuses` takes each attempt's HTTP status, None without an answer.
+        `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
+        by then counts a second use as theft, and ends all tokens that came from it.
+        `statuses` collects each attempt's HTTP status, None without an answer.
         """
         statuses = [] if statuses is None else statuses
         deadline = self._clock().monotonic + self.timeout
@@ -144,7 +144,7 @@ class EndpointCalls:
             try:
                 response = yield Ask(request, self.transport, half, left if single_use else half, single_use)
                 if response is None:
-                    raise HeldUp("the program stood still before it could ask for a token")
+                    raise HeldUp("the program was held up before it could ask for a token")
                 statuses[-1] = response.status_code
                 return read(request, response._replace(received_at=self._clock().wall))
             except TokenError as error:
@@ -162,7 +162,7 @@ class EndpointCalls:
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:
-    """Do what a call yields, and return what comes of it; `tick` is called each second while it's waited for."""
+    """Carry out an effect of a call, and return its result; `tick` is called each second meanwhile."""
     if isinstance(effect, Ask):
         return _ask(effect, tick)
     if isinstance(effect, Sleep):
@@ -183,7 +183,7 @@ def run_code(effect: Run, tick: Callable[[], object], standby: Standby | None = 
 
 
 def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:
-    """Send in a thread that can be given up: a library's time-outs bound waits for some bytes, not their sum."""
+    """Send in a thread that can be abandoned: a library's time-outs bound single waits, not their sum."""
     request, transport = effect.request, effect.transport
     outcome = Flight(
         lambda: capture(lambda: transport.send(request, effect.connect_timeout, effect.timeout)), daemon=True

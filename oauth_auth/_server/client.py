@@ -1,4 +1,7 @@
-"""The client at the authorization server, and what it has learned of how that server takes its credentials."""
+"""The client at the authorization server: how it authenticates, and which form of Basic credentials the server takes.
+
+The forms themselves are in `_wire.client_auth`; which one this server takes is detected here.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ class Client:
             self._is_fixed = True
 
     def call(self, send: Callable[[ClientAuthParameters], Steps[_T]]) -> Steps[_T]:
-        """Send a call that authenticates the client, in the other form too if the server refuses the first."""
+        """Send a call that authenticates the client; if the server refuses one form of Basic, try the other."""
         yield from self._choose()
         method = self._detected or self._method
         alternative = None if self._detected else self._alternative()

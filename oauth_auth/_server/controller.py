@@ -1,6 +1,6 @@
-"""The five token operations (RFC 6749 sections 4.1.3, 4.3.2, 4.4.2 and 6), and the retries of a token call.
+"""The five token operations (RFC 6749 sections 4.1.3, 4.3.2, 4.4.2 and 6), and which errors are retried.
 
-`OAuthAuthorizationController` is complete but for the HTTP library; each plug-in module exports one that has it.
+`OAuthAuthorizationController` lacks only the HTTP library; each plug-in module exports a subclass that has one.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _STEPS: dict[Any, Callable[..., Steps[Any]]] = {}
 def _operation(
     steps: Callable[Concatenate[OAuthAuthorizationController, _P], Steps[_R]],
 ) -> Callable[Concatenate[OAuthAuthorizationController, _P], _R]:
-    """Make an operation that blocks out of its steps, and that raises from a frame which holds no secret.
+    """Return an operation that runs its steps and blocks.
 
-    Tracebacks show their frames' locals.
+    It raises from a frame that holds no secret, since tracebacks show the local variables of their frames.
     """
 
     @functools.wraps(steps)
@@ -55,7 +55,7 @@ def _operation(
         del args, kwargs
         raise failure
 
-    steps.__annotations__["return"] = "OAuthToken"  # what a user who asks for the signature shall see
+    steps.__annotations__["return"] = "OAuthToken"  # what `help()` shows
     _STEPS[operation] = steps
     return operation
 
@@ -95,7 +95,7 @@ class OAuthAuthorizationController:
 
     @classmethod
     def _from_endpoints(cls, endpoints: Endpoints) -> Self:
-        """Return a controller that takes the token URL from these endpoints, which may have to find it out."""
+        """Return a controller that takes the token URL from these endpoints, which may have to look it up."""
         controller = cls.__new__(cls)
         controller.__dict__.update(_token_urls={}, _endpoints=endpoints, calls=endpoints.calls)
         return controller
@@ -199,7 +199,7 @@ class OAuthAuthorizationController:
         }
         return (
             yield from self._call(
-                Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_spent, single_use=True
+                Server.DEFAULT, authorization, fields, field_parameters, repeatable=_unless_rotated, single_use=True
             )
         )
 
@@ -229,7 +229,7 @@ class OAuthAuthorizationController:
             token = yield from self.calls.call(
                 request, read_token_response, repeatable=repeatable, single_use=single_use, statuses=statuses
             )
-        except GeneratorExit:  # the program that this was simulated for is no more
+        except GeneratorExit:  # a simulated program has died
             raise
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
@@ -280,10 +280,10 @@ def _read_urls(token_urls: str | Mapping[Server, str], *, allow_insecure: bool) 
 
 
 def _unless_answered(error: TokenError) -> bool:
-    """A code is never sent twice after any answer: some servers then end the tokens that it brought."""
+    """Return whether a code may be sent again: not after any answer, since some servers then end its tokens."""
     return error.retryable and error.status_code is None
 
 
-def _unless_spent(error: TokenError) -> bool:
-    """A refresh token isn't sent again where the server may have rotated it, which a 2xx says even if cut short."""
+def _unless_rotated(error: TokenError) -> bool:
+    """Return whether a refresh token may be sent again: not after a 2xx, even cut short: it may be rotated."""
     return error.retryable and (error.status_code is None or error.status_code == 429 or error.status_code >= 500)

@@ -1,4 +1,4 @@
-"""The device grant (RFC 8628): a person logs in on another device, and this one asks until they have."""
+"""The device grant (RFC 8628): a user logs in on another device, and this program polls until they have."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Show(Protocol):
 def show_on_stderr(
     *, user_code: str, verification_uri: str, verification_uri_complete: str | None, expires_in: float
 ) -> None:
-    """Print where to log in to stderr, with a QR code if the package `segno` is there."""
+    """Print where to log in to stderr, with a QR code if the package `segno` is installed."""
     lines = ["To log in, open this page on any device:", "", f"    {verification_uri}", "", "and enter the code:", ""]
     lines += [f"    {user_code}", "", f"It is good for {max(round(expires_in / 60), 1)} minutes."]
     if verification_uri_complete is not None:
@@ -69,7 +69,7 @@ class DeviceCodeGrant(RefreshingGrant):
         return True
 
     def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
-        """Show the user a code, and ask for the token until they have entered it."""
+        """Show the user a code, and poll for the token until they have entered it."""
         device = self._controller.calls.run(self._client.call(self._start_device))
         deadline = time.monotonic() + device.expires_in
         try:
@@ -133,7 +133,7 @@ class DeviceCodeGrant(RefreshingGrant):
 
 
 def _longer(interval: float, error: TokenError) -> float:
-    """Return the interval after trouble that may pass, and raise any other (RFC 8628 section 3.5)."""
+    """Return a longer interval after an error that may pass (RFC 8628 section 3.5). Raises any other error."""
     if not error.retryable:
         raise error
     return max(min(interval * 2, _LONGEST_INTERVAL), error.retry_after or 0.0)

@@ -1,7 +1,7 @@
-"""What each grant knows: its own way to a token, whether a refresh token renews it, what it learned on the way.
+"""The grants: how each requests a token, refreshes it and revokes it, and which answers end a refresh token.
 
-A grant makes no decision about time, sharing or storing; it's used by one renewal at a time. Calls of the server are
-steps, see `calls`.
+What happens after a refused refresh (`invalid_grant`, `invalid_scope`, …) is decided here. A grant makes no decision
+about time, sharing or storing; it's used by one renewal at a time. Its calls of the server are steps, see `calls`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _MOST_DEAD_TOKENS = 100
-"""How many refresh tokens are remembered as dead: a server, or a store, brings back one of the last, if any."""
+"""How many refresh tokens are remembered as dead: a server or a store returns one of the last, if any."""
 
 _ABOUT_THE_CALL = {
     OAuthProviderError.INVALID_SCOPE,
@@ -58,7 +58,7 @@ _ABOUT_THE_CALL = {
 
 
 class Grant:
-    """A way to tokens. `request_token` and `refresh` are steps, and raise `TokenError`."""
+    """A grant: where tokens come from. `request_token` and `refresh` are steps, and raise `TokenError`."""
 
     renews: ClassVar[bool] = True
     """Whether there can ever be a token other than the first one."""
@@ -67,7 +67,7 @@ class Grant:
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
-        """What is raised if the server can't be reached; the plug-in's kind is the HTTP library's, too."""
+        """The class of the error if the server can't be reached; a plug-in's is an error of its HTTP library, too."""
         return TokenTransportError
 
     @property
@@ -93,7 +93,7 @@ class Grant:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether a user must act before there can be a token without a refresh token: `authorize`."""
+        """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
         return False
 
     def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
@@ -105,7 +105,7 @@ class Grant:
         raise NotImplementedError
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
-        """End at the server, as far as it lets us (RFC 7009), what there is. Raises `OAuthError`."""
+        """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""
         yield from ()
 
     def invalidate(self, token: OAuthToken | None) -> None:
@@ -136,7 +136,7 @@ def ends_refresh_token(error: TokenError) -> bool:
 
 
 class TokenCalls(NamedTuple):
-    """What all calls of an auth object share."""
+    """What all token calls of an auth object have in common."""
 
     controller: OAuthAuthorizationController
     endpoints: Endpoints
@@ -149,7 +149,7 @@ class TokenCalls(NamedTuple):
 
 
 class _TokenEndpointGrant(Grant):
-    """A grant that calls the token endpoint, by the controller's operations."""
+    """A grant that calls the token endpoint, through the controller's operations."""
 
     def __init__(self, calls: TokenCalls) -> None:
         self._controller, self._endpoints, self._client, self._scope, self._field_parameters = calls
@@ -159,7 +159,7 @@ class _TokenEndpointGrant(Grant):
         return self._controller.calls.transport.error_class
 
     def _operate(self, operation: str, *args: Any, **fields: str) -> Steps[OAuthToken]:
-        """Call one of the controller's operations as the client; `fields` are form fields of ours."""
+        """Call one of the controller's operations as the client; `fields` are additional form fields."""
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
             parameters = {**fields, **client.fields, **self._field_parameters}
@@ -174,7 +174,7 @@ class _TokenEndpointGrant(Grant):
         self._client.load_state(state)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
-        """End refresh and access token, in this order: ending the first ends the second at most servers."""
+        """Revoke the refresh token, then the access token: at most servers the first call ends both."""
         access_token = None if token is None else token.access_token
         refresh_token = self.live_refresh_token(token) or self.given_refresh_token()
         if access_token is None and refresh_token is None:
@@ -234,10 +234,10 @@ class RefreshingGrant(_TokenEndpointGrant):
         self._dead_refresh_tokens = dict.fromkeys(list(dead)[-_MOST_DEAD_TOKENS:])
 
     def refresh(self, refresh_token: str, scope: str | None) -> Steps[OAuthToken]:
-        """Renew. The scope that was granted is asked for (RFC 6749 section 6); if that's refused, none is.
+        """Renew. The granted scope is asked for (RFC 6749 section 6); if it's refused, the call is repeated without.
 
         eBay, Volkswagen and Entra v1 require a scope in the refresh; oidc-provider and Authlib refuse one that goes
-        beyond what was granted. Such a refusal spends nothing.
+        beyond what was granted. Such a refusal (`invalid_scope`) leaves the refresh token valid.
         """
         operation, scope = self._refresh_operation, scope or self._scope
         try:
@@ -296,7 +296,7 @@ class RefreshTokenGrant(RefreshingGrant):
 
 
 class TokenProvider(Grant):
-    """The user's own function, from the last token or None to the next. `timeout` bounds it, in seconds."""
+    """The user's own function, which gets the last token or None and returns the next, within `timeout` seconds."""
 
     runs_code = True
 
@@ -334,7 +334,7 @@ class FixedToken(Grant):
 
 
 def reauthorization(reason: str, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
-    """Return the error for a program that only a user can bring a token; `reason` stands in for a better one."""
+    """Return the error that says why the user must log in; `reason` is used where nothing more exact is known."""
     if refusal is not None:
         reason = f"the server refused the refresh token ({refusal})"
     elif last is not None and last.refresh_token is None:

@@ -24,8 +24,8 @@ _FIELDS = {
 class Endpoints:
     """The endpoints of one server. Metadata is fetched with `calls` when it's first needed, and kept. Thread-safe.
 
-    `given` are URLs by their option's name; they override what the metadata says. What has to be found out is a call,
-    and so a generator of steps.
+    `given` are URLs by their option's name; they override what the metadata says. Lookups are generators of steps,
+    since they may need a call.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Endpoints:
         return self._metadata
 
     def _fetch(self, issuer: str) -> Steps[Mapping[str, Any]]:
-        """Ask at each of the places where metadata may be; the first that has this issuer's counts."""
+        """Return the metadata from the first well-known URL that has this issuer's."""
         failures = []
         for url in _places(issuer):
             request = TokenRequest(url, {"Accept": "application/json"}, b"", (), method="GET")
@@ -85,10 +85,10 @@ class Endpoints:
                 )
             except NoMetadata as error:
                 failures.append(error)
-        telling = min(failures, key=lambda error: (error.reason is None, error.status_code))
-        reason = telling.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
+        best = min(failures, key=lambda error: (error.reason is None, error.status_code))
+        reason = best.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
         raise TokenResponseError(
-            f"{issuer} can't be the issuer: {reason}", status_code=telling.status_code, token_url=telling.token_url
+            f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Endpoints:

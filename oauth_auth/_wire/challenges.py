@@ -1,8 +1,8 @@
-"""Decides from an answer's status and challenges whether the token was rejected, or accepted. Pure.
+"""Decides from an answer's status and challenges whether it rejects the token, or accepts it. Pure.
 
-A 401 usually does, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
-good and the request isn't. The scanner below reads challenges from left to right, once; where it meets something
-that it can't read, it stops, and what it hasn't read counts as absent.
+A 401 usually rejects it, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
+good and the request isn't, as with `insufficient_scope`. The scanner below reads challenges from left to right, once;
+where it meets something that it can't read, it stops, and what it hasn't read counts as absent.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def bearer_errors(www_authenticate: str) -> list[str]:
 
 
 def tells_acceptance(status_code: int) -> bool:
-    """Return whether an answer that is no rejection shows that the token was looked at and found good.
+    """Return whether an answer that is no rejection shows that the token was checked and is good.
 
-    Proxies and rate limiters answer before anybody has looked: redirects, 407, 408, 429 and 5xx say nothing.
+    Proxies and rate limiters answer before the token is looked at: redirects, 407, 408, 429 and 5xx say nothing.
     """
     return (
         status_code < 300

@@ -35,7 +35,7 @@ def require_seconds(name: str, value: Any, example: float, *, is_positive: bool 
 
 
 def require_flag(name: str, value: Any) -> bool:
-    """Return True or False, and nothing that only counts as such."""
+    """Return a boolean; other values that are true or false are errors."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be True or False")
     return value

@@ -1,4 +1,7 @@
-"""Client authentication at the token endpoint (RFC 6749 section 2.3). Pure."""
+"""Client authentication at the token endpoint (RFC 6749 section 2.3): the methods, and the forms of Basic. Pure.
+
+Which form a server takes is detected by `_server.client`.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Requests to an authorization server and its answers: build the one, read the others. Pure, no I/O.
 
-Real servers stray from the RFCs, and what they mean is clear all the same: lifetimes as text, form-encoded answers,
-errors with status 200. Each reader takes whatever arrives and returns what was asked for or raises an error of ours;
-nothing in the answer makes it raise anything else.
+Servers deviate from the RFCs where the meaning is still clear: lifetimes as text, form-encoded answers, errors with
+status 200. Whatever arrives, a reader returns what was asked for or raises an `OAuthError`, and nothing else.
 
     build_token_request    RFC 6749 section 4, and all other forms that are posted
     read_token_response    RFC 6749 section 5
@@ -39,7 +38,6 @@ __all__ = [
     "build_token_request",
     "join_scope",
     "read_device_response",
-    "read_fields",
     "read_metadata_response",
     "read_retry_after",
     "read_revocation_response",
@@ -48,7 +46,7 @@ __all__ = [
 ]
 
 MAX_BODY = 1024 * 1024
-"""The longest answer that's read, in bytes. No token answer comes near it."""
+"""The longest answer that's read, in bytes; token answers are far shorter."""
 
 FieldValue = str | int | float | bool
 FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
@@ -78,7 +76,7 @@ class TokenRequest(NamedTuple):
 
 
 class TokenResponse(NamedTuple):
-    """Its answer; header names in lower case, the body decompressed, at most MAX_BODY + 1 long."""
+    """The answer to one; header names in lower case, the body decompressed, at most MAX_BODY + 1 long."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -340,7 +338,7 @@ _DEVICE_CODE_LIFETIME = 600.0
 
 
 def _is_line(text: object) -> bool:
-    """Return whether this can be shown: a server must not be able to command a terminal."""
+    """Return whether this is one printable line: control characters could command the user's terminal."""
     return isinstance(text, str) and text != "" and text.isprintable()
 
 
@@ -353,7 +351,7 @@ def _seconds(value: Any) -> float | None:
 
 
 class NoMetadata(TokenResponseError):
-    """No metadata of the issuer at this place; there may be some at the next. `reason` is worth telling the user."""
+    """This URL has no metadata of the issuer; the next may have. `reason` is what the user should know of it."""
 
     reason: str | None = None
 
@@ -381,9 +379,9 @@ def read_metadata_response(request: TokenRequest, response: TokenResponse, issue
     except (ValueError, RecursionError):
         metadata = None
     if not isinstance(metadata, dict):
-        raise no_metadata("what is there is no metadata")
+        raise no_metadata("the answer is no metadata")
     if metadata.get("issuer") != issuer:
-        # Where hosts have several issuers, it may be a neighbour's; this one's own may be at the next place.
+        # A host may have several issuers; this one's metadata may be at the next URL.
         named = redact(metadata.get("issuer"), ())
         name = f"calls it {named!r}: give it exactly so, if that's the server you mean" if named else "has no issuer"
         raise no_metadata("the metadata there is of another issuer", f"its metadata {name}")

@@ -173,7 +173,7 @@ def _read_key(encryption_key: EncryptionKey) -> Any:
     """Return a `Fernet` or `MultiFernet`. Raises `ConfigurationError` for what is no key."""
     try:
         from cryptography.fernet import Fernet, MultiFernet
-    except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    except ImportError as error:  # pragma: no cover - tested in a process of its own
         raise ImportError('encryption_key needs cryptography: pip install "oauth_auth[encryption]"') from error
     if isinstance(encryption_key, Fernet | MultiFernet):
         return encryption_key

@@ -15,7 +15,7 @@ def require_filelock(store: str) -> None:
     """Raise `ImportError` with what to install, if filelock is missing."""
     try:
         import filelock  # noqa: F401 - only whether it's there
-    except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    except ImportError as error:  # pragma: no cover - tested in a process of its own
         raise ImportError(f'{store} needs filelock: pip install "oauth_auth[file]"') from error
 
 

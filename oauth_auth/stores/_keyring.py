@@ -37,7 +37,7 @@ class KeyringTokenStore(SerializedStore):
             import filelock  # noqa: F401 - the lock needs it later
             import keyring
             import platformdirs
-        except ImportError as error:  # pragma: no cover - held by a test that runs apart
+        except ImportError as error:  # pragma: no cover - tested in a process of its own
             raise ImportError('KeyringTokenStore needs keyring: pip install "oauth_auth[keyring]"') from error
         super().__init__()
         self._service = service

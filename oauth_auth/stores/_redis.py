@@ -152,7 +152,7 @@ def _client_for(url: str) -> Any:
     """Return a client with short time-outs, since requests may wait for the store. Raises `ConfigurationError`."""
     try:
         import redis
-    except ImportError as error:  # pragma: no cover - held by a test that runs apart
+    except ImportError as error:  # pragma: no cover - tested in a process of its own
         raise ImportError('RedisTokenStore needs redis: pip install "oauth_auth[redis]"') from error
     from redis.backoff import NoBackoff
     from redis.retry import Retry

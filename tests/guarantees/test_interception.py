@@ -452,9 +452,11 @@ def test_a_frozen_clock_stops_nothing(mode: Mode, tokens: Tokens, echo: Scripted
     assert 1 == tokens.calls
 
 
-def test_moved_short_of_the_refresh_window(mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze) -> None:
+def test_moved_short_of_the_refresh_window(
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze
+) -> None:
     """Moved to just before the refresh window, a token is sent as it is."""
-    with freeze(mode, client_credentials(mode, tokens)) as (clock, client):
+    with freeze(plugin_mode, client_credentials(plugin_mode, tokens)) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 10 - 300 - 60)
         assert "Bearer token-1" == client.get(echo.url).text
@@ -462,11 +464,11 @@ def test_moved_short_of_the_refresh_window(mode: Mode, tokens: Tokens, echo: Scr
 
 
 def test_moved_into_the_refresh_window(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """Moved into the refresh window, a token is still sent, and renewed meanwhile, by one call."""
-    auth = client_credentials(mode, tokens, token_timeout=60)
-    with freeze(mode, auth) as (clock, client):
+    auth = client_credentials(plugin_mode, tokens, token_timeout=60)
+    with freeze(plugin_mode, auth) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 10 - 100)
         with endpoint.shut():
@@ -478,10 +480,10 @@ def test_moved_into_the_refresh_window(
 
 
 def test_moved_into_the_leeway(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """Moved into the leeway, a token is replaced before the request; if that fails, it's sent all the same."""
-    with freeze(mode, client_credentials(mode, tokens, leeway=120)) as (clock, client):
+    with freeze(plugin_mode, client_credentials(plugin_mode, tokens, leeway=120)) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 60)
         assert "Bearer token-2" == client.get(echo.url).text
@@ -492,11 +494,11 @@ def test_moved_into_the_leeway(
 
 
 def test_moved_past_the_expiry(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """Moved past its expiry, a token is replaced before the request, for all callers by one call, or not sent."""
-    auth = client_credentials(mode, tokens)
-    with freeze(mode, auth) as (clock, client):
+    auth = client_credentials(plugin_mode, tokens)
+    with freeze(plugin_mode, auth) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 + 1)
         assert auth.token.is_expired()
@@ -512,25 +514,25 @@ def test_moved_past_the_expiry(
         assert "Bearer token-3" == client.get(echo.url).text
 
 
-def test_moved_through_many_lifetimes(mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze) -> None:
+def test_moved_through_many_lifetimes(plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze) -> None:
     """Each lifetime that passes costs one call."""
-    with freeze(mode, client_credentials(mode, tokens)) as (clock, client):
+    with freeze(plugin_mode, client_credentials(plugin_mode, tokens)) as (clock, client):
         for number in range(1, 6):
             assert 4 * [f"Bearer token-{number}"] == contents(client.get_many(echo.url, 4))
             clock.tick(4000)
     assert 5 == tokens.calls
 
 
-def test_moved_back(mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze) -> None:
+def test_moved_back(plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, freeze: Freeze) -> None:
     """Moved back, before the token was issued, the clock harms no request."""
-    with freeze(mode, client_credentials(mode, tokens)) as (clock, client):
+    with freeze(plugin_mode, client_credentials(plugin_mode, tokens)) as (clock, client):
         assert "Bearer token-1" == client.get(echo.url).text
         clock.move_to("2001-01-01")
         assert "Bearer token-1" == client.get(echo.url).text
     assert 1 == tokens.calls
 
 
-def test_a_provider_s_tokens_age_by_a_moved_clock(mode: Mode, echo: ScriptedServer, freeze: Freeze) -> None:
+def test_a_provider_s_tokens_age_by_a_moved_clock(plugin_mode: Mode, echo: ScriptedServer, freeze: Freeze) -> None:
     """Tokens that a user's own function makes, with a lifetime, expire by the moved clock too."""
     made: list[str] = []
 
@@ -538,7 +540,7 @@ def test_a_provider_s_tokens_age_by_a_moved_clock(mode: Mode, echo: ScriptedServ
         made.append(f"made-{len(made)}")
         return OAuthToken(access_token=made[-1], expires_in=60)
 
-    with freeze(mode, mode.plugin.TokenProviderAuth(provide)) as (clock, client):
+    with freeze(plugin_mode, plugin_mode.plugin.TokenProviderAuth(provide)) as (clock, client):
         for number in range(3):
             assert 2 * [f"Bearer made-{number}"] == contents(client.get(echo.url) for _ in range(2))
             clock.tick(61)
@@ -584,11 +586,11 @@ def test_a_frozen_clock_leaves_the_event_loop_alone(mode: Mode, tokens: Tokens, 
 
 
 def test_pauses_hold_and_end_by_a_moved_clock(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, freeze: Freeze
 ) -> None:
     """After a failed renewal in the window, the next one waits for its pause, and comes when the clock is past it."""
-    auth = client_credentials(mode, tokens)
-    with freeze(mode, auth) as (clock, client):
+    auth = client_credentials(plugin_mode, tokens)
+    with freeze(plugin_mode, auth) as (clock, client):
         client.get(echo.url)
         endpoint.fail(503, **{"Retry-After": "60"})
         clock.tick(3600 - 10 - 100)
@@ -606,11 +608,11 @@ def test_pauses_hold_and_end_by_a_moved_clock(
 
 @pytest.mark.parametrize("how", ["moved back", "frozen again"])
 def test_a_refusal_is_not_remembered_by_another_clock(
-    mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, how: str
+    plugin_mode: Mode, tokens: Tokens, echo: ScriptedServer, endpoint: TokenEndpoint, how: str
 ) -> None:
     """A refusal under a clock in the future isn't remembered for years once the clock is back."""
     endpoint.fail(400)
-    with client_credentials(mode, tokens) as auth, mode.client(auth) as client:
+    with client_credentials(plugin_mode, tokens) as auth, plugin_mode.client(auth) as client:
         with freeze_time("2040-07-01") as clock:
             assert {OAuthProviderException} == {type(error) for error in client.get_many(echo.url, 5)}
             endpoint.mend()
@@ -624,11 +626,11 @@ def test_a_refusal_is_not_remembered_by_another_clock(
 
 
 def test_rejections_are_not_remembered_by_another_clock(
-    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]
+    plugin_mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]
 ) -> None:
     """An API that rejected every token under a clock in the future gets new ones once the clock is back."""
     api = serve(lambda _: Answer(401))
-    with client_credentials(mode, tokens) as auth, mode.client(auth) as client:
+    with client_credentials(plugin_mode, tokens) as auth, plugin_mode.client(auth) as client:
         with freeze_time("2040-07-01"):
             assert 10 * [401] == [client.get(api.url).status_code for _ in range(10)]
         with freeze_time("2030-07-01") as clock:

@@ -310,11 +310,11 @@ def in_child(function: Callable[[], Any]) -> Any:
 
 
 @forks
-def test_a_child_keeps_the_token(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+def test_a_child_keeps_the_token(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """After a fork the child goes on with the token that there is."""
-    auth = client_credentials(mode, tokens)
-    mode.get_token(auth)
-    assert 200 == in_child(lambda: request_with(mode, auth, api.url).status_code)
+    auth = client_credentials(plugin_mode, tokens)
+    plugin_mode.get_token(auth)
+    assert 200 == in_child(lambda: request_with(plugin_mode, auth, api.url).status_code)
     assert ["Bearer token-1"] == [request.authorization for request in api.requests]
     assert 1 == tokens.calls
 
@@ -322,7 +322,7 @@ def test_a_child_keeps_the_token(mode: Mode, tokens: Tokens, api: ScriptedServer
 @forks
 @pytest.mark.parametrize("store", [None, MemoryTokenStore], ids=["no-store", "store"])
 def test_a_child_forgets_the_flight(
-    mode: Mode,
+    plugin_mode: Mode,
     tokens: Tokens,
     gate: Gate,
     hold_first: None,
@@ -330,26 +330,26 @@ def test_a_child_forgets_the_flight(
     store: Callable[[], MemoryTokenStore] | None,
 ) -> None:
     """A child doesn't wait for a flight that only its parent has, nor for a lock that this flight holds."""
-    auth = client_credentials(mode, tokens, store=store and store())
-    waiting = pool.submit(mode.get_token, auth)
+    auth = client_credentials(plugin_mode, tokens, store=store and store())
+    waiting = pool.submit(plugin_mode.get_token, auth)
     gate.await_call()
-    assert "token-1" == in_child(lambda: mode.get_token(auth).access_token)
+    assert "token-1" == in_child(lambda: plugin_mode.get_token(auth).access_token)
     gate.open()
     assert "token-2" == waiting.result(30).access_token
     assert 2 == tokens.calls
 
 
 @forks
-def test_a_child_renews_by_itself(mode: Mode, tokens: Tokens, gate: Gate, hold_first: None) -> None:
+def test_a_child_renews_by_itself(plugin_mode: Mode, tokens: Tokens, gate: Gate, hold_first: None) -> None:
     """While the parent renews in the background, the child sends the token, closes, and renews as it likes."""
-    auth = client_credentials(mode, tokens, token=token_that_expires_in(100))
+    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(100))
     auth.get_token()
     gate.await_call()
 
     def child() -> tuple[str, str]:
-        before = mode.get_token(auth).access_token
+        before = plugin_mode.get_token(auth).access_token
         auth.close()
-        return before, mode.refresh(auth).access_token
+        return before, plugin_mode.refresh(auth).access_token
 
     assert ("given", "token-1") == in_child(child)
     gate.open()
@@ -703,24 +703,24 @@ def no_threads() -> Iterator[pytest.MonkeyPatch]:
 
 
 def test_a_token_can_be_had_without_a_thread(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, no_threads: pytest.MonkeyPatch
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, no_threads: pytest.MonkeyPatch
 ) -> None:
     """Where the system has no thread left, a caller that needs a token fetches it itself."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         assert 200 == client.get(api.url).status_code
     assert 1 == tokens.calls
 
 
 def test_a_renewal_that_found_no_thread_is_begun_later(
-    mode: Mode, tokens: Tokens, clock: Clock, no_threads: pytest.MonkeyPatch
+    plugin_mode: Mode, tokens: Tokens, clock: Clock, no_threads: pytest.MonkeyPatch
 ) -> None:
     """A background renewal that no thread could be had for costs the caller nothing, and is begun a little later."""
-    auth = client_credentials(mode, tokens, token=token_that_expires_in(150))
-    assert "given" == mode.get_token(auth).access_token
+    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(150))
+    assert "given" == plugin_mode.get_token(auth).access_token
     assert 0 == tokens.calls
     no_threads.undo()
     clock.advance(60)
-    assert "given" == mode.get_token(auth).access_token
+    assert "given" == plugin_mode.get_token(auth).access_token
     # Not `close()`: it would begin what nobody has begun.
     assert soon(lambda: auth.token.access_token == "token-1")
     assert 1 == tokens.calls

@@ -30,9 +30,9 @@ def eventually(condition: Callable[[], object]) -> bool:
     return bool(condition())
 
 
-def test_it_says_that_a_token_was_acquired(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
+def test_it_says_that_a_token_was_acquired(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
     """The first token: `acquired`, at level INFO, with its duration."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
         client.get(api.url)
     [record] = log.with_word("acquired")
@@ -40,30 +40,30 @@ def test_it_says_that_a_token_was_acquired(mode: Mode, tokens: Tokens, api: Scri
     assert DURATION.search(record.getMessage())
 
 
-def test_it_says_that_a_token_was_renewed(mode: Mode, tokens: Tokens, log: Log) -> None:
+def test_it_says_that_a_token_was_renewed(plugin_mode: Mode, tokens: Tokens, log: Log) -> None:
     """Each further token: `renewed`, at level INFO, with its duration."""
-    auth = client_credentials(mode, tokens)
+    auth = client_credentials(plugin_mode, tokens)
     for _ in range(3):
-        mode.refresh(auth)
+        plugin_mode.refresh(auth)
     assert 1 == len(log.with_word("acquired"))
     records = log.with_word("renewed")
     assert [logging.INFO] * 2 == [record.levelno for record in records]
     assert all(DURATION.search(record.getMessage()) for record in records)
 
 
-def test_it_says_that_a_token_was_adopted(mode: Mode, tokens: Tokens, log: Log) -> None:
+def test_it_says_that_a_token_was_adopted(plugin_mode: Mode, tokens: Tokens, log: Log) -> None:
     """A token that a sibling had saved: neither acquired nor renewed, but `adopted`."""
     store = MemoryTokenStore()
     store.save("k", token_that_expires_in(3000))
-    mode.get_token(client_credentials(mode, tokens, store=store, store_key="k"))
+    plugin_mode.get_token(client_credentials(plugin_mode, tokens, store=store, store_key="k"))
     assert ([], [], 1) == (log.with_word("acquired"), log.with_word("renewed"), len(log.with_word("adopted")))
 
 
 def test_it_says_that_a_token_was_rejected_and_the_request_replayed(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log
 ) -> None:
     """A rejection and its replay: `rejected` and `replayed`, each with method, URL and status of the answer."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
         tokens.revoke()
         client.send("PUT", f"{api.url}/thing", body=b"x")
@@ -75,13 +75,13 @@ def test_it_says_that_a_token_was_rejected_and_the_request_replayed(
 
 
 def test_it_says_that_a_request_could_not_be_replayed(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log
 ) -> None:
     """A rejection whose request can't be sent again: `not replayed`, at level WARNING."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
         tokens.revoke()
-        body: Any = (part for part in [b"x"]) if mode.backend is None else async_body()
+        body: Any = (part for part in [b"x"]) if plugin_mode.backend is None else async_body()
         assert 401 == client.send("POST", api.url, body=body).status_code
     [record] = log.with_word("not replayed")
     assert logging.WARNING == record.levelno
@@ -91,10 +91,10 @@ async def async_body() -> Any:
     yield b"x"
 
 
-def test_it_says_that_a_token_call_failed(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
+def test_it_says_that_a_token_call_failed(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
     """A failure: `failed`, at level WARNING, with its duration, its reason and when the next attempt may come."""
     tokens.answer = lambda _: Answer(400, {"error": "invalid_scope"})
-    with mode.client(client_credentials(mode, tokens)) as client, pytest.raises(TokenError):
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client, pytest.raises(TokenError):
         client.get(api.url)
     [record] = log.with_word("failed")
     assert logging.WARNING == record.levelno
@@ -102,12 +102,12 @@ def test_it_says_that_a_token_call_failed(mode: Mode, tokens: Tokens, api: Scrip
     assert 2 == len(DURATION.findall(record.getMessage()))
 
 
-def test_a_background_failure_is_logged_once(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
+def test_a_background_failure_is_logged_once(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
     """A renewal that fails in the background is logged once, though no request notices it."""
     tokens.answer = lambda _: Answer(400)
     tokens.accepted = {"Bearer given"}
-    auth = client_credentials(mode, tokens, token=token_that_expires_in(120))
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(120))
+    with plugin_mode.client(auth) as client:
         for _ in range(5):
             assert 200 == client.get(api.url).status_code
     assert eventually(lambda: log.with_word("failed"))
@@ -115,9 +115,9 @@ def test_a_background_failure_is_logged_once(mode: Mode, tokens: Tokens, api: Sc
     assert 1 == len(log.with_word("failed"))
 
 
-def test_it_says_that_a_caller_waited(mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
+def test_it_says_that_a_caller_waited(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, log: Log) -> None:
     """Callers that wait for a token: `waited`, at level DEBUG or INFO, with how long."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
     records = log.with_word("waited")
     assert 1 == len(records)
@@ -125,21 +125,23 @@ def test_it_says_that_a_caller_waited(mode: Mode, tokens: Tokens, api: ScriptedS
     assert DURATION.search(records[0].getMessage())
 
 
-def test_nobody_waits_in_the_window(mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], log: Log) -> None:
+def test_nobody_waits_in_the_window(
+    plugin_mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], log: Log
+) -> None:
     """A renewal that isn't waited for isn't said to be."""
     api = serve(lambda _: Answer(200))
-    auth = client_credentials(mode, tokens, token=token_that_expires_in(120))
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(120))
+    with plugin_mode.client(auth) as client:
         assert 200 == client.get(api.url).status_code
     assert eventually(lambda: log.with_word("renewed"))
     assert [] == log.with_word("waited")
 
 
 def test_the_hot_path_logs_nothing(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A request with a valid token writes nothing to the log."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
         caplog.set_level(logging.DEBUG)
         caplog.clear()
@@ -148,9 +150,9 @@ def test_the_hot_path_logs_nothing(
     assert [] == [record for record in caplog.records if record.name.startswith("oauth_auth")]
 
 
-def test_other_loggers_are_left_alone(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+def test_other_loggers_are_left_alone(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """All records come from the one logger `oauth_auth`, and no child of it."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         client.get(api.url)
     names = [name for name in logging.root.manager.loggerDict if name.startswith("oauth_auth")]
     assert ["oauth_auth"] == [name for name in names if not name.startswith("oauth_auth.testing")]
@@ -170,24 +172,24 @@ except oauth_auth.TokenError:
 
 
 def test_trouble_in_a_callback_is_logged_with_its_traceback(
-    mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What `on_token_update` raises is in the log with its text, so that its author finds the line."""
 
     def update(token: OAuthToken) -> None:
         raise LookupError("no such table: tokens")
 
-    mode.get_token(client_credentials(mode, tokens, on_token_update=update))
+    plugin_mode.get_token(client_credentials(plugin_mode, tokens, on_token_update=update))
     assert "on_token_update raised" in caplog.text
     assert "LookupError: no such table: tokens" in caplog.text
     assert "in update" in caplog.text
 
 
-def test_a_person_who_must_log_in_is_logged(mode: Mode, tokens: Tokens, log: Log) -> None:
+def test_a_person_who_must_log_in_is_logged(plugin_mode: Mode, tokens: Tokens, log: Log) -> None:
     """That the user must log in again is in the log, too."""
-    auth = mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
     with pytest.raises(ReauthorizationRequired):
-        mode.get_token(auth)
+        plugin_mode.get_token(auth)
     assert 1 == len(log.with_word("the user must log in again"))
 
 

@@ -151,12 +151,12 @@ def test_chain_that_leads_back_costs_nothing(plugin_mode: Mode, tokens: Tokens, 
     assert 0 == tokens.calls
 
 
-def test_rejection_elsewhere_leaves_the_first_origin_as_it_was(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+def test_rejection_elsewhere_leaves_the_first_origin_as_it_was(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """An origin that redirects lead to, and that rejects all, doesn't use up what the first origin is granted."""
     other = serve(rejecting)
     answer = accepting(tokens)
     api = serve(lambda request: redirecting(other.url)(request) if request.path == "/away" else answer(request))
-    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
         assert [401] * 8 == [client.get(f"{api.url}/away").status_code for _ in range(8)]
         assert 0 == tokens.calls
         assert 200 == client.get(f"{api.url}/here").status_code
@@ -165,13 +165,15 @@ def test_rejection_elsewhere_leaves_the_first_origin_as_it_was(mode: Mode, token
 
 
 @pytest.mark.parametrize("allowed", ["all", "both"])
-def test_allowed_origin_gets_no_token_by_a_redirect(mode: Mode, tokens: Tokens, serve: Serve, allowed: str) -> None:
+def test_allowed_origin_gets_no_token_by_a_redirect(
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, allowed: str
+) -> None:
     """An origin that the token may go to gets it if the caller addresses it, and not by a redirect from another."""
     other = serve(rejecting)
     api = serve(redirecting(other.url))
     origins = None if allowed == "all" else [api.url, other.url]
-    auth = client_credentials(mode, tokens, token=GIVEN, allowed_origins=origins)
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=GIVEN, allowed_origins=origins)
+    with plugin_mode.client(auth) as client:
         assert 401 == client.get(api.url).status_code
 
     assert [None] == authorizations(other)
@@ -188,6 +190,40 @@ def test_response_hooks_survive_redirects_to_another_origin(mode: Mode, tokens: 
         client.get(api.url, hooks={"response": lambda response, **options: seen.append(response.status_code)})
 
     assert [302, 401] == seen
+    assert 0 == tokens.calls
+
+
+@contextmanager
+def keeping_the_header(mode: Mode, auth: Any, header: str) -> Iterator[Client]:
+    """Open a client whose owner sends the header along to wherever a redirect leads, as its library never would."""
+
+    def add(request: Any) -> None:
+        request.headers["Authorization"] = header
+
+    async def add_async(request: Any) -> None:
+        add(request)
+
+    with mode.client(auth) as client:
+        if mode.is_like_requests:
+            client.inner.rebuild_auth = lambda request, response: None
+        else:
+            client.inner.event_hooks = {"request": [add if mode.backend is None else add_async]}
+        yield client
+
+
+def test_rejection_by_another_origin_that_got_the_token_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve
+) -> None:
+    """Where the caller's own client takes the token along, another origin's 401 is the caller's all the same."""
+    other = serve(rejecting)
+    api = serve(redirecting(other.url))
+    auth = client_credentials(mode, tokens, token=GIVEN)
+    with keeping_the_header(mode, auth, "Bearer given") as client:
+        response = client.get(api.url)
+
+    assert (401, b"foreign") == (response.status_code, response.content)
+    assert ["Bearer given"] == authorizations(api)
+    assert ["Bearer given"] == authorizations(other)
     assert 0 == tokens.calls
 
 
@@ -350,12 +386,12 @@ def test_token_does_not_follow_a_redirect_to_another_scheme(
 
 @pytest.mark.parametrize("answer", [200, 401])
 def test_origin_that_is_not_allowed_gets_the_request_without_the_token(
-    mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, answer: int
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, answer: int
 ) -> None:
     """To an origin outside `allowed_origins` the request goes without the token, and its answer is the caller's."""
     other = serve(lambda request: Answer(answer, b"foreign " + request.body))
-    auth = client_credentials(mode, tokens, allowed_origins=[api.url])
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, allowed_origins=[api.url])
+    with plugin_mode.client(auth) as client:
         for _ in range(3):
             response = client.send("POST", f"{other.url}/there", body=b"a body")
             assert (answer, b"foreign a body") == (response.status_code, response.content)
@@ -370,20 +406,20 @@ def test_origin_that_is_not_allowed_gets_the_request_without_the_token(
     assert 1 == tokens.calls
 
 
-def test_origin_that_is_not_allowed_gets_what_the_caller_sends(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+def test_origin_that_is_not_allowed_gets_what_the_caller_sends(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """An `Authorization` header of the caller's own goes to an origin that the token may not go to."""
     other = serve(rejecting)
-    auth = client_credentials(mode, tokens, token=GIVEN, allowed_origins=["https://api.example"])
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=GIVEN, allowed_origins=["https://api.example"])
+    with plugin_mode.client(auth) as client:
         assert 401 == client.get(other.url, headers={"Authorization": "Bearer mine"}).status_code
 
     assert ["Bearer mine"] == authorizations(other)
     assert 0 == tokens.calls
 
 
-def test_no_origin_may_be_allowed(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+def test_no_origin_may_be_allowed(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """An empty list allows none."""
-    with mode.client(client_credentials(mode, tokens, token=GIVEN, allowed_origins=[])) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN, allowed_origins=[])) as client:
         assert 401 == client.get(api.url).status_code
 
     assert [None] == authorizations(api)
@@ -737,6 +773,19 @@ def test_netrc_of_another_origin_is_no_token(mode: Mode, tokens: Tokens, serve: 
     assert 0 == tokens.calls
 
 
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_rejection_of_other_credentials_after_a_redirect_renews_nothing(
+    mode: Mode, tokens: Tokens, serve: Serve, netrc: str
+) -> None:
+    """At a redirect, requests puts what `.netrc` knows in the token's place: its rejection renews nothing."""
+    api = serve(lambda request: redirecting("/there")(request) if request.path == "/here" else rejecting(request))
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+        assert 401 == client.get(f"{api.url}/here").status_code
+
+    assert ["Bearer given", netrc] == authorizations(api)
+    assert 0 == tokens.calls
+
+
 @pytest.mark.parametrize("whose", ["own", "given"])
 def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, whose: str
@@ -862,5 +911,7 @@ def test_url_without_a_path_opens_no_other_origin(mode: Mode, tokens: Tokens) ->
         request.url = url
         return "Authorization" in auth(request).headers
 
-    urls = ["https://api.example.com", "https://api.example.co/", "https://api.example.co", "https://api.example.com/"]
-    assert [True, False, False, True] == [carries(url) for url in urls]
+    api = "https://api.example.com"
+    # The origin used last is known by how its URLs begin.
+    urls = [api, api, "https://api.example.co/", "https://api.example.co", f"{api}.other.example/", f"{api}:8443/"]
+    assert [True, True, False, False, False, False, True] == [carries(url) for url in [*urls, f"{api}/"]]

@@ -160,16 +160,18 @@ def test_a_background_renewal_is_a_span_of_its_caller(
     assert ({"renewed": 1}, []) == (telemetry.counts("oauth.renewals"), telemetry.points("oauth.waits"))
 
 
-def test_a_span_says_how_the_call_went(mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
+def test_a_span_says_how_the_call_went(plugin_mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
     """Attributes and status of a call that succeeds after a retry, of one refused, and of one out of reach."""
     answers = [Answer(503), None, Answer(400, {"error": "invalid_scope"}), Answer(400, {"error": "odd"})]
     tokens.answer = lambda _: answers[tokens.calls - 1]
-    mode.get_token(client_credentials(mode, tokens))
+    plugin_mode.get_token(client_credentials(plugin_mode, tokens))
     for _ in range(2):
         with pytest.raises(TokenError):
-            mode.get_token(client_credentials(mode, tokens))
+            plugin_mode.get_token(client_credentials(plugin_mode, tokens))
     with pytest.raises(TokenError):
-        mode.get_token(mode.plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "id", "s", token_timeout=0.1))
+        plugin_mode.get_token(
+            plugin_mode.plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "id", "s", token_timeout=0.1)
+        )
 
     common = {"oauth.grant_type": "client_credentials", "server.address": "127.0.0.1", "http.request.method": "POST"}
     port = int(tokens.url.split(":")[2].removesuffix("/token"))
@@ -194,12 +196,12 @@ def test_a_span_says_how_the_call_went(mode: Mode, tokens: Tokens, telemetry: Te
     ] == [(span.status.status_code, span.status.description) for span in telemetry.token_calls]
 
 
-def test_token_calls_are_timed(mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
+def test_token_calls_are_timed(plugin_mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
     """The histogram has each call once, in seconds and in buckets for seconds, as long as its span."""
-    mode.get_token(client_credentials(mode, tokens))
+    plugin_mode.get_token(client_credentials(plugin_mode, tokens))
     tokens.answer = lambda _: Answer(400, {"error": "odd"})
     with pytest.raises(TokenError):
-        mode.get_token(client_credentials(mode, tokens))
+        plugin_mode.get_token(client_credentials(plugin_mode, tokens))
     points = sorted(telemetry.points("oauth.token_call.duration"), key=lambda point: len(point.attributes))
 
     assert [None, "_OTHER"] == [point.attributes.get("error.type") for point in points]
@@ -211,17 +213,17 @@ def test_token_calls_are_timed(mode: Mode, tokens: Tokens, telemetry: Telemetry)
         assert abs(point.sum - (span.end_time - span.start_time) / 1e9) < 1e-6
 
 
-def test_renewals_are_counted(mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
+def test_renewals_are_counted(plugin_mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:
     """By what came of them; failures by their error."""
-    auth = client_credentials(mode, tokens)
+    auth = client_credentials(plugin_mode, tokens)
     for _ in range(3):
-        mode.refresh(auth)
+        plugin_mode.refresh(auth)
     store = MemoryTokenStore()
     store.save("k", token_that_expires_in(3000))
-    mode.get_token(client_credentials(mode, tokens, store=store, store_key="k"))
+    plugin_mode.get_token(client_credentials(plugin_mode, tokens, store=store, store_key="k"))
     tokens.answer = lambda _: Answer(400, {"error": "odd"})
     with pytest.raises(TokenError):
-        mode.refresh(auth)
+        plugin_mode.refresh(auth)
 
     assert {"acquired": 1, "renewed": 2, "adopted": 1, "failed": 1} == telemetry.counts("oauth.renewals")
     types = [point.attributes.get("error.type") for point in telemetry.points("oauth.renewals")]
@@ -229,18 +231,18 @@ def test_renewals_are_counted(mode: Mode, tokens: Tokens, telemetry: Telemetry) 
 
 
 def test_rejections_and_replays_are_counted(
-    mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry
 ) -> None:
     """By the API that rejects, whatever the path; replays also by whether they could be made."""
 
     async def parts() -> Any:
         yield b"x"
 
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         for number in range(3):
             client.get(f"{api.url}/{number}")
             tokens.revoke()
-            body: Any = b"x" if number else ((part for part in [b"x"]) if mode.backend is None else parts())
+            body: Any = b"x" if number else ((part for part in [b"x"]) if plugin_mode.backend is None else parts())
             client.send("POST", f"{api.url}/{number}?key=s3cret", body=body)
 
     at_the_api = {"server.address": "127.0.0.1", "server.port": int(api.url.rpartition(":")[2])}
@@ -264,22 +266,24 @@ def test_waits_are_counted_and_timed(mode: Mode, tokens: Tokens, api: ScriptedSe
     assert histogram.sum >= call.sum > 0
 
 
-def test_no_secret_is_traced_or_measured(mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry) -> None:
+def test_no_secret_is_traced_or_measured(
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry
+) -> None:
     """Not even where a server repeats in its error what it was sent."""
     secret = "s3cret-of-the-client"
-    auth = mode.plugin.ClientCredentialsAuth(f"{tokens.url}?key=s3cret", "client", secret)
+    auth = plugin_mode.plugin.ClientCredentialsAuth(f"{tokens.url}?key=s3cret", "client", secret)
 
     def echo(request: Received) -> Answer:
         return Answer(400, {"error": f"{request.authorization} {request.form['password'][0]}"})
 
-    with mode.client(auth) as client:
+    with plugin_mode.client(auth) as client:
         client.get(f"{api.url}?key=s3cret")
         tokens.revoke()
         client.get(f"{api.url}?key=s3cret")
         tokens.answer = echo
-        password = mode.plugin.PasswordAuth(tokens.url, "id", secret, username="john", password="s3cret-of-john")
+        password = plugin_mode.plugin.PasswordAuth(tokens.url, "id", secret, username="john", password="s3cret-of-john")
         with pytest.raises(TokenError):
-            mode.get_token(password)
+            plugin_mode.get_token(password)
     spans, measured = telemetry.token_calls, telemetry.metrics
     text = " ".join([*(span.to_json() for span in spans), *(metric.to_json() for metric in measured.values())])
 
@@ -332,10 +336,12 @@ def test_the_global_providers_are_the_default(
     assert (1, {"acquired": 1}) == (len(telemetry.token_calls), telemetry.counts("oauth.renewals"))
 
 
-def test_without_an_sdk_nothing_happens(mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry) -> None:
+def test_without_an_sdk_nothing_happens(
+    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry
+) -> None:
     """With OpenTelemetry's API alone, requests go through."""
     oauth_auth.otel.instrument(tracer_provider=trace.NoOpTracerProvider(), meter_provider=metrics.NoOpMeterProvider())
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         assert 200 == client.get(api.url).status_code
     assert ([], {}) == (telemetry.token_calls, telemetry.metrics)
 

@@ -90,7 +90,7 @@ def test_class_in_place_of_an_object_raises(mode: Mode, api: ScriptedServer) -> 
         (HTTPX2, HTTPX2_ASYNCIO, HTTPX2_TRIO),
         (NIQUESTS, NIQUESTS_ASYNCIO, NIQUESTS_ASYNCIO),
     ],
-    ids=str,
+    ids=lambda modes: modes[0].name,
 )
 @pytest.mark.parametrize("begin", ["cold", "rejected"])
 def test_one_object_serves_sync_and_async_clients_at_once(

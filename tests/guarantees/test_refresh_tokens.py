@@ -385,6 +385,30 @@ def test_a_token_that_could_not_be_saved_is_used(
     assert "failed to save" in caplog.text
 
 
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_token_that_could_not_be_saved_is_saved_without_a_request(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, closes: bool
+) -> None:
+    """A store that's back gets the token with no request needed: within a moment, or at once from `close()`."""
+    saved = threading.Event()
+
+    class Mended(Broken):
+        def save(self, key: str, token: OAuthToken) -> None:
+            super().save(key, token)
+            saved.set()
+
+    store = Mended("save")
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    assert store.load("k") is None
+    store.broken.clear()
+    if closes:
+        auth.close()
+    else:
+        assert saved.wait(20)
+    assert "refresh-1" == stored(store, "k").refresh_token
+
+
 def test_an_older_stored_token_is_not_adopted_again(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer
 ) -> None:
@@ -403,6 +427,23 @@ def test_an_older_stored_token_is_not_adopted_again(
         "Bearer token-2",
     ] == [request.authorization for request in api.requests]
     assert ["refresh-0", "refresh-1"] == rotation.calls
+
+
+def test_an_older_token_that_a_sibling_saved_meanwhile_is_not_adopted(
+    plugin_mode: Mode, rotation: Rotation, tokens: Tokens
+) -> None:
+    """If saving failed, a sibling's token that came into the store meanwhile counts if it expires later, else not."""
+    store = Broken()
+    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth.get_token()
+    store.broken = {"save"}
+    auth.refresh()
+    store._tokens["k"] = token_that_expires_in(60, "of-a-sibling", refresh_token="refresh-of-a-sibling")
+    store.broken = set()
+    auth.close()
+    assert ("token-2", "refresh-2") == (auth.token.access_token, stored(store, "k").refresh_token)
+    auth.refresh()
+    assert ["password", "refresh-1", "refresh-2"] == rotation.calls
 
 
 @pytest.mark.parametrize("expires_in", [-100, 3000])

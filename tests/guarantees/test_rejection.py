@@ -246,12 +246,12 @@ def test_error_of_an_unreachable_token_endpoint_is_the_librarys_own_too(
     assert "query-secret" not in str(raised.value)
 
 
-def test_error_holds_no_user_info_of_the_url(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+def test_error_holds_no_user_info_of_the_url(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A URL with user and password in it is named without them."""
     tokens.answer = failing(400, {"error": "invalid_scope"})
     url = api.url.replace("http://", "http://alice:sesame@")
     with (
-        mode.client(client_credentials(mode, tokens, token=GIVEN)) as client,
+        plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client,
         pytest.raises(OAuthProviderException) as raised,
     ):
         client.get(f"{url}/private")
@@ -294,7 +294,7 @@ def most_in_a_minute(moments: list[float]) -> int:
 
 
 def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
-    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """Token calls for an API that takes no token are few in every minute, however many requests there are."""
     api = serve(rejecting)
@@ -305,7 +305,7 @@ def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
         return None
 
     tokens.answer = answer
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         statuses = set()
         for _ in range(150):
             statuses.add(client.get(api.url).status_code)
@@ -362,11 +362,11 @@ def test_caller_gets_the_rejection_whole_when_nothing_is_renewed(
 
 
 def test_origin_that_rejects_everything_costs_other_origins_nothing(
-    mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, monotonic: MonotonicClock
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, monotonic: MonotonicClock
 ) -> None:
     """Renewals that pause for one origin go on at once for another, whether it has accepted a token or not."""
     hostile = serve(rejecting)
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         for _ in range(8):
             client.get(hostile.url)
         spent = tokens.calls
@@ -379,7 +379,7 @@ def test_origin_that_rejects_everything_costs_other_origins_nothing(
 
 
 def test_acceptance_resets_the_count_of_an_origin(
-    mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
     """An origin that has accepted one request is given as many renewals again."""
     is_open = False
@@ -391,7 +391,7 @@ def test_acceptance_resets_the_count_of_an_origin(
             assert 401 == client.get(api.url).status_code
         return tokens.calls - before
 
-    with mode.client(client_credentials(mode, tokens)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
         first = spend(client)
         is_open = True
         assert 200 == client.get(api.url).status_code
@@ -602,55 +602,57 @@ def test_several_challenge_headers_are_read_as_one_list(
         assert expected == client.get(api.url).status_code
 
 
-def test_403_is_the_callers_by_default(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+def test_403_is_the_callers_by_default(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 403 says that the token is good and the request isn't allowed."""
     api = serve(lambda request: Answer(403, b"no", (("WWW-Authenticate", 'Bearer error="invalid_token"'),)))
-    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
         assert 403 == client.get(api.url).status_code
 
     assert 0 == tokens.calls
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_rejection_statuses_are_the_callers_to_choose(mode: Mode, tokens: Tokens, serve: Serve, status: int) -> None:
+def test_rejection_statuses_are_the_callers_to_choose(
+    plugin_mode: Mode, tokens: Tokens, serve: Serve, status: int
+) -> None:
     """Each of `rejection_statuses` is a rejection of the token."""
     api = serve(lambda request: Answer(200 if request.authorization in tokens.accepted else status))
-    auth = client_credentials(mode, tokens, token=GIVEN, rejection_statuses=(401, 403))
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=GIVEN, rejection_statuses=(401, 403))
+    with plugin_mode.client(auth) as client:
         assert 200 == client.get(api.url).status_code
 
     assert 1 == tokens.calls
 
 
-def test_lack_of_scope_is_no_rejection_with_any_status(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+def test_lack_of_scope_is_no_rejection_with_any_status(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 403 with `insufficient_scope` is the caller's, even where a 403 means that the token was rejected."""
     challenge = 'Bearer error="insufficient_scope"'
     api = serve(lambda request: Answer(403, b"", (("WWW-Authenticate", challenge),)))
-    auth = client_credentials(mode, tokens, token=GIVEN, rejection_statuses=[403])
-    with mode.client(auth) as client:
+    auth = client_credentials(plugin_mode, tokens, token=GIVEN, rejection_statuses=[403])
+    with plugin_mode.client(auth) as client:
         assert 403 == client.get(api.url).status_code
 
     assert 0 == tokens.calls
 
 
-def test_401_is_the_callers_where_it_is_no_rejection_status(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+def test_401_is_the_callers_where_it_is_no_rejection_status(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """Statuses that the caller left out mean nothing."""
     api = serve(rejecting)
-    with mode.client(client_credentials(mode, tokens, token=GIVEN, rejection_statuses=(403,))) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN, rejection_statuses=(403,))) as client:
         assert 401 == client.get(api.url).status_code
 
     assert 0 == tokens.calls
 
 
 @pytest.mark.parametrize("path", ["/api", "/moved"])
-def test_rejection_of_a_fixed_token_is_the_callers(mode: Mode, serve: Serve, path: str) -> None:
+def test_rejection_of_a_fixed_token_is_the_callers(plugin_mode: Mode, serve: Serve, path: str) -> None:
     """`BearerAuth` renews nothing: a 401 comes back whole, whatever it is, and the request was sent once."""
 
     def script(request: Received) -> Answer:
         return Answer(302, b"", (("Location", "/api"),)) if request.path == "/moved" else rejecting(request)
 
     api = serve(script)
-    with mode.client(mode.plugin.BearerAuth("given")) as client:
+    with plugin_mode.client(plugin_mode.plugin.BearerAuth("given")) as client:
         responses = [client.get(f"{api.url}{path}") for _ in range(3)]
 
     assert [(401, b"never")] * 3 == [(response.status_code, response.content) for response in responses]

@@ -39,7 +39,7 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.stores import token_in
 from tests.support.tokens import Gate, Tokens, token_that_expires_in
-from tests.support.waiting import outcome_of, promptly
+from tests.support.waiting import await_waiting, outcome_of, promptly
 
 CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth")
 AS_USER = CLASSES[1:]
@@ -458,6 +458,28 @@ def test_requests_meanwhile_get_another_token(revocations: Revocations, api: Scr
         revoked.result(20)
         assert 200 == pending.result(20).status_code
     assert "token-2" == auth.token.access_token
+
+
+def test_requests_meanwhile_get_a_first_token(revocations: Revocations, api: ScriptedServer, mode: Mode) -> None:
+    """A request that has no token waits for the revocation, which brings none, and then gets one of its own."""
+    is_asked, goes_on = threading.Event(), threading.Event()
+
+    def answer(request: Received) -> Answer:
+        is_asked.set()
+        assert goes_on.wait(20)
+        return Answer(200)
+
+    revocations.server.script = answer
+    auth = revocations.auth(mode, "ClientCredentialsAuth", token=token_that_expires_in(-1))
+    with mode.client(auth) as client, ThreadPoolExecutor(1) as pool:
+        revoked = pool.submit(mode.revoke, auth)
+        assert is_asked.wait(20)
+        pending = client.begin("GET", api.url)
+        await_waiting(auth, 2)
+        goes_on.set()
+        revoked.result(20)
+        assert 200 == pending.result(20).status_code
+    assert "token-1" == auth.token.access_token
 
 
 def test_a_cancelled_caller_leaves_nothing_half_done(revocations: Revocations) -> None:

@@ -33,6 +33,7 @@ from oauth_auth import (
 )
 from oauth_auth._plugins.options import Options, read_options
 from oauth_auth._wire.messages import TokenResponse
+from oauth_auth._wire.token import Credential
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
@@ -581,8 +582,11 @@ def test_values_on_the_way_show_no_secret() -> None:
     settings = read_options(
         {"token": OAuthToken(access_token=ACCESS_TOKEN), "field_parameters": {"assertion": ASSERTION}}, Options
     )
+    credential = Credential.unending(OAuthToken(access_token=ACCESS_TOKEN))
     things = [
         settings,
+        credential,
+        credential.header,
         ClientSecretBasic().authenticate("client", CLIENT_SECRET),
         ClientSecretPost().authenticate("client", CLIENT_SECRET),
         TokenResponse(200, {"set-cookie": "s3cret"}, b'{"access_token": "s3cret"}'),

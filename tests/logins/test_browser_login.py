@@ -232,13 +232,13 @@ def test_an_answer_of_another_server(oidc: OidcProvider) -> None:
 
 
 def test_after_a_failed_login_nobody_is_asked_again_at_once(
-    mode: Mode, provider: LocalProvider, door: Door, clock: Clock
+    plugin_mode: Mode, provider: LocalProvider, door: Door, clock: Clock
 ) -> None:
     """Callers get the error for the length of the pause; after it a person may try again."""
     door.error = OSError("no screen")
     door.opened.set()
-    auth = person(mode, provider, door)
-    with mode.client(auth) as client:
+    auth = person(plugin_mode, provider, door)
+    with plugin_mode.client(auth) as client:
         for _ in range(3):
             with pytest.raises(ReauthorizationRequired, match="the login raised OSError"):
                 client.get(provider.api_url)
@@ -267,7 +267,7 @@ def test_a_server_that_is_down_is_no_login(plugin_mode: Mode, door: Door) -> Non
     assert not door.came.is_set()
 
 
-def test_a_code_is_kept_while_the_token_endpoint_is_down(mode: Mode, tokens: Tokens, clock: Clock) -> None:
+def test_a_code_is_kept_while_the_token_endpoint_is_down(plugin_mode: Mode, tokens: Tokens, clock: Clock) -> None:
     """A token endpoint that breaks off after the login costs the person nothing: the code is sent again, later."""
     logins: list[str] = []
 
@@ -277,13 +277,13 @@ def test_a_code_is_kept_while_the_token_endpoint_is_down(mode: Mode, tokens: Tok
         return f"?code=the-code&state={request.state}"
 
     tokens.answer = lambda request: Answer(0)
-    auth = mode.plugin.AuthorizationCodeAuth(
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(
         tokens.url, "client", "secret", authorization_url=f"{tokens.url}/authorize", login=login
     )
-    assert isinstance(outcome_of(mode.get_token, auth), TokenTransportError)
+    assert isinstance(outcome_of(plugin_mode.get_token, auth), TokenTransportError)
     tokens.answer = None
     clock.advance(100)
-    assert "token-1" == mode.get_token(auth).access_token
+    assert "token-1" == plugin_mode.get_token(auth).access_token
     assert 1 == len(logins)
     assert 1 == len({tuple(request.form["code"]) for request in tokens.server.requests})
     assert logins == tokens.server.requests[-1].form["code_verifier"]
@@ -294,14 +294,14 @@ def _accepting(request: Received) -> Answer:
 
 
 def test_a_refused_refresh_token_waits_for_the_end_of_the_token(
-    mode: Mode, provider: LocalProvider, serve: Callable[..., ScriptedServer], clock: Clock
+    plugin_mode: Mode, provider: LocalProvider, serve: Callable[..., ScriptedServer], clock: Clock
 ) -> None:
     """While the present token is good no browser opens, though no refresh can be had; once it's expired one does."""
     browser = Browser()
     api = serve(_accepting)
     given = token_that_expires_in(100, refresh_token="unknown there")
-    auth = person(mode, provider, BrowserLogin(open_browser=browser), token=given)
-    with mode.client(auth) as client:
+    auth = person(plugin_mode, provider, BrowserLogin(open_browser=browser), token=given)
+    with plugin_mode.client(auth) as client:
         for seconds in (0, 1, 89, 5):  # due; the pause after the refusal; in the leeway
             clock.advance(seconds)
             assert 200 == client.get(api.url).status_code
@@ -315,19 +315,19 @@ def test_a_refused_refresh_token_waits_for_the_end_of_the_token(
     assert 1 == sum(request.form["grant_type"] == ["refresh_token"] for request in provider.token_requests)
 
 
-def test_a_rejected_token_asks_a_person(mode: Mode, provider: LocalProvider) -> None:
+def test_a_rejected_token_asks_a_person(plugin_mode: Mode, provider: LocalProvider) -> None:
     """A token that the API rejects and nothing renews: a person logs in, and the request is replayed."""
     browser = Browser()
     given = OAuthToken(access_token="revoked", refresh_token="unknown there")
-    auth = person(mode, provider, BrowserLogin(open_browser=browser), token=given)
-    with mode.client(auth) as client:
+    auth = person(plugin_mode, provider, BrowserLogin(open_browser=browser), token=given)
+    with plugin_mode.client(auth) as client:
         assert 200 == client.send("POST", provider.api_url, body=b"the same").status_code
     assert 1 == len(browser.opened)
     assert 2 * [b"the same"] == [request.body for request in provider.api_requests]
 
 
 def test_an_api_that_rejects_every_token_asks_a_person_once(
-    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], clock: Clock
+    plugin_mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer], clock: Clock
 ) -> None:
     """Who has logged in and is rejected all the same isn't asked to again by each request: the 401 is the caller's."""
     api = serve(lambda request: Answer(401))
@@ -337,7 +337,7 @@ def test_an_api_that_rejects_every_token_asks_a_person_once(
         logins.append(clock.now)
         return f"?code=code-{len(logins)}&state={begin('http://127.0.0.1/callback').state}"
 
-    auth = mode.plugin.AuthorizationCodeAuth(
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(
         tokens.url,
         "client",
         "secret",
@@ -345,7 +345,7 @@ def test_an_api_that_rejects_every_token_asks_a_person_once(
         login=login,
         token=OAuthToken(access_token="revoked"),
     )
-    with mode.client(auth) as client:
+    with plugin_mode.client(auth) as client:
         assert 10 * [401] == [client.get(api.url).status_code for _ in range(10)]
         assert 1 == len(logins)
         clock.advance(11)
@@ -392,7 +392,7 @@ def test_the_store_s_lock_isn_t_held_while_a_person_thinks(
     assert auth.token.access_token == store.load("alice").access_token  # type: ignore[union-attr]
 
 
-def test_a_sibling_s_login_is_adopted(mode: Mode, provider: LocalProvider) -> None:
+def test_a_sibling_s_login_is_adopted(plugin_mode: Mode, provider: LocalProvider) -> None:
     """If another process on the same store gets a token meanwhile, this login ends, without a token call."""
     store = MemoryTokenStore()
     opened = threading.Event()
@@ -403,12 +403,12 @@ def test_a_sibling_s_login_is_adopted(mode: Mode, provider: LocalProvider) -> No
         opened.set()
         return True
 
-    auth = person(mode, provider, BrowserLogin(open_browser=look_at), store=store, store_key="alice")
-    with mode.client(auth) as client:
+    auth = person(plugin_mode, provider, BrowserLogin(open_browser=look_at), store=store, store_key="alice")
+    with plugin_mode.client(auth) as client:
         future = client.begin("GET", provider.api_url)
         assert opened.wait(20)
-        sibling = person(mode, provider, BrowserLogin(open_browser=Browser()), store=store, store_key="alice")
-        theirs = mode.get_token(sibling)
+        sibling = person(plugin_mode, provider, BrowserLogin(open_browser=Browser()), store=store, store_key="alice")
+        theirs = plugin_mode.get_token(sibling)
         assert 200 == future.result(20).status_code
     assert theirs == auth.token
     assert 1 == len(provider.token_requests)

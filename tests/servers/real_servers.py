@@ -186,7 +186,7 @@ class Promises:
 
     @pytest.mark.parametrize("grant", ["AuthorizationCodeAuth", "RefreshTokenAuth"])
     def test_a_user_who_grants_less_stays_logged_in(self, server: RealServer, plugin_mode: Mode, grant: str) -> None:
-        """Where more is asked for than was granted, which the server refuses in a refresh, renewals work all the same."""
+        """Where the server refuses in a refresh what it didn't grant, renewals work all the same."""
         auth = server.make(plugin_mode, grant, scope=f"{SCOPE} admin")
         with plugin_mode.client(auth) as client:
             for _ in range(3):

@@ -69,12 +69,12 @@ class TestPromises(Promises):
 # -- The end of tokens ------------------------------------------------------------------------------------------
 
 
-def test_the_server_s_clock_decides(server: Local, mode: Mode) -> None:
+def test_the_server_s_clock_decides(server: Local, plugin_mode: Mode) -> None:
     """A token that the server takes for expired earlier than we do is renewed, and the request replayed."""
     now = 0.0
     server.provider._now = lambda: now
     body = b"the same bytes" * 1000
-    with server.make(mode, "AuthorizationCodeAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "AuthorizationCodeAuth") as auth, plugin_mode.client(auth) as client:
         for calls in range(3):
             before = server.token_calls
             assert received(body) == shown(client.send("POST", server.api_url, body=body))
@@ -92,9 +92,9 @@ def test_a_revoked_access_token_is_renewed(server: Local, mode: Mode) -> None:
         assert before + 1 == server.token_calls
 
 
-def test_after_a_revocation_a_person_must_log_in(server: Local, mode: Mode) -> None:
+def test_after_a_revocation_a_person_must_log_in(server: Local, plugin_mode: Mode) -> None:
     """A login whose refresh token was revoked raises `ReauthorizationRequired`, after one call that asks."""
-    with server.make(mode, "AuthorizationCodeAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "AuthorizationCodeAuth") as auth, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         assert 200 == server.ask_elsewhere(server.revocation_url, token=auth.token.refresh_token).status_code
         before = server.token_calls
@@ -118,11 +118,11 @@ def test_without_rotation_the_refresh_token_is_kept(server: Local, plugin_mode: 
         assert 200 == client.get(server.api_url).status_code
 
 
-def test_tokens_without_a_lifetime_are_kept_until_rejected(server: Local, mode: Mode) -> None:
+def test_tokens_without_a_lifetime_are_kept_until_rejected(server: Local, plugin_mode: Mode) -> None:
     """A token without `expires_in` is sent for years, and renewed when the API rejects it."""
     server.provider.token_lifetime = None
-    auth = server.make(mode, "ClientCredentialsAuth")
-    with freeze_time(tick=True) as clock, mode.client(auth) as client:
+    auth = server.make(plugin_mode, "ClientCredentialsAuth")
+    with freeze_time(tick=True) as clock, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         clock.tick(10 * 365 * 86400)
         assert 200 == client.get(server.api_url).status_code
@@ -149,9 +149,9 @@ def test_a_poor_challenge_is_a_rejection(server: Local, plugin_mode: Mode, heade
     assert 2 == server.token_calls
 
 
-def test_a_second_rejection_is_the_caller_s(server: Local, mode: Mode) -> None:
+def test_a_second_rejection_is_the_caller_s(server: Local, plugin_mode: Mode) -> None:
     """A request is replayed once; when the new token is rejected too, the caller gets that answer."""
-    with server.make(mode, "PasswordAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "PasswordAuth") as auth, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         server.provider.fail_api_requests(401, count=2)
         server.provider.api_requests.clear()
@@ -186,9 +186,9 @@ def test_a_passing_failure_is_not_noticed(server: Local, plugin_mode: Mode, gran
             assert before + 2 == server.token_calls
 
 
-def test_an_outage_within_the_refresh_window_is_not_noticed(server: Local, mode: Mode) -> None:
+def test_an_outage_within_the_refresh_window_is_not_noticed(server: Local, plugin_mode: Mode) -> None:
     """While the token is good, a token endpoint that is down harms no request, and is not hammered."""
-    with freeze_time() as clock, server.make(mode, "PasswordAuth") as auth, mode.client(auth) as client:
+    with freeze_time() as clock, server.make(plugin_mode, "PasswordAuth") as auth, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         server.provider.fail_token_requests(503, count=10**9, retry_after=60)
         clock.tick(3600 - 30)
@@ -200,10 +200,10 @@ def test_an_outage_within_the_refresh_window_is_not_noticed(server: Local, mode:
         assert 2 == server.token_calls
 
 
-def test_an_outage_with_an_expired_token_is_everybody_s_error(server: Local, mode: Mode) -> None:
+def test_an_outage_with_an_expired_token_is_everybody_s_error(server: Local, plugin_mode: Mode) -> None:
     """An endpoint that asks for a pause longer than there's time gets one call, and all callers an error of theirs."""
     server.provider.fail_token_requests(503, count=10**9, retry_after=60)
-    with server.make(mode, "ClientCredentialsAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "ClientCredentialsAuth") as auth, plugin_mode.client(auth) as client:
         errors = client.get_many(server.api_url, 20)
     assert 20 * [(OAuthProviderException, 503, 60)] == [
         (type(error), error.status_code, error.retry_after) for error in errors
@@ -220,11 +220,11 @@ def test_a_slow_endpoint_is_called_once_for_all(server: Local, mode: Mode) -> No
     assert 1 == server.token_calls
 
 
-def test_nobody_waits_for_a_slow_renewal_or_a_restart_of_the_server(server: Local, mode: Mode) -> None:
+def test_nobody_waits_for_a_slow_renewal_or_a_restart_of_the_server(server: Local, plugin_mode: Mode) -> None:
     """A renewal in the background keeps no request waiting; when the server is restarted meanwhile, it succeeds."""
-    with freeze_time(tick=True) as clock, server.make(mode, "PasswordAuth", token_timeout=60) as auth:
-        with mode.client(auth) as client:
-            first = mode.get_token(auth)
+    with freeze_time(tick=True) as clock, server.make(plugin_mode, "PasswordAuth", token_timeout=60) as auth:
+        with plugin_mode.client(auth) as client:
+            first = plugin_mode.get_token(auth)
             clock.tick(3600 - 30)
             server.provider.token_delay = 600
             assert 5 * [200] == [client.get(server.api_url).status_code for _ in range(5)]

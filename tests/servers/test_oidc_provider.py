@@ -56,10 +56,10 @@ class TestPromises(Promises):
 # -- The end of tokens ------------------------------------------------------------------------------------------
 
 
-def test_a_revoked_access_token_ends_its_refresh_token(server: Certified, mode: Mode) -> None:
+def test_a_revoked_access_token_ends_its_refresh_token(server: Certified, plugin_mode: Mode) -> None:
     """Where revoking the access token ends the refresh token, a password goes on by itself within one request."""
     body = b"the same bytes" * 1000
-    with server.make(mode, "PasswordAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "PasswordAuth") as auth, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         assert 200 == server.ask_elsewhere(server.revocation_url, token=auth.token.access_token).status_code
         before = server.token_calls
@@ -68,9 +68,9 @@ def test_a_revoked_access_token_ends_its_refresh_token(server: Certified, mode: 
 
 
 @pytest.mark.parametrize("which", ["access_token", "refresh_token"])
-def test_after_a_revocation_a_person_must_log_in(server: Certified, mode: Mode, which: str) -> None:
+def test_after_a_revocation_a_person_must_log_in(server: Certified, plugin_mode: Mode, which: str) -> None:
     """A login that was ended at the server raises `ReauthorizationRequired`, after one call that asks."""
-    with server.make(mode, "AuthorizationCodeAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "AuthorizationCodeAuth") as auth, plugin_mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
         assert 200 == server.ask_elsewhere(server.revocation_url, token=getattr(auth.token, which)).status_code
         before = server.token_calls
@@ -108,9 +108,9 @@ def test_short_lifetimes_are_not_noticed(server: Certified) -> None:
 # -- Challenges -------------------------------------------------------------------------------------------------
 
 
-def test_userinfo_s_own_challenge_is_understood(server: Certified, mode: Mode) -> None:
+def test_userinfo_s_own_challenge_is_understood(server: Certified, plugin_mode: Mode) -> None:
     """A challenge that none of us wrote, the provider's own, leads to a renewal and a replay."""
-    with server.make(mode, "AuthorizationCodeAuth") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "AuthorizationCodeAuth") as auth, plugin_mode.client(auth) as client:
         assert {"sub": "alice"} == client.get(server.userinfo_url).json()
         server.revoke_access_tokens()
         before = server.token_calls
@@ -119,11 +119,11 @@ def test_userinfo_s_own_challenge_is_understood(server: Certified, mode: Mode) -
 
 
 @pytest.mark.parametrize("statuses", [(401,), (401, 403)])
-def test_insufficient_scope_is_no_rejection(server: Certified, mode: Mode, statuses: tuple[int, ...]) -> None:
+def test_insufficient_scope_is_no_rejection(server: Certified, plugin_mode: Mode, statuses: tuple[int, ...]) -> None:
     """A 403 that wants another scope is the caller's, and no call is made; the token goes on serving others."""
-    with server.make(mode, "ClientCredentialsAuth", scope="api", rejection_statuses=statuses) as auth:
+    with server.make(plugin_mode, "ClientCredentialsAuth", scope="api", rejection_statuses=statuses) as auth:
         before = server.token_calls
-        with mode.client(auth) as client:
+        with plugin_mode.client(auth) as client:
             refused = client.get(f"{server.api_url}/admin")
             assert 403 == refused.status_code
             assert [] == list(refused.history)
@@ -140,9 +140,9 @@ def test_userinfo_wants_a_scope(server: Certified, plugin_mode: Mode) -> None:
     assert before + 1 == server.token_calls
 
 
-def test_an_api_that_rejects_every_token_costs_few_calls(server: Certified, mode: Mode) -> None:
+def test_an_api_that_rejects_every_token_costs_few_calls(server: Certified, plugin_mode: Mode) -> None:
     """Userinfo takes no token of a client's own: its 401 is the caller's, and renewals for it soon pause."""
-    with server.make(mode, "ClientCredentialsAuth", scope="openid") as auth, mode.client(auth) as client:
+    with server.make(plugin_mode, "ClientCredentialsAuth", scope="openid") as auth, plugin_mode.client(auth) as client:
         before = server.token_calls
         answers = [client.get(server.userinfo_url) for _ in range(10)] + client.get_many(server.userinfo_url, 20)
         assert 30 * [401] == [answer.status_code for answer in answers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,11 +45,17 @@ MIXED = sorted({kind for kinds in KINDS.values() for kind in kinds})
 def draw(seed: int, kind: str) -> Config:
     """Return a history with faults of this kind, or of all kinds for `mixed`."""
     random = Random(f"{seed}-{kind}")
+    if kind == "crowd":
+        return _draw_crowd(random, seed)
+    if kind == "standstill":
+        return _draw_standstill(random, seed)
     lifetime = random.choice([60.0, 600.0, 600.0, 3600.0])
     workers = random.choice([1, 2, 2, 3, 5])
     lives = random.choice([1.5, 2.5, 3.5])
     kinds = MIXED if kind == "mixed" else KINDS[kind]
     grant = random.choice(["refresh", "refresh", "refresh", "code", "password", "client"])
+    if kind == "stopped":
+        workers = random.choice([2, 3, 5])
     if kind == "logout":
         grant = random.choice(["refresh", "code"])
     faults = tuple(
@@ -79,34 +86,60 @@ def draw(seed: int, kind: str) -> Config:
     )
 
 
-def _draw_fault(random: Random, kind: str, workers: int, lifetime: float, lives: float) -> Fault:
+def _draw_crowd(random: Random, seed: int) -> Config:
+    """Return a history of many programs, whose tokens expire while the server is out: what comes when it's back?"""
+    lifetime = random.choice([60.0, 120.0])
+    mode = random.choice(["503", "hang"])
+    fault = Fault("down", lifetime * random.uniform(0.6, 0.8), length=random.choice([60.0, 90.0]), mode=mode)
+    return Config(
+        seed=seed,
+        workers=random.choice([30, 60]),
+        lives=2.5,
+        lifetime=lifetime,
+        period=random.choice([3.0, 6.0]),
+        spread=5.0,
+        store_latency=0.02,
+        faults=(fault,),
+    )
+
+
+def _draw_standstill(random: Random, seed: int) -> Config:
+    """Return a history in which the lock's holder stands still for longer than the others have a token."""
+    fault = Fault("stop", 40.0, random.randrange(5), length=100.0, mode="after", number=random.randint(1, 2))
+    return Config(seed=seed, workers=5, lifetime=60.0, period=random.choice([1.2, 3.0]), faults=(fault,))
+
+
+def _draw_fault(  # noqa: PLR0911 - one for each kind
+    random: Random, kind: str, workers: int, lifetime: float, lives: float
+) -> Fault:
     """Return a fault, half of the time close to a renewal."""
     window = min(300.0, lifetime / 5)
     if random.random() < 0.5:
         life = random.randint(1, max(int(lives), 1))
-        at = life * (lifetime - window * 0.8) + random.uniform(-0.3, 0.6) * window
+        spread = random.uniform(0.0, 0.8) if kind == "revoke" else random.uniform(-0.3, 0.6)
+        at = life * (lifetime - window * 0.8) + spread * window
     else:
         at = random.uniform(0, lives * lifetime)
     fault = Fault(kind, round(at, 1), random.randrange(workers))
     if kind == "kill":
-        return fault._replace(mode=random.choice(["before", "while", "after"]), count=random.randint(0, 9))
+        return fault._replace(mode=random.choice(["before", "while", "after"]), number=random.randint(0, 9))
     if kind in {"stop", "suspend"}:
         length = random.choice([1.0, 5.0, 12.0, 35.0, 100.0, lifetime])
         return fault._replace(
-            mode=random.choice(["before", "while", "after"]), count=random.randint(0, 9), length=length
+            mode=random.choice(["before", "while", "after"]), number=random.randint(0, 6), length=length
         )
     if kind == "down":
         length = random.choice([3.0, 20.0, window, 1.5 * window, min(lifetime, 300.0)])
         asked = random.choice([0, 0, 2, 30, 400])
-        return fault._replace(mode=random.choice(["503", "503", "429", "hang"]), length=length, count=asked)
+        return fault._replace(mode=random.choice(["503", "503", "429", "hang"]), length=length, number=asked)
     if kind == "lost":
-        return fault._replace(mode=random.choice(["reset", "silence"]), count=random.choice([1, 1, 2]))
+        return fault._replace(mode=random.choice(["reset", "silence"]), number=random.choice([1, 1, 2]))
     if kind == "out":
-        length = random.choice([0.5, 3.0, window / 4, window * 1.2, 2 * window])
+        length = random.choice([0.5, 3.0, window / 4, window * 1.2, 1.5 * window])
         mode = random.choice(["error", "error", "hang"])
-        return fault._replace(mode=mode, length=length, count=random.choice([0, 1]))
+        return fault._replace(mode=mode, length=length, number=random.choice([0, 1]))
     if kind in {"lost_write", "rewind"}:
-        return fault._replace(count=random.choice([1, 1, 2]))
+        return fault._replace(number=random.choice([1, 1, 2]))
     if kind == "jump":
         return fault._replace(length=random.choice([-1, 1]) * random.choice([2.0, 20.0, 100.0, 600.0]))
     if kind in {"forbid", "slow"}:
@@ -169,20 +202,20 @@ class Run:
     def _strike(self, fault: Fault) -> None:
         self.world.note("fault", str(fault))
         self.judge.begun.add(fault.kind)
-        if fault.kind == "out" and fault.count:  # when the next token has just been issued
+        if fault.kind == "out" and fault.number:  # when the next token has just been issued
             self.server.on_issue.append(lambda: self._STRIKES[fault.kind](self, fault))
             return
         self._STRIKES[fault.kind](self, fault)
 
     def _set_trap(self, fault: Fault) -> None:
-        self.workers[fault.who].trap = (fault.kind, fault.count, fault.mode, fault.length)
+        self.workers[fault.who].trap = (fault.kind, fault.number, fault.mode, fault.length)
 
     def _end(self, fault: Fault) -> None:
         self.workers[fault.who].end()
 
     def _down(self, fault: Fault) -> None:
         self.server.mode = fault.mode
-        self.server.retry_after = 0.0 if fault.mode == "hang" else float(fault.count)
+        self.server.retry_after = 0.0 if fault.mode == "hang" else float(fault.number)
         self.judge.server_bad_until = float("inf")
         self.judge.failing_attempts = 0
         self.world.after(fault.length, None, self._up, fault)
@@ -191,9 +224,12 @@ class Run:
         self.server.mode = ""
         self.judge.server_bad_until = self.world.now
         self.judge.check_outage(fault.length)
+        for worker in self.workers:  # whatever the library thinks of its own pauses
+            begin = max(self.judge.asked_until, self.world.now) + 63.0
+            self.world.at(begin + worker.arrivals.uniform(0, 30), worker, worker.request)
 
     def _lose(self, fault: Fault) -> None:
-        self.server.lose, self.server.lose_mode = fault.count, fault.mode
+        self.server.lose, self.server.lose_mode = fault.number, fault.mode
 
     def _revoke(self, fault: Fault) -> None:
         self.server.revoke_access_tokens()
@@ -205,6 +241,7 @@ class Run:
                 self.world.after(worker.arrivals.expovariate(1 / self.config.period), worker, worker.request)
 
     def _out(self, fault: Fault) -> None:
+        self.judge.begun.add("out")
         self.store.mode = fault.mode
         self.judge.store_bad_until = float("inf")
         self.judge.outages.append((self.world.now, self.world.now + fault.length))
@@ -215,10 +252,10 @@ class Run:
         self.store.recover()
 
     def _lose_write(self, fault: Fault) -> None:
-        self.store.lose = fault.count
+        self.store.lose = fault.number
 
     def _rewind(self, fault: Fault) -> None:
-        self.store.rewind(fault.count)
+        self.store.rewind(fault.number)
         self.judge.went_back("rewound")
 
     def _empty(self, fault: Fault) -> None:
@@ -296,6 +333,8 @@ class Run:
                     worker.trap = None
                     world.after(0.0, worker, worker.request)
                 world.run(world.now + 60.0)
+                if not world.is_over:
+                    judge.check_end()
         counts = judge.counts + Counter({f"store {name}": number for name, number in self.store.counts.items()})
         losses = frozenset(judge.losses)
         return Result(config, judge.violations, counts, losses, world.events, world.trace or [])
@@ -312,9 +351,13 @@ def quiet(judge: Judge) -> Iterator[None]:
             judge.violation(f"crashed: {fields['error']}")
 
     listeners.append(listen)
+    is_collecting = gc.isenabled()
+    gc.disable()  # it would look through all programs again and again
     try:
         yield
     finally:
+        if is_collecting:
+            gc.enable()
         listeners.remove(listen)
         logger.disabled = was_disabled
 
@@ -353,9 +396,11 @@ def _simpler(config: Config) -> Iterable[Config]:
     for name in ("lives", "scope", "lease", "latency", "store_latency", "preemption", "spread", "rotation", "lifetime"):
         value = 0.0 if name in {"preemption", "spread"} else getattr(plain, name)
         if getattr(config, name) != value:
-            yield config._replace(**{name: value})
+            plainer: dict[str, Any] = {name: value}
+            yield config._replace(**plainer)
     for index, fault in enumerate(config.faults):
-        for name, value in (("length", 0.0), ("count", 0), ("mode", "before"), ("who", 0)):
+        for name, value in (("length", 0.0), ("number", 0), ("mode", "before"), ("who", 0)):
             if getattr(fault, name) not in {value, ""} and (name != "mode" or fault.kind in {"kill", "stop"}):
-                simpler = fault._replace(**{name: value})
+                plainer = {name: value}
+                simpler = fault._replace(**plainer)
                 yield config._replace(faults=(*config.faults[:index], simpler, *config.faults[index + 1 :]))

@@ -17,9 +17,11 @@ from .world import BEGIN, World
 if TYPE_CHECKING:
     from oauth_auth import OAuthToken
 
+    from .caller import Caller
+    from .flight import Flight
     from .server import Issue, Server
     from .store import Store
-    from .worker import Caller, Flight, Worker
+    from .worker import Worker
 
 __all__ = ["EXCEPTIONS", "Judge"]
 
@@ -44,6 +46,7 @@ SHARED_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 300.0
 LEAST_PAUSE = 0.1
 LEAST_COOLDOWN = 1.0
+LONGEST_COOLDOWN = 60.0
 LEAST_CALL = 1.2
 """How long three attempts take that fail at once, in seconds: one program may make them without an end."""
 HANDFUL = 6
@@ -88,6 +91,7 @@ class Judge:
         self._attempts: dict[tuple[int, int], tuple[float, bool, Flight]] = {}
         self._told: dict[tuple[int, int], tuple[float, float]] = {}
         self._recent_calls: deque[float] = deque()
+        self._excused: dict[tuple[int, int], str] = {}
         self._lost_writes: set[str] = set()
         self._accepted: set[tuple[int, int, str, str]] = set()
         self._rewound_at: list[tuple[float, str]] = []
@@ -114,6 +118,8 @@ class Judge:
             past.clear()
         elif not past or past[-1] != credential.header:
             self._world.note(worker, f"publishes {credential.header}")
+            issue = self.server.by_access[credential.token.access_token]
+            issue.holders.add((worker.index, worker.epoch))
             if credential.header in past:
                 self.violation(f"{worker} took back {past[-1]} for {credential.header}")
             past.append(credential.header)
@@ -134,6 +140,21 @@ class Judge:
             left = current.token.expiry - self.leeway - self._world.now - worker.wall_offset
             if MOMENT + self._config.latency * 3 < left < self.window / 2:
                 worker.window_request_at = self._world.now
+
+    def departs(self, worker: Worker) -> None:
+        """Judge what a request in the second half of the window has done: the renewal is under way, or just was.
+
+        After a failure it's tried again within a minute.
+        """
+        current = worker.source.current
+        settled_at = max(self.server_bad_until, self.asked_until) + LONGEST_COOLDOWN + MOMENT
+        if worker.window_request_at < self._world.now or self.begun - {"down"} or self._world.now < settled_at:
+            return
+        if current is None or current.token.expiry is None or worker.taken_at > self._world.now - MOMENT:
+            return
+        left = current.token.expiry - self.leeway - self._world.now - worker.wall_offset
+        if left < self.window / 2 and not any(flight.is_under_way for flight in worker.flights):
+            self.violation(f"{worker} left the renewal of {current.header} undone")
 
     def sends(self, caller: Caller, credential: Credential) -> None:
         """Judge what a request is sent with."""
@@ -177,13 +198,18 @@ class Judge:
         self.longest_wait = max(self.longest_wait, waited)
         if waited > TOKEN_TIMEOUT + LOCK_WAIT + STORE_TIMEOUT + MOMENT:
             self.violation(f"{worker} waited {waited:.1f} s")
-        if not self.begun and waited > 10 * self._config.store_latency and len(worker.published_headers) > 1:
+        if waited > 10 * self._config.store_latency and len(worker.published_headers) > 1 and self._is_fair(worker):
             life = self._config.lifetime
             if caller.begun - worker.window_request_at < life * 0.3 and caller.replacing_since is None:
                 if self._world.now - worker.taken_at < life * 0.3:
                     self.excuse("lock taken")
                 else:
                     self.violation(f"{worker} waited {waited:.3f} s though a request came within the window")
+
+    def _is_fair(self, worker: Worker) -> bool:
+        """Return whether nothing went wrong, or nothing that still kept a request in the window from being of use."""
+        settled_at = max(self.server_bad_until, self.asked_until) + LONGEST_COOLDOWN + MOMENT
+        return not self.begun or (self.begun == {"down"} and worker.window_request_at > settled_at)
 
     def _judge_rejection(self, caller: Caller) -> None:
         """Judge a 401 that the caller gets: it's due only if the last token was revoked while it was on its way."""
@@ -236,7 +262,9 @@ class Judge:
         else:
             self.excuse(f"failed: {name}")
 
-    def _why_nothing_helped(self, caller: Caller, now: float, stood: float) -> str | None:
+    def _why_nothing_helped(  # noqa: PLR0911 - one for each reason
+        self, caller: Caller, now: float, stood: float
+    ) -> str | None:
         worker = caller.worker
         current = worker.source.current
         is_path_good = caller.path not in self.server.forbidden and not worker.path == caller.path != "/"
@@ -245,7 +273,7 @@ class Judge:
         if self.is_ended and self._config.grant in {"refresh", "code"}:
             return "logged out"
         is_store_good = now > self.store_bad_until + MOMENT + stood
-        stored = None if self.store.entry is None else unpack(self.store.entry, {}).token
+        stored = self.store.unpacked(self.store.entry).token
         is_settled = is_store_good and now > self.store.changed_at + MOMENT + stood
         if stored is not None and is_settled and is_path_good and self._can_be_sent(worker, stored):
             return None
@@ -289,6 +317,12 @@ class Judge:
     def _holds_live_refresh_token(self, worker: Worker) -> bool:
         known = worker.source.acquisition.known
         return any(token is not None and self._is_live(token.refresh_token) for token in (known.last, known.previous))
+
+    def _is_orphaned(self) -> bool:
+        """Return whether no program, nor the store, has a live refresh token."""
+        stored = self.store.unpacked(self.store.entry).token
+        holders = [worker for worker in self.workers if worker.is_alive and self._holds_live_refresh_token(worker)]
+        return not holders and (stored is None or not self._is_live(stored.refresh_token))
 
     # -- The server ---------------------------------------------------------------------------------------------
 
@@ -345,11 +379,15 @@ class Judge:
     def sent_twice(self, before: Issue, flight: Flight, *, is_forgiven: bool) -> None:
         """Judge a refresh token that is sent though it was spent."""
         assert before.spent_by is not None
-        newest = max(
-            (issue for issue in self.server.issues if issue.family is before.family), key=lambda issue: issue.at
-        )
-        # Where the live one is lost, it's no harm to try the ones before.
-        cause = self._cause_of_loss(before.spent_by, flight) or self._cause_of_loss(newest, None)
+        cause = self._cause_of_loss(before.spent_by, flight)
+        key = (flight.worker.index, flight.epoch)
+        if cause is None:  # who has lost the live one may try those before
+            cause = self._excused.get(key)
+        else:
+            self._excused[key] = cause
+        if cause is None and self._is_orphaned():
+            newest = [issue for issue in self.server.issues if issue.family is before.family][-1]
+            cause = self._cause_of_loss(newest, None)
         if cause is None:
             self.violation(f"{flight.worker} sent {before.refresh}, which {before.spent_by.worker} had used")
         elif not is_forgiven:
@@ -365,7 +403,9 @@ class Judge:
     def _end(self) -> None:
         self._world.is_over = True
 
-    def _cause_of_loss(self, issue: Issue, sender: Flight | None) -> str | None:
+    def _cause_of_loss(  # noqa: PLR0911 - one for each exception
+        self, issue: Issue, sender: Flight | None
+    ) -> str | None:
         """Return by which exception a token, or the knowledge of it, was lost."""
         now = self._world.now
         worker = issue.worker
@@ -382,10 +422,12 @@ class Judge:
         for stopped, at, length in self._stops:
             if stopped is worker and at <= end and at + length >= issue.sent_at and length > longest * 0.9:
                 return "stopped"
-        if issue.access in self._lost_writes:
+        # Whoever has had the newer token must not fall back on the one before, whatever the store says.
+        has_had_it = sender is not None and (sender.worker.index, sender.epoch) in issue.holders
+        if issue.access in self._lost_writes and not has_had_it:
             return "write lost"
         for at, kind in self._rewound_at:
-            if at >= issue.at:
+            if at >= issue.at and not has_had_it:
                 return kind
         for begin, until in self.outages:
             is_just_back = until <= now < until + MOMENT  # the save is tried again each second
@@ -410,9 +452,9 @@ class Judge:
             return
         if issue.saved_at is None:
             issue.saved_at = self._world.now
-        if issue.at < self._marked_at < self._world.now - MOMENT:
-            if not self._is_excused_by_store():
-                self.violation(f"{flight.worker} saved {issue.access} again after the logout")
+        is_long_ago = issue.at < self._marked_at < self._world.now - MOMENT
+        if is_long_ago and not self._is_excused_by_store():
+            self.violation(f"{flight.worker} saved {issue.access} again after the logout")
 
     def lost_write(self, packed: OAuthToken) -> None:
         """Note that a save is lost."""
@@ -434,6 +476,8 @@ class Judge:
 
     def logs_out(self, worker: Worker) -> None:
         """Note that a logout begins."""
+        if not self.is_ended and self._config.grant in {"refresh", "code"}:
+            self._world.after(self._config.lifetime * 1.1 + LONG_ENOUGH, None, self._end)
         self._ended_at = self._world.now
         self.is_ended = True
 
@@ -451,6 +495,13 @@ class Judge:
         if self.failing_attempts > one + each and not self._is_excused_by_store():
             self.violation(f"{self.failing_attempts} attempts at a server that failed for {length:.0f} s")
         self.failing_attempts = 0
+
+    def check_end(self) -> None:
+        """Judge what the whole history cost: who adopts a token only looks, and takes no lock."""
+        locks = self.store.counts["lock"]
+        most = self.calls * (2 + self._config.workers / 2) + 2 * self._config.workers
+        if not self.begun and locks > most:
+            self.violation(f"{locks} locks for {self.calls} token calls")
 
     def summary(self) -> dict[str, Any]:
         """Return what was counted."""

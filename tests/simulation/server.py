@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
 from oauth_auth._wire.messages import TokenRequest, TokenResponse
@@ -13,8 +13,8 @@ from oauth_auth.errors import TokenTransportError
 from .world import World
 
 if TYPE_CHECKING:
+    from .flight import Flight
     from .invariants import Judge
-    from .worker import Flight
 
 __all__ = ["REVOCATION_URL", "TOKEN_URL", "Issue", "Server", "Transport"]
 
@@ -28,7 +28,7 @@ GRACE = 60.0
 class Transport:
     """The transport of a plug-in, for its time-out error only: the world does the sending."""
 
-    error_class = TokenTransportError
+    error_class: ClassVar[type[TokenTransportError]] = TokenTransportError
 
     def __init__(self, token_client: Any = None) -> None:
         """Take no client."""
@@ -64,6 +64,8 @@ class Issue:
         self.epoch = 0 if flight is None else flight.epoch
         self.sent_at = 0.0 if flight is None else flight.sent_at
         self.is_lost = False
+        self.holders: set[tuple[int, int]] = set()
+        """Which programs have published it: by number and life."""
         self.revoked_at: float | None = None
         self.saved_at: float | None = None
         self.spent_at: float | None = None

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from oauth_auth import OAuthToken
 from oauth_auth._renewal.effects import Lock
+from oauth_auth._renewal.entry import Entry, unpack
 from oauth_auth._renewal.store_entry import Locked
 from oauth_auth.stores import LockTaken
 
 from .world import World
 
 if TYPE_CHECKING:
+    from .flight import Flight
     from .invariants import Judge
-    from .worker import Flight, Worker
+    from .worker import Worker
 
 __all__ = ["Facade", "Store"]
 
@@ -39,10 +40,8 @@ class Facade:
     def delete(self, key: str) -> None:
         raise AssertionError
 
-    @contextmanager
-    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
+    def lock(self, key: str, *, timeout: float = 30.0) -> AbstractContextManager[object]:
         raise AssertionError
-        yield
 
 
 class Store:
@@ -54,6 +53,7 @@ class Store:
         self._config = world.config
         self.random = Random(f"{world.config.seed}-store")
         self.entry: OAuthToken | None = None
+        self._read: tuple[OAuthToken | None, Entry] = (None, Entry())
         self.changed_at = world.now
         self.past: list[OAuthToken | None] = []
         self.mode = ""
@@ -66,6 +66,12 @@ class Store:
         self._hung: list[tuple[Flight, int, str, Any]] = []
         self._waiting: dict[tuple[Flight, int], tuple[float, bool]] = {}
 
+    def unpacked(self, packed: OAuthToken | None) -> Entry:
+        """Return what an entry says, as the library reads it; all read the same, so it's read once."""
+        if packed is not self._read[0]:
+            self._read = (packed, unpack(packed, {}))
+        return self._read[1]
+
     def delay(self) -> float:
         """Return how long a message to or from the store is on its way."""
         return self._config.store_latency * (0.25 + self.random.random() * 0.5)
@@ -76,6 +82,8 @@ class Store:
             self._world.after(self._config.lease, None, self.release, flight)
         if self.mode == "hang":
             self._hung.append((flight, serial, action, argument))
+            if serial == flight.serial and not flight.is_dead and not (action == "lock" and argument.timeout):
+                flight.wait_long()
             return
         if self.mode:
             flight.answer_after(self.delay(), serial, None, OSError("the store is out of order"))

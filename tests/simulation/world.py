@@ -21,7 +21,7 @@ class Fault(NamedTuple):
     who: int = 0
     length: float = 0.0
     mode: str = ""
-    count: int = 0
+    number: int = 0
 
 
 class Config(NamedTuple):
@@ -34,7 +34,8 @@ class Config(NamedTuple):
     period: float = 20.0
     grant: str = "refresh"
     rotation: str = "strict"
-    """`strict`: a spent refresh token ends its family; `grace`: not within a minute; `lenient`: it's refused; `none`."""
+    """What a spent refresh token does. `strict`: it ends its family; `grace`: not within a minute; `lenient`: nothing;
+    `none`: refresh tokens stay the same."""
     scope: str = ""
     """Empty: none is asked for; `all`, `told`, `silent`: granted, narrowed and told, narrowed and not told."""
     lease: float = 0.0

@@ -35,7 +35,7 @@ from tests.servers.tls import tls_before
 from tests.support import modes
 from tests.support.scripted import Answer, Received
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
-from tests.support.waiting import flights_in_the_air
+from tests.support.waiting import await_end, flights_in_the_air
 
 KEY = "key"
 NAME = "oauth_auth:{key}"
@@ -103,8 +103,7 @@ def test_a_lease_is_renewed(store: RedisTokenStore, own_redis: RedisServer) -> N
         assert lease.is_held()
         assert own_redis.client.pttl(LOCK) <= 1000
     assert not own_redis.client.exists(LOCK)
-    for thread in flights_in_the_air():
-        thread.join(10)
+    await_end(flights_in_the_air(), 10)
     assert [] == flights_in_the_air()
 
 

@@ -16,13 +16,15 @@ import anyio
 import pytest
 
 from oauth_auth import OAuthToken, TokenError, TokenStoreError
+from oauth_auth._flight import Flight
 from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._renewal.store_worker import StoreWorker
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
 from tests.support.tokens import Tokens, client_credentials
-from tests.support.waiting import flights_in_the_air, promptly
+from tests.support.waiting import await_end, flights_in_the_air, promptly
 
 KEY = "key"
 
@@ -110,8 +112,7 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def await_no_threads() -> None:
-    for thread in flights_in_the_air():
-        thread.join(10)
+    await_end(flights_in_the_air(), 10)
     assert [] == flights_in_the_air()
 
 
@@ -176,6 +177,20 @@ def test_a_store_that_hangs_for_ever_costs_few_threads(
     await_no_threads()
     auth.refresh()
     assert f"token-{tokens.issued}" == store._tokens[KEY].access_token
+
+
+def test_who_waits_is_shown_that_a_call_is_slow() -> None:
+    """A call that takes long is shown by the flight: callers with a token that's still good go on without it."""
+    is_slow, go_on = threading.Event(), threading.Event()
+    worker = StoreWorker(lambda: None, slow=0.01)
+    flight = Flight(lambda: worker.submit(lambda: go_on.wait(20), 20.0, None, is_slow.set))
+    flight.start()
+    assert is_slow.wait(20)
+    is_shown = flight.is_retrying
+    go_on.set()
+    flight.wait()
+    worker.shutdown()
+    assert is_shown
 
 
 def test_a_store_that_uses_its_own_auth_object(tokens: Tokens, caplog: pytest.LogCaptureFixture) -> None:

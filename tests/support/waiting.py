@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -17,10 +17,26 @@ def flights_in_the_air() -> list[threading.Thread]:
     return [thread for thread in ours if thread.name != "oauth_auth-saver"]
 
 
+def await_end(threads: Iterable[threading.Thread], timeout: float) -> None:
+    """Wait for the end of each thread, at most so many seconds; also of one that another thread is just starting."""
+    moment = threading.Event()
+    for thread in threads:
+        while True:
+            try:
+                thread.join(timeout)
+                break
+            except RuntimeError:  # it's listed as soon as start() is called, and joined only when it runs
+                moment.wait(0.002)
+
+
+def other_threads() -> set[threading.Thread]:
+    """Return the threads that aren't the library's: those that save a token may outlive a test whose store fails."""
+    return {thread for thread in threading.enumerate() if not thread.name.startswith("oauth_auth")}
+
+
 def await_silence() -> None:
     """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
-    for flight in flights_in_the_air():
-        flight.join(20)
+    await_end(flights_in_the_air(), 20)
 
 
 def await_waiting(auth: Any, count: int) -> None:

@@ -19,6 +19,7 @@ from oauth_auth import OAuthToken, TokenStoreError
 from oauth_auth.stores import FileTokenStore, LockTaken
 from oauth_auth.testing import store_contract
 from oauth_auth.testing.store_contract import StoreContract
+from tests.support.waiting import await_end, other_threads
 
 
 class Good:
@@ -512,9 +513,8 @@ def test_a_good_store_passes(kind: type[Good], maker: Any) -> None:
 def test_a_store_that_breaks_a_promise_fails(mutant: type[Good], maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a store does wrong that would hurt its users, one of the tests finds."""
     monkeypatch.setattr(store_contract, "_STORE_TIMEOUT", 3.0)
-    before = set(threading.enumerate())
+    before = other_threads()
     found = failures(maker(mutant), first=True)
     gc.collect()  # locks that were never released are free now
-    for thread in set(threading.enumerate()) - before:
-        thread.join(10)
+    await_end(other_threads() - before, 10)
     assert found

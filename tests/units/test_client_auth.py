@@ -43,7 +43,7 @@ def basic(user: str, password: str) -> str:
         ("client", "secret", "client:secret"),
         ("a b", "c d", "a%20b:c%20d"),
         ("a:b", "c:d", "a%3Ab:c%3Ad"),
-        ("a/b", "c+d", "a%2Fb:c%2Bd"),
+        ("a/b", "c+d/e", "a%2Fb:c%2Bd%2Fe"),
         ("100%", "&=?#", "100%25:%26%3D%3F%23"),
         ("é", "☃", "%C3%A9:%E2%98%83"),
         ("a-b._~", "A1", "a-b._~:A1"),

@@ -117,9 +117,9 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
     ),
     "due, renewal under way": (FRESH, DUE, RUNNING, Send(HELD), None),
     "due, launched before": (due_again(DUE + 10), DUE + 9, IDLE, Send(HELD), None),
-    "stale": (FRESH, STALE, IDLE, Wait(Purpose(Reason.STALE), patience=5.0), None),
-    "stale, later": (FRESH, STALE + 8, IDLE, Wait(Purpose(Reason.STALE), patience=1.0), None),
-    "stale, renewal under way": (FRESH, STALE, RUNNING, Wait(patience=5.0), None),
+    "stale": (FRESH, STALE, IDLE, Wait(Purpose(Reason.STALE), timeout=5.0), None),
+    "stale, later": (FRESH, STALE + 8, IDLE, Wait(Purpose(Reason.STALE), timeout=1.0), None),
+    "stale, renewal under way": (FRESH, STALE, RUNNING, Wait(timeout=5.0), None),
     "stale, renewal fails and tries again": (FRESH, STALE, RETRYING, Send(HELD), None),
     "stale, renewal has failed since it was due": (
         failed_at(DUE),
@@ -132,7 +132,7 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
         failed_at(DUE - 100),
         STALE,
         IDLE,
-        Wait(Purpose(Reason.STALE), patience=5.0),
+        Wait(Purpose(Reason.STALE), timeout=5.0),
         None,
     ),
     "stale, deferred since it was due": (
@@ -383,18 +383,23 @@ QUESTIONS: dict[str, Callable[[State, Now, Around], tuple[Any, State]]] = {
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+SITUATIONS = [
+    (seconds, Around(is_running=True, is_retrying=is_retrying, is_shared=is_shared))
+    for seconds in TIMES.values()
+    for is_retrying in (False, True)
+    for is_shared in (False, True)
+]
+
+
 @pytest.mark.parametrize("before", STATES.values(), ids=list(STATES))
-def test_while_a_renewal_is_under_way_the_state_stays_the_very_same(question: str, before: State) -> None:
+def test_while_a_renewal_is_under_way_the_state_stays_the_very_same(before: State) -> None:
     """While a renewal is under way a decision returns the very same state and launches nothing: it may land now."""
-    for seconds in TIMES.values():
-        for is_retrying in (False, True):
-            for is_shared in (False, True):
-                around = Around(is_running=True, is_retrying=is_retrying, is_shared=is_shared)
-                decision, after = QUESTIONS[question](before, at(seconds), around)
-                assert after is before
-                assert getattr(decision, "launch", None) is None
-                assert isinstance(decision, Send | Wait)
+    for question, decide in QUESTIONS.items():
+        for seconds, around in SITUATIONS:
+            decision, after = decide(before, at(seconds), around)
+            assert after is before, (question, seconds, around)
+            assert getattr(decision, "launch", None) is None
+            assert isinstance(decision, Send | Wait)
 
 
 # -- What happens to a state ----------------------------------------------------------------------------------------
@@ -542,8 +547,8 @@ def test_whatever_happened_a_request_is_decided_well(history: tuple[State, Now],
     elif current is not None:
         assert isinstance(decision, Wait)
         assert now.wall >= current.stale_at
-        assert decision.patience is not None
-        assert 0 < decision.patience < current.expires_at - now.wall
+        assert decision.timeout is not None
+        assert 0 < decision.timeout < current.expires_at - now.wall
     if isinstance(decision, Fail):
         assert after.failure is not None
         assert after.failure.fails_fast(now)

@@ -1,0 +1,99 @@
+"""Guarantee 17: what ships holds in thousands of histories of a fleet, whatever goes wrong in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.simulation.fleet import WEATHERS, Weather, measure
+from tests.simulation.histories import KINDS, Result, draw, run, shorten
+
+HISTORIES = 2000
+MIXED = 5000
+PIECE = 500
+"""How many histories are one test: they're spread over the workers of pytest-xdist."""
+CROWDS = 50
+"""The same for histories of many programs."""
+
+PIECES = [(kind, begin) for kind in KINDS for begin in range(0, HISTORIES, PIECE)]
+PIECES += [("crowd", 0), ("standstill", 0)]
+PIECES += [("mixed", begin) for begin in range(0, MIXED, PIECE)]
+
+
+def report(result: Result, kind: str) -> str:
+    """Return what to look at: the seed, the shortest history that shows a fault, and its trace."""
+    shortest = shorten(result.config)
+    again = run(shortest, is_traced=True)
+    lines = [
+        f"draw({result.config.seed}, {kind!r}): {result.violations[0]}",
+        f"shortest: {shortest}",
+        *again.trace[-200:],
+        *again.violations,
+    ]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("kind", "begin"), PIECES, ids=[f"{kind}-{begin}" for kind, begin in PIECES])
+def test_no_invariant_breaks(kind: str, begin: int) -> None:
+    """Each request that could go through does, no refresh token is sent twice, no login is lost but by an exception."""
+    for seed in range(begin, begin + (CROWDS if kind == "crowd" else PIECE)):
+        result = run(draw(seed, kind))
+        if result.violations:
+            pytest.fail(report(result, kind), pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("killed", "killed"),
+        ("stopped", "stopped"),
+        ("answers", "answer lost"),
+        ("store loses", "write lost"),
+        ("store loses", "rewound"),
+        ("store loses", "emptied"),
+        ("store", "store out"),
+    ],
+)
+def test_each_exception_is_one(kind: str, cause: str) -> None:
+    """The ways in which a login may be lost do lose it now and then: none of the exceptions is idle."""
+    losses = Counter(cause for seed in range(300) for cause in run(draw(seed, kind)).losses)
+
+    assert losses[cause] > 0
+
+
+@pytest.mark.parametrize("kind", ["calm", "killed", "server", "revoked", "clocks"])
+def test_most_kinds_of_faults_lose_nothing(kind: str) -> None:
+    """Outages of the server, revocations, clocks that differ and deaths elsewhere cost no login."""
+    losses = Counter(cause for seed in range(300) for cause in run(draw(seed, kind)).losses)
+
+    assert {"killed": losses["killed"]} == {"killed": 0, **losses} or not losses
+
+
+def test_requests_that_change_nothing_can_be_left_out() -> None:
+    """Requests before the refresh window, simulated or not, make no difference to token calls, store and adoption."""
+    figures = {}
+    for is_complete in (False, True):
+        runs = [
+            measure(50, WEATHERS["calm"]._replace(lives=3, period=20.0), seed=seed, all_requests=is_complete)
+            for seed in range(12)
+        ]
+        calls = sum(one.calls for one in runs)
+        operations = sum(one.operations for one in runs)
+        adopted = sum(sum(one.adopted) / len(one.adopted) for one in runs) / len(runs)
+        figures[is_complete] = (calls, operations, adopted)
+
+    (calls, operations, adopted), (all_calls, all_operations, all_adopted) = figures.values()
+    assert calls == all_calls
+    assert operations == pytest.approx(all_operations, rel=0.03)
+    assert adopted == pytest.approx(all_adopted, rel=0.1)
+
+
+@pytest.mark.parametrize("weather", WEATHERS.values(), ids=WEATHERS)
+def test_a_hundred_programs(weather: Weather) -> None:
+    """A hundred programs on one store cost one token call for each token, and nobody waits for long."""
+    figures = measure(100, weather._replace(lives=3), seed=1)
+
+    assert not figures.violations
+    assert figures.calls_per_token <= 1.0 or weather.name == "outage"
+    assert figures.longest_wait <= weather.longest_wait
