@@ -6,8 +6,10 @@ tests/units: test_grants.py, test_merge.py, test_entry.py, test_acquisition.py.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -1008,3 +1010,22 @@ def test_expiry_of_a_stored_token_counts_from_when_it_came(plugin_mode: Mode, to
     store.save("k", OAuthToken.from_dict(json.loads(json.dumps(kept.to_dict()))))
     auth = password(plugin_mode, tokens.url, store=store, store_key="k", leeway=10.0)
     assert "token-1" == auth.get_token().access_token
+
+
+def test_many_rotations_leave_nothing_behind(plugin_mode: Mode) -> None:
+    """What is remembered of spent refresh tokens is bounded: after 400 rotations a pickle is as long as after 200."""
+    numbers = itertools.count(1000)
+    answer = {"expires_in": 3600, "token_type": "Bearer"}
+
+    def script(_: Received) -> Answer:
+        number = next(numbers)
+        return Answer(200, {**answer, "access_token": f"token-{number}", "refresh_token": f"refresh-{number}"})
+
+    with ScriptedServer(script) as server:
+        auth = refresh_token(plugin_mode, f"{server.url}/token")
+        sizes = []
+        for _ in range(2):
+            for _ in range(200):
+                auth.refresh()
+            sizes.append(len(pickle.dumps(auth)))
+    assert abs(sizes[1] - sizes[0]) < 200

@@ -6,8 +6,10 @@ import copy
 import functools
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,10 @@ from oauth_auth import (
     TokenStoreError,
     TokenTransportError,
 )
-from oauth_auth.stores import FileTokenStore
+from oauth_auth.stores import FileTokenStore, LockTaken
 from oauth_auth.testing import LocalProvider
 from tests.servers.oidc_provider import OidcProvider
+from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
@@ -580,3 +583,49 @@ def test_at_authlib_it_is_dead(provider: LocalProvider, plugin_mode: Mode) -> No
     )
     with pytest.raises(ReauthorizationRequired, match="invalid_grant"):
         plugin_mode.get_token(thief)
+
+
+class OnceTaken(MemoryTokenStore):
+    """A store whose lock is taken once."""
+
+    was_taken = False
+
+    @contextmanager
+    def lock(self, key: str, *, timeout: float = 30.0) -> Iterator[None]:
+        if not self.was_taken:
+            self.was_taken = True
+            raise LockTaken("it's another's")
+        with super().lock(key, timeout=timeout):
+            yield
+
+
+@pytest.mark.parametrize("reading", range(1, 6))
+def test_a_renewal_that_is_put_off_just_then_undoes_nothing(
+    revocations: Revocations, monkeypatch: pytest.MonkeyPatch, reading: int
+) -> None:
+    """A revocation that comes while a renewal is being put off isn't overwritten by it, at whatever point it comes.
+
+    The points are the readings of the clock, after the renewal has found the lock taken.
+    """
+    store, read, revoking = OnceTaken(), time.time, list[threading.Thread]()
+    store.save("k", token_that_expires_in(60, refresh_token="refresh-0"))
+    auth = revocations.auth(modes.REQUESTS, "AuthorizationCodeAuth", code=None, store=store, store_key="k")
+    auth.get_token()
+    left = reading
+
+    def preempted() -> float:
+        nonlocal left
+        if store.was_taken and threading.current_thread().name == "oauth_auth-flight" and not revoking:
+            left -= 1
+            if left == 0:
+                revoking.append(threading.Thread(target=auth.revoke))
+                revoking[0].start()
+                revoking[0].join(0.5)  # it waits for this flight, or is through, and then is undone by it
+        return read()
+
+    monkeypatch.setattr(time, "time", preempted)
+    auth.get_token()  # in the window: begins a renewal in the background, which finds the lock taken
+    auth.close()
+    for thread in revoking:
+        thread.join(20)
+    assert not revoking or auth.token is None
