@@ -118,7 +118,7 @@ class Flight(Generic[_T]):
 
     def __init__(self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight") -> None:
         self._work = work
-        self._name = f"oauth_auth-{'attempt' if daemon else name}"
+        self._name = f"oauth_auth-{'attempt' if daemon and name == 'flight' else name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False

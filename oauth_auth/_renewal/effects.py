@@ -155,7 +155,7 @@ class _Runner:
             Delete: lambda _: session.delete(),
             Authorize: self._authorize,
             Await: self._await,
-            Idle: _idle,
+            Idle: self._idle,
         }
 
     def perform(self, effect: object) -> Any:
@@ -175,6 +175,10 @@ class _Runner:
 
     def _load(self, _: Load) -> Loaded:
         return Loaded(*self._session.load())
+
+    def _idle(self, idle: Idle) -> bool:
+        self._session.stand_by()
+        return _idle(idle)
 
     def _authorize(self, effect: Authorize) -> None:
         self._login = Flight(lambda: capture(effect.work), daemon=True)

@@ -44,7 +44,17 @@ class StoreEntry:
     `owner` is whose tokens these are, where the key alone doesn't say so: others' count as absent.
     """
 
-    __slots__ = ("_cooldown", "_failed_actions", "clock", "key", "owner", "store", "supports_timeout", "timeout")
+    __slots__ = (
+        "_cooldown",
+        "_failed_actions",
+        "clock",
+        "key",
+        "owner",
+        "standby",
+        "store",
+        "supports_timeout",
+        "timeout",
+    )
 
     default_timeout = 5.0
     """How long a call to a store may take that doesn't say so itself, in seconds."""
@@ -68,6 +78,8 @@ class StoreEntry:
         self.supports_timeout = False
         """Whether the store's lock can be tried without waiting."""
         self.clock = clock
+        self.standby: StoreWorker | None = None
+        """What makes calls when the interpreter exits, and no more threads begin: a call made here might hang."""
         self._failed_actions: frozenset[str] = frozenset()
         self._cooldown: Cooldown | None = None
         if store is not None:
@@ -128,6 +140,7 @@ class StoreSession:
         self._entry = entry
         self._tick = tick
         self._worker: StoreWorker | None = None
+        self._is_borrowed = False
         self._lock: _Lock | None = None
 
     @property
@@ -142,8 +155,20 @@ class StoreSession:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.unlock()
-        if self._worker is not None:
+        if self._worker is not None and not self._is_borrowed:
+            if self._entry.standby is self._worker:
+                self._entry.standby = None
             self._worker.shutdown()
+
+    def stand_by(self) -> None:
+        """Have a thread for the calls of other sessions at the interpreter's exit, until this one ends."""
+        if self.is_shared and self._worker is None:
+            self._entry.standby = self._worker = self._make_worker("saver")
+
+    def _make_worker(self, name: str = "flight") -> StoreWorker:
+        from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
+
+        return StoreWorker(self._entry.end_cooldown, slow=self._entry.slow, name=name)
 
     def load(self) -> tuple[Entry, bool]:
         """Return what is stored, and whether it could be read; what is no token counts as absent."""
@@ -223,9 +248,9 @@ class StoreSession:
         if entry.is_resting:
             return False, None
         if self._worker is None:
-            from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
-
-            self._worker = StoreWorker(entry.end_cooldown, slow=entry.slow)
+            self._worker, standby = self._make_worker(), entry.standby
+            if not self._worker.has_thread and standby is not None and standby.has_thread:
+                self._worker, self._is_borrowed = standby, True
         begun, slices = entry.clock().monotonic, 0
 
         def tick() -> None:

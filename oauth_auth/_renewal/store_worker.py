@@ -21,19 +21,19 @@ class StoreWorker:
     A call that takes longer than `slow` seconds is shown to those who wait for the flight: they may go on without it.
     """
 
-    def __init__(self, on_return: Callable[[], object], *, slow: float) -> None:
+    def __init__(self, on_return: Callable[[], object], *, slow: float, name: str = "flight") -> None:
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._on_return = on_return
         self._slow = slow
         self.is_abandoned = False
         """Whether a call took too long; the thread then does what is left to do when that call ends, if it does."""
-        self._thread = Flight(self._serve, daemon=True)
+        self._thread = Flight(self._serve, daemon=True, name=name)
         self._thread.start(in_background=True)
 
     @property
     def has_thread(self) -> bool:
         """Whether calls are made in the thread, and not by who asks for them, as when the interpreter exits."""
-        return self._thread.has_started
+        return self._thread.has_started and self._thread.is_under_way
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -288,6 +288,36 @@ def test_a_program_ends_though_its_store_hangs(method: str, kind: str) -> None:
     assert "Traceback" not in run.stderr
 
 
+HANGS_AT_EXIT = """
+import threading
+from oauth_auth import OAuthToken
+from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth.requests import TokenProviderAuth
+from oauth_auth.stores import MemoryTokenStore
+StoreEntry.default_timeout = 0.5
+
+class Hanging(MemoryTokenStore):
+    def save(self, key, token):
+        if threading.main_thread().is_alive():
+            raise OSError("out of order")
+        print("hangs", flush=True)
+        threading.Event().wait()
+
+auth = TokenProviderAuth(lambda _: OAuthToken(access_token="a"), store=Hanging(), store_key="key")
+auth.get_token()
+while auth._source._entry.standby is None:
+    pass
+"""
+
+
+def test_a_program_ends_though_its_store_begins_to_hang_at_exit() -> None:
+    """Where no thread can begin any more, an unsaved token is saved in one that has waited for it, and can hang."""
+    command = [sys.executable, "-W", "ignore", "-c", HANGS_AT_EXIT]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert ["hangs"] == run.stdout.splitlines()
+    assert "Traceback" not in run.stderr
+
+
 def test_a_lock_made_by_something_without_a_signature(tokens: Tokens) -> None:
     """Whether a lock takes a time-out is found out where it can be; else it's used without."""
 

@@ -178,6 +178,9 @@ class Session:
     def unlock(self) -> None:
         self.done.append("unlocked")
 
+    def stand_by(self) -> None:
+        pass
+
     def still_holds_lock(self) -> bool:
         return True
 
