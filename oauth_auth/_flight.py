@@ -150,7 +150,7 @@ class Flight(Generic[_T]):
     ) -> None:
         self._work = work
         self._standby = standby
-        self._name = f"oauth_auth-{'attempt' if daemon else name}"
+        self._name = f"oauth_auth-{'attempt' if daemon and name == 'flight' else name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False

@@ -278,8 +278,10 @@ class Renewer:
             self._saver = saver = None
         if saver is None and is_at_stake:
             is_done = threading.Event()
-            self._saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
-            self._saver.flight.start()
+            self._saver = saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
+        if saver is not None:
+            # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
+            saver.flight.start(in_background=threading.main_thread().is_alive())
 
     def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> Outcome:
         credential = self.acquisition.credential(result.token)

@@ -165,12 +165,12 @@ class StoreSession:
     def stand_by(self) -> None:
         """Have a thread for the calls of other sessions at the interpreter's exit, until this one ends."""
         if self.is_shared and self._worker is None:
-            self._entry.standby = self._worker = self._make_worker()
+            self._entry.standby = self._worker = self._make_worker("saver")
 
-    def _make_worker(self) -> StoreWorker:
+    def _make_worker(self, name: str = "flight") -> StoreWorker:
         from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
 
-        return StoreWorker(self._entry.end_cooldown, slow=self._entry.slow)
+        return StoreWorker(self._entry.end_cooldown, slow=self._entry.slow, name=name)
 
     def load(self) -> tuple[Entry, bool]:
         """Return what is stored, and whether it could be read; anything but a token counts as absent."""

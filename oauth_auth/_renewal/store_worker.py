@@ -21,13 +21,13 @@ class StoreWorker:
     A call that takes longer than `slow` seconds is shown to those who wait for the flight: they may go on without it.
     """
 
-    def __init__(self, on_return: Callable[[], object], *, slow: float) -> None:
+    def __init__(self, on_return: Callable[[], object], *, slow: float, name: str = "flight") -> None:
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._on_return = on_return
         self._slow = slow
         self.is_abandoned = False
         """Whether a call took too long; if it ends, the thread then makes the calls that are left."""
-        self._thread = Flight(self._serve, daemon=True)
+        self._thread = Flight(self._serve, daemon=True, name=name)
         self._thread.start(in_background=True)
 
     @property

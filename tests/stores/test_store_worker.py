@@ -412,3 +412,27 @@ def test_a_stop_says_nothing_against_the_store() -> None:
         assert (Entry(), False) == session.load()
         assert not entry.is_resting
         assert Locked.HELD is session.lock(0.0)
+
+
+def test_a_program_that_can_begin_no_thread_waits_for_no_store(tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads are used up a caller does the flight's work, but doesn't wait until the store takes the token."""
+
+    class Failing(MemoryTokenStore):
+        attempts = 0
+
+        def save(self, key: str, token: OAuthToken) -> None:
+            self.attempts += 1
+            if self.attempts < 50:
+                raise OSError("out of order")
+            super().save(key, token)
+
+    store = Failing()
+    auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Flight, "_start_thread", lambda *_: False)
+        assert "token-1" == auth.get_token().access_token
+        assert 1 == store.attempts
+    store.attempts = 50
+    auth.refresh()
+    assert "token-2" == store._tokens[KEY].access_token
+    await_no_threads()
