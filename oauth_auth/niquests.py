@@ -26,7 +26,8 @@ from . import errors
 from ._flight import run, run_async
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.requests_like import Exchange, RequestsHooks, can_replay, is_short
+from ._plugins.rejection import is_short
+from ._plugins.requests_like import Exchange, RequestsHooks, can_replay
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._server import controller as _controller
 from ._wire.token import Header

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from .._flight import run, run_async
 from .._wire.challenges import is_rejection, tells_acceptance
-from .._wire.messages import MAX_BODY
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ..errors import OAuthError
 from .auth import AsyncTokens
-from .rejection import Rejection, path_of
+from .rejection import Rejection, is_short, path_of
 from .replay import are_rewindable, is_fixed, position_of, rewind
 
 __all__ = ["FastPath", "HttpxFlow"]
@@ -33,7 +32,7 @@ class _Drain(NamedTuple):
     def wait(self) -> None:
         response = self.response
         try:
-            if _is_short(response):
+            if is_short(response):
                 response.read()
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             response.close()
@@ -42,7 +41,7 @@ class _Drain(NamedTuple):
     async def wait_async(self) -> None:
         response = self.response
         try:
-            if _is_short(response):
+            if is_short(response):
                 await response.aread()
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             await response.aclose()
@@ -288,10 +287,6 @@ class FastPath(NamedTuple):
         except Exception:  # noqa: BLE001 - a version of the library with other internals
             return plain
         return cls(_origin_private, _set_authorization_private)
-
-
-def _is_short(response: Any) -> bool:
-    return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 
 def _position(stream: Any) -> int | None:

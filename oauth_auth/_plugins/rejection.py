@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .._events import emit
+from .._wire.messages import MAX_BODY
 from .._wire.urls import without_query
 
-__all__ = ["Do", "Rejection", "path_of"]
+__all__ = ["Do", "Rejection", "is_short", "path_of"]
 
 
 class Rejection(NamedTuple):
@@ -49,6 +50,11 @@ class Rejection(NamedTuple):
 def path_of(method: str | None, url: str) -> str:
     """Return what acceptance and rejection are noted by: the method counts, since APIs treat them differently."""
     return f"{method} {without_query(url)}"
+
+
+def is_short(response: Any) -> bool:
+    """Return whether reading a rejected answer to its end costs less than another connection."""
+    return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 
 class Do(NamedTuple):

@@ -15,15 +15,14 @@ from urllib.parse import urljoin
 
 from .._renewal.source import Waiting
 from .._wire.challenges import is_rejection, tells_acceptance
-from .._wire.messages import MAX_BODY
 from .._wire.token import Header
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ..errors import OAuthError
 from .auth import TokenAuth
-from .rejection import Do, Rejection, path_of
+from .rejection import Do, Rejection, is_short, path_of
 from .replay import is_fixed, rewind
 
-__all__ = ["Exchange", "RequestsHooks", "can_replay", "is_short"]
+__all__ = ["Exchange", "RequestsHooks", "can_replay"]
 
 
 class RequestsHooks(TokenAuth):
@@ -213,11 +212,6 @@ def can_replay(response: Any) -> bool:
     if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
         return False
     return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
-
-
-def is_short(response: Any) -> bool:
-    """Return whether reading a rejected response to its end costs less than another connection."""
-    return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 
 def _is_ours(origin: str, header: str, response: Any) -> bool:

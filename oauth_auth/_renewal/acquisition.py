@@ -97,7 +97,7 @@ class Acquisition(KnownTokens):
             return result
         if purpose.reason not in _INTERACTIVE:
             # Retryable, so that it doesn't keep later callers from asking a user.
-            later = reauthorization("nobody has logged in yet", self.known.last, result.refusal)
+            later = reauthorization("no user has logged in yet", self.known.last, result.refusal)
             later.retryable = True
             raise later
         return (yield from self._authorize(excluded, cancelled))

@@ -28,7 +28,7 @@ from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .store_entry import StoreEntry
 
-__all__ = ["FlightLike", "Landing", "Outcome", "Renewer", "decision_lock"]
+__all__ = ["FlightLike", "FlightOutcome", "Landing", "Renewer", "decision_lock"]
 
 decision_lock = threading.RLock()
 """Guards the decisions of all sources: held for microseconds, never across I/O.
@@ -54,7 +54,7 @@ _LAST_SAVE_PAUSES = (0.0, 0.1, 0.5, 1.0)
 _REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 
 
-class Outcome(NamedTuple):
+class FlightOutcome(NamedTuple):
     """How a flight ended: with a credential, or with an error of which each waiter raises a copy."""
 
     credential: Credential | None
@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
     """Whether waiters should decide anew: the flight was launched when no caller waited."""
 
     @classmethod
-    def deferred(cls) -> Outcome:
+    def deferred(cls) -> FlightOutcome:
         """Return the outcome of a flight that left the work to a sibling, or to a later time."""
         return cls(None, None, is_inconclusive=True)
 
@@ -174,7 +174,7 @@ class Renewer:
         flight = self._flight
         return flight if flight is not None and flight.is_under_way else None
 
-    def _launch(self, procedure: Steps[Outcome], name: str = "flight") -> FlightLike:
+    def _launch(self, procedure: Steps[FlightOutcome], name: str = "flight") -> FlightLike:
         self._flight = flight = self._make_flight(procedure, name)
         return flight
 
@@ -187,7 +187,7 @@ class Renewer:
 
     # -- Procedures: in a thread of their own, without the lock -------------------------------------------------------
 
-    def _fly(self, purpose: Purpose) -> Steps[Outcome]:
+    def _fly(self, purpose: Purpose) -> Steps[FlightOutcome]:
         """Acquire a token and land."""
         begun, held = self._clock().monotonic, self.current
         self._login_cancelled = cancelled = threading.Event()
@@ -212,7 +212,7 @@ class Renewer:
                 outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
         return outcome
 
-    def _flush(self) -> Steps[Outcome]:
+    def _flush(self) -> Steps[FlightOutcome]:
         """Save what couldn't be saved, or take what a sibling saved meanwhile."""
         held = self.current
         try:
@@ -229,9 +229,9 @@ class Renewer:
             self._conclude(State())
         else:
             self._conclude(self._state)
-        return Outcome.deferred()
+        return FlightOutcome.deferred()
 
-    def _revoke(self) -> Steps[Outcome]:
+    def _revoke(self) -> Steps[FlightOutcome]:
         failure: OAuthError | None = None
         try:
             yield from self.acquisition.revoke()
@@ -245,7 +245,7 @@ class Renewer:
             failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
         yield Unlock()
         self._conclude(State())
-        return Outcome(None, failure, is_inconclusive=True)
+        return FlightOutcome(None, failure, is_inconclusive=True)
 
     def _notify(self, token: OAuthToken) -> Steps[None]:
         """Call `on_token_update`, and go on without it after `token_timeout` seconds."""
@@ -283,7 +283,7 @@ class Renewer:
             # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
             saver.flight.start(in_background=threading.main_thread().is_alive())
 
-    def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> Outcome:
+    def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> FlightOutcome:
         credential = self.acquisition.credential(result.token)
         is_replacement = result.is_own and reason in _REPLACING
         self._conclude(self._state.renewed(credential, self._clock(), self._chance, is_replacement=is_replacement))
@@ -291,18 +291,18 @@ class Renewer:
         text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
         emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
         is_new = result.is_own or (held is not None and held.header != credential.header)
-        return Outcome(credential, None, is_replacement, is_new)
+        return FlightOutcome(credential, None, is_replacement, is_new)
 
-    def _land_deferred(self, purpose: Purpose) -> Outcome:
+    def _land_deferred(self, purpose: Purpose) -> FlightOutcome:
         failure = self._state.failure
         if purpose.check_only and failure is not None:
             self._conclude(self._state if self.acquisition.known.last is not None else State(failure=failure))
-            return Outcome(None, failure.error)
+            return FlightOutcome(None, failure.error)
         is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
         self._conclude(State() if is_logged_out else self._state.deferred(self._clock()))
-        return Outcome.deferred()
+        return FlightOutcome.deferred()
 
-    def _land_failed(self, error: BaseException, duration: float) -> Outcome:
+    def _land_failed(self, error: BaseException, duration: float) -> FlightOutcome:
         if isinstance(error, OAuthError):
             ours = error.without_traceback()
         else:
@@ -319,7 +319,7 @@ class Renewer:
         text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
         kind = type(ours).__name__
         emit(logging.WARNING, "failed", text, duration=duration, pause=pause, error_type=kind, error=str(ours))
-        return Outcome(None, ours)
+        return FlightOutcome(None, ours)
 
     def _provide(self, token: OAuthToken, *, rejected: str | None) -> None:
         """Publish a stored token in its last seconds, to be sent if no better one comes."""

@@ -37,7 +37,7 @@ from .decisions import (
     for_request,
 )
 from .effects import carry_out_renewal
-from .renewer import FlightLike, Landing, Outcome, Renewer, decision_lock
+from .renewer import FlightLike, FlightOutcome, Landing, Renewer, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]
@@ -164,7 +164,7 @@ class TokenSource(Renewer):
             decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
             outcome = yield Landing(_joined(flight), is_quiet=True)
             if decision.launch is not None:
-                return self._settle(outcome or Outcome.deferred(), forced=True)
+                return self._settle(outcome or FlightOutcome.deferred(), forced=True)
 
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
@@ -265,7 +265,7 @@ class TokenSource(Renewer):
         return Around(flight is not None, is_retrying, self._entry.is_shared, self._settings.token_timeout)
 
     def _settle(
-        self, outcome: Outcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
+        self, outcome: FlightOutcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
     ) -> Credential:
         """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
         if outcome.credential is not None:

@@ -91,7 +91,7 @@ class DeviceCodeGrant(RefreshingGrant):
 
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         yield from ()
-        raise reauthorization("nobody has logged in yet", last, refusal) from refusal
+        raise reauthorization("no user has logged in yet", last, refusal) from refusal
 
     def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
         url = yield from self._endpoints.require("device_authorization_url")

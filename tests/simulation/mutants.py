@@ -120,8 +120,8 @@ MUTANTS = [
     Mutant(
         "B: an adopted token that is rejected is final",
         f"{RENEWAL}/renewer.py",
-        "        return Outcome(credential, None, is_replacement, is_new)",
-        "        return Outcome(credential, None, True, is_new)",
+        "        return FlightOutcome(credential, None, is_replacement, is_new)",
+        "        return FlightOutcome(credential, None, True, is_new)",
         ("revoked",),
         is_defect=True,
     ),
