@@ -22,7 +22,20 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Flight", "Outcome", "Standby", "Step", "capture", "carry_out", "mark_retrying", "run", "run_async"]
+__all__ = [
+    "Flight",
+    "Outcome",
+    "Standby",
+    "Step",
+    "call_beyond_freezegun",
+    "capture",
+    "carry_out",
+    "in_event_loop",
+    "is_part_of_flight",
+    "mark_retrying",
+    "run",
+    "run_async",
+]
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -213,14 +226,20 @@ class Flight(Generic[_T]):
         return True
 
     def _run(self) -> None:
-        if self._once.acquire(blocking=False):
-            if not self._is_daemon:  # an attempt isn't used in its own work
-                # Flights that have ended would add up where callbacks begin flights.
-                _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
+        if self._take_up():
             try:
-                self._future.set_result(_call_beyond_freezegun(self._work))
-            except BaseException as error:  # noqa: BLE001 - it must not happen, but if it does no caller may wait for ever
+                self._future.set_result(call_beyond_freezegun(self._work))
+            except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
                 self._future.set_exception(error)
+
+    def _take_up(self) -> bool:
+        """Return whether the work is this code's to do, and nobody else's; mark its context as part of the flight."""
+        if not self._once.acquire(blocking=False):
+            return False
+        if not self._is_daemon:  # nobody uses an attempt in itself
+            # Those that have ended are of no interest, and would add up where callbacks begin flights.
+            _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
+        return True
 
     def wait(self, timeout: float | None = None, tick: Callable[[], object] = lambda: None) -> _T | None:
         """Block until the result is there and return it, or None after `timeout` seconds.
@@ -301,13 +320,24 @@ def mark_retrying() -> None:
         flight.is_retrying = True
 
 
-def _call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
+def is_part_of_flight() -> bool:
+    """Return whether the code that asks is part of a flight under way, such as a callback in it."""
+    return any(flight.is_under_way for flight in _current_flights.get())
+
+
+def in_event_loop() -> bool:
+    """Return whether this code runs in an event loop, of asyncio or trio."""
+    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return (running_loop is not None and running_loop() is not None) or _in_trio()
+
+
+def call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
     """Add five frames below `threading`, then call the work.
 
     freezegun returns the real time to code within five frames of an ignored module, and `threading` is one; the work
     must see the same clock as its callers. Seen in freezegun 1.5.
     """
-    return work() if frames == 0 else _call_beyond_freezegun(work, frames - 1)
+    return work() if frames == 0 else call_beyond_freezegun(work, frames - 1)
 
 
 def _in_trio() -> bool:

@@ -54,10 +54,19 @@ def skipped_where_missing() -> Iterator[None]:
         raise pytest.skip.Exception(str(missing)) from None
 
 
-@pytest.fixture(params=modes.ALL, ids=str)
-def mode(request: pytest.FixtureRequest) -> Mode:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `mode` its parameters: in modules that set `ALSO_SHARING`, the modes whose flights share a loop, too."""
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    names = {name.strip() for group in given for name in (group.split(",") if isinstance(group, str) else group)}
+    if "mode" in metafunc.fixturenames and "mode" not in names:
+        sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
+        metafunc.parametrize("mode", (*modes.ALL, *sharing), ids=str, indirect=True)
+
+
+@pytest.fixture
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mode:
     """Each way in which the library is used."""
-    return request.param  # type: ignore[no-any-return]
+    return request.param.prepared(monkeypatch)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(params=modes.SYNC, ids=str)

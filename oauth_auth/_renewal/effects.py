@@ -29,6 +29,7 @@ __all__ = [
     "Loaded",
     "Lock",
     "Locked",
+    "Runner",
     "Save",
     "StillHeld",
     "Unlock",
@@ -148,13 +149,15 @@ def carry_out_renewal(renewal: Steps[_T], entry: StoreEntry, clock: Clock, *, ru
             standby = Standby()
     try:
         with entry.session(hold_ups.tick) as session:
-            return carry_out(renewal, _Runner(session, hold_ups, standby).perform)
+            return carry_out(renewal, Runner(session, hold_ups, standby).perform)
     finally:
         if standby is not None:
             standby.close()
 
 
-class _Runner:
+class Runner:
+    """Does what a renewal yields, and waits for it."""
+
     def __init__(self, session: StoreSession, hold_ups: HoldUps, standby: Standby | None = None) -> None:
         self._session = session
         self._hold_ups = hold_ups
@@ -173,6 +176,7 @@ class _Runner:
         }
 
     def perform(self, effect: object) -> Any:
+        """Do it, and return what comes of it."""
         if hasattr(effect, "wait"):  # a step that callers wait for, too
             return effect.wait()
         self._hold_ups.begin(effect)

@@ -27,9 +27,11 @@ __all__ = [
     "Sleep",
     "Steps",
     "TokenTransport",
+    "crashed",
     "no_retry",
     "perform",
     "run_code",
+    "sends_async",
 ]
 
 _T = TypeVar("_T")
@@ -58,6 +60,14 @@ class TokenTransport(Protocol):
     def time_out(self, request: TokenRequest, timeout: float) -> TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""
         ...
+
+
+def sends_async(transport: TokenTransport) -> bool:
+    """Return whether a transport can also send from a task of asyncio: `send_async`, with the parameters of `send`.
+
+    It's one that has an attribute `sends_async` that says so: those of httpx and httpx2 without a user's client.
+    """
+    return bool(getattr(transport, "sends_async", False))
 
 
 class Ask(NamedTuple):
@@ -194,12 +204,16 @@ def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:
     if isinstance(error, OAuthError):
         raise error
     if error is not None:  # from a hook of the user's client, say
-        text = "".join(traceback.format_exception(error))
-        emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
-        name = type(error).__name__
-        raise TokenError(f"the token call ended in an unexpected {name}") from error.with_traceback(None)
+        raise crashed(error) from error.with_traceback(None)
     assert outcome.value is not None  # noqa: S101 - without an error there's a value
     return outcome.value
+
+
+def crashed(error: BaseException) -> TokenError:
+    """Return what is raised for an unexpected error of an attempt, which is logged."""
+    text = "".join(traceback.format_exception(error))
+    emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
+    return TokenError(f"the token call ended in an unexpected {type(error).__name__}")
 
 
 def no_retry(_: TokenError) -> bool:

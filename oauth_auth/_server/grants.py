@@ -24,7 +24,7 @@ from ..errors import (
     TokenResponseError,
     TokenTransportError,
 )
-from .calls import GivenUp, Run, Steps
+from .calls import GivenUp, Run, Steps, sends_async
 from .client import Client, refuses_client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
@@ -69,6 +69,11 @@ class Grant:
     def transport_error(self) -> type[TokenTransportError]:
         """The class of the error if the server can't be reached; a plug-in's is an error of its HTTP library, too."""
         return TokenTransportError
+
+    @property
+    def sends_async(self) -> bool:
+        """Whether its calls of the server can be made from tasks of asyncio, and nothing else in it blocks."""
+        return False
 
     @property
     def has_unredeemed_code(self) -> bool:
@@ -157,6 +162,10 @@ class _TokenEndpointGrant(Grant):
     @property
     def transport_error(self) -> type[TokenTransportError]:
         return self._controller.calls.transport.error_class
+
+    @property
+    def sends_async(self) -> bool:
+        return sends_async(self._controller.calls.transport) and not self.is_interactive
 
     def _operate(self, operation: str, *args: Any, **fields: str) -> Steps[OAuthToken]:
         """Call one of the controller's operations as the client; `fields` are additional form fields."""

@@ -32,6 +32,8 @@ from tests.support.modes import Client, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
+ALSO_SHARING = True
+
 TOKEN_URL = "https://auth.example.com/token"
 API_URL = "https://api.example.com/things"
 BASIC = "Basic Y2xpZW50OnNlY3JldA=="

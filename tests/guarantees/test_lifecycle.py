@@ -42,6 +42,8 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, flights_in_the_air, outcome_of, promptly
 
+ALSO_SHARING = True
+
 BACKENDS = ("asyncio", "trio")
 
 

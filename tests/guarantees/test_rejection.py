@@ -16,6 +16,8 @@ from tests.support.tokens import Tokens, accepting, client_credentials
 
 Serve = Callable[..., ScriptedServer]
 
+ALSO_SHARING = True
+
 GIVEN = OAuthToken(access_token="given")
 """A token that no API of these tests takes."""
 

@@ -23,6 +23,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of
 
+ALSO_SHARING = True
+
 DOWN = Answer(503)
 REFUSED = Answer(401, {"error": "invalid_client"})
 

@@ -40,6 +40,8 @@ from tests.support.tokens import Tokens, token_that_expires_in
 
 Serve = Callable[..., ScriptedServer]
 
+ALSO_SHARING = True
+
 MARK = "s3cret"
 """Part of each secret in these tests. Some have letters that encodings change, but never within the mark."""
 

@@ -41,6 +41,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
+ALSO_SHARING = True
+
 BASIC = basic_authorization("client", "secret")
 
 Serve = Callable[..., ScriptedServer]

@@ -13,12 +13,14 @@ import anyio.from_thread
 import httpx
 import httpx2
 import niquests
+import pytest
 import requests
 
 import oauth_auth.httpx
 import oauth_auth.httpx2
 import oauth_auth.niquests
 import oauth_auth.requests
+from oauth_auth._renewal.flights import RenewalFlight
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,14 @@ class Mode:
     library: Any
     plugin: Any
     backend: str | None = None
+    shares_loop: bool = False
+    """Whether all flights that can share an event loop do so, as in programs with many auth objects."""
+
+    def prepared(self, monkeypatch: pytest.MonkeyPatch) -> Mode:
+        """Return self, when the library does as it says until the test ends."""
+        if self.shares_loop:
+            monkeypatch.setattr(RenewalFlight, "most_threads", 0)
+        return self
 
     def __str__(self) -> str:
         return self.name
@@ -144,6 +154,10 @@ SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2)
 ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
 OF_REQUESTS = tuple(mode for mode in ALL if mode.is_like_requests)
 OF_HTTPX = tuple(mode for mode in ALL if not mode.is_like_requests)
+SHARING = tuple(
+    dataclasses.replace(mode, name=f"{mode.name}-shared", shares_loop=True) for mode in OF_HTTPX if mode.backend
+)
+"""Not among all: modules that set `ALSO_SHARING` run in them, too."""
 WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2)
 """The plug-ins whose objects serve threads and event loops alike."""
 
