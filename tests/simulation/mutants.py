@@ -413,7 +413,7 @@ MUTANTS = [
     Mutant(
         "a second logout deletes the first one's mark",
         f"{RENEWAL}/acquisition.py",
-        " | (self._stored.entry.logged_out or frozenset())",
+        " | (stored.logged_out or frozenset())",
         "",
         ("logout",),
     ),
