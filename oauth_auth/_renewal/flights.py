@@ -36,8 +36,10 @@ class RenewalFlight(Flight[Any]):
     _in_threads: ClassVar[weakref.WeakSet[RenewalFlight]] = weakref.WeakSet()
     _shared_loop: ClassVar[SharedLoop | None] = None
 
-    def __init__(self, procedure: Steps[Any], entry: StoreEntry, clock: Clock, *, name: str = "flight") -> None:
-        super().__init__(partial(carry_out_renewal, procedure, entry, clock), name=name)
+    def __init__(
+        self, procedure: Steps[Any], entry: StoreEntry, clock: Clock, *, runs_code: bool = False, name: str = "flight"
+    ) -> None:
+        super().__init__(partial(carry_out_renewal, procedure, entry, clock, runs_code=runs_code), name=name)
         self.procedure = procedure
         self.runner: Runner
         """What does what the procedure yields, where it's carried out elsewhere than in `work`."""

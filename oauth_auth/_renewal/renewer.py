@@ -182,9 +182,9 @@ class Renewer:
     def _make_flight(self, procedure: Steps[Any], name: str = "flight") -> FlightLike:
         if self._begin is not None:
             return self._begin(procedure)
-        if self._grant.sends_async and not self._entry.is_shared:
-            return RenewalFlight(procedure, self._entry, self._clock, name=name)
         runs_code = name == "flight" and (self._grant.runs_code or self._settings.on_token_update is not None)
+        if self._grant.sends_async and not self._entry.is_shared:
+            return RenewalFlight(procedure, self._entry, self._clock, runs_code=runs_code, name=name)
         run = partial(carry_out_renewal, procedure, self._entry, self._clock, runs_code=runs_code)
         return Flight(run, name=name)
 

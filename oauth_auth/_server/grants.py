@@ -291,9 +291,16 @@ class RefreshTokenGrant(RefreshingGrant):
     def __init__(self, calls: TokenCalls, *, refresh_token: str) -> None:
         super().__init__(calls)
         self._given = refresh_token
+        self._is_given_dead = False
 
     def given_refresh_token(self) -> str | None:
-        return self._unless_dead(self._given)
+        return None if self._is_given_dead else self._given
+
+    def bury(self, digests: Iterable[str]) -> None:
+        """Mark refresh tokens as dead; the one given stays so, however many die after it."""
+        digests = list(digests)
+        super().bury(digests)
+        self._is_given_dead = self._is_given_dead or digest(self._given) in digests
 
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         yield from ()
