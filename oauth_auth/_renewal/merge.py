@@ -91,7 +91,10 @@ def merge(known: Known, stored: Entry) -> Known:
     """
     known = known._replace(has_read=known.has_read or stored.token is None)
     if stored.logged_out is not None:
-        return known.logged_out() if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
+        # The mark names newer tokens of the login, too, which a store that goes back in time may bring.
+        named = tuple(sorted(stored.logged_out)[:_MOST_SUPERSEDED])
+        ended = known.logged_out().learned(Entry(superseded=named))
+        return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
     token = stored.token
     if token is None or _is_same(token, known.in_store):
         return known._replace(has_read=True)

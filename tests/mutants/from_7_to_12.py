@@ -198,7 +198,7 @@ MUTANTS = (
         9,
         "a logout isn't heeded by siblings",
         "_renewal/merge.py",
-        "return known.logged_out() if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
+        "return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
         "return known._replace(in_store=None)",
         ("units/test_merge.py::test_a_mark_ends_the_login_that_it_is_about",),
     ),

@@ -296,7 +296,7 @@ MUTANTS = [
     Mutant(
         "a mark of a logout is overlooked",
         f"{RENEWAL}/merge.py",
-        "        return known.logged_out() if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
+        "        return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
         "        return known._replace(in_store=None)",
         ("logout",),
     ),
@@ -413,7 +413,7 @@ MUTANTS = [
     Mutant(
         "a second logout deletes the first one's mark",
         f"{RENEWAL}/acquisition.py",
-        " | (self._stored.entry.logged_out or frozenset())",
+        " | (stored.logged_out or frozenset())",
         "",
         ("logout",),
     ),

@@ -207,9 +207,15 @@ def test_a_mark_ends_the_login_that_it_is_about(mark: frozenset[str], ends: bool
 
 def test_a_login_without_a_name_is_that_of_its_token() -> None:
     """A token that was given, and came from no login of this program, is named by its own identity."""
-    assert Known(has_read=True, superseded=(digest("ours"),)) == merge(
-        Known(OURS), Entry(logged_out=frozenset({identity(OURS)}))
-    )
+    expected = Known(has_read=True, superseded=(identity(OURS), digest("ours")))
+    assert expected == merge(Known(OURS), Entry(logged_out=frozenset({identity(OURS)})))
+
+
+def test_a_logout_outlives_a_store_that_goes_back() -> None:
+    """Who had only an older token of the login doesn't take up the newest one when the store brings it back."""
+    newest = token("newest", 5000.0, refresh_token="newest-refresh")
+    after = merge(LOGGED_IN, Entry(logged_out=digests("newest", "newest-refresh") | {"here"}))
+    assert None is merge(after, entry(newest, login="here")).last
 
 
 def test_a_mark_says_nothing_to_who_has_no_token() -> None:
