@@ -19,13 +19,13 @@ import anyio
 import pytest
 from freezegun import freeze_time
 
-from oauth_auth import MemoryTokenStore, TokenError
+from oauth_auth import MemoryTokenStore, TokenError, TokenResponseError
 from oauth_auth._renewal import shared_loop
 from oauth_auth._renewal.flights import RenewalFlight
 from tests.guarantees.test_lifecycle import Program, forks, in_child
 from tests.support import modes
 from tests.support.modes import Mode
-from tests.support.scripted import Answer
+from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials
 from tests.support.waiting import await_silence, flights_in_the_air, promptly
 
@@ -237,6 +237,29 @@ def test_nothing_is_kept_between_calls(sharing: Mode, tokens: Tokens) -> None:
     assert [] == [request.headers["cookie"] for request in requests if "cookie" in request.headers]
 
 
+def test_cookies_are_not_shared_by_calls_under_way(sharing: Mode, tokens: Tokens) -> None:
+    """A cookie that one call was given isn't sent with the next, though a third is under way meanwhile."""
+    has_come, goes_on = threading.Event(), threading.Event()
+
+    def answer(_: Received) -> Answer:
+        if not has_come.is_set():
+            has_come.set()
+            assert goes_on.wait(20)
+        return Answer(200, {"access_token": "it"}, (("Set-Cookie", "tenant=1; Path=/"),))
+
+    tokens.answer = answer
+    first, *others = (client_credentials(sharing, tokens) for _ in range(3))
+
+    async def others_meanwhile() -> None:
+        assert await anyio.to_thread.run_sync(has_come.wait, 20)
+        for auth in others:
+            await auth.aget_token()
+        goes_on.set()
+
+    run_in(sharing, all_of, [first.aget_token, others_meanwhile])
+    assert [None] * 3 == [request.headers.get("cookie") for request in tokens.server.requests]
+
+
 def test_calls_look_the_same(sharing: Mode, tokens: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token call is the same to the server, whether it's sent by a thread or by the loop."""
     sharing.get_token(client_credentials(sharing, tokens, scope="read"))
@@ -244,6 +267,15 @@ def test_calls_look_the_same(sharing: Mode, tokens: Tokens, monkeypatch: pytest.
     sharing.get_token(client_credentials(sharing, tokens, scope="read"))
     shared, own = tokens.server.requests
     assert (own.method, own.path, own.headers, own.body) == (shared.method, shared.path, shared.headers, shared.body)
+
+
+def test_no_redirect_is_followed(sharing: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]) -> None:
+    """A redirect of the token endpoint takes no secret elsewhere."""
+    elsewhere = serve(lambda _: Answer(200, {"access_token": "elsewhere"}))
+    tokens.answer = lambda _: Answer(307, b"", (("Location", elsewhere.url),))
+    with pytest.raises(TokenResponseError, match="redirect"):
+        sharing.get_token(client_credentials(sharing, tokens))
+    assert (1, []) == (tokens.calls, elsewhere.requests)
 
 
 def test_a_server_that_hangs_is_given_up(sharing: Mode, tokens: Tokens, gate: Gate) -> None:

@@ -80,6 +80,14 @@ MUTANTS = (
         "            return",
         ("guarantees/test_lifecycle.py::test_close_lets_a_flight_end[requests-close]",),
     ),
+    Mutant(
+        13,
+        "httpx: calls that share an event loop share cookies",
+        "_plugins/httpx_transport.py",
+        ", cookies=_NoCookies()",
+        "",
+        ("guarantees/test_many_objects.py::test_cookies_are_not_shared_by_calls_under_way",),
+    ),
     # -- 14: Wrong pairings fail loudly -------------------------------------------------------------------------------
     Mutant(
         14,

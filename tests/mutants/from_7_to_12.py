@@ -144,9 +144,17 @@ MUTANTS = (
         8,
         "httpx: token calls follow redirects",
         "_plugins/httpx_transport.py",
-        "follow_redirects=False",
-        "follow_redirects=True",
+        "response = client.send(call, stream=True, auth=None, follow_redirects=False)",
+        "response = client.send(call, stream=True, auth=None, follow_redirects=True)",
         ("guarantees/test_origins.py::test_token_call_follows_no_redirect[httpx-own]",),
+    ),
+    Mutant(
+        8,
+        "httpx: token calls that share an event loop follow redirects",
+        "_plugins/httpx_transport.py",
+        "response = await client.send(call, stream=True, auth=None, follow_redirects=False)",
+        "response = await client.send(call, stream=True, auth=None, follow_redirects=True)",
+        ("guarantees/test_many_objects.py::test_no_redirect_is_followed",),
     ),
     # -- 9: Rotated refresh tokens aren't lost ------------------------------------------------------------------------
     Mutant(
@@ -359,7 +367,7 @@ MUTANTS = (
         10,
         "httpx: an endless answer is read on and on",
         "_plugins/httpx_transport.py",
-        "            if len(body) > MAX_BODY:\n                break\n",
+        "        if len(self._bytes) > MAX_BODY:\n            return True\n",
         "",
         ("guarantees/test_token_calls.py::test_an_endless_body_is_refused[httpx]",),
     ),
