@@ -141,7 +141,8 @@ def test_closing_is_not_held_up_by_a_store_that_fails(
 # -- A program that ends --------------------------------------------------------------------------------------------
 
 PROGRAM = """
-import asyncio, sys, time
+import asyncio, logging, sys, time
+logging.basicConfig()
 from oauth_auth.{plugin} import {grant}
 from oauth_auth.stores import FileTokenStore, RedisTokenStore
 
