@@ -454,6 +454,7 @@ def test_requests_meanwhile_get_another_token(revocations: Revocations, api: Scr
         assert is_asked.wait(20)
         revocations.tokens.revoke()
         pending = client.begin("GET", api.url)
+        await_waiting(auth, 2)
         goes_on.set()
         revoked.result(20)
         assert 200 == pending.result(20).status_code
