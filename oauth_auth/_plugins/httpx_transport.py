@@ -81,23 +81,27 @@ class HttpxTokenTransport:
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        body = _Body(self._library, time.monotonic() + timeouts[1])
-        response = None
+        deadline, response = time.monotonic() + timeouts[1], None
         try:
             call = self._build(client, request, timeouts)
             response = client.send(call, stream=True, auth=None, follow_redirects=False)
             try:
-                for chunk in response.iter_bytes():
-                    if body.takes(chunk):
-                        break
+                content = self._read(response, deadline)
             finally:
                 response.close()
-            return TokenResponse(response.status_code, dict(response.headers), body.content)
+            return TokenResponse(response.status_code, dict(response.headers), content)
         except self._expected_errors as error:
             result = self._judge(error, request, response)
         if isinstance(result, TokenResponse):
             return result
         raise result
+
+    def _read(self, response: Any, deadline: float) -> bytes:
+        body = _Body(self._library, deadline)
+        for chunk in response.iter_bytes():
+            if body.takes(chunk):
+                break
+        return body.content
 
     async def _send_async(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
         body = _Body(self._library, time.monotonic() + timeouts[1])
