@@ -318,7 +318,8 @@ class Hanging(MemoryTokenStore):
         print("hangs", flush=True)
         threading.Event().wait()
 
-auth = TokenProviderAuth(lambda _: OAuthToken(access_token="a"), store=Hanging(), store_key="key")
+token = OAuthToken(access_token="a", refresh_token="r")
+auth = TokenProviderAuth(lambda _: token, store=Hanging(), store_key="key")
 auth.get_token()
 while auth._source._entry.standby is None:
     pass
