@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import niquests.utils
 import pytest
 
 from oauth_auth import (
@@ -737,6 +738,8 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    # niquests remembers by URL what it found before, and a port may have been another test's.
+    niquests.utils.get_netrc_auth.cache_clear()
     return "Basic " + base64.b64encode(b"netrc:netrc-secret").decode()
 
 
