@@ -613,11 +613,14 @@ def test_streamed_second_rejection_can_be_read(mode: Mode, tokens: Tokens, serve
 
 # -- Redirects ----------------------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
+REDIRECTS = pytest.mark.parametrize(
     ("status", "method", "body"),
     [(301, "GET", b""), (302, "GET", b""), (303, "GET", b""), (307, "POST", b"a body"), (308, "POST", b"a body")],
 )
+"""What becomes of a POST at each of them."""
+
+
+@REDIRECTS
 def test_last_request_of_a_chain_of_redirects_is_replayed(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, status: int, method: str, body: bytes
 ) -> None:
@@ -669,10 +672,7 @@ def test_file_that_was_redirected_is_replayed(
     assert [("POST", "/one", "given"), ("POST", "/two", "given"), ("POST", "/two", "token-1")] == sent(api)
 
 
-@pytest.mark.parametrize(
-    ("status", "method", "body"),
-    [(301, "GET", b""), (302, "GET", b""), (303, "GET", b""), (307, "POST", b"a body"), (308, "POST", b"a body")],
-)
+@REDIRECTS
 def test_redirect_of_the_replay_carries_the_new_token(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, status: int, method: str, body: bytes
 ) -> None:

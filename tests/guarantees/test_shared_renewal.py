@@ -87,14 +87,19 @@ def lenient_api(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
     return serve(lambda request: Answer(200 if request.authorization else 401))
 
 
-def test_a_cold_start(group: Group, tokens: Tokens, api: ScriptedServer, gate: Gate) -> None:
-    """Processes whose threads all start at once on an empty store make one token call."""
-    group.start()
+def send_at_once(group: Group, api: ScriptedServer, gate: Gate) -> list[Any]:
+    """Have all processes send while one of them holds the store's lock; return what their threads got."""
     group.tell("lock")
     sent = group.begin("send", api.url, THREADS)
     group.await_step("lock")
     gate.open()
-    assert ALL_WELL == [future.result(40) for future in sent]
+    return [future.result(40) for future in sent]
+
+
+def test_a_cold_start(group: Group, tokens: Tokens, api: ScriptedServer, gate: Gate) -> None:
+    """Processes whose threads all start at once on an empty store make one token call."""
+    group.start()
+    assert ALL_WELL == send_at_once(group, api, gate)
     assert 1 == tokens.calls
 
 
@@ -102,22 +107,14 @@ def test_at_expiry(group: Group, tokens: Tokens, api: ScriptedServer, gate: Gate
     """Processes whose common token has expired make one token call."""
     group.start(token_that_expires_in(60))
     group.do("move_clock", 61)
-    group.tell("lock")
-    sent = group.begin("send", api.url, THREADS)
-    group.await_step("lock")
-    gate.open()
-    assert ALL_WELL == [future.result(40) for future in sent]
+    assert ALL_WELL == send_at_once(group, api, gate)
     assert 1 == tokens.calls
 
 
 def test_after_a_revocation(group: Group, tokens: Tokens, api: ScriptedServer, gate: Gate) -> None:
     """If an API rejects the common token in all processes, one renews it, and all replay their requests with that."""
     group.start(token_that_expires_in(3600))
-    group.tell("lock")
-    sent = group.begin("send", api.url, THREADS)
-    group.await_step("lock")
-    gate.open()
-    assert ALL_WELL == [future.result(40) for future in sent]
+    assert ALL_WELL == send_at_once(group, api, gate)
     assert 1 == tokens.calls
     sent_with = Counter(request.authorization for request in api.requests)
     assert {"Bearer given", "Bearer token-1"} == sent_with.keys()
