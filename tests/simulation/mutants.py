@@ -38,8 +38,8 @@ class Mutant(NamedTuple):
     new: str
     kinds: tuple[str, ...]
     is_defect: bool = False
-    more: tuple[tuple[str, str], ...] = ()
-    """What else is replaced in that file."""
+    more: tuple[tuple[str, str, str], ...] = ()
+    """What else is replaced: a file, and the texts as above."""
     why_not: str = ""
     """If no history can find it: why it changes nothing that is promised."""
 
@@ -59,7 +59,7 @@ MUTANTS = [
     Mutant(
         "2: what couldn't be saved isn't tried again",
         f"{RENEWAL}/renewer.py",
-        "        if saver is None and self.has_unsaved:",
+        "        if saver is None and is_at_stake:",
         "        if False:",
         ("store",),
         is_defect=True,
@@ -115,7 +115,7 @@ MUTANTS = [
         "            if self._clock().monotonic >= begun + self._entry.lock_wait:\n                break\n",
         ("crowd",),
         is_defect=True,
-        more=((NO_SHARING[0], NO_SHARING[1]),),
+        more=((f"{RENEWAL}/known_tokens.py", *NO_SHARING),),
     ),
     Mutant(
         "B: an adopted token that is rejected is final",
@@ -381,7 +381,7 @@ MUTANTS = [
     ),
     Mutant(
         "failures aren't shared",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/known_tokens.py",
         *NO_SHARING,
         ("crowd", "server"),
     ),
@@ -403,9 +403,9 @@ MUTANTS = [
     ),
     Mutant(
         "what can't be read is overwritten",
-        f"{RENEWAL}/acquisition.py",
-        "        if self._stored.is_ok and (yield Save(",
-        "        if (yield Save(",
+        f"{RENEWAL}/known_tokens.py",
+        "        if self._stored.is_ok and (yield Save(entry)):",
+        "        if (yield Save(entry)):",
         ("store", "mixed"),
         why_not="a store that can't be read can't be written either in the simulated outages, and a save that works "
         "puts the newest token there",
@@ -519,13 +519,12 @@ def try_out(mutant: Mutant, histories: int) -> dict[str, Any]:
         for part in ("oauth_auth", "tests/simulation"):
             shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         (copy / "tests/__init__.py").touch()
-        path = copy / mutant.file
-        text = path.read_text(encoding="utf-8")
-        for old, new in ((mutant.old, mutant.new), *mutant.more):
+        for file, old, new in ((mutant.file, mutant.old, mutant.new), *mutant.more):
+            path = copy / file
+            text = path.read_text(encoding="utf-8")
             if text.count(old) != 1:
                 return {"number": None, "stale": old}
-            text = text.replace(old, new)
-        path.write_text(text, encoding="utf-8")
+            path.write_text(text.replace(old, new), encoding="utf-8")
         call = f"search({mutant.kinds!r}, {histories})"
         code = f"import json; from tests.simulation.mutants import search; print(json.dumps({call}))"
         done = subprocess.run(
