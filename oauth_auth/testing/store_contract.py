@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import pytest
 
 from oauth_auth import OAuthToken
+from oauth_auth._flight import Outcome, capture
 from oauth_auth.stores import LockTaken, TokenStore
 
 __all__ = ["StoreContract"]
@@ -276,16 +277,22 @@ _barrier: Any = None
 
 
 def _enters_soon(lock: AbstractContextManager[object]) -> bool:
-    """Return whether another thread gets the lock without waiting for long."""
+    """Return whether another thread gets the lock without waiting for long. Raises the lock's error.
+
+    An error that comes too late, such as `LockTaken` at the end of the lock's own time-out, would hit another test.
+    """
     entered = threading.Event()
+    outcomes: list[Outcome[None]] = []
 
     def enter() -> None:
         with lock:
             entered.set()
 
-    thread = threading.Thread(target=enter, daemon=True)
+    thread = threading.Thread(target=lambda: outcomes.append(capture(enter)), daemon=True)
     thread.start()
     thread.join(_STORE_TIMEOUT / 3)
+    for outcome in outcomes:
+        outcome.unwrap()
     return entered.is_set()
 
 
