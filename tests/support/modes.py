@@ -147,15 +147,15 @@ ALL = (
     HTTPX_TRIO,
     HTTPX2,
     HTTPX2_ASYNCIO,
-    HTTPX2_TRIO,
 )
+"""httpx2 isn't among them with trio: its plug-in is the code of httpx's, and what waits in trio knows no library."""
 SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2)
 """One mode of each plug-in is enough where only what the plug-in sends is looked at."""
 ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
 OF_REQUESTS = tuple(mode for mode in ALL if mode.is_like_requests)
 OF_HTTPX = tuple(mode for mode in ALL if not mode.is_like_requests)
 SHARING = tuple(
-    dataclasses.replace(mode, name=f"{mode.name}-shared", shares_loop=True) for mode in OF_HTTPX if mode.backend
+    dataclasses.replace(mode, name=f"{mode.name}-shared", shares_loop=True) for mode in (HTTPX_ASYNCIO, HTTPX2_TRIO)
 )
 """Not among all: modules that set `ALSO_SHARING` run in them, too."""
 WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2)
