@@ -56,7 +56,6 @@ KEYS = (
     "k" * 1000,
     "{x}",
 )
-_STORE_TIMEOUT = 30.0
 
 
 class StoreContract:
@@ -64,6 +63,8 @@ class StoreContract:
 
     shared_between_processes: ClassVar[bool] = True
     """Whether processes share the store; if False, the tests with several processes do nothing."""
+    timeout: ClassVar[float] = 30.0
+    """Seconds after which a call that hasn't returned counts as hanging."""
 
     @pytest.fixture
     def make_store(self) -> Callable[[], TokenStore]:
@@ -161,13 +162,13 @@ class StoreContract:
         finally:
             done.set()
             for thread in threads:
-                thread.join(_STORE_TIMEOUT)
+                thread.join(self.timeout)
         assert [token for token in seen if token not in tokens] == []
 
     def test_the_lock_excludes(self, make_store: Callable[[], TokenStore]) -> None:
         """Of two that take a key's lock, the second gets it when the first has released it."""
         order: list[str] = []
-        inside, wanted = threading.Event(), threading.Event()
+        wanted = threading.Event()
 
         def second() -> None:
             lock = make_store().lock("key")
@@ -175,26 +176,24 @@ class StoreContract:
             with lock:
                 order.append("second in")
 
-        thread = threading.Thread(target=second)
         with make_store().lock("key"):
-            inside.set()
-            thread.start()
-            assert wanted.wait(_STORE_TIMEOUT)
+            thread = _Caller(second)
+            assert wanted.wait(self.timeout)
             thread.join(0.3)  # with a lock that doesn't exclude it would have ended by then
             order.append("first out")
-        thread.join(_STORE_TIMEOUT)
+        thread.join(self.timeout)
         assert order == ["first out", "second in"]
 
     def test_locks_of_different_keys_are_independent(self, store: TokenStore) -> None:
         """Holding one key's lock doesn't delay taking another's."""
         with store.lock("one"):
-            assert _enters_soon(store.lock("other"))
+            assert self._enters_soon(store.lock("other"))
 
     def test_an_error_leaves_no_lock(self, store: TokenStore) -> None:
         """An error raised while the lock is held releases it, and is raised."""
         with pytest.raises(LookupError), store.lock("key"):
             raise LookupError
-        assert _enters_soon(store.lock("key"))
+        assert self._enters_soon(store.lock("key"))
 
     def test_the_lock_can_be_taken_again_and_again(self, store: TokenStore) -> None:
         """A released lock can be taken at once, also in another thread."""
@@ -202,8 +201,8 @@ class StoreContract:
         for _ in range(10):
             with store.lock("key"):
                 pass
-            assert _enters_soon(store.lock("key"))
-        assert time.monotonic() - begun < _STORE_TIMEOUT / 2
+            assert self._enters_soon(store.lock("key"))
+        assert time.monotonic() - begun < self.timeout / 2
 
     def test_the_holder_can_load_and_save(self, make_store: Callable[[], TokenStore]) -> None:
         """While the lock is held, its holder can use the store, and so can others without the lock."""
@@ -246,13 +245,13 @@ class StoreContract:
         """A token that one process saves, another one loads."""
         if self.shared_between_processes:
             store.save("key", TOKENS["all fields"])
-            assert _in_processes(_load, [store]) == [TOKENS["all fields"]]
+            assert self._in_processes(_load, [store]) == [TOKENS["all fields"]]
 
     def test_processes_exclude_each_other(self, store: TokenStore) -> None:
         """Of several processes that load, change and save under the lock, none undoes another's change."""
         if self.shared_between_processes:
             store.save("key", OAuthToken(access_token="0"))
-            _in_processes(_count_up, [store] * 3)
+            self._in_processes(_count_up, [store] * 3)
             assert store.load("key") == OAuthToken(access_token=str(3 * _ROUNDS))
 
     @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system kills no processes")
@@ -261,46 +260,59 @@ class StoreContract:
         if self.shared_between_processes:
             context = multiprocessing.get_context("spawn")
             here, there = context.Pipe()
-            process = context.Process(target=_hold, args=(store, there))
+            process = context.Process(target=_hold, args=(store, there, self.timeout * 2))
             process.start()
-            assert here.poll(_STORE_TIMEOUT)
+            assert here.poll(self.timeout)
             os.kill(process.pid or 0, signal.SIGKILL)
-            process.join(_STORE_TIMEOUT)
+            process.join(self.timeout)
             begun = time.monotonic()
             with store.lock("key"):
                 assert time.monotonic() - begun < 15
+
+    def _enters_soon(self, lock: AbstractContextManager[object]) -> bool:
+        """Return whether another thread gets the lock without waiting for long. Raises the lock's error."""
+        entered = threading.Event()
+
+        def enter() -> None:
+            with lock:
+                entered.set()
+
+        _Caller(enter).join(self.timeout / 3)
+        return entered.is_set()
+
+    def _in_processes(self, function: Callable[[TokenStore], Any], stores: list[TokenStore]) -> list[Any]:
+        """Return the results of a function called with each store, in a new process each, at the same time."""
+        context = multiprocessing.get_context("spawn")
+        barrier = context.Barrier(len(stores), timeout=self.timeout)
+        with context.Pool(len(stores), _set_barrier, (barrier,)) as pool:
+            return pool.map_async(function, stores, chunksize=1).get(self.timeout * 2)
+
+
+class _Caller:
+    """A call in a thread of its own.
+
+    An error that comes when nobody waits any more, such as a `LockTaken` after the lock's own time-out, is dropped: a
+    thread that ends with one would fail whatever test runs at that moment.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._outcome: Outcome[None] | None = None
+        self._thread = threading.Thread(target=self._call, args=(function,), daemon=True)
+        self._thread.start()
+
+    def _call(self, function: Callable[[], None]) -> None:
+        self._outcome = capture(function)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the call's end, `timeout` seconds at most; raise what it raised."""
+        self._thread.join(timeout)
+        if self._outcome is not None:
+            self._outcome.unwrap()
 
 
 _ROUNDS = 10
 _barrier: Any = None
 """A barrier for the processes of a test."""
-
-
-def _enters_soon(lock: AbstractContextManager[object]) -> bool:
-    """Return whether another thread gets the lock without waiting for long. Raises the lock's error.
-
-    An error that comes too late, such as `LockTaken` at the end of the lock's own time-out, would hit another test.
-    """
-    entered = threading.Event()
-    outcomes: list[Outcome[None]] = []
-
-    def enter() -> None:
-        with lock:
-            entered.set()
-
-    thread = threading.Thread(target=lambda: outcomes.append(capture(enter)), daemon=True)
-    thread.start()
-    thread.join(_STORE_TIMEOUT / 3)
-    for outcome in outcomes:
-        outcome.unwrap()
-    return entered.is_set()
-
-
-def _in_processes(function: Callable[[TokenStore], Any], stores: list[TokenStore]) -> list[Any]:
-    """Return the results of a function called with each store, in a new process each, at the same time."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(len(stores), _set_barrier, (context.Barrier(len(stores)),)) as pool:
-        return pool.map_async(function, stores, chunksize=1).get(_STORE_TIMEOUT * 2)
 
 
 def _set_barrier(barrier: Any) -> None:
@@ -313,7 +325,7 @@ def _load(store: TokenStore) -> OAuthToken | None:
 
 
 def _count_up(store: TokenStore) -> None:
-    _barrier.wait(_STORE_TIMEOUT)
+    _barrier.wait()
     for _ in range(_ROUNDS):
         with store.lock("key"):
             token = store.load("key")
@@ -322,7 +334,7 @@ def _count_up(store: TokenStore) -> None:
             store.save("key", OAuthToken(access_token=str(count + 1)))
 
 
-def _hold(store: TokenStore, pipe: Any) -> None:
+def _hold(store: TokenStore, pipe: Any, seconds: float) -> None:
     with store.lock("key"):
         pipe.send("held")
-        threading.Event().wait(_STORE_TIMEOUT * 2)
+        time.sleep(seconds)
