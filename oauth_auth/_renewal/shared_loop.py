@@ -80,7 +80,7 @@ class SharedLoop:
     def _run(self) -> None:
         try:
             loop = _Loop(self._taken)
-        except OSError:  # too many files are open
+        except OSError:
             loop = None
         self._loop = loop
         while True:
@@ -170,7 +170,12 @@ class _Loop(_EventLoop):
     time = staticmethod(getattr(sys.modules.get("freezegun.api"), "real_monotonic", time.monotonic))
 
     def __init__(self, taken: deque[_Carried]) -> None:
-        super().__init__()
+        try:
+            super().__init__()
+        except OSError:  # too many files are open
+            with suppress(AttributeError):  # it may not even have begun
+                asyncio.BaseEventLoop.close(self)  # else it complains when it's collected, half made as it is
+            raise
         self._taken = taken
         self._under_way: set[_Carried] = set()
         self._jobs: SimpleQueue[_Carried | None] = SimpleQueue()

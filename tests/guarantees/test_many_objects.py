@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import logging
 import socket
 import subprocess
@@ -187,7 +188,8 @@ def shipping() -> Iterator[Callable[[Any], list[Any]]]:
     def ship(auth: Any) -> list[Any]:
         class Shipping(logging.Handler):
             def createLock(self) -> None:  # noqa: N802 - logging's name
-                self.lock = None  # else the flight that's waited for couldn't log its own end
+                # One that excludes nobody: else the flight that's waited for couldn't log its own end.
+                self.lock: Any = threading.Semaphore(100)
 
             def emit(self, record: logging.LogRecord) -> None:
                 got.append(auth.get_token())
@@ -426,20 +428,22 @@ def test_a_token_can_be_had_without_the_loop(
     sharing: Mode, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     """Where the loop can't be had, because of too many threads or open files, its flights go another way."""
-    start = threading.Thread.start
+    start, socketpair = threading.Thread.start, socket.socketpair
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name == "oauth_auth-flights":
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    def fail(*args: Any) -> None:
-        raise OSError(24, "Too many open files")
+    def fail(*args: Any) -> Any:
+        if threading.current_thread().name == "oauth_auth-flights":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return socketpair(*args)
 
     if refused == "thread":
         monkeypatch.setattr(threading.Thread, "start", refuse)
     else:
-        monkeypatch.setattr(shared_loop, "_Loop", fail)
+        monkeypatch.setattr(socket, "socketpair", fail)
     assert "token-1" == promptly_raising(sharing.get_token, client_credentials(sharing, tokens)).access_token
 
 
