@@ -119,17 +119,22 @@ def own_redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def keyring_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def keyring_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Have this process and those that it starts use a keyring that needs no desktop; return where it keeps things."""
-    import keyring.core
+    import keyring
+
+    from tests.servers.keyring_in_files import KeyringInFiles
 
     folder = tmp_path / "keyring"
     folder.mkdir()
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "tests.servers.keyring_in_files.KeyringInFiles")
     monkeypatch.setenv(FOLDER, str(folder))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
-    return folder
+    back_end: Any = KeyringInFiles
+    before = keyring.get_keyring()
+    keyring.set_keyring(back_end())
+    yield folder
+    keyring.set_keyring(before)
 
 
 @pytest.fixture(params=STORES)

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from .._clock import Chance, Clock
 from .._events import emit
@@ -44,13 +44,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
     )
-
-_SAVE_PAUSES = (0.1, 0.5, 1.0)
-"""Seconds before each further attempt to save a token; the last pause is repeated. Once the store is back, siblings
-use the refresh token that this one has replaced until it's saved, so the pauses stay short."""
-_LAST_SAVE_PAUSES = (0.0, 0.1, 0.5, 1.0)
-"""The same, once the program ends."""
-
 
 _REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 
@@ -139,6 +132,12 @@ class Renewer:
         "acquisition",
         "current",
     )
+
+    save_pauses: ClassVar[tuple[float, ...]] = (0.1, 0.5, 1.0)
+    """Seconds before each further attempt to save a token; the last pause is repeated. Once the store is back, siblings
+    use the refresh token that this one has replaced until it's saved, so the pauses stay short."""
+    last_save_pauses: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.5, 1.0)
+    """The same, once the program ends."""
 
     _begin: Callable[[Steps[Any]], FlightLike] | None
     _chance: Chance
@@ -337,11 +336,11 @@ class Renewer:
 
         At exit the interpreter waits for the last attempts, a few seconds.
         """
-        pauses, is_ending = list(_SAVE_PAUSES), False
+        pauses, is_ending = list(self.save_pauses), False
         while pauses and not is_done.is_set():
             pause = pauses.pop(0) if is_ending or len(pauses) > 1 else pauses[0]
             if (yield Idle(pause, is_done)) and not is_ending:
-                pauses, is_ending = list(_LAST_SAVE_PAUSES), True
+                pauses, is_ending = list(self.last_save_pauses), True
             if is_done.is_set():
                 return
             with decision_lock:

@@ -106,8 +106,11 @@ class Browser(webbrowser.BaseBrowser):
         self.opened: list[str] = []
         self.answer: dict[str, str] | None = None
         """Parameters to come back with, in place of what the server says."""
+        self.is_there = True
 
     def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+        if not self.is_there:
+            return False
         self.opened.append(url)
         if self.answer is not None:
             query = dict(parse_qsl(urlsplit(url).query))
@@ -119,11 +122,11 @@ class Browser(webbrowser.BaseBrowser):
 
 
 @pytest.fixture
-def browser(monkeypatch: pytest.MonkeyPatch) -> Browser:
+def browser() -> Iterator[Browser]:
     browser = Browser()
-    monkeypatch.setattr(webbrowser, "_tryorder", ["for tests"])
-    monkeypatch.setattr(webbrowser, "_browsers", {"for tests": [None, browser]})
-    return browser
+    webbrowser.register(browser.name, None, browser, preferred=True)
+    yield browser
+    browser.is_there = False  # what is registered stays
 
 
 @pytest.fixture
