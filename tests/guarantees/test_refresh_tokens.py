@@ -27,7 +27,7 @@ from oauth_auth import (
     TokenResponseError,
 )
 from oauth_auth.testing import LocalProvider
-from tests.support.modes import Mode
+from tests.support.modes import REQUESTS, SYNC, Mode
 from tests.support.rotation import INVALID_GRANT, Rotation, code, password, refresh_token, sent_with
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
@@ -319,13 +319,13 @@ class Impatient(MemoryTokenStore):
 
 
 def test_a_lock_that_is_not_had_is_done_without(
-    plugin_mode: Mode, rotation: Rotation, tokens: Tokens, caplog: pytest.LogCaptureFixture
+    rotation: Rotation, tokens: Tokens, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A lock that isn't had within the store's time is done without, and logged."""
+    """A lock that isn't had within half a minute is done without, and logged."""
     store = Impatient()
-    auth = password(plugin_mode, tokens.url, store=store, store_key="k")
+    auth = password(REQUESTS, tokens.url, store=store, store_key="k")
     with store.lock("k"):
-        assert "token-1" == plugin_mode.get_token(auth).access_token
+        assert "token-1" == auth.get_token().access_token
     assert "failed to lock" in caplog.text
     assert "token-1" == stored(store, "k").access_token
 
@@ -861,11 +861,9 @@ def test_two_clients_never_share_a_token(plugin_mode: Mode) -> None:
 
 def test_the_key_is_the_same_everywhere() -> None:
     """Programs that differ only in HTTP library, secret or the order of scopes share their token."""
-    from tests.support import modes
-
     keys = {
         key_of(mode.plugin.ClientCredentialsAuth, URL, "client", secret, scope=scope)
-        for mode in modes.SYNC
+        for mode in SYNC
         for secret in ("secret", "next secret", None)
         for scope in ("a b", "b a", ["a", "b"], ("b", "a"))
     }
