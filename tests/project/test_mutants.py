@@ -9,12 +9,21 @@ import pytest
 from tests.mutants import MUTANTS
 from tests.mutants.__main__ import Run
 from tests.mutants.mutant import ROOT, node_id
+from tests.simulation.mutants import MUTANTS as SIMULATED
 
 
 def test_each_mutant_can_be_made() -> None:
     """The text that a mutant replaces is in its file once."""
     assert {} == {mutant.name: mutant.occurrences() for mutant in MUTANTS if mutant.occurrences() != 1}
     assert [] == [mutant.name for mutant in MUTANTS if mutant.text == mutant.replacement]
+
+
+def test_each_fault_for_the_simulator_can_be_made() -> None:
+    """The texts that it replaces, too, are in their files once."""
+    replaced = [(fault.name, *one) for fault in SIMULATED for one in ((fault.file, fault.old, fault.new), *fault.more)]
+    counts = {(name, old): (ROOT / file).read_text(encoding="utf-8").count(old) for name, file, old, _ in replaced}
+    assert {} == {key: count for key, count in counts.items() if count != 1}
+    assert [] == [name for name, _, old, new in replaced if old == new]
 
 
 def test_no_two_mutants_have_one_name() -> None:
