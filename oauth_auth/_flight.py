@@ -4,8 +4,8 @@ The work runs in a thread of its own, so it's written once for sync and async ca
 interrupting one caller ends neither the flight nor the others' wait. At exit the interpreter waits for the
 thread, since it may hold a refresh token that the server has just rotated; `daemon` is for work that may hang.
 
-What a caller does around a flight is written once, too: as a generator of steps, each of which a thread or a task can
-wait for. `run` and `run_async` are the only pair of sync and async functions.
+What a caller does around a flight is written once, too: as a generator of steps, each of which a thread (`run`) or a
+task (`run_async`) can wait for.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Standby",
     "Step",
+    "attempt",
     "call_beyond_freezegun",
     "capture",
     "carry_out",
@@ -163,7 +164,7 @@ class Flight(Generic[_T]):
     ) -> None:
         self._work = work
         self._standby = standby
-        self._name = f"oauth_auth-{'attempt' if daemon and name == 'flight' else name}"
+        self._name = f"oauth_auth-{name}"
         self._is_daemon = daemon
         self._pid = os.getpid()
         self._started = False
@@ -312,6 +313,11 @@ class Flight(Generic[_T]):
         self._future.add_done_callback(wake)
         with trio.move_on_after(float("inf") if timeout is None else timeout):
             await arrival.wait()
+
+
+def attempt(function: Callable[[], _T], *, standby: Standby | None = None) -> Flight[Outcome[_T]]:
+    """Return a flight of a call that may raise, and may be given up: the interpreter doesn't wait for it."""
+    return Flight(partial(capture, function), daemon=True, name="attempt", standby=standby)
 
 
 def mark_retrying() -> None:

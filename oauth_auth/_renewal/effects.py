@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from .._clock import Clock
-from .._flight import Flight, Outcome, Standby, capture, carry_out, mark_retrying
+from .._flight import Flight, Outcome, Standby, attempt, carry_out, mark_retrying
 from .._server.calls import Ask, Run, Sleep, Steps, perform, run_code
 from ..errors import ReauthorizationRequired
 from .entry import Entry
@@ -199,7 +199,7 @@ class Runner:
         return _idle(idle)
 
     def _authorize(self, effect: Authorize) -> None:
-        self._login = Flight(lambda: capture(effect.work), daemon=True)
+        self._login = attempt(effect.work)
         mark_retrying()
 
     def _await(self, effect: Await) -> Outcome[Any] | None:

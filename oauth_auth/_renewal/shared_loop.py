@@ -19,7 +19,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from .._flight import Flight, Outcome, call_beyond_freezegun, capture, mark_retrying
+from .._flight import Flight, Outcome, attempt, call_beyond_freezegun, capture, mark_retrying
 from .._server.calls import Ask, GivenUp, Run, Sleep, crashed, sends_async
 from ..errors import OAuthError
 from .flights import RenewalFlight
@@ -275,8 +275,7 @@ class _Loop(_EventLoop):
         if lookup is not None:
             return _unwrap(await lookup.wait_async())
         async with self._lookup_slots:
-            resolve = partial(capture, partial(socket.getaddrinfo, host, port, **options))
-            lookup = self._lookups.setdefault(key, Flight(resolve, daemon=True))
+            lookup = self._lookups.setdefault(key, attempt(partial(socket.getaddrinfo, host, port, **options)))
             try:
                 return _unwrap(await lookup.wait_async())
             finally:
@@ -297,7 +296,7 @@ async def _wait(effect: object) -> Any:
         await asyncio.sleep(effect.seconds)
         return None
     if isinstance(effect, Run):
-        outcome = await Flight(partial(capture, effect.function), daemon=True).wait_async(effect.timeout)
+        outcome = await attempt(effect.function).wait_async(effect.timeout)
         if outcome is None:
             raise GivenUp
         return outcome.unwrap()

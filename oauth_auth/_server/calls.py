@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
-from .._flight import Flight, Standby, capture, carry_out, mark_retrying
+from .._flight import Standby, attempt, carry_out, mark_retrying
 from .._wire.messages import TokenRequest, TokenResponse
 from ..errors import OAuthError, TokenError, TokenTransportError
 
@@ -186,7 +186,7 @@ def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:
 
 def run_code(effect: Run, tick: Callable[[], object], standby: Standby | None = None) -> Any:
     """Call the user's code, in a thread that can be given up. Raises `GivenUp`."""
-    outcome = Flight(lambda: capture(effect.function), daemon=True, standby=standby).wait(effect.timeout, tick)
+    outcome = attempt(effect.function, standby=standby).wait(effect.timeout, tick)
     if outcome is None:
         raise GivenUp
     return outcome.unwrap()
@@ -195,9 +195,8 @@ def run_code(effect: Run, tick: Callable[[], object], standby: Standby | None = 
 def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:
     """Send in a thread that can be abandoned: a library's time-outs bound single waits, not their sum."""
     request, transport = effect.request, effect.transport
-    outcome = Flight(
-        lambda: capture(lambda: transport.send(request, effect.connect_timeout, effect.timeout)), daemon=True
-    ).wait(effect.timeout, tick)
+    sending = attempt(lambda: transport.send(request, effect.connect_timeout, effect.timeout))
+    outcome = sending.wait(effect.timeout, tick)
     if outcome is None:
         raise transport.time_out(request, effect.timeout)
     error = outcome.error

@@ -284,8 +284,8 @@ MUTANTS = (
         4,
         "an answer that drips is waited for",
         "_server/calls.py",
-        "    ).wait(effect.timeout, tick)",
-        "    ).wait(300.0, tick)",
+        "sending.wait(effect.timeout, tick)",
+        "sending.wait(300.0, tick)",
         ("guarantees/test_token_calls.py::test_an_answer_that_drips_is_given_up[requests-status line]",),
     ),
     # -- 5: Rejections ------------------------------------------------------------------------------------------------
