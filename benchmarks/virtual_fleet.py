@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.simulation.fleet import WEATHERS, Figures, measure
@@ -88,9 +91,9 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the Markdown page whose part about fleets to write, and its plot")
     arguments = parser.parse_args()
     figures = []
-    for weather in WEATHERS.values():
-        for size in SIZES:
-            one = measure(size, weather, seed=1)
+    weathers, sizes = zip(*itertools.product(WEATHERS.values(), SIZES), strict=True)
+    with ProcessPoolExecutor() as pool:
+        for one in pool.map(partial(measure, seed=1), sizes, weathers):
             figures.append(one)
             print(f"{one.seconds:6.2f} s", *rows_of([one])[0], *one.violations, sep="  ", flush=True)
     if arguments.write:
