@@ -159,54 +159,57 @@ class Runner:
     """Does what a renewal yields, and waits for it."""
 
     def __init__(self, session: StoreSession, hold_ups: HoldUps, standby: Standby | None = None) -> None:
-        self._session = session
-        self._hold_ups = hold_ups
+        self.session = session
+        self.hold_ups = hold_ups
+        self.standby = standby
         self._login: Flight[Outcome[Any]] | None = None
-        self._by_effect: dict[type, Callable[[Any], Any]] = {
-            Load: self._load,
-            Lock: lambda lock: session.lock(lock.timeout, is_spare=lock.is_spare),
-            Unlock: lambda _: session.unlock(),
-            StillHeld: lambda _: not hold_ups.is_held_up and session.still_holds_lock(),
-            Save: lambda save: session.save(save.entry),
-            Delete: lambda _: session.delete(),
-            Authorize: self._authorize,
-            Await: self._await,
-            Idle: self._idle,
-            Run: lambda run: run_code(run, hold_ups.tick, standby),
-        }
 
     def perform(self, effect: object) -> Any:
         """Do it, and return what comes of it."""
         if hasattr(effect, "wait"):  # a step that callers wait for, too
             return effect.wait()
-        self._hold_ups.begin(effect)
-        if self._session.is_shared and self._hold_ups.forbid(effect):
+        if not self.session.is_shared:  # nobody takes over while this program is held up
+            return self._perform(effect)
+        self.hold_ups.begin(effect)
+        if self.hold_ups.forbid(effect):
             return None
         try:
             return self._perform(effect)
         finally:
-            self._hold_ups.end(effect)
+            self.hold_ups.end(effect)
 
     def _perform(self, effect: object) -> Any:
-        do = self._by_effect.get(type(effect))
-        return perform(effect, self._hold_ups.tick) if do is None else do(effect)
+        do = _BY_EFFECT.get(type(effect))
+        return perform(effect, self.hold_ups.tick) if do is None else do(self, effect)
 
-    def _load(self, _: Load) -> Loaded:
-        return Loaded(*self._session.load())
-
-    def _idle(self, idle: Idle) -> bool:
-        self._session.stand_by()
+    def idle(self, idle: Idle) -> bool:
+        self.session.stand_by()
         return _idle(idle)
 
-    def _authorize(self, effect: Authorize) -> None:
+    def authorize(self, effect: Authorize) -> None:
         self._login = attempt(effect.work)
         mark_retrying()
 
-    def _await(self, effect: Await) -> Outcome[Any] | None:
+    def await_login(self, effect: Await) -> Outcome[Any] | None:
         assert self._login is not None  # noqa: S101 - it was begun before
         if not threading.main_thread().is_alive():
             raise ReauthorizationRequired("the user must log in again: the program ended before the login did")
         return self._login.wait(effect.seconds)
+
+
+_BY_EFFECT: dict[type, Callable[[Runner, Any], Any]] = {
+    Load: lambda runner, _: Loaded(*runner.session.load()),
+    Lock: lambda runner, lock: runner.session.lock(lock.timeout, is_spare=lock.is_spare),
+    Unlock: lambda runner, _: runner.session.unlock(),
+    StillHeld: lambda runner, _: not runner.hold_ups.is_held_up and runner.session.still_holds_lock(),
+    Save: lambda runner, save: runner.session.save(save.entry),
+    Delete: lambda runner, _: runner.session.delete(),
+    Authorize: Runner.authorize,
+    Await: Runner.await_login,
+    Idle: Runner.idle,
+    Run: lambda runner, run: run_code(run, runner.hold_ups.tick, runner.standby),
+}
+"""What each effect does; `_server.calls.perform` knows the others."""
 
 
 _IDLE_CHECK = 0.25

@@ -31,7 +31,7 @@ class RenewalFlight(Flight[Any]):
 
     __slots__ = ("__weakref__", "_clock", "_entry", "_is_shared", "procedure", "runner")
 
-    most_threads: ClassVar[int] = 16
+    most_threads: ClassVar[int] = 4
     """How many have a thread of their own, at most, before others share one."""
     _in_threads: ClassVar[weakref.WeakSet[RenewalFlight]] = weakref.WeakSet()
     _shared_loop: ClassVar[SharedLoop | None] = None

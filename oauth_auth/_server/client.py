@@ -93,11 +93,9 @@ class Client:
 
     def _alternative(self) -> ClientSecretBasic | None:
         """Return the other form of Basic credentials, if it differs for this id and secret."""
-        if not isinstance(self._method, ClientSecretBasic) or self._client_secret is None or ":" in self.client_id:
+        if not isinstance(self._method, ClientSecretBasic) or self._client_secret is None:
             return None
-        alternative = ClientSecretBasic(encode=not self._method.encode)
-        forms = [form.authenticate(self.client_id, self._client_secret) for form in (alternative, self._method)]
-        return None if forms[0] == forms[1] else alternative
+        return self._method.other_form(self.client_id, self._client_secret)
 
     def dump_state(self) -> dict[str, Any]:
         """Return what was detected, as JSON."""

@@ -80,6 +80,12 @@ class ClientSecretBasic(_Value):
             raise ConfigurationError("ClientSecretBasic(encode=False) can't send a client_id with a colon in it")
         return ClientAuthParameters(_basic(client_id, secret), {})
 
+    def other_form(self, client_id: str, client_secret: str) -> ClientSecretBasic | None:
+        """Return the method that encodes where this one doesn't, or None if both send the same, or one can't."""
+        if ":" in client_id or client_id + client_secret == quote(client_id + client_secret, safe=""):
+            return None
+        return ClientSecretBasic(encode=not self.encode)
+
 
 class ClientSecretPost(_Value):
     """Send id and secret as form fields (RFC 6749 section 2.3.1)."""

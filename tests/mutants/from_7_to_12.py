@@ -439,9 +439,9 @@ MUTANTS = (
     Mutant(
         11,
         "a wrong plain secret is sent twice",
-        "_server/client.py",
-        "return None if forms[0] == forms[1] else alternative",
-        "return alternative",
+        "_wire/client_auth.py",
+        '":" in client_id or client_id + client_secret == quote(client_id + client_secret, safe="")',
+        '":" in client_id',
         ("units/test_client_auth.py::test_what_has_one_form_is_sent_once",),
     ),
     Mutant(
