@@ -30,7 +30,7 @@ from tests.support.log import Log
 from tests.support.modes import Mode
 from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
-from tests.support.waiting import flights_in_the_air
+from tests.support.waiting import await_end, flights_in_the_air
 
 KEY = "key"
 OLD = OAuthToken(access_token="top-secret-old", refresh_token="top-secret-older", expiry=1.0)
@@ -380,7 +380,9 @@ def raw_entry(store: Any) -> bytes | None:
 
 def let_flights_end(auth: Any) -> None:
     auth.close()
-    assert [] == [thread.name for thread in flights_in_the_air() if thread.name == "oauth_auth-flight"]
+    flights = [thread for thread in flights_in_the_air() if thread.name == "oauth_auth-flight"]
+    await_end(flights, 10)  # their work is done, and a thread takes a moment to end
+    assert [] == [thread for thread in flights if thread.is_alive()]
 
 
 def catch_up(client: Any, url: str, auth: Any, clock: Clock, is_done: Callable[[], bool]) -> None:

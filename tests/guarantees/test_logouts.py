@@ -27,7 +27,7 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.siblings import Siblings
 from tests.support.stores import STORES, store_maker, token_in
 from tests.support.tokens import Tokens
-from tests.support.waiting import flights_in_the_air
+from tests.support.waiting import await_end, flights_in_the_air
 
 ROOT = Path(__file__).parents[2]
 AGAIN = "ReauthorizationRequired"
@@ -66,8 +66,7 @@ def client_alone(mode: Mode, url: str, **options: Any) -> Any:
 
 
 def let_flights_land() -> None:
-    for flight in flights_in_the_air():
-        flight.join(10)
+    await_end(flights_in_the_air(), 10)
 
 
 def outcome(client: modes.Client, url: str) -> Any:

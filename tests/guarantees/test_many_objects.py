@@ -72,7 +72,7 @@ def get_tokens(mode: Mode, auths: list[Any]) -> list[str]:
 
 @pytest.mark.parametrize("mode", MODES, ids=str)
 def test_many_objects_need_few_threads(mode: Mode, tokens: Tokens, gate: Gate) -> None:
-    """300 objects that get a token in one event loop make a call each, and some 40 threads in all."""
+    """300 objects that get a token in one event loop make a call each, and have few threads in all."""
     await_silence()
     auths = [client_credentials(mode, tokens, token_timeout=60) for _ in range(300)]
     most = 0

@@ -16,7 +16,7 @@ from tests.support.modes import Mode
 from tests.support.rotation import INVALID_GRANT, Rotation, code, refresh_token, sent_with
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
-from tests.support.waiting import flights_in_the_air
+from tests.support.waiting import await_end, flights_in_the_air
 
 
 class Worker:
@@ -154,8 +154,7 @@ def test_the_live_token_is_saved_again_without_a_renewal(
     clock.advance(3600 - 30)
     with store.lock("k"):  # as if a sibling renewed: so this one only looks
         assert worker.works()
-        for flight in flights_in_the_air():
-            flight.join(10)
+        await_end(flights_in_the_air(), 10)
     assert store.saved.wait(10)
     assert (["refresh-0"], "refresh-1") == (rotation.calls, live_in(store))
 
