@@ -167,7 +167,7 @@ class StoreSession:
         if self.is_shared and self._worker is None:
             self._entry.standby = self._worker = self._make_worker("saver")
 
-    def _make_worker(self, name: str = "flight") -> StoreWorker:
+    def _make_worker(self, name: str = "attempt") -> StoreWorker:
         from .store_worker import StoreWorker  # noqa: PLC0415 - programs without a store needn't load it
 
         return StoreWorker(self._entry.end_cooldown, slow=self._entry.slow, name=name)

@@ -21,7 +21,7 @@ class StoreWorker:
     A call that takes longer than `slow` seconds is shown to those who wait for the flight: they may go on without it.
     """
 
-    def __init__(self, on_return: Callable[[], object], *, slow: float, name: str = "flight") -> None:
+    def __init__(self, on_return: Callable[[], object], *, slow: float, name: str = "attempt") -> None:
         self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._on_return = on_return
         self._slow = slow
