@@ -187,10 +187,10 @@ def count_waits(auth: Any) -> list[float]:
 
     plain = Flight.wait
 
-    def wait(self: Any, timeout: float | None = None) -> Any:
+    def wait(self: Any, *args: Any) -> Any:
         if not self._is_daemon:  # those are the attempts of a token call, which flights wait for
             waits.append(time.time())
-        return plain(self, timeout)
+        return plain(self, *args)
 
     Flight.wait = wait  # type: ignore[method-assign]
     return waits
