@@ -20,7 +20,9 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from ._record import Record
 
 __all__ = [
     "Flight",
@@ -95,7 +97,7 @@ async def run_async(steps: Generator[Step, Any, _T]) -> _T:
             go_on, result = steps.throw, error
 
 
-class Outcome(NamedTuple, Generic[_T_co]):
+class Outcome(Record, Generic[_T_co]):
     """What a function returned, or the error that it raised."""
 
     value: _T_co | None

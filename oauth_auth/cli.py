@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 try:
     import click
@@ -20,6 +20,7 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
 
 from ._cli import OneLineGroup, echo, fail, reporting
 from ._plugins.environment import Environment, make_from_environment, open_store
+from ._record import Record
 from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
@@ -191,7 +192,7 @@ class _Options(Environment):
         return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})"
 
 
-class _Setup(NamedTuple):
+class _Setup(Record):
     """The configuration of one run of the command."""
 
     environment: Environment

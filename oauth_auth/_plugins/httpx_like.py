@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
+from .._record import Record
 from .._wire.challenges import is_rejection, tells_acceptance
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
 from ..errors import OAuthError
@@ -24,7 +25,7 @@ __all__ = ["FastPath", "HttpxFlow"]
 _Origin = tuple[str, str | bytes, int | None]
 
 
-class _Drain(NamedTuple):
+class _Drain(Record):
     """The step of reading a rejected answer to its end, which frees its connection for other requests."""
 
     response: Any
@@ -260,7 +261,7 @@ def _set_authorization_private(headers: Any, value: str) -> None:
     fields.append((b"Authorization", b"authorization", value.encode("ascii")))
 
 
-class FastPath(NamedTuple):
+class FastPath(Record):
     """Two operations of the hot path, through private attributes of the library if these are as expected.
 
     The public API, three properties of a URL and `headers[name] = value`, costs more than all else that a request with

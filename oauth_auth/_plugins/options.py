@@ -6,8 +6,9 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
+from .._record import Record
 from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
@@ -85,7 +86,7 @@ class EndpointOptions(Options, total=False):
     revocation_url: str | None
 
 
-class Settings(NamedTuple):
+class Settings(Record):
     """The options of one auth object, checked."""
 
     renewal: RenewalSettings

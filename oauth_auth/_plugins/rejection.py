@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._events import emit
+from .._record import Record
 from .._wire.messages import MAX_BODY
 from .._wire.urls import without_query
 
 __all__ = ["Do", "Rejection", "is_short", "path_of"]
 
 
-class Rejection(NamedTuple):
+class Rejection(Record):
     """A request and the status of its answer, as errors and events name them."""
 
     method: str | None
@@ -57,7 +58,7 @@ def is_short(response: Any) -> bool:
     return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
 
 
-class Do(NamedTuple):
+class Do(Record):
     """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
 
     function: Callable[[], Any]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
+from .._record import Record
 from .._renewal.store_entry import StoreEntry
 from .._server.calls import EndpointCalls
 from .._server.client import Client
@@ -19,7 +20,7 @@ from .options import Settings, derive_store_key
 __all__ = ["Location", "TokenEndpointAuth"]
 
 
-class Location(NamedTuple):
+class Location(Record):
     """Where the authorization server is: its token URL, or its issuer, whose metadata may name that URL."""
 
     token_url: str | None
@@ -85,7 +86,7 @@ class TokenEndpointAuth(TokenAuth):
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
         calls = EndpointCalls(transport, settings.renewal.token_timeout)
-        token_url, issuer = location
+        token_url, issuer = location.token_url, location.issuer
         given = {"token_url": token_url, "revocation_url": settings.revocation_url, **urls}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")

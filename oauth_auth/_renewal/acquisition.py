@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from .._record import Record
 from .._server.calls import HeldUp, Steps
 from .._server.grants import ends_refresh_token, reauthorization
 from .._wire.token import Credential, OAuthToken
@@ -43,18 +44,18 @@ _NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """Reasons for which a lock that a sibling holds isn't waited for: there's a token that can be sent meanwhile."""
 
 
-class Acquired(NamedTuple):
+class Acquired(Record):
     """A token, and whether it was made here rather than found in the store."""
 
     token: OAuthToken
     is_own: bool
 
 
-class Deferred(NamedTuple):
+class Deferred(Record):
     """No token now: a sibling renews, or the store is in trouble; to be tried again later."""
 
 
-class _InteractionRequired(NamedTuple):
+class _InteractionRequired(Record):
     """Only a user can bring a token; `refusal` is what ended the last refresh token."""
 
     refusal: TokenError | None

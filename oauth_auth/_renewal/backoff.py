@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from .._clock import Chance, Now
+from .._record import Record
 from ..errors import OAuthError
 
 __all__ = ["Cooldown", "Failure", "OriginBreaker"]
@@ -20,7 +21,7 @@ _FORGOTTEN_AFTER = 60.0
 _MOST_PATHS = 1000
 
 
-class Cooldown(NamedTuple):
+class Cooldown(Record):
     """A stretch of the monotonic clock, in seconds. It ends, too, if that clock is set back, as tests do."""
 
     begun: float
@@ -41,7 +42,7 @@ class Cooldown(NamedTuple):
         return self.until - self.begun
 
 
-class Failure(NamedTuple):
+class Failure(Record):
     """The last renewal's error, how many failed in a row, the cooldown, and the Unix time when it happened."""
 
     error: OAuthError
@@ -71,7 +72,7 @@ def asked_pause(error: OAuthError) -> float:
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 
-class OriginBreaker(NamedTuple):
+class OriginBreaker(Record):
     """A circuit breaker for an origin: how many renewals in a row were vain for it, and the cooldown after that.
 
     A renewal is vain if the origin rejects the new token, too. It's counted when it begins, and the breaker is
@@ -94,8 +95,10 @@ class OriginBreaker(NamedTuple):
         seconds = 0.0
         if times >= free:
             seconds = min(_LONGEST_COOLDOWN, _REJECTION_COOLDOWN * 2.0 ** min(times - free, 10))
-        vain, accepting = (frozenset[str](), frozenset[tuple[str, str]]()) if past is None else past[2:]
-        return cls(times, Cooldown.begin(now, seconds), _bounded(vain, path), accepting)
+        cooldown = Cooldown.begin(now, seconds)
+        if past is None:
+            return cls(times, cooldown, frozenset({path}))
+        return past._replace(times=times, cooldown=cooldown, vain_paths=_bounded(past.vain_paths, path))
 
     def blocks(self, now: Now, path: str, header: str) -> bool:
         """Return whether a renewal because this path has rejected this token would be vain, as far as is known.

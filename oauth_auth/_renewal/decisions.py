@@ -15,10 +15,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from .._clock import Chance, Now
+from .._record import Record
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
 from .backoff import Cooldown, Failure, OriginBreaker
@@ -44,7 +43,7 @@ _CHECK_INTERVAL = 1.0
 """Seconds between two looks for a sibling's token, or less where less time is left."""
 
 
-class RenewalSettings(NamedTuple):
+class RenewalSettings(Record):
     """The options that govern renewals; times in seconds."""
 
     leeway: float
@@ -65,7 +64,7 @@ class Reason(enum.Enum):
     UNSAVED = "it's good, but couldn't be saved yet"
 
 
-class Purpose(NamedTuple):
+class Purpose(Record):
     """What a renewal is for."""
 
     reason: Reason
@@ -77,14 +76,14 @@ class Purpose(NamedTuple):
     """Whether only a sibling's token is looked for, since the server has refused to issue another."""
 
 
-class Send(NamedTuple):
+class Send(Record):
     """Send the request with this credential now; what is launched runs in the background."""
 
     credential: Credential
     launch: Purpose | None = None
 
 
-class Wait(NamedTuple):
+class Wait(Record):
     """Wait for the renewal under way, or for the one to launch, for `timeout` seconds at most."""
 
     launch: Purpose | None = None
@@ -93,20 +92,20 @@ class Wait(NamedTuple):
     """Whether the renewal counts against the origin that rejected the token, until it has helped."""
 
 
-class Fail(NamedTuple):
+class Fail(Record):
     """Raise the last renewal's error: another could not end otherwise now."""
 
     error: OAuthError
 
 
-class Decline(NamedTuple):
+class Decline(Record):
     """Leave the answer to the caller: this origin rejects every token."""
 
 
 Decision = Send | Wait | Fail | Decline
 
 
-class Around(NamedTuple):
+class Around(Record):
     """What a decision needs to know besides the state."""
 
     is_running: bool = False
@@ -124,8 +123,7 @@ class SameToken(TokenError):
     retryable = True
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Record):
     """All that is known of the current token and of the renewals so far. Immutable."""
 
     credential: Credential | None = None
@@ -154,12 +152,12 @@ class State:
         held = self.credential
         if held is None or held.header != credential.header:
             return State(credential, is_replacement=is_replacement)
-        same = dataclasses.replace(self, credential=credential)
+        same = self._replace(credential=credential)
         return same.failed(SameToken("the renewal brought the same token again"), now, chance)
 
     def provided(self, credential: Credential) -> State:
         """Return the state with a token in its last seconds, to be sent if there will be no better one."""
-        return dataclasses.replace(self, credential=credential)
+        return self._replace(credential=credential)
 
     def failed(self, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> State:
         """Return the state after a renewal that failed; one that was due is postponed until the cooldown ends.
@@ -167,7 +165,7 @@ class State:
         `times` is how many failures in a row siblings have counted.
         """
         failure = Failure.after(self.failure, error, now, chance, times=times)
-        state = dataclasses.replace(self, failure=failure)
+        state = self._replace(failure=failure)
         current = self.credential
         if current is None or now.wall < current.due_at:
             return state
@@ -180,12 +178,12 @@ class State:
             return self
         deadline = current.next_deadline(now.wall)
         pause = min(_CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
-        return dataclasses.replace(self, deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
+        return self._replace(deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""
         assert self.credential is not None  # noqa: S101 - callers have looked
-        return dataclasses.replace(self, credential=dataclasses.replace(self.credential, refresh_at=refresh_at))
+        return self._replace(credential=dataclasses.replace(self.credential, refresh_at=refresh_at))
 
     def waiting_is_pointless(self, around: Around) -> bool:
         """Return whether a renewal has failed, or was deferred, since this token fell due, or is failing now."""
@@ -249,5 +247,5 @@ def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[W
         return Wait(purpose), state
     if not around.is_shared or (state.checked is not None and state.checked.remaining(now) > 0):
         return Fail(failure.error), state
-    checked = dataclasses.replace(state, checked=Cooldown.begin(now, _CHECK_INTERVAL))
+    checked = state._replace(checked=Cooldown.begin(now, _CHECK_INTERVAL))
     return Wait(purpose._replace(check_only=True)), checked

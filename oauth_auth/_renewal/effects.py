@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from .._clock import Clock
 from .._flight import Flight, Outcome, Standby, attempt, carry_out, mark_retrying
+from .._record import Record
 from .._server.calls import Ask, Run, Sleep, Steps, perform, run_code
 from ..errors import ReauthorizationRequired
 from .entry import Entry
@@ -39,55 +40,55 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-class Load(NamedTuple):
+class Load(Record):
     """Read the store; the result is `Loaded`."""
 
 
-class Loaded(NamedTuple):
+class Loaded(Record):
     """What the store holds; nothing if it can't be read."""
 
     entry: Entry
     is_ok: bool
 
 
-class Lock(NamedTuple):
+class Lock(Record):
     """Take the store's lock, or the spare one, within `timeout` seconds; the result is `Locked`."""
 
     timeout: float
     is_spare: bool = False
 
 
-class Unlock(NamedTuple):
+class Unlock(Record):
     """Release the store's lock, if it's held."""
 
 
-class StillHeld(NamedTuple):
+class StillHeld(Record):
     """Ask the store; the result is False if the lock has passed to another holder, or may have been gone without."""
 
 
-class Save(NamedTuple):
+class Save(Record):
     """Replace what the store holds; the result is whether that worked."""
 
     entry: Entry
 
 
-class Delete(NamedTuple):
+class Delete(Record):
     """Delete what the store holds; the result is whether that worked."""
 
 
-class Authorize(NamedTuple):
+class Authorize(Record):
     """Start an interactive login, in a thread of its own."""
 
     work: Callable[[], Callable[[], Steps[Any]]]
 
 
-class Await(NamedTuple):
+class Await(Record):
     """Wait for the login that was started; the result is its `Outcome`, or None after `seconds`."""
 
     seconds: float
 
 
-class Idle(NamedTuple):
+class Idle(Record):
     """Pause for `seconds`, or until `until` is set or the program ends; the result is True if the program ends."""
 
     seconds: float

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from .._clock import Now
+from .._record import Record
 from .._wire.token import OAuthToken, digest
 from ..errors import (
     OAuthProviderException,
@@ -38,7 +39,7 @@ _LARGE = 1e15
 _SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "token_url", "retry_after", "content_type")
 
 
-class SharedFailure(NamedTuple):
+class SharedFailure(Record):
     """A failure that may pass; siblings share it, and don't call the server within the pause after it."""
 
     by: str
@@ -112,7 +113,7 @@ def _is_shared_field(name: object, value: object) -> bool:
     return name in _SHARED_FIELDS and (_is_number(value) if name in _NUMBERS else isinstance(value, str))
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """What is stored under one key."""
 
     token: OAuthToken | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
+from .._record import Record
 from .._wire.token import OAuthToken, digest
 from .entry import Entry, identity
 
@@ -14,7 +14,7 @@ _MOST_SUPERSEDED = 200
 """How many digests of replaced tokens are remembered: enough for a store that goes back by a hundred renewals."""
 
 
-class Known(NamedTuple):
+class Known(Record):
     """The tokens that one auth object knows of."""
 
     last: OAuthToken | None = None

@@ -14,11 +14,12 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .._clock import Chance, Clock
 from .._events import emit
 from .._flight import Flight
+from .._record import Record
 from .._server.calls import GivenUp, Run, Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
@@ -48,7 +49,7 @@ if hasattr(os, "register_at_fork"):
 _REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
 
 
-class FlightOutcome(NamedTuple):
+class FlightOutcome(Record):
     """How a flight ended: with a credential, or with an error of which each waiter raises a copy."""
 
     credential: Credential | None
@@ -79,7 +80,7 @@ class FlightLike(Protocol):
     async def wait_async(self, timeout: float | None = None) -> Any: ...
 
 
-class Landing(NamedTuple):
+class Landing(Record):
     """The step of waiting for a flight, for `timeout` seconds at most; the result is its outcome, or None."""
 
     flight: FlightLike
@@ -106,7 +107,7 @@ class Landing(NamedTuple):
             emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=duration)
 
 
-class _Saver(NamedTuple):
+class _Saver(Record):
     """The flight that tries to save a token until it's saved."""
 
     flight: FlightLike

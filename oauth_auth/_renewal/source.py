@@ -11,10 +11,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Generator, Hashable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step
+from .._record import Record
 from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
@@ -49,7 +50,7 @@ _LOGIN_CHECK = 0.5
 """Seconds between two attempts to cancel a login, which may have just begun."""
 
 
-class Replacement(NamedTuple):
+class Replacement(Record):
     """What to send in place of a rejected token."""
 
     credential: Credential

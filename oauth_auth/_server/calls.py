@@ -10,11 +10,12 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Generator
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Standby, attempt, carry_out, mark_retrying
+from .._record import Record
 from .._wire.messages import TokenRequest, TokenResponse
 from ..errors import OAuthError, TokenError, TokenTransportError
 
@@ -70,7 +71,7 @@ def sends_async(transport: TokenTransport) -> bool:
     return bool(getattr(transport, "sends_async", False))
 
 
-class Ask(NamedTuple):
+class Ask(Record):
     """One attempt of a call; the result is a `TokenResponse`. Raises `TokenError`.
 
     The result is None, and nothing is sent, if the request carries something that may be used once and the program was
@@ -84,13 +85,13 @@ class Ask(NamedTuple):
     is_single_use: bool
 
 
-class Sleep(NamedTuple):
+class Sleep(Record):
     """A pause before another attempt."""
 
     seconds: float
 
 
-class Run(NamedTuple):
+class Run(Record):
     """A call of the user's code; the result is what it returns, and what it raises is raised.
 
     Raises `GivenUp` after `timeout` seconds; the call may go on in its thread.

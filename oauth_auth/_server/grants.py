@@ -10,8 +10,9 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
+from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import FieldParameters, build_token_request, read_revocation_response
 from .._wire.token import OAuthToken, digest
@@ -140,7 +141,7 @@ def ends_refresh_token(error: TokenError) -> bool:
     return isinstance(error, TokenResponseError) and error.status_code == 400
 
 
-class TokenCalls(NamedTuple):
+class TokenCalls(Record):
     """What all token calls of an auth object have in common."""
 
     controller: OAuthAuthorizationController
@@ -157,7 +158,11 @@ class _TokenEndpointGrant(Grant):
     """A grant that calls the token endpoint, through the controller's operations."""
 
     def __init__(self, calls: TokenCalls) -> None:
-        self._controller, self._endpoints, self._client, self._scope, self._field_parameters = calls
+        self._controller = calls.controller
+        self._endpoints = calls.endpoints
+        self._client = calls.client
+        self._scope = calls.scope
+        self._field_parameters = calls.field_parameters
 
     @property
     def transport_error(self) -> type[TokenTransportError]:

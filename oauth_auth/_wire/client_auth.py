@@ -6,9 +6,10 @@ Which form a server takes is detected by `_server.client`.
 from __future__ import annotations
 
 import base64
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Protocol
 from urllib.parse import quote
 
+from .._record import Record
 from ..errors import ConfigurationError
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-class ClientAuthParameters(NamedTuple):
+class ClientAuthParameters(Record):
     """What a token call carries to authenticate the client: an Authorization header or form fields."""
 
     authorization: str | None
@@ -39,37 +40,17 @@ class ClientAuthentication(Protocol):
         ...
 
 
-class _Value:
-    """Value semantics without `dataclasses`, which would add 10 % to import time; `_fields` names the attributes."""
-
-    __slots__ = ()
-    _fields: ClassVar[tuple[str, ...]] = ()
-
-    def _values(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._fields}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Value) and type(self) is type(other) and self._values() == other._values()
-
-    def __hash__(self) -> int:
-        return hash((type(self), *self._values().values()))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._values().items())})"
-
-
-class ClientSecretBasic(_Value):
+class ClientSecretBasic(Record):
     """Send id and secret in an HTTP Basic header (RFC 6749 section 2.3.1).
 
     Both are form-encoded first, as the RFC demands; `encode=False` is for servers that don't decode them, such as
     Domino (panva/oauth4webapi#199, September 2025).
     """
 
-    __slots__ = ("encode",)
-    _fields = ("encode",)
+    encode: bool = True
 
     def __init__(self, *, encode: bool = True) -> None:
-        self.encode = encode
+        super().__init__(encode=encode)
 
     def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the Basic header."""
@@ -87,10 +68,8 @@ class ClientSecretBasic(_Value):
         return ClientSecretBasic(encode=not self.encode)
 
 
-class ClientSecretPost(_Value):
+class ClientSecretPost(Record):
     """Send id and secret as form fields (RFC 6749 section 2.3.1)."""
-
-    __slots__ = ()
 
     def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the form fields."""
@@ -99,10 +78,8 @@ class ClientSecretPost(_Value):
         )
 
 
-class PublicClient(_Value):
+class PublicClient(Record):
     """Send only the client id, as a form field (RFC 6749 section 3.2.1)."""
-
-    __slots__ = ()
 
     def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
         """Return the form field. Raises `ConfigurationError` if there is a secret, which would not be sent."""

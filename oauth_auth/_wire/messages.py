@@ -20,9 +20,10 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 
+from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
 from .checks import require_encodable
 from .token import OAuthToken, is_sendable
@@ -62,7 +63,7 @@ _CENTURY = 100 * 366 * 86400.0
 _MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
 
 
-class TokenRequest(NamedTuple):
+class TokenRequest(Record):
     """A request to an authorization server; `secrets` is what its headers and body hold that must not be shown."""
 
     url: str
@@ -75,7 +76,7 @@ class TokenRequest(NamedTuple):
         return f"{type(self).__name__}(url={self.url!r})"
 
 
-class TokenResponse(NamedTuple):
+class TokenResponse(Record):
     """The answer to one; header names in lower case, the body decompressed, at most MAX_BODY + 1 long."""
 
     status_code: int
@@ -297,7 +298,7 @@ def _read_date(value: str | None) -> float | None:
         return None
 
 
-class DeviceResponse(NamedTuple):
+class DeviceResponse(Record):
     """The answer of a device authorization endpoint (RFC 8628 section 3.2); times in seconds."""
 
     device_code: str

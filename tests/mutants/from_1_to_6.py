@@ -152,7 +152,7 @@ MUTANTS = (
         3,
         "a failure takes the token away",
         "_renewal/decisions.py",
-        "        state = dataclasses.replace(self, failure=failure)\n        current = self.credential\n",
+        "        state = self._replace(failure=failure)\n        current = self.credential\n",
         "        state, current = State(failure=failure), None\n",
         ("guarantees/test_renewal_windows.py::test_an_outage_for_the_whole_window_goes_unnoticed",),
     ),
@@ -209,7 +209,7 @@ MUTANTS = (
         "a success doesn't begin the pauses anew",
         "_renewal/decisions.py",
         "return State(credential, is_replacement=is_replacement)",
-        "return dataclasses.replace(self, credential=credential, is_replacement=is_replacement)",
+        "return self._replace(credential=credential, is_replacement=is_replacement)",
         ("units/test_decisions.py::test_a_new_token_ends_all_that_was",),
     ),
     # -- 4: Token calls are retried -----------------------------------------------------------------------------------

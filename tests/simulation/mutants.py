@@ -138,7 +138,7 @@ MUTANTS = [
         "a decision writes while a flight is under way",
         f"{RENEWAL}/decisions.py",
         "        return (Wait(), state) if around.is_running else",
-        "        return (Wait(), dataclasses.replace(state)) if around.is_running else",
+        "        return (Wait(), state._replace()) if around.is_running else",
         ("calm",),
     ),
     Mutant(
@@ -193,7 +193,7 @@ MUTANTS = [
     Mutant(
         "a failed renewal takes the token away",
         f"{RENEWAL}/decisions.py",
-        "        state = dataclasses.replace(self, failure=failure)\n",
+        "        state = self._replace(failure=failure)\n",
         "        return State(failure=failure)\n",
         ("server",),
     ),

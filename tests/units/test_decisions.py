@@ -147,7 +147,7 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
     "unending": (State(UNENDING), 1e6, IDLE, Send(UNENDING), None),
     "failing, while the token is good": (failed_at(DUE), DUE + 1, IDLE, Send(HELD), None),
     "failing, due again": (
-        dataclasses.replace(failed_at(DUE), credential=HELD),
+        failed_at(DUE)._replace(credential=HELD),
         DUE + 0.5,
         IDLE,
         Send(HELD),
@@ -183,21 +183,21 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
         0.5,
         SHARED,
         Wait(Purpose(Reason.MISSING, check_only=True)),
-        lambda state: dataclasses.replace(state, checked=Cooldown.begin(at(0.5), 1.0)),
+        lambda state: state._replace(checked=Cooldown.begin(at(0.5), 1.0)),
     ),
     "no token, refused, looked for a sibling's a moment ago": (
-        dataclasses.replace(failed_at(0, FINAL, EMPTY), checked=Cooldown.begin(at(0.5), 1.0)),
+        failed_at(0, FINAL, EMPTY)._replace(checked=Cooldown.begin(at(0.5), 1.0)),
         1.4,
         SHARED,
         Fail(FINAL),
         None,
     ),
     "no token, refused, looked for a sibling's a while ago": (
-        dataclasses.replace(failed_at(0, FINAL, EMPTY), checked=Cooldown.begin(at(0.5), 1.0)),
+        failed_at(0, FINAL, EMPTY)._replace(checked=Cooldown.begin(at(0.5), 1.0)),
         1.5,
         SHARED,
         Wait(Purpose(Reason.MISSING, check_only=True)),
-        lambda state: dataclasses.replace(state, checked=Cooldown.begin(at(1.5), 1.0)),
+        lambda state: state._replace(checked=Cooldown.begin(at(1.5), 1.0)),
     ),
     "expired, refused for good": (failed_at(LIFETIME, FINAL), LIFETIME + 1, IDLE, Fail(FINAL), None),
 }
@@ -328,7 +328,7 @@ def test_a_rejection_after_a_refusal_looks_for_a_siblings_token() -> None:
     state = failed_at(0, FINAL)
     decision, after = for_rejection(state, at(1), SHARED, rejected=HELD.header, path="/", breaker=None)
     assert Wait(Purpose(Reason.REJECTED, HELD.header, check_only=True)) == decision
-    assert dataclasses.replace(state, checked=Cooldown.begin(at(1), 1.0)) == after
+    assert state._replace(checked=Cooldown.begin(at(1), 1.0)) == after
     again, last = for_rejection(after, at(1.5), SHARED, rejected=HELD.header, path="/", breaker=None)
     assert (Fail(FINAL), after) == (again, last)
 
@@ -353,7 +353,7 @@ STATES = {
     "asked to pause": failed_at(DUE, ASKED),
     "same token": failed_at(DUE, SameToken("same")),
     "refused, nothing held": failed_at(DUE, FINAL, EMPTY),
-    "refused, looked": dataclasses.replace(failed_at(DUE, FINAL), checked=Cooldown.begin(at(DUE), 1.0)),
+    "refused, looked": failed_at(DUE, FINAL)._replace(checked=Cooldown.begin(at(DUE), 1.0)),
     "deferred": FRESH.deferred(at(DUE)),
     "put off": due_again(DUE + 10),
     "provided": EMPTY.provided(HELD),
@@ -433,7 +433,7 @@ def test_the_same_token_again_is_a_failure() -> None:
 @pytest.mark.parametrize("before", STATES.values(), ids=list(STATES))
 def test_a_token_that_is_provided_changes_nothing_else(before: State) -> None:
     """A token in its last seconds is there to be sent, and what failed is still known."""
-    assert dataclasses.replace(before, credential=NEWER) == before.provided(NEWER)
+    assert before._replace(credential=NEWER) == before.provided(NEWER)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from oauth_auth import (
     OAuthToken,
 )
 from oauth_auth._plugins.options import CommonOptions, Options, derive_store_key, read_options
+from oauth_auth._renewal.decisions import RenewalSettings
 
 
 async def async_function(*_: object) -> None:
@@ -169,7 +170,7 @@ def test_right_options_are_taken(name: str) -> None:
 def test_the_defaults_are_the_contracts() -> None:
     """Without options, times and statuses are those of the contract."""
     settings = read_options({}, Options)
-    assert (10.0, 300.0, 10.0, None) == settings.renewal
+    assert RenewalSettings(10.0, 300.0, 10.0, None) == settings.renewal
     assert (None, {}, None, None, None, None, None, None, False, (401,)) == (
         settings.scope,
         settings.field_parameters,
