@@ -12,7 +12,6 @@ the very same state: the renewal alone may replace it then.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Callable
 
@@ -183,7 +182,7 @@ class State(Record):
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""
         assert self.credential is not None  # noqa: S101 - callers have looked
-        return self._replace(credential=dataclasses.replace(self.credential, refresh_at=refresh_at))
+        return self._replace(credential=self.credential._replace(refresh_at=refresh_at))
 
     def waiting_is_pointless(self, around: Around) -> bool:
         """Return whether a renewal has failed, or was deferred, since this token fell due, or is failing now."""

@@ -20,7 +20,8 @@ def require_text(name: str, value: Any, hint: str = "text that isn't empty") -> 
 
 def require_encodable(name: str, text: str) -> str:
     """Return a text that UTF-8 can encode: half a surrogate pair can't be sent."""
-    if any("\ud800" <= char <= "\udfff" for char in text):  # an encoder's own error would hold the text
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        # An encoder's own error would hold the text.
         raise ConfigurationError(f"{name} has half a surrogate pair in it, which can't be sent")
     return text
 

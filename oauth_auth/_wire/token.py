@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from .._clock import Chance, Now
+from .._record import Record
 from ..errors import ConfigurationError
 
 __all__ = ["Credential", "Header", "OAuthToken", "digest", "is_sendable"]
@@ -116,8 +117,7 @@ class Header(str):
         return "'Bearer …'"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Record):
     """A token ready to be sent: its header and the deadlines that decide what a request does. Immutable.
 
     From `refresh_at` on it's renewed in the background, and still sent. From `stale_at` on callers wait for a better
@@ -126,7 +126,7 @@ class Credential:
     """
 
     token: OAuthToken
-    header: Header = dataclasses.field(repr=False)
+    header: Header
     due_at: float
     refresh_at: float
     stale_at: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +73,7 @@ def plain(decision: Any) -> Any:
     if not isinstance(decision, Send):
         return decision
     sent = decision.credential
-    return decision._replace(credential=dataclasses.replace(sent, refresh_at=sent.due_at))
+    return decision._replace(credential=sent._replace(refresh_at=sent.due_at))
 
 
 # -- The state's deadlines, as the tables below take them -----------------------------------------------------------
@@ -451,7 +450,7 @@ def test_a_failure_puts_off_the_renewal_that_was_due(seconds: float, refresh_at:
     """After a failure the next renewal comes when the pause ends, or where callers would begin to wait."""
     after = failed_at(seconds)
     assert after.credential is not None
-    assert dataclasses.replace(HELD, refresh_at=at(refresh_at).wall) == after.credential
+    assert HELD._replace(refresh_at=at(refresh_at).wall) == after.credential
     assert Failure(PASSING, 1, Cooldown.begin(at(seconds), 2.0), at(seconds).wall) == after.failure
 
 
@@ -579,7 +578,7 @@ def test_whatever_happened_a_failure_takes_no_token_away(history: tuple[State, N
         before, kept = state.credential, after.credential
         assert (before is None) == (kept is None)
         if before is not None and kept is not None:
-            assert dataclasses.replace(before, refresh_at=0) == dataclasses.replace(kept, refresh_at=0)
+            assert before._replace(refresh_at=0) == kept._replace(refresh_at=0)
 
 
 @thorough
