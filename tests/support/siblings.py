@@ -232,7 +232,8 @@ class _Life:
         return self._steps.counts.copy()
 
     def lock_waits(self) -> list[float]:
-        """Return how long each renewal so far would have waited for the lock."""
+        """Return how long each renewal so far would have waited for the lock, once none is under way."""
+        self._auth.close()
         return list(self._steps.lock_waits)
 
 
