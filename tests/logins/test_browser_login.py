@@ -98,8 +98,9 @@ def test_a_login_serves_requests(mode: Mode, provider: LocalProvider) -> None:
         provider.revoke_access_tokens()
         assert 200 == client.get(provider.api_url).status_code
     assert 1 == len(browser.opened)
-    assert "You are logged in" in browser.pages[0].text
-    assert "code" not in browser.pages[0].url
+    page = browser.wait_for_page()
+    assert "You are logged in" in page.text
+    assert "code" not in page.url
     asked = parse_qs(urlsplit(browser.opened[0]).query)
     first, second = (request.form for request in provider.token_requests)
     assert ["authorization_code"] == first["grant_type"]
@@ -209,7 +210,7 @@ def test_a_certified_server_s_refusal(oidc: OidcProvider) -> None:
     with pytest.raises(AuthorizationResponseError) as caught:
         auth.get_token()
     assert "login_required" == caught.value.error
-    assert "did not work" in browser.pages[0].text
+    assert "did not work" in browser.wait_for_page().text
 
 
 def test_an_answer_of_another_server(oidc: OidcProvider) -> None:

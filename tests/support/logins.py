@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Browser:
 
     def __init__(self, walk: Callable[[str], Any] | None = None) -> None:
         self.opened: list[str] = []
-        self.pages: list[requests.Response] = []
+        self._pages: queue.Queue[requests.Response] = queue.Queue()
         self._walk = walk or (lambda url: url)
         """What comes before the redirect back: from the URL that's opened to the one to fetch then."""
 
@@ -51,8 +52,12 @@ class Browser:
         self.opened.append(url)
         with requests.Session() as session:
             session.trust_env = False
-            self.pages.append(session.get(self._walk(url), timeout=20))
+            self._pages.put(session.get(self._walk(url), timeout=20))
         return True
+
+    def wait_for_page(self) -> requests.Response:
+        """Return the next page that it has come to: a login may be over before the browser has it whole."""
+        return self._pages.get(timeout=20)
 
 
 class Listening:
