@@ -10,16 +10,14 @@ __all__ = ["Record"]
 class _RecordType(type):
     """Makes the fields of a class slots, which must be named before there is the class."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
-        is_base = not bases
-        own = () if is_base else tuple(namespace.get("__annotations__", ()))
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        own = tuple(namespace.get("__annotations__", ())) if bases else ()
         defaults = {field: namespace.pop(field) for field in own if field in namespace}
         cls: Any = super().__new__(mcs, name, bases, {**namespace, "__slots__": own})
-        cls._fields = () if is_base else (*cls._fields, *own)
-        cls._defaults = {} if is_base else {**cls._defaults, **defaults}
-        cls._setters = () if is_base else (*cls._setters, *(getattr(cls, field).__set__ for field in own))
-        record_type: _RecordType = cls
-        return record_type
+        cls._fields += own
+        cls._setters += tuple(getattr(cls, field).__set__ for field in own)
+        cls._defaults = cls._defaults | defaults
+        return cls
 
 
 @dataclass_transform(frozen_default=True)
@@ -31,9 +29,9 @@ class Record(metaclass=_RecordType):
     tuples are. Arguments that don't fit raise `TypeError`, assignments `AttributeError`.
     """
 
-    _fields: ClassVar[tuple[str, ...]]
-    _defaults: ClassVar[dict[str, Any]]
-    _setters: ClassVar[tuple[Any, ...]]
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _setters: ClassVar[tuple[Any, ...]] = ()
+    _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *values: Any, **named: Any) -> None:
         if named or len(values) != len(self._fields):
