@@ -8,7 +8,7 @@ and gives the second a coroutine that hasn't begun; the second closes it and doe
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import inspect
 import io
 import time
@@ -24,12 +24,14 @@ from niquests.packages import urllib3
 
 from . import errors
 from ._flight import run, run_async
+from ._plugins.answers import Body
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.rejection import is_short
-from ._plugins.requests_like import Exchange, RequestsHooks, can_replay
+from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
+from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._server import controller as _controller
+from ._wire.messages import TokenResponse
 from ._wire.token import Header
 from .errors import TokenError
 
@@ -63,9 +65,9 @@ class _TokenTransport(RequestsTokenTransport):
     def _is_session(self, token_client: Any) -> bool:
         return isinstance(token_client, niquests.Session) and not isinstance(token_client, niquests.AsyncSession)
 
-    def _read(self, response: Any, deadline: float) -> bytes:
+    def _read(self, response: Any, body: Body) -> TokenResponse:
         _ = response.status_code  # a multiplexed session returns a lazy answer, which this waits for
-        return super()._read(response, deadline)
+        return super()._read(response, body)
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -105,8 +107,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
     _controller_class = OAuthAuthorizationController
 
     def _prepare(self) -> None:
-        self._hooks: dict[str, tuple[Callable[..., Any], ...]] = {}
-        self._latest: tuple[str, tuple[Callable[..., Any], ...]] = ("\0", ())
+        super()._prepare()
+        self._latest = ("\0", ())
 
     def __call__(self, request: Any) -> Any:
         """Add the token to a request, or have its session add it if there's none yet.
@@ -124,53 +126,50 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             request.headers["Authorization"] = _unsent
-            request.hooks["pre_request"].extend((self._fetch_async, self._fetch))
+            request.hooks["pre_request"].extend((Hook(self._fetch_async), Hook(self._fetch)))
         else:
-            request.headers["Authorization"] = current.header
+            request.headers["Authorization"] = str(current.header)
         request.hooks["response"].extend(hooks)
         return request
 
     async def _fetch_async(self, request: Any) -> Any:
         """Add the token where it's still missing. Redirects call this again, with a header of their own."""
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = (await run_async(self._source.obtain())).header
+            request.headers["Authorization"] = str((await run_async(self._source.obtain())).header)
         return request
 
     def _fetch(self, given: Any) -> Any:
         """Add the token where it's still missing, unless the hook before has done it."""
         request = _end(given, "request") or given
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = run(self._source.obtain()).header
+            request.headers["Authorization"] = str(run(self._source.obtain()).header)
         return request
 
-    def _make_hook(self, origin: str, replayed: PreparedRequest | None) -> tuple[Callable[..., Any], ...]:
-        hooks = (self._on_response_async, self._on_response)
-        return tuple(functools.partial(hook, origin, replayed) for hook in hooks)
-
-    def _after_replay(self, hook: Any, origin: str, request: PreparedRequest) -> Any:
-        hooks: tuple[Any, ...] = (self._on_response_async, self._on_response)
-        is_ours = isinstance(hook, functools.partial) and hook.func in hooks
-        return functools.partial(hook.func, origin, request) if is_ours else hook
+    def _make_hook(self, origin: str) -> tuple[Hook, ...]:
+        return Hook(self._on_response_async, origin, None), Hook(self._on_response, origin, None)
 
     def _on_response(self, origin: str, replayed: PreparedRequest | None, given: Any, **kwargs: Any) -> Any:
         """Replay what was rejected, unless the hook before has done it."""
         response = _end(given, "response")
         if response is None:
             return given
-        header = self._rejected_header(origin, replayed, response)
-        if header is None:
+        begun = self._begin_exchange(_Exchange, origin, replayed, response, kwargs)
+        if begun is None:
             return response
-        return _hand_over(response, run(self._replacing(origin, header, response, _Exchange(kwargs))), kwargs)
+        header, exchange = begun
+        run(replacing(self._source, origin, header, exchange))
+        return _hand_over(response, exchange.response, kwargs)
 
     async def _on_response_async(
         self, origin: str, replayed: PreparedRequest | None, response: Any, **kwargs: Any
     ) -> Any:
         """Replay what was rejected in an async session."""
-        header = self._rejected_header(origin, replayed, response)
-        if header is None:
+        begun = self._begin_exchange(_AsyncExchange, origin, replayed, response, kwargs)
+        if begun is None:
             return response
-        answer = await run_async(self._replacing(origin, header, response, _AsyncExchange(kwargs)))
-        return _hand_over(response, answer, kwargs)
+        header, exchange = begun
+        await run_async(replacing(self._source, origin, header, exchange))
+        return _hand_over(response, exchange.response, kwargs)
 
 
 def _hand_over(response: Any, answer: Any, kwargs: dict[str, Any]) -> Any:
@@ -186,17 +185,17 @@ def _hand_over(response: Any, answer: Any, kwargs: dict[str, Any]) -> Any:
     return response
 
 
-class _Exchange(Exchange):
+class _Exchange(RequestsExchange):
     """An exchange whose response, if it can't be read any more, is empty.
 
     A replay isn't multiplexed, since some adapters don't know that option.
     """
 
-    def __init__(self, kwargs: dict[str, Any]) -> None:
+    def __init__(self, auth: RequestsHooks, origin: str, response: Any, kwargs: dict[str, Any]) -> None:
         self._is_in_place = bool(kwargs.get("multiplexed"))
-        super().__init__({**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
+        super().__init__(auth, origin, response, {**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
 
-    def past(self, response: Any) -> Any:
+    def _as_past(self, response: Any) -> Any:
         """Return it, or where that very object becomes the new answer, a copy of it."""
         if not self._is_in_place:
             return response
@@ -204,7 +203,8 @@ class _Exchange(Exchange):
         past.__dict__.update(response.__dict__)
         return past
 
-    def close(self, response: Any) -> Any:
+    def close(self) -> Any:
+        response = self.response
         if not response._content_consumed:  # noqa: SLF001
             response.close()
             response._content, response._content_consumed = b"", True  # noqa: SLF001
@@ -213,32 +213,63 @@ class _Exchange(Exchange):
 class _AsyncExchange(_Exchange):
     """An exchange of an async session, where mocks may bring a response that isn't async."""
 
-    def can_replay(self, response: Any) -> Any:
-        seek = getattr(response.request.body, "seek", None)
-        return _rewind_async(response.request) if inspect.iscoroutinefunction(seek) else can_replay(response)
+    def can_replay(self) -> Any:
+        seek = getattr(self.response.request.body, "seek", None)
+        return _rewind_async(self.response.request) if inspect.iscoroutinefunction(seek) else super().can_replay()
 
-    async def drain(self, response: Any) -> None:
-        if not isinstance(response, niquests.AsyncResponse):
-            super().drain(response)
-            return
-        try:
-            if is_short(response):
-                content, raw = await response.content, response.raw
-                # If there will be no other answer, the caller must still be able to stream this one.
-                raw.read = _reading(content)  # type: ignore[union-attr]
-        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
-            await self.close(response)
+    async def drain(self) -> None:
+        if not isinstance(self.response, niquests.AsyncResponse):
+            super().drain()
+        elif is_short(self.response.headers.get("Content-Length")):
+            await self._read_async()
 
-    async def close(self, response: Any) -> None:
+    async def discard(self) -> None:
+        if isinstance(self.response, niquests.AsyncResponse):
+            await self._read_async()
+        else:
+            super().discard()
+
+    async def close(self) -> None:
+        response = self.response
         if not isinstance(response, niquests.AsyncResponse):
-            super().close(response)
+            super().close()
         elif not response._content_consumed:  # noqa: SLF001
             await response.close()
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
-    def past(self, response: Any) -> Any:
+    async def _read_async(self) -> None:
+        """Read what's left to its end, within limits, else close the response."""
+        response: Any = self.response
+        if response._content_consumed:  # noqa: SLF001
+            return
+        if not may_be_short(response.headers.get("Content-Length")):
+            await self.close()
+            return
+        content = bytearray()
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while len(content) <= DRAIN_LIMIT and (
+                    chunk := await response.raw.read1(DRAIN_LIMIT, decode_content=True)
+                ):
+                    content += chunk
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            await self.close()
+            return
+        if len(content) > DRAIN_LIMIT:
+            await self.close()
+            return
+        response._content, response._content_consumed = bytes(content), True  # noqa: SLF001
+        # If there will be no other answer, the caller must still be able to stream this one.
+        response.raw.read = _reading(bytes(content))
+
+    async def send_again(self, header: str) -> None:
+        past, request = self.response, self._prepare(header)
+        begun = time.perf_counter()
+        self._take(await past.connection.send(request, **self._kwargs), request, begun)
+
+    def _as_past(self, response: Any) -> Any:
         """Return it as an async session puts redirects into a history: with its content read."""
-        past = super().past(response)
+        past = super()._as_past(response)
         if isinstance(past, niquests.AsyncResponse):
             past.__class__ = Response  # type: ignore[assignment]
         return past

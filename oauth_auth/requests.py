@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 try:
@@ -17,7 +15,8 @@ from requests.auth import AuthBase
 from . import errors
 from ._flight import run
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.requests_like import Exchange, RequestsHooks
+from ._plugins.rejection import replacing
+from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._server import controller as _controller
 
@@ -62,8 +61,8 @@ class RequestsAuth(RequestsHooks, AuthBase):
     _controller_class = OAuthAuthorizationController
 
     def _prepare(self) -> None:
-        self._hooks: dict[str, Callable[..., Response]] = {}
-        self._latest: tuple[str, Callable[..., Response] | None] = ("\0", None)
+        super()._prepare()
+        self._latest = ("\0", None)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -79,25 +78,23 @@ class RequestsAuth(RequestsHooks, AuthBase):
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = run(self._source.obtain())
-        request.headers["Authorization"] = current.header
+        request.headers["Authorization"] = str(current.header)
         request.hooks["response"].append(hook)
         return request
 
-    def _make_hook(self, origin: str, replayed: PreparedRequest | None) -> Callable[..., Response]:
-        return functools.partial(self._on_response, origin, replayed)
-
-    def _after_replay(self, hook: Any, origin: str, request: PreparedRequest) -> Any:
-        is_ours = isinstance(hook, functools.partial) and hook.func == self._on_response
-        return self._make_hook(origin, request) if is_ours else hook
+    def _make_hook(self, origin: str) -> Hook:
+        return Hook(self._on_response, origin, None)
 
     def _on_response(
         self, origin: str, replayed: PreparedRequest | None, response: Response, **kwargs: Any
     ) -> Response:
         """Replay what was rejected."""
-        header = self._rejected_header(origin, replayed, response)
-        if header is None:
+        begun = self._begin_exchange(RequestsExchange, origin, replayed, response, kwargs)
+        if begun is None:
             return response
-        answer: Response = run(self._replacing(origin, header, response, Exchange(kwargs)))
+        header, exchange = begun
+        run(replacing(self._source, origin, header, exchange))
+        answer: Response = exchange.response
         return answer
 
 

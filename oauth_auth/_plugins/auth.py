@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from .._flight import run, run_async
 from .._renewal.source import TokenSource
@@ -11,14 +11,20 @@ from .._server.controller import OAuthAuthorizationController
 from .._server.grants import Grant
 from .._wire.token import OAuthToken
 from .options import Settings
+from .origins import Origins
 
 __all__ = ["AsyncTokens", "TokenAuth"]
+
+PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
+"""The HTTP libraries that there are plug-ins for."""
 
 
 class TokenAuth:
     """The base of all auth objects. Safe to share between threads, tasks and event loops; pickles and deep-copies."""
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins"})
+    """The attributes that `_prepare` sets."""
     _source: TokenSource
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
@@ -31,7 +37,21 @@ class TokenAuth:
         self._prepare()
 
     def _prepare(self) -> None:
-        """Set what the plug-in needs for its library."""
+        """Set what isn't pickled: what's remembered of requests."""
+        self._origins = Origins(self._allowed_origins, allow_insecure=self._allow_insecure_transport)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._momentary}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _wrong_library(self, request: object) -> TypeError:
+        """Return the error for a request of another library, which names the class to use with that."""
+        library, name = type(request).__module__.partition(".")[0], type(self).__name__
+        hint = f": use oauth_auth.{library}.{name}" if library in PLUGINS else ""
+        return TypeError(f"{name} of {type(self).__module__} can't be used with a {type(request)}{hint}")
 
     @property
     def token(self) -> OAuthToken | None:

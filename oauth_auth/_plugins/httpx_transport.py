@@ -6,14 +6,14 @@ import functools
 import os
 import time
 import weakref
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import errors
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
-from .._wire.urls import without_query
+from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
+from .answers import Body, answer, unreachable
 
 __all__ = ["HttpxTokenTransport"]
 
@@ -47,7 +47,7 @@ class HttpxTokenTransport:
         if self._client is not None:
             return self._send(self._client, request, timeouts)
         try:
-            client = self._library.Client(**self._client_options())
+            client = self._library.Client(**self._client_options(request.url))
         except (OSError, ValueError, self._library.InvalidURL) as error:
             failure = self._wrap(error, request, None)
         else:
@@ -58,7 +58,7 @@ class HttpxTokenTransport:
     async def send_async(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once, from a task of asyncio. Raises `TokenTransportError`."""
         try:
-            shared = SharedClient.of_this_loop(self._library, self._client_options)
+            shared = SharedClient.of_this_loop(self._library, self._client_options(request.url))
         except (OSError, ValueError, self._library.InvalidURL) as error:
             failure = self._wrap(error, request, None)
         else:
@@ -66,60 +66,65 @@ class HttpxTokenTransport:
                 return await self._send_async(client, request, (connect_timeout, timeout))
         raise failure
 
-    def _client_options(self) -> dict[str, Any]:
-        """Return the options of a client.
+    def _client_options(self, url: str) -> dict[str, Any]:
+        """Return the options of a client for this URL.
 
         Raises an error if the environment names a CA bundle that isn't there; one of a proxy that is no URL comes from
         the client.
         """
         certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-        return {"verify": _ssl_context(self._library, certificates), "headers": {"Connection": "close"}}
+        return {
+            "verify": _ssl_context(self._library, certificates),
+            "headers": {"Connection": "close"},
+            "trust_env": not is_plain_loopback(url),  # the environment's proxies are all that's left to it
+        }
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        deadline, response = time.monotonic() + timeouts[1], None
+        body, response = self._body(timeouts), None
         try:
             call = self._build(client, request, timeouts)
             response = client.send(call, stream=True, auth=None, follow_redirects=False)
             try:
-                content = self._read(response, deadline)
+                if hasattr(response, "_content"):  # a hook has read it, or it's a mock's
+                    return _decoded(response)
+                for chunk in response.iter_raw():
+                    if body.takes(chunk):
+                        break
             finally:
                 response.close()
-            return TokenResponse(response.status_code, dict(response.headers.items()), content)
+            return answer(response.status_code, response.headers, body.content)
         except self._expected_errors as error:
             result = self._judge(error, request, response)
         if isinstance(result, TokenResponse):
             return result
         raise result
 
-    def _read(self, response: Any, deadline: float) -> bytes:
-        body = _Body(self._library, deadline)
-        for chunk in response.iter_bytes():
-            if body.takes(chunk):
-                break
-        return body.content
-
     async def _send_async(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        body = _Body(self._library, time.monotonic() + timeouts[1])
-        response = None
+        body, response = self._body(timeouts), None
         try:
             call = self._build(client, request, timeouts)
             response = await client.send(call, stream=True, auth=None, follow_redirects=False)
             try:
-                async for chunk in response.aiter_bytes():
+                if hasattr(response, "_content"):
+                    return _decoded(response)
+                async for chunk in response.aiter_raw():
                     if body.takes(chunk):
                         break
             finally:
                 await response.aclose()
-            return TokenResponse(response.status_code, dict(response.headers.items()), body.content)
+            return answer(response.status_code, response.headers, body.content)
         except self._expected_errors as error:
             result = self._judge(error, request, response)
         if isinstance(result, TokenResponse):
             return result
         raise result
+
+    def _body(self, timeouts: tuple[float, float]) -> Body:
+        return Body(time.monotonic() + timeouts[1], self._library.ReadTimeout)
 
     def _build(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> Any:
         connect_timeout, timeout = timeouts
@@ -141,51 +146,23 @@ class HttpxTokenTransport:
     ) -> TokenResponse | errors.TokenTransportError:
         """Return the answer that there is in spite of an error, or the error that it's wrapped in."""
         if isinstance(error, self._library.HTTPStatusError):  # a hook of the user's that raises for a status
-            response = error.response
-            body = response.content[: MAX_BODY + 1] if hasattr(response, "_content") else b""
-            return TokenResponse(response.status_code, dict(response.headers.items()), body)
+            return _decoded(error.response)
         if response is not None and 400 <= response.status_code < 500:
-            return TokenResponse(response.status_code, dict(response.headers.items()), b"")  # the status says enough
+            return answer(response.status_code, response.headers, b"")  # the status says enough
         return self._wrap(error, request, None if response is None else response.status_code)
 
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Wrap a copy of the library's error, without its request, answer and traceback."""
-        endpoint = without_query(request.url)
-        text = str(error).replace(request.url, endpoint) or type(error).__name__
-        is_transport = isinstance(error, self._library.TransportError)
-        wrapped = self.error_class(
-            f"{endpoint} could not be reached: {text}",
-            token_url=endpoint,
-            status_code=status_code,
-            retryable=isinstance(error, self._library.RequestError)
-            and not isinstance(error, self._library.UnsupportedProtocol),
-        )
-        wrapped.__cause__ = (type(error) if is_transport else self._library.TransportError)(text)
-        return wrapped
+        """Return what is raised for an error of the library or of the environment."""
+        library = self._library
+        copy = type(error) if isinstance(error, library.TransportError) else library.TransportError
+        retryable = isinstance(error, library.RequestError) and not isinstance(error, library.UnsupportedProtocol)
+        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
 
 
-class _Body:
-    """The body of an answer as it arrives, to its end or to one byte more than is allowed."""
-
-    def __init__(self, library: Any, deadline: float) -> None:
-        self._library = library
-        self._deadline = deadline
-        self._bytes = bytearray()
-        self._is_late = False
-
-    @property
-    def content(self) -> bytes:
-        return bytes(self._bytes[: MAX_BODY + 1])
-
-    def takes(self, chunk: bytes) -> bool:
-        """Take another part; return whether it's enough. Raises the library's error if it has come too late."""
-        self._bytes += chunk
-        if len(self._bytes) > MAX_BODY:
-            return True
-        if self._is_late:  # nobody waits any more; but what had arrived whole by then was used
-            raise self._library.ReadTimeout("the answer took too long to arrive")
-        self._is_late = time.monotonic() > self._deadline
-        return False
+def _decoded(response: Any) -> TokenResponse:
+    """Return an answer whose body the library has decompressed, if it was read at all."""
+    body = response.content[: MAX_BODY + 1] if hasattr(response, "_content") else b""
+    return TokenResponse(response.status_code, dict(response.headers.items()), body)
 
 
 class SharedClient:
@@ -196,7 +173,9 @@ class SharedClient:
     """
 
     most_calls = 16
-    _by_loop: ClassVar[weakref.WeakKeyDictionary[Any, dict[str, SharedClient]]] = weakref.WeakKeyDictionary()
+    _by_loop: ClassVar[weakref.WeakKeyDictionary[Any, dict[tuple[str, bool], SharedClient]]] = (
+        weakref.WeakKeyDictionary()
+    )
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -208,17 +187,18 @@ class SharedClient:
         return self._under_way > 0 and self._calls < self.most_calls
 
     @classmethod
-    def of_this_loop(cls, library: Any, options: Callable[[], dict[str, Any]]) -> SharedClient:
-        """Return one that takes another call. Raises what making a client raises."""
+    def of_this_loop(cls, library: Any, options: dict[str, Any]) -> SharedClient:
+        """Return one with these options that takes another call. Raises what making a client raises."""
         import asyncio  # noqa: PLC0415 - only programs with event loops come here
 
         clients = cls._by_loop.setdefault(asyncio.get_running_loop(), {})
-        shared = clients.get(library.__name__)
+        kind = (library.__name__, options["trust_env"])
+        shared = clients.get(kind)
         if shared is None or not shared.takes_another:
             limits = library.Limits(max_connections=None, max_keepalive_connections=0)
-            client = library.AsyncClient(**options(), limits=limits)
+            client = library.AsyncClient(**options, limits=limits)
             client.cookies.extract_cookies = _take_none  # the calls have nothing to do with each other
-            clients[library.__name__] = shared = cls(client)
+            clients[kind] = shared = cls(client)
         return shared
 
     async def __aenter__(self) -> Any:

@@ -1,18 +1,44 @@
-"""What plug-ins log about an answer that rejects the token. Which answers do is decided by `_wire.challenges`."""
+"""What happens to an answer that rejects the token, the same in each plug-in; and what is logged about it.
+
+Which answers do so is decided by `_wire.challenges`, which token comes next by `_renewal`. A plug-in provides an
+`Exchange`, the operations on its library's requests and responses.
+"""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
 
 from .._events import emit
 from .._record import Record
-from .._wire.messages import MAX_BODY
+from .._renewal.source import TokenSource, Waiting
+from .._wire.challenges import tells_acceptance
 from .._wire.urls import without_query
+from ..errors import OAuthError
 
-__all__ = ["Do", "Rejection", "is_short", "path_of"]
+__all__ = [
+    "DRAIN_LIMIT",
+    "DRAIN_SECONDS",
+    "Do",
+    "Exchange",
+    "Rejection",
+    "SendAgain",
+    "is_short",
+    "may_be_short",
+    "note_acceptance",
+    "path_of",
+    "replacing",
+    "shows_acceptance",
+]
+
+DRAIN_LIMIT = 64 * 1024
+"""How much of a rejected answer is read, in bytes, so that its connection can be used again."""
+DRAIN_SECONDS = 1.0
+"""How long that may take; a longer answer, and a slower one, costs the connection."""
 
 
 class Rejection(Record):
@@ -48,16 +74,6 @@ class Rejection(Record):
         emit(logging.INFO, "replayed", text, **self._asdict())
 
 
-def path_of(method: str | None, url: str) -> str:
-    """Return what acceptance and rejection are noted by: the method counts, since APIs treat them differently."""
-    return f"{method} {without_query(url)}"
-
-
-def is_short(response: Any) -> bool:
-    """Return whether reading a rejected answer to its end costs less than another connection."""
-    return int(response.headers.get("Content-Length") or 0) <= MAX_BODY
-
-
 class Do(Record):
     """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
 
@@ -71,3 +87,105 @@ class Do(Record):
         """Call the function, and await what it returns."""
         result = self.function()
         return await result if inspect.isawaitable(result) else result
+
+
+class SendAgain(Do):
+    """The step of sending a request again. In httpx the client does that, so the auth flow hands the request to it."""
+
+
+class Exchange(Protocol):
+    """A request that carried a token, and its latest answer. In async code the operations may return awaitables."""
+
+    def rejection(self, header: str) -> Rejection | None:
+        """Return the request and its answer, if that rejects the token with this header."""
+        ...
+
+    def accepted_path(self, header: str) -> str | None:
+        """Return what accepted the token with this header, as `path_of` does; None if nothing shows that."""
+        ...
+
+    def can_replay(self) -> Any:
+        """Return whether the request can be sent again with the same bytes; rewind its body."""
+        ...
+
+    def drain(self) -> Any:
+        """Read the answer, which frees its connection, if it's short and says so; the caller may still get it."""
+        ...
+
+    def discard(self) -> Any:
+        """Free the answer's connection: by reading the rest of it, if that's short, else by closing it."""
+        ...
+
+    def close(self) -> Any:
+        """Close the answer, unless it was read."""
+        ...
+
+    def send_again(self, header: str) -> Any:
+        """Send the request with another token and the cookies that the answer sets; return the new answer."""
+        ...
+
+
+def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
+    """Replace a token that was rejected, and send the request again, once.
+
+    A sibling's token may have been revoked as well, so it's replaced once more.
+    """
+    for _ in range(2):
+        rejection = exchange.rejection(header)
+        if rejection is None:
+            return
+        is_repeatable = yield Do(exchange.can_replay)
+        rejection.emit_rejection(can_replay=is_repeatable)
+        path = path_of(rejection.method, rejection.url)
+        replace = source.replace(header, origin, path, rejection.about)
+        if not is_repeatable:
+            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                yield from replace
+            return
+        try:
+            yield Do(exchange.drain)
+            replacement = yield from replace
+        except GeneratorExit:
+            raise
+        except BaseException:  # interrupted or cancelled, too
+            yield Do(exchange.close)
+            raise
+        if replacement is None:
+            return
+        rejection.emit_replay()
+        header = replacement.credential.header
+        yield Do(exchange.discard)
+        yield SendAgain(partial(exchange.send_again, header))
+        note_acceptance(source, origin, header, exchange, is_replay=True)
+        if replacement.is_final:
+            return
+
+
+def note_acceptance(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
+    """Note that the origin accepts the token, if the answer shows it."""
+    path = exchange.accepted_path(header)
+    if path is not None:
+        source.record_acceptance(origin, path, header, is_replay=is_replay)
+
+
+def shows_acceptance(status: int, *, leads_elsewhere: bool) -> bool:
+    """Return whether an answer shows that the token is good; a redirect to another origin does, as to a download.
+
+    One within the origin may lead to a 401.
+    """
+    return leads_elsewhere or tells_acceptance(status)
+
+
+def path_of(method: str | None, url: str) -> str:
+    """Return what acceptance and rejection are noted by: the method counts, since APIs treat them differently."""
+    return f"{method} {without_query(url)}"
+
+
+def is_short(content_length: str | None) -> bool:
+    """Return whether an answer says that reading it costs less than another connection."""
+    return content_length is not None and may_be_short(content_length)
+
+
+def may_be_short(content_length: str | None) -> bool:
+    """Return whether an answer doesn't say that it's too long to be read."""
+    return content_length is None or (content_length.isdecimal() and int(content_length) <= DRAIN_LIMIT)

@@ -1,4 +1,4 @@
-"""What the plug-ins for requests and niquests share: the response hook.
+"""What the plug-ins for requests and niquests share: the response hook, and the exchange that it begins.
 
 The two libraries have the same API and different classes: each plug-in names its own, and none is imported here.
 `__call__`, which every request runs, is in the plug-ins, too.
@@ -7,43 +7,70 @@ The two libraries have the same API and different classes: each plug-in names it
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import time
-from contextlib import suppress
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import urljoin
 
-from .._renewal.source import Waiting
-from .._wire.challenges import is_rejection, tells_acceptance
+from .._wire.challenges import is_rejection
 from .._wire.token import Header
-from .._wire.urls import MOST_ORIGINS, check_transport, origin_of, without_query
-from ..errors import OAuthError
+from .._wire.urls import origin_of, without_query
 from .auth import TokenAuth
-from .rejection import Do, Rejection, is_short, path_of
+from .rejection import (
+    DRAIN_LIMIT,
+    DRAIN_SECONDS,
+    Exchange,
+    Rejection,
+    is_short,
+    may_be_short,
+    note_acceptance,
+    path_of,
+    shows_acceptance,
+)
 from .replay import is_fixed, rewind
 
-__all__ = ["Exchange", "RequestsHooks", "can_replay"]
+__all__ = ["Hook", "RequestsExchange", "RequestsHooks"]
+
+
+class Hook(functools.partial[Any]):
+    """A method of an auth object that is hooked to a request. A pickled one does nothing, and holds no secret.
+
+    Responses are pickled with their request, and this with its hooks.
+    """
+
+    def __reduce__(self) -> Any:
+        return _make_inert_hook, ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+def _inert_hook(answer: Any, **_: Any) -> Any:
+    return answer
+
+
+def _make_inert_hook() -> Any:
+    return _inert_hook
 
 
 class RequestsHooks(TokenAuth):
-    """Decides which requests get the token and which answers reject it, and replays what was rejected.
+    """Decides which requests get the token and which answers reject it.
 
     A response hook is called for redirects, too, so it looks at each response's own request: it acts only if that
     request went to the origin first addressed, and carried a token.
     """
 
     _library: ClassVar[Any]
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_latest"})
 
-    _hooks: dict[str, Any]
-    """The hook of each origin that the token may go to, by the URL's text up to its path.
-
-    Made once per origin, since making one for each request would be much of a request's cost.
-    """
     _latest: tuple[str, Any]
-    """The hook used last, and its origin with a slash at the end: most programs use the same again."""
+    """The hooks used last, and their origin with a slash at the end: most programs use the same again.
 
-    def _make_hook(self, origin: str, replayed: Any) -> Any:
-        """Return what is hooked to a request to the origin; after a replay it acts for that very request only."""
+    They are made once per origin, and kept by the URL's text up to its path.
+    """
+
+    def _make_hook(self, origin: str) -> Any:
+        """Return what is hooked to a request to the origin."""
         raise NotImplementedError
 
     def _hook_for(self, request: Any) -> Any:
@@ -51,177 +78,177 @@ class RequestsHooks(TokenAuth):
         if not isinstance(request, self._library.PreparedRequest):
             raise self._wrong_library(request)
         url = request.url or ""
-        path = url.find("/", 8)
+        path = url.find("/", url.find("://") + 3)
         beginning = url if path < 0 else url[:path]
-        if (known := self._hooks.get(beginning)) is not None:
+        if (known := self._origins.known.get(beginning)) is not None:
             self._latest = (f"{beginning}/", known)
             return known
-        if self._allowed_origins is not None and origin_of(url) not in self._allowed_origins:
+        if not self._origins.admits(url):
+            if any(self._is_own(hook) for hook in request.hooks["response"]):  # the token for where it was sent before
+                request.headers.pop("Authorization", None)
             return None
-        check_transport(url, allow_insecure=self._allow_insecure_transport)
-        hook = self._make_hook(beginning, None)
-        if "@" not in beginning and len(self._hooks) < MOST_ORIGINS:
-            self._hooks[beginning] = hook
+        hook = self._make_hook(beginning)
+        if "@" not in beginning:
+            self._origins.remember(beginning, hook)
         return hook
 
-    def _wrong_library(self, request: object) -> TypeError:
-        return TypeError(f"{type(self).__name__} of {type(self).__module__} can't be used with a {type(request)}")
+    def _is_own(self, hook: Any) -> bool:
+        return isinstance(hook, Hook) and hook.func.__self__ is self  # type: ignore[attr-defined]
 
-    def _rejected_header(self, origin: str, replayed: Any, response: Any) -> Header | None:
-        """Return the header that this response rejects and that can be replaced, if any; note it if it accepts one.
+    def _begin_exchange(
+        self, kind: type[RequestsExchange], origin: str, replayed: Any, response: Any, kwargs: dict[str, Any]
+    ) -> tuple[Header, RequestsExchange] | None:
+        """Return the header that this response rejects, and what to do about it; note it if it accepts one.
 
-        After a replay only that very request counts, not a redirect of its new answer.
+        `replayed` is a request that was sent again and redirected: its redirects aren't sent again, too.
         """
+        is_rejecting = response.status_code in self._rejection_statuses
+        if not is_rejecting and not self._source.rejecting_origins:
+            return None
         request = response.request
         sent = request.headers.get("Authorization")
         if not isinstance(sent, str):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
-        if response.status_code not in self._rejection_statuses:
-            if self._source.rejecting_origins:
-                self._note(origin, header, response, is_replay=False)
+        exchange = kind(self, origin, response, kwargs)
+        if not is_rejecting:
+            note_acceptance(self._source, origin, header, exchange, is_replay=False)
             return None
-        was_replayed = replayed is not None and replayed is not request
-        if was_replayed or not self._source.renews or not _is_ours(origin, header, response):
+        was_replayed = replayed is not None and replayed is not request and replayed.url != request.url
+        if was_replayed or not self._source.renews or exchange.rejection(header) is None:
             return None
-        return header if self._is_rejected(response) else None
+        return header, exchange
 
-    def _is_rejected(self, response: Any) -> bool:
+    def _mark_replayed(self, origin: str, request: Any) -> None:
+        """Have redirects of a request that was sent again know of it: they copy its hooks."""
+        hooks = [Hook(hook.func, origin, request) if self._is_own(hook) else hook for hook in request.hooks["response"]]
+        request.hooks = {**request.hooks, "response": hooks}
+
+
+class RequestsExchange(Exchange):
+    """A request of a session, and its latest answer."""
+
+    def __init__(self, auth: RequestsHooks, origin: str, response: Any, kwargs: dict[str, Any]) -> None:
+        self.response = response
+        self._auth = auth
+        self._origin = origin
+        # What adapters take; some sessions of others hand on more.
+        self._kwargs = {name: value for name, value in kwargs.items() if name != "allow_redirects"}
+        self._past: list[Any] = []
+
+    # -- What the answer says -----------------------------------------------------------------------------------
+
+    def rejection(self, header: str) -> Rejection | None:
+        response, statuses = self.response, self._auth._rejection_statuses  # noqa: SLF001 - of the package
         challenge = response.headers.get("WWW-Authenticate")
-        return is_rejection(response.status_code, challenge, self._rejection_statuses)
+        if not is_rejection(response.status_code, challenge, statuses) or not self._is_ours(header):
+            return None
+        return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
 
-    def _replacing(self, origin: str, header: str, response: Any, exchange: Exchange) -> Waiting:
-        """Replace a rejected token; return the answer to the replay, or the old answer.
+    def accepted_path(self, header: str) -> str | None:
+        response, request = self.response, self.response.request
+        accepts = shows_acceptance(response.status_code, leads_elsewhere=_leads_elsewhere(response))
+        return path_of(request.method, request.url or "") if accepts and self._is_ours(header) else None
 
-        A sibling's token may have been revoked as well, so it's replaced once more.
-        """
-        for is_last in (False, True):
-            request, rejection = response.request, rejection_of(response)
-            is_repeatable = yield Do(partial(exchange.can_replay, response))
-            rejection.emit_rejection(can_replay=is_repeatable)
-            replacing = self._source.replace(
-                header, origin, path_of(request.method, request.url or ""), rejection.about
-            )
-            if not is_repeatable:
-                with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                    yield from replacing
-                return response
-            yield Do(partial(exchange.drain, response))
-            try:
-                replacement = yield from replacing
-            except GeneratorExit:
-                raise
-            except BaseException:  # interrupted or cancelled, too
-                yield Do(partial(exchange.close, response))
-                raise
-            if replacement is None:
-                return response
-            rejection.emit_replay()
-            header = replacement.credential.header
-            request = self._prepare_replay(origin, response, header)
-            yield Do(partial(exchange.close, response))  # if it's too long to be read for its connection's sake
-            begun = time.perf_counter()
-            answer = yield Do(partial(exchange.send, response, request))
-            answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
-            self._note(origin, header, answer, is_replay=True)
-            answer.history.extend(
-                [*response.history, exchange.past(response)] if is_last else [exchange.past(response)]
-            )
-            response = answer
-            if replacement.is_final or not self._is_rejected(answer):
-                break
-        return response
+    def _is_ours(self, header: str) -> bool:
+        """Return whether the answer is to a request that carried a token to the origin first addressed."""
+        url = self.response.request.url or ""
+        same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
+        return same and header.startswith("Bearer ")
 
-    def _note(self, origin: str, header: str, response: Any, *, is_replay: bool) -> None:
-        accepted = tells_acceptance(response.status_code) or _leads_elsewhere(response)
-        if accepted and _is_ours(origin, header, response):
-            request = response.request
-            path = path_of(request.method, request.url or "")
-            self._source.record_acceptance(origin, path, header, is_replay=is_replay)
+    # -- What is done with it -----------------------------------------------------------------------------------
 
-    def _prepare_replay(self, origin: str, response: Any, header: str) -> Any:
+    def can_replay(self) -> Any:
+        request = self.response.request
+        if not hasattr(self.response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
+            return False
+        return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
+
+    def drain(self) -> Any:
+        if is_short(self.response.headers.get("Content-Length")):
+            self._read()
+
+    def discard(self) -> Any:
+        self._read()
+
+    def close(self) -> Any:
+        if not getattr(self.response, "_content_consumed", True):
+            self.response.close()
+
+    def _read(self) -> None:
+        """Read what's left to its end, within limits, else close the response."""
+        response, raw = self.response, self.response.raw
+        if getattr(response, "_content_consumed", True):
+            return
+        try:
+            if not hasattr(raw, "read1") or not hasattr(raw, "connection"):  # from an adapter of the user's
+                _ = response.content
+                return
+            content = self._read_raw(raw) if may_be_short(response.headers.get("Content-Length")) else None
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            content = None
+        if content is None:
+            response.close()
+        response._content, response._content_consumed = content or b"", True  # noqa: SLF001
+
+    def _read_raw(self, raw: Any) -> bytes | None:
+        """Return what's left of an answer, or None if that's too much, or takes too long."""
+        socket = getattr(raw.connection, "sock", None)
+        if socket is None:  # the connection is closed after it anyway
+            return None
+        content, deadline, before = bytearray(), time.monotonic() + DRAIN_SECONDS / 2, socket.gettimeout()
+        socket.settimeout(DRAIN_SECONDS / 2)  # of each wait, the last of which may begin just before the deadline
+        try:
+            while chunk := raw.read1(DRAIN_LIMIT, decode_content=True):
+                content += chunk
+                if len(content) > DRAIN_LIMIT or time.monotonic() > deadline:
+                    return None
+        finally:
+            socket.settimeout(before)
+        return bytes(content)
+
+    def send_again(self, header: str) -> Any:
+        past, request = self.response, self._prepare(header)
+        begun = time.perf_counter()
+        self._take(past.connection.send(request, **self._kwargs), request, begun)
+
+    def _prepare(self, header: str) -> Any:
         """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
         The object stays the same, since a redirect of the new answer copies it.
         """
-        request = response.request
-        response.request = request.copy()
-        hooks = [self._after_replay(hook, origin, request) for hook in request.hooks["response"]]
-        request.hooks = {**request.hooks, "response": hooks}
-        request.headers["Authorization"] = header
-        self._keep_cookies(request, response)
+        request = self.response.request
+        self.response.request = request.copy()
+        request.headers["Authorization"] = str(header)
+        self._keep_cookies(request)
         return request
 
-    def _after_replay(self, hook: Any, origin: str, request: Any) -> Any:
-        """Return the hook, or instead of our own one that knows of the replay, which redirects will copy."""
-        raise NotImplementedError
+    def _take(self, answer: Any, request: Any, begun: float) -> None:
+        """Have the new answer replace the old one, which goes into its history."""
+        answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
+        self._past.append(self._as_past(self.response))
+        answer.history.extend(self._past)
+        self.response = answer
+        if answer.is_redirect:
+            self._auth._mark_replayed(self._origin, request)  # noqa: SLF001 - of the package
 
-    def _keep_cookies(self, request: Any, response: Any) -> None:
+    def _as_past(self, response: Any) -> Any:
+        """Return the response as it's kept in the history of the one that replaces it."""
+        return response
+
+    def _keep_cookies(self, request: Any) -> None:
         """Add the cookies that the answer sets, unless the caller wrote the Cookie header by hand."""
-        cookies = self._library.cookies
+        cookies = self._auth._library.cookies  # noqa: SLF001 - of the package
         jar = getattr(request, "_cookies", None)
         sent = request.headers.pop("Cookie", None)
         if jar is None or (sent is not None and sent != cookies.get_cookie_header(jar, request)):
             if sent is not None:
                 request.headers["Cookie"] = sent
             return
-        cookies.extract_cookies_to_jar(jar, request, response.raw)
+        cookies.extract_cookies_to_jar(jar, request, self.response.raw)
         request.prepare_cookies(jar)
 
 
-class Exchange:
-    """The operations on a rejected answer, and the sending of its replay; in async code they return awaitables."""
-
-    def __init__(self, kwargs: dict[str, Any]) -> None:
-        self._kwargs = kwargs
-
-    def can_replay(self, response: Any) -> Any:
-        """Return whether the response's request can be sent again with the same bytes; rewind its body."""
-        return can_replay(response)
-
-    def drain(self, response: Any) -> Any:
-        """Read the answer to its end, which frees its connection for other requests."""
-        try:
-            if is_short(response):
-                _ = response.content
-        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
-            self.close(response)
-
-    def close(self, response: Any) -> Any:
-        """Close a response, unless it was read."""
-        if not getattr(response, "_content_consumed", True):
-            response.close()
-
-    def send(self, response: Any, request: Any) -> Any:
-        """Send the request over the adapter that the response came from."""
-        return response.connection.send(request, **self._kwargs)
-
-    def past(self, response: Any) -> Any:
-        """Return the response as it's kept in the history of the one that replaces it."""
-        return response
-
-
-def rejection_of(response: Any) -> Rejection:
-    """Return the request and the status of an answer, as errors and events name them."""
-    return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
-
-
-def can_replay(response: Any) -> bool:
-    """Return whether the response's request can be sent again with the same bytes; rewind its body."""
-    request = response.request
-    if not hasattr(response, "connection"):  # an adapter of the user's, such as a mock, need not name itself
-        return False
-    return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
-
-
-def _is_ours(origin: str, header: str, response: Any) -> bool:
-    """Return whether this response is to a request that carried a token to the origin first addressed."""
-    url = response.request.url or ""
-    same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
-    return same and header.startswith("Bearer ")
-
-
 def _leads_elsewhere(response: Any) -> bool:
-    """Return whether a redirect leads to another origin, as to a download; one within the origin may lead to a 401."""
     url = response.request.url or ""
     return response.is_redirect and origin_of(urljoin(url, response.headers["Location"])) != origin_of(url)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import time
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from .. import errors
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
-from .._wire.urls import without_query
+from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
+from .answers import Body, answer, unreachable
 
 __all__ = ["RequestsTokenTransport"]
-
-_QUERY = r"\?[^\s'\")]*"
 
 
 class RequestsTokenTransport:
@@ -66,8 +65,10 @@ class RequestsTokenTransport:
         return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
 
     def _send(self, session: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
-        deadline = time.monotonic() + timeouts[1]
+        body = Body(time.monotonic() + timeouts[1], self._library.ReadTimeout)
         response = None
+        # This excepts the host from the proxies of the environment, and of it alone.
+        direct = {"no_proxy": urlsplit(request.url).hostname} if is_plain_loopback(request.url) else None
         try:
             try:
                 response = session.request(
@@ -79,61 +80,50 @@ class RequestsTokenTransport:
                     allow_redirects=False,
                     stream=True,
                     timeout=timeouts,
+                    proxies=direct,
                 )
             except self._library.HTTPError as error:  # a hook of the user's that raises for a status: it's an answer
                 if error.response is None:
                     raise
                 response = error.response
-            body = self._read(response, deadline)
-            return _answer(response, body)
+            return self._read(response, body)
         except (self._library.RequestException, self._urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # OSError is a CA bundle that doesn't exist, ValueError a proxy that is no URL.
             if response is not None and 400 <= response.status_code < 500:
-                return _answer(response, b"")  # the status says enough
+                return answer(response.status_code, response.headers, b"")  # the status says enough
             failure = self._wrap(error, request, None if response is None else response.status_code)
         raise failure
 
-    def _read(self, response: Any, deadline: float) -> bytes:
+    def _read(self, response: Any, body: Body) -> TokenResponse:
         """Read the body as it arrives, to its end or to one byte more than is allowed."""
         if getattr(response, "_content_consumed", True) or not isinstance(
             response.raw, self._urllib3.response.BaseHTTPResponse
         ):
             # A hook has read it, or it comes from an adapter of the user's, such as a mock.
-            return (response.content or b"")[: MAX_BODY + 1]
-        body = bytearray()
-        late = False
+            headers = {name.lower(): text for name, text in response.headers.items()}
+            return TokenResponse(response.status_code, headers, (response.content or b"")[: MAX_BODY + 1])
         with response:
-            while len(body) <= MAX_BODY and (chunk := response.raw.read1(65536, decode_content=True)):
-                body += chunk
-                if late:  # no caller waits any more; an answer that was complete by then was used
-                    raise self._library.ReadTimeout("the answer took too long to arrive")
-                late = time.monotonic() > deadline
-        return bytes(body[: MAX_BODY + 1])
+            while chunk := response.raw.read1(65536, decode_content=False):
+                if body.takes(chunk):
+                    break
+        return answer(response.status_code, response.headers, body.content)
 
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Wrap an error of the library, or rather a copy of it without the request, the answer and the traceback."""
+        """Return what is raised for an error of the library or of the environment."""
         library = self._library
-        endpoint = without_query(request.url)
-        text = re.sub(_QUERY, "", str(error)) if "?" in request.url else str(error)
         cls: Any = type(error) if isinstance(error, library.RequestException) else library.ConnectionError
-        cause = cls.__new__(cls)
-        cause.args = (text,)
-        cause.request = cause.response = None
+
+        def copy(text: str) -> Any:
+            cause = cls.__new__(cls)
+            cause.args = (text,)
+            cause.request = cause.response = None
+            return cause
+
         may_pass = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
-        wrapped = self.error_class(
-            f"{endpoint} could not be reached: {text}",
-            token_url=endpoint,
-            status_code=status_code,
-            retryable=may_pass and not isinstance(error, ValueError),  # others are of the environment
-        )
-        wrapped.__cause__ = cause
-        return wrapped
+        retryable = may_pass and not isinstance(error, ValueError)  # others are of the environment
+        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
 
 
 def _no_auth(request: Any) -> Any:
     """No-op auth for token calls. Without one, requests replaces our Authorization header by a .netrc entry."""
     return request
-
-
-def _answer(response: Any, body: bytes) -> TokenResponse:
-    return TokenResponse(response.status_code, {name.lower(): text for name, text in response.headers.items()}, body)

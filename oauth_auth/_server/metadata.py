@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._wire.messages import NoMetadata, TokenRequest, read_metadata_response
+from .._wire.messages import REQUEST_HEADERS, NoMetadata, TokenRequest, read_metadata_response
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
@@ -76,7 +76,7 @@ class Endpoints:
         """Return the metadata from the first well-known URL that has this issuer's."""
         failures = []
         for url in _places(issuer):
-            request = TokenRequest(url, {"Accept": "application/json"}, b"", (), method="GET")
+            request = TokenRequest(url, REQUEST_HEADERS, b"", (), method="GET")
             try:
                 return (
                     yield from self.calls.call(

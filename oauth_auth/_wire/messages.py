@@ -31,6 +31,7 @@ from .urls import without_query
 
 __all__ = [
     "MAX_BODY",
+    "REQUEST_HEADERS",
     "DeviceResponse",
     "FieldParameters",
     "NoMetadata",
@@ -48,6 +49,9 @@ __all__ = [
 
 MAX_BODY = 1024 * 1024
 """The longest answer that's read, in bytes; token answers are far shorter."""
+
+REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Headers of all requests; answers are short, and compressed ones may unpack to any length."""
 
 FieldValue = str | int | float | bool
 FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
@@ -96,7 +100,7 @@ def build_token_request(url: str, authorization: str | None, fields: Mapping[str
         values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
         require_encodable("the name of a field parameter", name)
         form.extend((name, _field_text(name, one)) for one in values if one is not None)
-    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    headers = {**REQUEST_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
     secrets = [text for name, value in form if name in _SECRET_FIELDS for text in (value, quote_plus(value))]
     if authorization is not None:
         if not isinstance(authorization, str) or not is_sendable(authorization):

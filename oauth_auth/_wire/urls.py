@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, urlsplit
 
 from ..errors import ConfigurationError, InsecureTransportError
 
-__all__ = ["MOST_ORIGINS", "check_endpoint", "check_transport", "origin_of", "read_origins", "without_query"]
+__all__ = [
+    "MOST_ORIGINS",
+    "check_endpoint",
+    "check_transport",
+    "is_plain_loopback",
+    "origin_of",
+    "proxy_for",
+    "read_origins",
+    "without_query",
+    "without_secrets",
+]
 
 MOST_ORIGINS = 1000
 """How many origins an auth object remembers at most, so that a crawler doesn't grow with the sites that it visits."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_PLAIN_SCHEMES = {"http", "ws", "psse"}
-"""Schemes of HTTP without TLS; `psse` is server-sent events over plain http in niquests (3.21)."""
+_QUERY = r"(?<=[^\s?])\?[^\s'\")]+"
+_USER_INFO = r"(?<=//)[^\s/'\"]*@|[^\s/'\"(:@]+:[^\s/'\"@]*@"
+_SAME_SECURITY = {"ws": "http", "wss": "https", "psse": "http", "sse": "https"}
+"""Schemes of what is spoken over HTTP, and HTTP's own: WebSockets, and server-sent events in niquests (3.21)."""
 
 
 def origin_of(url: str) -> str | None:
-    """Return a URL's scheme, host and port (RFC 6454), the port only if it isn't the default; None without a host."""
+    """Return a URL's scheme, host and port (RFC 6454), the port only if it isn't the default; None without a host.
+
+    The scheme is `http` or `https` also for what is spoken over them, such as WebSockets: it's the same server.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -28,9 +44,14 @@ def origin_of(url: str) -> str | None:
     if not parts.scheme or not host:
         return None
     host = f"[{host}]" if ":" in host else host
-    if port is None or port == _DEFAULT_PORTS.get(parts.scheme):
-        return f"{parts.scheme}://{host}"
-    return f"{parts.scheme}://{host}:{port}"
+    scheme = _security(parts.scheme)
+    return f"{scheme}://{host}" if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{scheme}://{host}:{port}"
+
+
+def _security(scheme: str) -> str:
+    """Return the scheme of HTTP that another one stands for; niquests names an implementation after it: `ws+x`."""
+    plain, _, variant = scheme.partition("+")
+    return scheme if variant == "unix" else _SAME_SECURITY.get(plain, plain)
 
 
 def check_transport(url: str, *, allow_insecure: bool) -> None:
@@ -43,9 +64,7 @@ def check_transport(url: str, *, allow_insecure: bool) -> None:
         parts = None  # raised below, without the error as its context, whose text may hold a password
     if parts is None:
         raise InsecureTransportError("can't parse the host of this URL, so the token isn't sent")
-    # niquests (3.21) has http+unix, and names an implementation after the scheme of WebSockets and events.
-    scheme, _, variant = parts.scheme.partition("+")
-    if scheme in _PLAIN_SCHEMES and variant != "unix" and not _is_loopback(parts.hostname or ""):
+    if _security(parts.scheme) == "http" and not _is_loopback(parts.hostname or ""):
         raise InsecureTransportError(
             f"{without_query(url)} would carry a token or secret over plain http: use https, "
             "or pass allow_insecure_transport=True if the network itself is safe"
@@ -59,6 +78,27 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_plain_loopback(url: str) -> bool:
+    """Return whether this is plain http to this machine, which a proxy would carry over the network."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return _security(parts.scheme) == "http" and _is_loopback(parts.hostname or "")
+
+
+def proxy_for(url: str, proxies: Mapping[str, str], bypasses: Callable[[str], object]) -> str | None:
+    """Return the proxy for a URL, of those by scheme that `urllib.request.getproxies` returns; None for none.
+
+    `bypasses` is `urllib.request.proxy_bypass`. Plain http to this machine goes through none.
+    """
+    parts = urlsplit(url)
+    proxy = proxies.get(_security(parts.scheme)) or proxies.get("all")
+    if proxy is None or is_plain_loopback(url) or bypasses(parts.netloc.rpartition("@")[2]):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
@@ -122,3 +162,8 @@ def without_query(url: str) -> str:
         return "an unreadable URL"
     prefix = f"{parts.scheme}://" if parts.scheme else ""
     return f"{prefix}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def without_secrets(text: str) -> str:
+    """Return an error's text without the user info and the queries of the URLs in it."""
+    return re.sub(_QUERY, "", re.sub(_USER_INFO, "", text))

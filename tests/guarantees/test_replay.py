@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from oauth_auth import OAuthToken
+from oauth_auth._plugins.rejection import DRAIN_LIMIT
 from tests.support.modes import (
     ASYNC,
     HTTPX,
@@ -768,7 +769,7 @@ REJECTIONS = {
     "plain": Answer(401, b"who are you?"),
     "empty": Answer(401),
     "chunked": Answer(401, b"3\r\nabc\r\n0\r\n\r\n", (("Transfer-Encoding", "chunked"),)),
-    "long": Answer(401, TEXT),
+    "long": Answer(401, TEXT[:DRAIN_LIMIT]),
 }
 
 

@@ -118,8 +118,8 @@ MUTANTS = (
         14,
         "an auth object of httpx lets a request of requests go without its token",
         "_plugins/httpx_like.py",
-        '        raise TypeError(f"{type(self).__name__} of',
-        '        return request\n        raise TypeError(f"{type(self).__name__} of',
+        "        raise self._wrong_library(request)\n",
+        "        return request  # type: ignore[return-value]\n",
         ("guarantees/test_pairings.py::test_auth_of_another_library_raises",),
     ),
     Mutant(
@@ -166,8 +166,8 @@ MUTANTS = (
     Mutant(
         15,
         "a rejection isn't told",
-        "_plugins/requests_like.py",
-        "            rejection.emit_rejection(can_replay=is_repeatable)\n",
+        "_plugins/rejection.py",
+        "        rejection.emit_rejection(can_replay=is_repeatable)\n",
         "",
         ("guarantees/test_logging.py::test_it_says_that_a_token_was_rejected_and_the_request_replayed[requests]",),
     ),

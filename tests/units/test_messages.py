@@ -396,7 +396,7 @@ def test_fields_are_encoded(fields: dict[str, Any], body: bytes) -> None:
     """A form's values may be text, numbers and truth values; a sequence repeats its field, None drops it."""
     request = build_token_request("https://auth.example/token", None, fields)
     assert body == request.body
-    assert {"Accept": "application/json", "Content-Type": FORM} == request.headers
+    assert {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": FORM} == request.headers
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {"a": "b"}, {"set"}, [["nested"]], [object()], 1j])

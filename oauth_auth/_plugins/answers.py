@@ -1,0 +1,66 @@
+"""What the plug-ins' transports share: the answer to a token call as it arrives, and the error if none comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from .._wire.encodings import decompress
+from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._wire.urls import without_query, without_secrets
+from ..errors import TokenTransportError
+
+__all__ = ["Body", "answer", "unreachable"]
+
+
+class Body:
+    """The body of an answer as it arrives, to its end or to one byte more than is allowed."""
+
+    def __init__(self, deadline: float, too_late: Callable[[str], Exception]) -> None:
+        self._deadline = deadline
+        self._too_late = too_late
+        self._bytes = bytearray()
+        self._is_late = False
+
+    @property
+    def content(self) -> bytes:
+        """What has arrived."""
+        return bytes(self._bytes[: MAX_BODY + 1])
+
+    def takes(self, chunk: bytes) -> bool:
+        """Take another part; return whether it's enough. Raises the library's error if it has come too late."""
+        self._bytes += chunk
+        if len(self._bytes) > MAX_BODY:
+            return True
+        if self._is_late:  # nobody waits any more; but what had arrived whole by then was used
+            raise self._too_late("the answer took too long to arrive")
+        self._is_late = time.monotonic() > self._deadline
+        return False
+
+
+def answer(status_code: int, headers: Mapping[str, str], raw: bytes) -> TokenResponse:
+    """Return an answer whose body is still as it was sent."""
+    lower = {name.lower(): text for name, text in headers.items()}
+    return TokenResponse(status_code, lower, decompress(raw, lower.get("content-encoding"), MAX_BODY + 1))
+
+
+def unreachable(
+    error_class: type[TokenTransportError],
+    request: TokenRequest,
+    error: Exception,
+    copy: Callable[[str], Exception],
+    *,
+    status_code: int | None = None,
+    retryable: bool = True,
+) -> TokenTransportError:
+    """Return what is raised for a library's error in a token call; no secret can be reached from it.
+
+    `copy` makes its cause of a text: an error of the library without request, answer and traceback.
+    """
+    endpoint = without_query(request.url)
+    text = without_secrets(str(error)) or type(error).__name__
+    wrapped = error_class(
+        f"{endpoint} could not be reached: {text}", token_url=endpoint, status_code=status_code, retryable=retryable
+    )
+    wrapped.__cause__ = copy(text)
+    return wrapped

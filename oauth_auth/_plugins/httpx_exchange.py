@@ -1,0 +1,229 @@
+"""A request of a client of httpx or httpx2 whose token was rejected, and what is done with its answer."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .._wire.challenges import is_rejection
+from .._wire.encodings import decompress
+from .._wire.urls import without_query
+from .rejection import (
+    DRAIN_LIMIT,
+    DRAIN_SECONDS,
+    Exchange,
+    Rejection,
+    is_short,
+    may_be_short,
+    path_of,
+    shows_acceptance,
+)
+from .replay import are_rewindable, is_fixed, rewind
+
+if TYPE_CHECKING:
+    from .httpx_like import HttpxFlow
+
+__all__ = ["AsyncHttpxExchange", "HttpxExchange", "Origin"]
+
+Origin = tuple[str, str | bytes, int | None]
+"""Scheme, host and port, as the library has them."""
+
+
+class HttpxExchange(Exchange):
+    """A request of a client, and its latest answer, after redirects."""
+
+    def __init__(self, auth: HttpxFlow, origin: Origin, position: int | None, response: Any) -> None:
+        self.response = response
+        self._auth = auth
+        self._origin = origin
+        self._position = position
+        """Where the body was, if it's a file."""
+        self._raw: bytes | None = None
+        """The body of the answer, as it was sent, once it has been drained."""
+
+    # -- What the answer says -----------------------------------------------------------------------------------
+
+    def rejection(self, header: str) -> Rejection | None:
+        response, auth = self.response, self._auth
+        request, statuses = response.request, auth._rejection_statuses  # noqa: SLF001 - of the package
+        if response.status_code not in statuses or not auth._source.renews or not self._carried(header, request):  # noqa: SLF001
+            return None
+        if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), statuses):
+            return None
+        return Rejection(request.method, without_query(str(request.url)), response.status_code)
+
+    def accepted_path(self, header: str) -> str | None:
+        response = self.response
+        request = response.request
+        if self._carried(header, request):
+            following = response.next_request  # of a redirect that the client doesn't follow
+            leads_elsewhere = following is not None and self._origin_of(following) != self._origin
+            if not shows_acceptance(response.status_code, leads_elsewhere=leads_elsewhere):
+                return None
+        else:
+            accepting = [past.request for past in response.history if self._carried(header, past.request)]
+            if not accepting:
+                return None
+            request = accepting[0]
+        return path_of(request.method, str(request.url))
+
+    def _carried(self, header: str, request: Any) -> bool:
+        """Return whether this request went to the origin and had the header; a redirect may lead elsewhere."""
+        return self._origin_of(request) == self._origin and request.headers.get("Authorization") == header
+
+    def _origin_of(self, request: Any) -> Origin:
+        return self._auth._fast_path.origin_of(request.url)  # noqa: SLF001 - of the package
+
+    # -- What is done with it -----------------------------------------------------------------------------------
+
+    def can_replay(self) -> Any:
+        stream = self.response.request.stream
+        return isinstance(stream, self._auth._byte_stream) or _rewind(stream, self._position)  # noqa: SLF001
+
+    def drain(self) -> Any:
+        if self._should_drain():
+            self._drained(self._read())
+
+    def discard(self) -> Any:
+        if not hasattr(self.response, "_content"):
+            self._discarded(self._read() if self._raw is None else self._raw)
+
+    def close(self) -> Any:
+        """Do nothing: the client does it when the flow raises an error."""
+
+    def _should_drain(self) -> bool:
+        return not hasattr(self.response, "_content") and is_short(self.response.headers.get("Content-Length"))
+
+    def _drained(self, raw: bytes | None) -> None:
+        """Put back what was read, so that whoever gets the response can read it, streamed or not."""
+        response = self.response
+        if raw is None:
+            response._content = b""  # noqa: SLF001 - else the client fails when it reads it
+            return
+        self._raw = raw
+        with suppress(RuntimeError):  # a mock's has no time
+            response.elapsed = response.elapsed  # httpx2 has it from the stream
+        response.stream = self._auth._byte_stream(raw)  # noqa: SLF001 - of the package
+        response.is_closed = response.is_stream_consumed = False
+
+    def _discarded(self, raw: bytes | None) -> None:
+        """Give the response the content that the client would read, without unpacking it to any length."""
+        encoding = self.response.headers.get("Content-Encoding")
+        self.response._content = b"" if raw is None else decompress(raw, encoding, DRAIN_LIMIT)  # noqa: SLF001
+
+    def _read(self) -> bytes | None:
+        """Return the body of the answer; if it's too long or takes too long, close it and return None."""
+        response, part = self.response, _Part(self.response)
+        try:
+            if part.is_whole:
+                for chunk in response.iter_raw():
+                    if not part.takes(chunk):
+                        break
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            part.is_whole = False
+        finally:
+            part.end()
+            response.close()
+        return part.content
+
+    def send_again(self, header: str) -> Any:
+        """Return the request to send: the response's, with another token and the cookies that the response sets."""
+        old = self.response.request
+        request = self._auth._library.Request(  # noqa: SLF001 - of the package
+            old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
+        )
+        request.headers["Authorization"] = header
+        if isinstance(request.stream, self._auth._byte_stream):  # noqa: SLF001 - of the package
+            request.read()  # hooks of the caller's may look at its content
+        self._keep_cookies(request)
+        self._raw = None
+        return request
+
+    def _keep_cookies(self, request: Any) -> None:
+        """Update the Cookie header with what the response sets and deletes, as a client's jar would."""
+        if "Set-Cookie" not in self.response.headers:
+            return
+        cookies = self._auth._library.Cookies()  # noqa: SLF001 - of the package
+        host = f"[{request.url.host}]" if ":" in request.url.host else request.url.host
+        domain = host if "." in host else f"{host}.local"  # as Python's cookie jars call hosts without dots
+        for name, value in _pairs(request.headers.get("Cookie")).items():
+            cookies.set(name, value, domain=domain)
+        cookies.extract_cookies(self.response)
+        request.headers.pop("Cookie", None)
+        cookies.set_cookie_header(request)
+
+
+class AsyncHttpxExchange(HttpxExchange):
+    """A request of an async client, and its latest answer."""
+
+    async def drain(self) -> None:
+        if self._should_drain():
+            self._drained(await self._read_async())
+
+    async def discard(self) -> None:
+        if not hasattr(self.response, "_content"):
+            self._discarded(await self._read_async() if self._raw is None else self._raw)
+
+    async def _read_async(self) -> bytes | None:
+        response, part = self.response, _Part(self.response)
+        try:
+            if part.is_whole:
+                async for chunk in response.aiter_raw():
+                    if response.is_closed:
+                        break
+                    if not part.takes(chunk):
+                        await response.aclose()  # which ends the generators that the iteration goes through
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            part.is_whole = False
+        finally:
+            part.end()
+            await response.aclose()
+        return part.content
+
+
+class _Part:
+    """As much of an answer as is read for its connection's sake; meanwhile the request's time-outs are shorter."""
+
+    def __init__(self, response: Any) -> None:
+        self.is_whole = may_be_short(response.headers.get("Content-Length"))
+        self._extensions = response.request.extensions
+        self._timeouts = self._extensions.get("timeout", {})
+        self._deadline = time.monotonic() + DRAIN_SECONDS / 2  # the last wait may begin just before it
+        self._bytes = bytearray()
+        # The library reads it when it begins to read the answer.
+        self._extensions["timeout"] = {**self._timeouts, "read": DRAIN_SECONDS / 2}
+
+    @property
+    def content(self) -> bytes | None:
+        return bytes(self._bytes) if self.is_whole else None
+
+    def takes(self, chunk: bytes) -> bool:
+        """Take another chunk, unless it's too much or too late."""
+        self._bytes += chunk
+        self.is_whole = len(self._bytes) <= DRAIN_LIMIT and time.monotonic() <= self._deadline
+        return self.is_whole
+
+    def end(self) -> None:
+        self._extensions["timeout"] = self._timeouts
+
+
+def _rewind(stream: Any, position: int | None) -> bool:
+    """Rewind a stream that isn't just bytes; return whether it can be sent again.
+
+    Neither library has a public API for its streams' content. An unknown stream, or one that changes in a later
+    version, isn't replayed.
+    """
+    fields = getattr(stream, "fields", None)
+    if isinstance(fields, list) and type(stream).__name__ == "MultipartStream":
+        return are_rewindable(field.file for field in fields if hasattr(field, "file"))
+    if type(stream).__name__ != "IteratorByteStream":
+        return False
+    content = getattr(stream, "_stream", None)
+    return content is not None and (is_fixed(content) or rewind(content, position))
+
+
+def _pairs(cookies: str | None) -> dict[str, str]:
+    """Read a Cookie header."""
+    pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
+    return {name: value for name, separator, value in pairs if separator}
