@@ -23,6 +23,7 @@ from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
 from tests.support.log import Log
 from tests.support.modes import Mode
+from tests.support.raw import RawServer
 from tests.support.rotation import Rotation
 from tests.support.scripted import ScriptedServer
 from tests.support.siblings import Siblings
@@ -73,6 +74,13 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mod
 def plugin_mode(request: pytest.FixtureRequest) -> Mode:
     """One mode of each plug-in, where it doesn't matter whether the client is async."""
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def serve_raw() -> Iterator[Callable[..., RawServer]]:
+    """Start servers that write bytes."""
+    with ExitStack() as stack:
+        yield lambda *pieces, **options: stack.enter_context(RawServer(*pieces, **options))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -707,6 +708,11 @@ def test_plain_http_is_fine_where_the_token_does_not_go(mode: Mode, tokens: Toke
 # -- Token calls --------------------------------------------------------------------------------------------------
 
 
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def token_client(mode: Mode, **options: Any) -> Any:
     """Make a client as a user might who gives one of their own; for httpx one that would follow redirects."""
     return mode.sync_client(**options, **({} if mode.is_like_requests else {"follow_redirects": True}))
@@ -864,6 +870,31 @@ def test_environments_proxy_is_used_for_token_calls(
     assert "through-the-proxy" == auth.get_token().access_token
 
 
+LOOPBACK = ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"]
+
+
+@pytest.mark.parametrize("host", LOOPBACK)
+def test_environments_proxy_gets_no_secret_that_is_for_this_machine(
+    plugin_mode: Mode,
+    proxy: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    read_environment: None,
+    host: str,
+) -> None:
+    """A token call over plain http to loopback goes there itself: a proxy would have the secret in the clear."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    proxy.script = lambda request: Answer(200, {"access_token": "through-the-proxy"})
+    port = unused_port()
+    auth = plugin_mode.plugin.ClientCredentialsAuth(f"http://{host}:{port}/token", "client", "secret")
+    with pytest.raises(plugin_mode.plugin.TokenTransportError):
+        auth.get_token()
+
+    assert [] == proxy.requests
+
+
 @pytest.mark.parametrize("secret", ["secret", None], ids=["confidential", "public"])
 def test_auth_of_a_given_token_client_is_not_used(plugin_mode: Mode, tokens: Tokens, secret: str | None) -> None:
     """Credentials that a client given for token calls has for other purposes aren't sent with them."""
@@ -918,3 +949,34 @@ def test_url_without_a_path_opens_no_other_origin(mode: Mode, tokens: Tokens) ->
     # The origin used last is known by how its URLs begin.
     urls = [api, api, "https://api.example.co/", "https://api.example.co", f"{api}.other.example/", f"{api}:8443/"]
     assert [True, True, False, False, False, False, True] == [carries(url) for url in [*urls, f"{api}/"]]
+
+
+@pytest.mark.parametrize("scheme", ["psse+native", "ws+native", "http"])
+def test_scheme_of_any_length_opens_no_other_host(tokens: Tokens, scheme: str) -> None:
+    """A request to loopback, whatever its scheme is called, doesn't open plain http to every host."""
+    auth = client_credentials(NIQUESTS, tokens, token=GIVEN)
+
+    def prepared(url: str) -> Any:
+        request = niquests.PreparedRequest()
+        request.prepare("GET", "http://127.0.0.1/")
+        request.url = url
+        return request
+
+    assert "Authorization" in auth(prepared(f"{scheme}://127.0.0.1/")).headers
+    for url in (f"{scheme}://192.0.2.2/", f"{scheme}://192.0.2.2", f"{scheme}://127.0.0.1.example.com/"):
+        with pytest.raises(InsecureTransportError):
+            auth(prepared(url))
+
+
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_a_redirected_request_takes_no_token_to_where_it_may_not_go(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+    """A session that applies the auth object to redirects, too, sends no token to an origin that isn't allowed."""
+    other = serve(lambda request: Answer(200))
+    api = serve(redirecting(other.url))
+    auth = client_credentials(mode, tokens, token=GIVEN, allowed_origins=[api.url])
+    with mode.client(auth) as client:
+        client.inner.rebuild_auth = lambda request, response: request.prepare_auth(auth)
+        assert 200 == client.get(api.url).status_code
+
+    assert ["Bearer given"] == authorizations(api)
+    assert [None] == authorizations(other)

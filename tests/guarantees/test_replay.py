@@ -7,6 +7,7 @@ import io
 import os
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.support.modes import (
     Mode,
     adapter_of,
 )
+from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, client_credentials
 
@@ -882,6 +884,50 @@ def test_streamed_rejection_with_a_broken_body_is_replayed(
         assert Streamed(200, b"fine", was_read=False) == stream(client, "GET", api.url)
 
     assert [("GET", "/", "given"), ("GET", "/", "token-1")] == sent(api)
+
+
+HEAD_401 = b"HTTP/1.1 401 Unauthorized\r\n"
+ENDLESS = {
+    "chunks": (HEAD_401 + b"Transfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    "drops": (HEAD_401 + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "drops of a known length": (HEAD_401 + b"Content-Length: 60000\r\n\r\n", b"x"),
+    "until the connection ends": (HEAD_401 + b"Connection: close\r\n\r\n", b"x" * 4096),
+    "nothing": (HEAD_401 + b"Content-Length: 10\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_rejection_is_replaced_in_time(
+    mode: Mode, tokens: Tokens, serve_raw: ServeRaw, name: str, streamed: bool
+) -> None:
+    """A 401 that doesn't end is read for a second at most, streamed or not; then it's closed, and a replay follows."""
+    head, drip = ENDLESS[name]
+    stuck = serve_raw(head, *([] if drip else [30.0]), drip=drip, every=0.005, accepted={"Bearer token-1"})
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
+        begun = time.monotonic()
+        answer = stream(client, "GET", stuck.url).content if streamed else client.get(stuck.url).content
+        seconds = time.monotonic() - begun
+
+    assert b"fine" == answer
+    assert seconds < 4
+    assert 1 == tokens.calls
+
+
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_copies_of_a_request_that_was_replayed_are_replayed_again(
+    mode: Mode, tokens: Tokens, api: ScriptedServer
+) -> None:
+    """A request that's prepared once and sent as copies is replayed whenever its token is rejected."""
+    auth = client_credentials(mode, tokens, token=GIVEN)
+    with mode.client() as client:
+        prepared = client.inner.prepare_request(mode.library.Request("GET", api.url, auth=auth))
+        for _ in range(3):
+            assert 200 == client.run(client.inner.send, prepared.copy()).status_code
+            assert 200 == client.run(client.inner.send, prepared).status_code
+            tokens.revoke()
+
+    assert 3 == tokens.calls
 
 
 # -- Cookies ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import gc
 import logging
 import pickle
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+import requests
 
 import oauth_auth
 from oauth_auth import (
@@ -34,9 +36,9 @@ from oauth_auth import (
 from oauth_auth._plugins.options import Options, read_options
 from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token import Credential
-from tests.support.modes import Mode
+from tests.support.modes import HTTPX, HTTPX2, OF_REQUESTS, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
-from tests.support.tokens import Tokens, token_that_expires_in
+from tests.support.tokens import Tokens, accepting, token_that_expires_in
 
 Serve = Callable[..., ScriptedServer]
 
@@ -609,3 +611,64 @@ def test_a_store_shows_no_secret() -> None:
     store = MemoryTokenStore()
     store.save("key", OAuthToken(access_token=ACCESS_TOKEN))
     assert "MemoryTokenStore(1 tokens)" == repr(store)
+
+
+# -- What is put into requests ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [*OF_REQUESTS, HTTPX, HTTPX2], ids=str)
+def test_a_pickled_response_holds_no_secret_but_the_token_it_carried(mode: Mode, serve: Serve, tokens: Tokens) -> None:
+    """A response pickles, with a lambda as callback, too, and takes no auth object along; nor does its request."""
+    secret_tokens(tokens)
+    api = serve(accepting(tokens))
+    auth = password(mode, tokens.url, on_token_update=lambda token: None)
+    with mode.client(auth) as client:
+        responses = [client.get(api.url)]
+        tokens.revoke()
+        responses.append(client.get(api.url))  # replayed
+        if mode.library is not requests:
+            responses[-1].history.clear()  # not all of them pickle their history
+
+    for response in responses:
+        assert 200 == response.status_code
+        pickled = pickle.dumps(response)
+        text = pickled.replace(f"{ACCESS_TOKEN}-".encode(), b"")
+        assert [] == shown(text.decode("latin-1"))
+        again = pickle.loads(pickled)
+        assert (200, response.content) == (again.status_code, again.content)
+        assert 200 == copy.deepcopy(response).status_code
+
+
+@pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
+def test_the_header_is_plain_text(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+    """What is put into a request is a `str` and no kind of it: cassettes and YAML take nothing else."""
+    with mode.client(password(mode, tokens.url)) as client:
+        first = client.get(api.url)
+        known = client.get(api.url)
+        tokens.revoke()
+        replayed = client.get(api.url)
+
+    responses = [first, known, replayed, *replayed.history]
+    assert 4 == len(responses)
+    assert {str} == {type(response.request.headers["Authorization"]) for response in responses}
+
+
+PROXIES = ["http://user:proxy-s3cret@127.0.0.1:9", "http://user:proxy-s3cret@no-such-host.invalid:80"]
+
+
+@pytest.mark.parametrize("proxy", [*PROXIES, "http://user:proxy-s3cret@:80", "nothing://user:proxy-s3cret@host"])
+def test_the_password_of_a_proxy_is_not_shown(
+    plugin_mode: Mode,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    read_environment: None,
+    proxy: str,
+) -> None:
+    """Where the environment's proxy can't be used, neither error nor log has its password."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    auth = basic_client(plugin_mode, "http://auth.example/token", allow_insecure_transport=True, token_timeout=1.0)
+    with pytest.raises(OAuthError) as caught:
+        auth.get_token()
+    assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)

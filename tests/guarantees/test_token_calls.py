@@ -7,16 +7,17 @@ that each plug-in tells that module what came, and what each of them does with c
 from __future__ import annotations
 
 import email.utils
+import functools
 import gzip
 import json
 import pickle
 import socket
-import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any, Self
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import httpx2
@@ -38,6 +39,7 @@ from oauth_auth import (
 )
 from tests.support.clock import RetryClock
 from tests.support.modes import Mode
+from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
@@ -260,60 +262,6 @@ def test_one_attempt_takes_at_most_half_of_the_time_out(plugin_mode: Mode, serve
     assert ("good", 2) == (token.access_token, len(server.requests))
 
 
-class RawServer:
-    """A server that reads a request and writes what it's given; a number is a pause, and `drip` comes for ever."""
-
-    def __init__(self, *pieces: bytes | float, drip: bytes = b"", every: float = 0.02) -> None:
-        outer = self
-        self.connections = 0
-        self.ended = threading.Event()
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                outer.connections += 1
-                length = 0
-                while (line := self.rfile.readline()) not in {b"\r\n", b""}:
-                    if line.lower().startswith(b"content-length:"):
-                        length = int(line.partition(b":")[2])
-                self.rfile.read(length)
-                try:
-                    for piece in pieces:
-                        if isinstance(piece, bytes):
-                            self.wfile.write(piece)
-                        else:
-                            outer.ended.wait(piece)
-                    while drip and not outer.ended.wait(every):
-                        self.wfile.write(drip)
-                except OSError:
-                    pass
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            allow_reuse_address = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/token"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-@pytest.fixture
-def serve_raw() -> Iterator[Callable[..., RawServer]]:
-    with ExitStack() as stack:
-        yield lambda *pieces, **options: stack.enter_context(RawServer(*pieces, **options))
-
-
-ServeRaw = Callable[..., RawServer]
-
 STATUS = b"HTTP/1.1 200 OK\r\n"
 JSON = b"Content-Type: application/json\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -394,6 +342,38 @@ def test_a_longer_body_is_refused(plugin_mode: Mode, serve: Serve, clock: RetryC
         with pytest.raises(TokenResponseError) as caught:
             controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
         assert status == caught.value.status_code
+
+
+@functools.cache
+def bomb(encoding: str) -> bytes:
+    """Return what unpacks to 128 MiB."""
+    packer = zlib.compressobj(9, wbits=-15 if encoding == "deflate" else 31)
+    packed = b"".join([*(packer.compress(bytes(2**20)) for _ in range(128)), packer.flush()])
+    return gzip.compress(packed) if encoding == "gzip, gzip" else packed
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate"])
+def test_a_body_that_unpacks_to_gigabytes_is_refused_before_it_does(
+    plugin_mode: Mode, serve: Serve, encoding: str
+) -> None:
+    """A few kilobytes that would be unpacked to 128 MiB take no more memory than other answers."""
+    server = serve(lambda _: Answer(200, bomb(encoding), (("Content-Encoding", encoding),)))
+    calls = controller(plugin_mode, server.url)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TokenResponseError):
+            calls.request_token_o_auth_ccg(BASIC)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_answers_are_asked_for_uncompressed(plugin_mode: Mode, tokens: Tokens) -> None:
+    """No token call asks for a compressed answer; one that comes all the same is read."""
+    token = gzip.compress(json.dumps({"access_token": "packed"}).encode())
+    tokens.answer = lambda _: Answer(200, token, (("Content-Encoding", "gzip"),))
+    assert "packed" == client_credentials(plugin_mode, tokens).get_token().access_token
+    assert ["identity"] == [request.headers["accept-encoding"] for request in tokens.server.requests]
 
 
 def test_an_endless_body_is_refused(plugin_mode: Mode, serve_raw: ServeRaw) -> None:

@@ -444,8 +444,8 @@ MUTANTS = (
         6,
         "requests: the rejection's connection isn't used again",
         "_plugins/requests_like.py",
-        '        if is_short(self.response.headers.get("Content-Length")):\n            self._read()\n\n    def discard(self) -> Any:\n        self._read()\n',
-        "        pass\n\n    def discard(self) -> Any:\n        self.close()\n",
+        "            content = self._read_raw(raw) if may_be_short",
+        "            content = None if may_be_short",
         (
             "guarantees/test_replay.py::test_connection_of_a_streamed_rejection_is_used_again[requests]",
             "guarantees/test_replay.py::test_connection_of_the_rejection_is_used_again[requests-plain]",
