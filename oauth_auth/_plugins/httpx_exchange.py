@@ -19,7 +19,7 @@ from .rejection import (
     path_of,
     shows_acceptance,
 )
-from .replay import are_rewindable, is_fixed, rewind
+from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
 
 if TYPE_CHECKING:
     from .httpx_like import HttpxFlow
@@ -147,7 +147,7 @@ class HttpxExchange(Exchange):
         cookies = self._auth._library.Cookies()  # noqa: SLF001 - of the package
         host = f"[{request.url.host}]" if ":" in request.url.host else request.url.host
         domain = host if "." in host else f"{host}.local"  # as Python's cookie jars call hosts without dots
-        for name, value in _pairs(request.headers.get("Cookie")).items():
+        for name, value in cookie_pairs(request.headers.get("Cookie")).items():
             cookies.set(name, value, domain=domain)
         cookies.extract_cookies(self.response)
         request.headers.pop("Cookie", None)
@@ -221,9 +221,3 @@ def _rewind(stream: Any, position: int | None) -> bool:
         return False
     content = getattr(stream, "_stream", None)
     return content is not None and (is_fixed(content) or rewind(content, position))
-
-
-def _pairs(cookies: str | None) -> dict[str, str]:
-    """Read a Cookie header."""
-    pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
-    return {name: value for name, separator, value in pairs if separator}

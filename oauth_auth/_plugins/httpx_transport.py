@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import time
 import weakref
-from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import errors
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
-from .answers import Body, answer, unreachable
+from .token_transport import Body, answer, tls_context, unreachable
 
 __all__ = ["HttpxTokenTransport"]
 
@@ -72,9 +69,8 @@ class HttpxTokenTransport:
         Raises an error if the environment names a CA bundle that isn't there; one of a proxy that is no URL comes from
         the client.
         """
-        certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         return {
-            "verify": _ssl_context(self._library, certificates),
+            "verify": tls_context(self._library.create_ssl_context),
             "headers": {"Connection": "close"},
             "trust_env": not is_plain_loopback(url),  # the environment's proxies are all that's left to it
         }
@@ -214,9 +210,3 @@ class SharedClient:
 
 def _take_none(response: Any) -> None:
     """Keep no cookie of an answer; looking for one takes a twentieth of a call's time."""
-
-
-@functools.lru_cache(maxsize=8)
-def _ssl_context(library: ModuleType, certificates: tuple[str | None, str | None]) -> Any:  # noqa: ARG001 - part of the cache's key
-    """Return the library's default TLS context; loading its certificates takes longer than most token calls."""
-    return library.create_ssl_context()

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["is_fixed", "position_of", "rewind"]
+__all__ = ["are_rewindable", "cookie_pairs", "is_fixed", "position_of", "rewind"]
 
 
 def is_fixed(body: object) -> bool:
@@ -49,3 +49,9 @@ def are_rewindable(files: Iterable[Any]) -> bool:
 
 def _is_closed(file: Any) -> bool:
     return isinstance(file, io.IOBase) and file.closed
+
+
+def cookie_pairs(cookies: str | None) -> dict[str, str]:
+    """Read a Cookie header."""
+    pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
+    return {name: value for name, separator, value in pairs if separator}

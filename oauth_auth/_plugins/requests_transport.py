@@ -11,7 +11,7 @@ from .. import errors
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
-from .answers import Body, answer, unreachable
+from .token_transport import Body, answer, unreachable
 
 __all__ = ["RequestsTokenTransport"]
 

@@ -370,7 +370,7 @@ MUTANTS = (
         "requests: any body is sent again",
         "_plugins/requests_like.py",
         'return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))',
-        'rewind(request.body, getattr(request, "_body_position", None))\n    return True',
+        'rewind(request.body, getattr(request, "_body_position", None))\n        return True',
         ("guarantees/test_replay.py::test_spent_body_is_not_sent_again[requests-generator]",),
     ),
     Mutant(

@@ -343,7 +343,7 @@ MUTANTS = (
     Mutant(
         10,
         "an endless answer is read on and on",
-        "_plugins/answers.py",
+        "_plugins/token_transport.py",
         "        if len(self._bytes) > MAX_BODY:\n            return True\n",
         "",
         ("guarantees/test_token_calls.py::test_an_endless_body_is_refused[httpx]",),
@@ -497,7 +497,7 @@ MUTANTS = (
     Mutant(
         12,
         "a transport error's cause holds the request",
-        "_plugins/answers.py",
+        "_plugins/token_transport.py",
         "    wrapped.__cause__ = copy(text)\n",
         "    wrapped.__cause__ = error\n",
         ("guarantees/test_token_calls.py::test_the_cause_of_a_transport_error_holds_nothing[requests]",),

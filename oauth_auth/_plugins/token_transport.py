@@ -1,16 +1,19 @@
-"""What the plug-ins' transports share: the answer to a token call as it arrives, and the error if none comes."""
+"""What the plug-ins' transports share: the answer to a token call as it arrives, the error if none comes, and TLS."""
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
 from .._wire.urls import without_query, without_secrets
 from ..errors import TokenTransportError
 
-__all__ = ["Body", "answer", "unreachable"]
+__all__ = ["Body", "answer", "tls_context", "unreachable"]
 
 
 class Body:
@@ -64,3 +67,23 @@ def unreachable(
     )
     wrapped.__cause__ = copy(text)
     return wrapped
+
+
+def tls_context(make: Callable[[], Any]) -> Any:
+    """Return what `make` returns, made once for the certificates that the environment names now.
+
+    Loading certificates takes longer than most token calls. A bundle that has been replaced is loaded anew.
+    """
+    return _make_for(make, *(_state_of(os.environ.get(name)) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+@functools.lru_cache(maxsize=8)
+def _make_for(make: Callable[[], Any], *_: object) -> Any:
+    return make()
+
+
+def _state_of(path: str | None) -> tuple[str | None, int | None]:
+    try:
+        return path, None if path is None else os.stat(path).st_mtime_ns  # noqa: PTH116 - as it's given
+    except OSError:
+        return path, None

@@ -1,0 +1,390 @@
+"""OAuth 2 for `aiohttp`: `ClientSession(middlewares=[auth])`, and never meet a token again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import socket
+import ssl
+import time
+import urllib.request
+from typing import Any, ClassVar
+from urllib.parse import urljoin
+
+try:
+    import aiohttp
+except ImportError as error:  # pragma: no cover - tested in a process of its own
+    raise ImportError('oauth_auth.aiohttp needs aiohttp: pip install "oauth_auth[aiohttp]"') from error
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession, hdrs, payload
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.base_protocol import BaseProtocol
+
+from . import errors
+from ._flight import run_async
+from ._plugins.auth import AsyncTokens
+from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.rejection import (
+    DRAIN_LIMIT,
+    DRAIN_SECONDS,
+    Exchange,
+    Rejection,
+    is_short,
+    may_be_short,
+    note_acceptance,
+    path_of,
+    replacing,
+    shows_acceptance,
+)
+from ._plugins.replay import cookie_pairs
+from ._plugins.token_transport import Body, answer, tls_context, unreachable
+from ._server import controller as _controller
+from ._wire.challenges import is_rejection
+from ._wire.messages import TokenRequest, TokenResponse
+from ._wire.urls import MOST_ORIGINS, is_plain_loopback, origin_of, proxy_for, without_query
+from .errors import ConfigurationError
+
+__all__ = [
+    "AuthorizationCodeAuth",
+    "BearerAuth",
+    "ClientCredentialsAuth",
+    "DeviceCodeAuth",
+    "OAuthAuthorizationController",
+    "PasswordAuth",
+    "RefreshTokenAuth",
+    "TokenProviderAuth",
+    "TokenTransportError",
+]
+
+_AUTHORIZATION = hdrs.AUTHORIZATION
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FILES = {io.BytesIO, io.BufferedReader, io.BufferedRandom, io.FileIO, io.TextIOWrapper}
+"""Those whose reading and rewinding can't overlap: a read goes on in its thread after the sending was cut short."""
+
+
+class TokenTransportError(errors.TokenTransportError, aiohttp.ClientConnectionError):
+    """The token endpoint could not be reached; also what aiohttp raises for errors of its own."""
+
+
+class _Resolver(AbstractResolver):
+    """Resolves names in the thread of its event loop, where nothing else runs: at exit no other thread can begin."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        return [
+            ResolveResult(hostname=host, host=str(to[0]), port=int(to[1]), family=kind, proto=proto, flags=flags)
+            for kind, _, proto, _, to in found
+        ]
+
+    async def close(self) -> None:
+        """Do nothing: there's nothing to free."""
+
+
+class _TokenTransport:
+    """Sends each token call with a session of its own, in an event loop of its own: both end with the call.
+
+    A session belongs to one event loop, so a user gives a function that makes one.
+    """
+
+    __slots__ = ("_make_session",)
+
+    error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
+
+    def __init__(self, token_client: Any) -> None:
+        if token_client is not None and (not callable(token_client) or inspect.iscoroutinefunction(token_client)):
+            raise ConfigurationError(
+                "token_client must be a plain function that makes an aiohttp.ClientSession, which belongs to one event "
+                f"loop, not {type(token_client)}: token_client=lambda: aiohttp.ClientSession(…)"
+            )
+        self._make_session = token_client
+
+    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
+        """Send once. Raises `TokenTransportError`."""
+        # Not with the loop that the program has chosen, which may be for its main thread alone.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            return runner.run(self._send(request, connect_timeout, timeout))
+
+    async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
+        body, response = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError), None
+        waits = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=timeout)
+        try:
+            async with self._session(request) as session:
+                async with session.request(
+                    request.method,
+                    request.url,
+                    data=request.body or None,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=waits,
+                    middlewares=(),
+                    proxy=self._proxy(request),
+                ) as response:
+                    async for chunk in response.content.iter_any():
+                        if body.takes(chunk):
+                            break
+                return answer(response.status, response.headers, body.content)
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            if response is not None and 400 <= response.status < 500:
+                return answer(response.status, response.headers, b"")  # the status says enough
+            failure = self._wrap(error, request, None if response is None else response.status)
+        raise failure
+
+    def _session(self, request: TokenRequest) -> ClientSession:
+        if self._make_session is None:
+            connector = aiohttp.TCPConnector(resolver=_Resolver(), ssl=tls_context(_make_tls_context), force_close=True)
+            return ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+        session = self._make_session()
+        if not isinstance(session, ClientSession):
+            raise ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
+        # It's made for this call, whose credentials are the client's own.
+        session._default_auth, session._auto_decompress = None, False  # noqa: SLF001 - nothing public says so
+        session.headers.pop(_AUTHORIZATION, None)
+        return session
+
+    def _proxy(self, request: TokenRequest) -> str | None:
+        """Return the environment's proxy; `trust_env` would take entries of a .netrc, too."""
+        if self._make_session is not None:
+            return None
+        return proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
+
+    def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
+        """Return the error for an answer that hasn't come within `timeout` seconds."""
+        return self._wrap(aiohttp.ServerTimeoutError(f"no answer in {timeout:.3g} s"), request, None)
+
+    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
+        """Return what is raised for an error of the library or of the environment."""
+        copy = aiohttp.ServerTimeoutError if isinstance(error, TimeoutError) else aiohttp.ClientConnectionError
+        retryable = isinstance(error, aiohttp.ClientError | TimeoutError) and not isinstance(error, ValueError)
+        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+
+
+def _make_tls_context() -> ssl.SSLContext:
+    """Make a context for the certificates of this moment; aiohttp's own is made at its import."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
+    __doc__ = _controller.OAuthAuthorizationController.__doc__
+
+    _transport_class = _TokenTransport
+
+
+class AiohttpAuth(AsyncTokens):
+    """The base for aiohttp, a client middleware: sets the header, and replays rejected requests.
+
+    aiohttp calls a middleware again for each redirect that it follows, and takes its own copy of the token off only
+    if the caller had set it. So a call that an answer has led to another origin is remembered, and goes on without the
+    token, back at the first origin, too.
+    """
+
+    _controller_class = OAuthAuthorizationController
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_departed", "_telling"})
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._schemes: dict[str, str] = self._origins.known
+        """The scheme of each host and port that the token may go to."""
+        self._departed: dict[int, object] = {}
+        """What the requests of one call have in common, of those that were led to another origin."""
+        self._telling = _REDIRECTS.union(self._rejection_statuses)
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
+        url = request.url
+        if self._departed and id(_call_of(request)) in self._departed:
+            return self._passed(request, await handler(request))
+        if self._schemes.get(url.authority) != url.scheme and not self._may_address(request):
+            return self._passed(request, await handler(request))
+        if request.proxy is not None and is_plain_loopback(str(url)):
+            request.proxy = None  # it would carry the token over the network
+        current = self._source.current
+        if current is None or time.time() >= current.refresh_at:
+            current = await run_async(self._source.obtain())
+        header = current.header
+        request.headers[_AUTHORIZATION] = header
+        response = await handler(request)
+        if response.status not in self._telling and not self._source.rejecting_origins:
+            return response
+        return self._passed(request, await self._judge(request, handler, header, response))
+
+    def _may_address(self, request: Any) -> bool:
+        """Return whether the token may go to the request's origin, and remember it if so."""
+        if not isinstance(request, ClientRequest):
+            raise self._wrong_library(request)
+        url = request.url
+        if not self._origins.admits(f"{url.scheme}://{url.authority}"):
+            return False
+        self._origins.remember(url.authority, url.scheme)
+        return True
+
+    def _passed(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
+        """Return the answer; note whether it leads the call to another origin, or ends it."""
+        call = _call_of(request)
+        if response.status not in _REDIRECTS:
+            self._departed.pop(id(call), None)
+        elif _leads_elsewhere(response):
+            while len(self._departed) >= MOST_ORIGINS:
+                self._departed.pop(next(iter(self._departed)))
+            self._departed[id(call)] = call
+        return response
+
+    async def _judge(
+        self, request: ClientRequest, handler: ClientHandlerType, header: str, response: ClientResponse
+    ) -> ClientResponse:
+        """Return the answer, or if it rejects the token the one to the replay."""
+        origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
+        if response.status in self._rejection_statuses:
+            await run_async(replacing(self._source, origin, header, exchange))
+        elif self._source.rejecting_origins:
+            note_acceptance(self._source, origin, header, exchange, is_replay=False)
+        return exchange.response
+
+
+def _call_of(request: ClientRequest) -> object:
+    """Return what all requests of one call share, and no others: its timer, since nothing public says so."""
+    return request._timer  # noqa: SLF001
+
+
+def _leads_elsewhere(response: ClientResponse) -> bool:
+    location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
+    if response.status not in _REDIRECTS or not location:
+        return False
+    url = str(response.url)
+    return origin_of(urljoin(url, location)) != origin_of(url)
+
+
+class _Exchange(Exchange):
+    """A request of a session, and its latest answer."""
+
+    def __init__(
+        self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: ClientResponse
+    ) -> None:
+        self.response = response
+        self._auth = auth
+        self._request = request
+        self._handler = handler
+
+    def rejection(self, header: str) -> Rejection | None:
+        response, auth = self.response, self._auth
+        challenges = ", ".join(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+        if not auth._source.renews or not self._is_ours(header):  # noqa: SLF001 - of this module
+            return None
+        if not is_rejection(response.status, challenges, auth._rejection_statuses):  # noqa: SLF001
+            return None
+        return Rejection(self._request.method, without_query(str(self._request.url)), response.status)
+
+    def accepted_path(self, header: str) -> str | None:
+        accepts = shows_acceptance(self.response.status, leads_elsewhere=_leads_elsewhere(self.response))
+        return path_of(self._request.method, str(self._request.url)) if accepts and self._is_ours(header) else None
+
+    def _is_ours(self, header: str) -> bool:
+        """Return whether the answer is to the request as it was given on: another middleware may have changed it."""
+        same = self.response.url.origin() == self._request.url.origin()
+        return same and self._request.headers.get(_AUTHORIZATION) == header
+
+    def can_replay(self) -> bool:
+        was_cut_short = getattr(self._request, "_writer", self) is not None
+        return self._request.body == b"" or _can_be_sent_again(self._request.body, was_cut_short=was_cut_short)
+
+    async def drain(self) -> None:
+        if is_short(self.response.headers.get(hdrs.CONTENT_LENGTH)):
+            await self._read()
+
+    async def discard(self) -> None:
+        await self._read()
+        await self._request.close()  # what is still being sent of it has ended then
+
+    def close(self) -> None:
+        self.response.close()
+
+    async def _read(self) -> None:
+        """Read what's left to its end, within limits, else close the response; who gets it can read it again."""
+        response, content = self.response, bytearray()
+        if response._body is not None:  # noqa: SLF001 - nothing public says so
+            return
+        try:
+            if may_be_short(response.headers.get(hdrs.CONTENT_LENGTH)):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    async for chunk in response.content.iter_any():
+                        content += chunk
+                        if len(content) > DRAIN_LIMIT:
+                            break
+                    else:
+                        response._body = bytes(content)  # noqa: SLF001
+        except (aiohttp.ClientError, OSError, ValueError):  # the answer is to be replaced anyway
+            pass
+        if response._body is None:  # noqa: SLF001
+            response.close()
+            response._body, response._released = b"", False  # noqa: SLF001 - else the caller can't read it
+        loop = asyncio.get_running_loop()
+        response.content = aiohttp.StreamReader(BaseProtocol(loop), DRAIN_LIMIT, loop=loop)
+        response.content.feed_data(response._body)  # noqa: SLF001
+        response.content.feed_eof()
+
+    async def send_again(self, header: str) -> None:
+        request = self._request
+        self._keep_cookies()
+        if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+            request.update_expect_continue(expect=True)  # what waited for the first one was cancelled
+        request.headers[_AUTHORIZATION] = header
+        self.response = await self._handler(request)
+
+    def _keep_cookies(self) -> None:
+        """Have the session keep the cookies that the answer sets, and the request carry them."""
+        request, response = self._request, self.response
+        if not response.cookies:
+            return
+        jar = request.session.cookie_jar
+        before = jar.filter_cookies(request.url)
+        jar.update_cookies(response.cookies, response.url)
+        after = jar.filter_cookies(request.url)
+        sent = cookie_pairs(request.headers.pop(hdrs.COOKIE, None))
+        request.update_cookies({name: value for name, value in sent.items() if name in after or name not in before})
+        request.update_cookies(after)
+
+
+def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:
+    """Return whether a body is the same when it's sent again; aiohttp itself rewinds files to where they stood.
+
+    `consumed` alone doesn't tell: a generator within a form, and a class of the user's, may not set it.
+    """
+    if isinstance(body, aiohttp.MultipartWriter):
+        return all(_can_be_sent_again(part, was_cut_short=was_cut_short) for part, _, _ in body)
+    if isinstance(body, payload.BytesPayload):
+        return True
+    file = getattr(body, "_value", None)
+    if not isinstance(body, payload.IOBasePayload) or body.consumed or file is None:
+        return False
+    return not file.closed and file.seekable() and not (was_cut_short and type(file) not in _FILES)
+
+
+class ClientCredentialsAuth(ClientCredentials, AiohttpAuth):
+    __doc__ = ClientCredentials.__doc__
+
+
+class AuthorizationCodeAuth(AuthorizationCode, AiohttpAuth):
+    __doc__ = AuthorizationCode.__doc__
+
+
+class DeviceCodeAuth(DeviceCode, AiohttpAuth):
+    __doc__ = DeviceCode.__doc__
+
+
+class PasswordAuth(Password, AiohttpAuth):
+    __doc__ = Password.__doc__
+
+
+class RefreshTokenAuth(RefreshToken, AiohttpAuth):
+    __doc__ = RefreshToken.__doc__
+
+
+class TokenProviderAuth(Provider, AiohttpAuth):
+    __doc__ = Provider.__doc__
+
+
+class BearerAuth(Bearer, AiohttpAuth):
+    __doc__ = Bearer.__doc__
