@@ -13,7 +13,7 @@ from oauth_auth import otel, stores, testing
 
 PACKAGE = Path(oauth_auth.__file__).parent
 HTTP_LIBRARIES = {"requests", "httpx", "httpx2", "niquests", "urllib3", "httpcore", "aiohttp"}
-PLUGINS = ("requests", "niquests", "httpx", "httpx2")
+PLUGINS = ("requests", "niquests", "httpx", "httpx2", "aiohttp")
 
 # From the inside out: what stands in one of these folders, or is one of these modules, imports only from those before
 # it and from its own. A new module needs no row.

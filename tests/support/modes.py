@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import aiohttp
 import anyio.from_thread
 import httpx
 import httpx2
@@ -16,6 +18,7 @@ import niquests
 import pytest
 import requests
 
+import oauth_auth.aiohttp
 import oauth_auth.httpx
 import oauth_auth.httpx2
 import oauth_auth.niquests
@@ -45,12 +48,29 @@ class Mode:
 
     @property
     def is_like_requests(self) -> bool:
-        """Whether the library has the interface of requests, rather than that of httpx."""
+        """Whether the library has the interface of requests."""
         return self.library in {requests, niquests}
+
+    @property
+    def is_like_httpx(self) -> bool:
+        """Whether the library has the interface of httpx."""
+        return self.library in {httpx, httpx2}
+
+    @property
+    def has_sync_client(self) -> bool:
+        """Whether the library has clients that block, one of which can be a `token_client`."""
+        return self.library is not aiohttp
+
+    @property
+    def shows_replays_in_history(self) -> bool:
+        """Whether an answer that was replaced can be in the history of the one that replaces it."""
+        return self.library is not aiohttp
 
     @property
     def transport_error(self) -> Any:
         """What the library raises when a server can't be reached."""
+        if self.library is aiohttp:
+            return aiohttp.ClientConnectionError
         return self.library.RequestException if self.is_like_requests else self.library.TransportError
 
     @property
@@ -66,6 +86,14 @@ class Mode:
     @contextlib.contextmanager
     def client(self, auth: Any = None, **options: Any) -> Iterator[Client]:
         """Open a client of the library that uses the auth object."""
+        if self.library is aiohttp:
+            with anyio.from_thread.start_blocking_portal("asyncio") as portal:
+                inner = portal.call(partial(_open_session, auth, options))
+                try:
+                    yield AiohttpClient(self, inner, portal.start_task_soon)
+                finally:
+                    portal.call(inner.close)
+            return
         if self.backend is None:
             with self.sync_client(**options) as inner:
                 inner.auth = auth
@@ -128,6 +156,51 @@ class Client:
         return [future.exception(30) or future.result() for future in futures]
 
 
+class AiohttpResponse:
+    """An answer of aiohttp, read to its end, with the names that the other libraries' answers have."""
+
+    def __init__(self, inner: aiohttp.ClientResponse, content: bytes) -> None:
+        self.inner = inner
+        self.status_code = inner.status
+        self.content = content
+        self.headers = inner.headers
+        self.cookies = {name: morsel.value for name, morsel in inner.cookies.items()}
+        self.url = inner.url
+        self.request = inner.request_info
+        self.history = [AiohttpResponse(past, b"") for past in inner.history]
+
+    @property
+    def text(self) -> str:
+        return self.content.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+async def _open_session(auth: Any, options: dict[str, Any]) -> aiohttp.ClientSession:
+    # Its jar takes no cookies of IP addresses unless it's told to.
+    return aiohttp.ClientSession(
+        middlewares=() if auth is None else (auth,), cookie_jar=aiohttp.CookieJar(unsafe=True), **options
+    )
+
+
+class AiohttpClient(Client):
+    """A session of aiohttp, whose answers are read to their end."""
+
+    def begin(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
+        if "auth" in options:
+            auth = options.pop("auth")
+            options["middlewares"] = () if auth is None else (auth,)
+        if "timeout" in options:
+            options["timeout"] = aiohttp.ClientTimeout(options["timeout"])
+        options.update({"data": body} if body is not None else {})
+        return self._submit(self._request, method, url, {"allow_redirects": follow_redirects, **options})
+
+    async def _request(self, method: str, url: str, options: dict[str, Any]) -> AiohttpResponse:
+        async with self.inner.request(method, url, **options) as response:
+            return AiohttpResponse(response, await response.read())
+
+
 REQUESTS = Mode("requests", requests, oauth_auth.requests)
 NIQUESTS = Mode("niquests", niquests, oauth_auth.niquests)
 NIQUESTS_ASYNCIO = Mode("niquests-asyncio", niquests, oauth_auth.niquests, "asyncio")
@@ -137,6 +210,7 @@ HTTPX_TRIO = Mode("httpx-trio", httpx, oauth_auth.httpx, "trio")
 HTTPX2 = Mode("httpx2", httpx2, oauth_auth.httpx2)
 HTTPX2_ASYNCIO = Mode("httpx2-asyncio", httpx2, oauth_auth.httpx2, "asyncio")
 HTTPX2_TRIO = Mode("httpx2-trio", httpx2, oauth_auth.httpx2, "trio")
+AIOHTTP = Mode("aiohttp", aiohttp, oauth_auth.aiohttp, "asyncio")
 
 ALL = (
     REQUESTS,
@@ -147,18 +221,19 @@ ALL = (
     HTTPX_TRIO,
     HTTPX2,
     HTTPX2_ASYNCIO,
+    AIOHTTP,
 )
 """httpx2 isn't among them with trio: its plug-in is the code of httpx's, and what waits in trio knows no library."""
-SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2)
+SYNC = (REQUESTS, NIQUESTS, HTTPX, HTTPX2, AIOHTTP)
 """One mode of each plug-in is enough where only what the plug-in sends is looked at."""
 ASYNC = tuple(mode for mode in ALL if mode.backend is not None)
 OF_REQUESTS = tuple(mode for mode in ALL if mode.is_like_requests)
-OF_HTTPX = tuple(mode for mode in ALL if not mode.is_like_requests)
+OF_HTTPX = tuple(mode for mode in ALL if mode.is_like_httpx)
 SHARING = tuple(
     dataclasses.replace(mode, name=f"{mode.name}-shared", shares_loop=True) for mode in (HTTPX_ASYNCIO, HTTPX2_TRIO)
 )
 """Not among all: modules that set `ALSO_SHARING` run in them, too."""
-WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2)
+WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2, AIOHTTP)
 """The plug-ins whose objects serve threads and event loops alike."""
 
 
