@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def part_of_page(figures: list[Figure]) -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "niquests", "httpx", "httpx2"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "niquests", "httpx", "httpx2", "aiohttp"))
     rows = [[f.what, f.measured, f.goal, "yes" if f.reached else "**no**"] for f in figures]
     intro = (
         f"Measured on {dt.datetime.now(dt.UTC):%d %B %Y} by `make figures` (`python -m benchmarks`): Python "

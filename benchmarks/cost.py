@@ -10,6 +10,7 @@ import tempfile
 import tracemalloc
 from typing import Any
 
+import oauth_auth.aiohttp
 import oauth_auth.httpx
 import oauth_auth.httpx2
 import oauth_auth.niquests
@@ -33,7 +34,7 @@ def import_time(statement: str, before: str, cache: str) -> float:
 def imports() -> list[Figure]:
     figures = []
     with tempfile.TemporaryDirectory() as cache:
-        for name in ("requests", "niquests", "httpx", "httpx2"):
+        for name in ("requests", "niquests", "httpx", "httpx2", "aiohttp"):
             times = [import_time(f"import oauth_auth.{name}", f"import {name}", cache) for _ in range(ROUNDS + 1)]
             taken = statistics.median(times[1:])
             figures.append(Figure(f"import oauth_auth.{name}, after {name}", f"{taken:.1f} ms", "≤ 15 ms", taken <= 15))
@@ -47,7 +48,8 @@ def memory() -> list[Figure]:
         "PasswordAuth": lambda plugin: plugin.PasswordAuth("https://a.example/token", "id", username="u", password="p"),
     }
     worst, count = 0.0, 1000
-    for plugin in (oauth_auth.requests, oauth_auth.niquests, oauth_auth.httpx, oauth_auth.httpx2):
+    plugins = (oauth_auth.requests, oauth_auth.niquests, oauth_auth.httpx, oauth_auth.httpx2, oauth_auth.aiohttp)
+    for plugin in plugins:
         for make in makers.values():
             make(plugin)
             tracemalloc.start()

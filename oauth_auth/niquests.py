@@ -128,21 +128,21 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             request.headers["Authorization"] = _unsent
             request.hooks["pre_request"].extend((Hook(self._fetch_async), Hook(self._fetch)))
         else:
-            request.headers["Authorization"] = str(current.header)
+            request.headers["Authorization"] = current.text
         request.hooks["response"].extend(hooks)
         return request
 
     async def _fetch_async(self, request: Any) -> Any:
         """Add the token where it's still missing. Redirects call this again, with a header of their own."""
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = str((await run_async(self._source.obtain())).header)
+            request.headers["Authorization"] = (await run_async(self._source.obtain())).text
         return request
 
     def _fetch(self, given: Any) -> Any:
         """Add the token where it's still missing, unless the hook before has done it."""
         request = _end(given, "request") or given
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = str(run(self._source.obtain()).header)
+            request.headers["Authorization"] = run(self._source.obtain()).text
         return request
 
     def _make_hook(self, origin: str) -> tuple[Hook, ...]:

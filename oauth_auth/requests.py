@@ -78,7 +78,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = run(self._source.obtain())
-        request.headers["Authorization"] = str(current.header)
+        request.headers["Authorization"] = current.text
         request.hooks["response"].append(hook)
         return request
 

@@ -127,6 +127,8 @@ class Credential(Record):
 
     token: OAuthToken
     header: Header
+    text: str
+    """The header as plain text: cassettes and YAML take nothing else."""
     due_at: float
     refresh_at: float
     stale_at: float
@@ -144,7 +146,8 @@ class Credential(Record):
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
         due_at = stale_at - min(refresh_window, lifetime / 5) * chance.uniform(0.5, 1.0)
-        return cls(token, Header(f"Bearer {token.access_token}"), due_at, due_at, stale_at, token.expiry)
+        text = f"Bearer {token.access_token}"
+        return cls(token, Header(text), text, due_at, due_at, stale_at, token.expiry)
 
     def next_deadline(self, wall: float) -> float:
         """Return when it next changes what a request does: where callers begin to wait, else where it expires."""
@@ -153,4 +156,8 @@ class Credential(Record):
     @classmethod
     def unending(cls, token: OAuthToken) -> Credential:
         """Make a credential that's sent whatever its age, since there's no other."""
-        return cls(token, Header(f"Bearer {token.access_token}"), math.inf, math.inf, math.inf, math.inf)
+        text = f"Bearer {token.access_token}"
+        return cls(token, Header(text), text, math.inf, math.inf, math.inf, math.inf)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.token!r}, …)"

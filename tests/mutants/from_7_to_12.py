@@ -352,8 +352,8 @@ MUTANTS = (
         10,
         "a token of an unknown type isn't sent as Bearer",
         "_wire/token.py",
-        'return cls(token, Header(f"Bearer {token.access_token}"), due_at,',
-        'return cls(token, Header(f"{token.token_type} {token.access_token}"), due_at,',
+        'text = f"Bearer {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
+        'text = f"{token.token_type} {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
         ("guarantees/test_answers.py::test_an_unknown_token_type_is_sent_as_bearer_and_logged_once[requests]",),
     ),
     Mutant(
