@@ -9,6 +9,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 LAST_LINES = {
+    "aiohttp_session.py": "token calls: 2",
     "async_httpx.py": "token calls: 1",
     "flask_service.py": "token calls: 1",
     "httpx_client.py": "refresh token was rotated: True",

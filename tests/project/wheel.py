@@ -26,6 +26,7 @@ OF_PYTHON = (
     "servers/test_authlib.py",
     "guarantees/test_lifecycle.py",
     "plugins/test_niquests.py",
+    "plugins/test_aiohttp.py",
     "guarantees/test_seed.py",
 )
 """What another Python may do in another way."""

@@ -27,6 +27,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from markdown_it import MarkdownIt
 
 __all__ = ["Block", "blocks_of", "run"]
@@ -148,7 +149,16 @@ def _know_proxy(port: int) -> None:
     socket.getaddrinfo = look_up
 
 
+def _have_aiohttp_use_the_proxy() -> None:
+    """Have sessions of aiohttp read the environment, as those of the other libraries do."""
+    defaults = aiohttp.ClientSession.__init__.__kwdefaults__
+    assert defaults is not None
+    assert defaults["trust_env"] is False
+    defaults["trust_env"] = True
+
+
 if __name__ == "__main__":
+    _have_aiohttp_use_the_proxy()
     _know_proxy(int(os.environ["DOCUMENTED_PROXY"].rpartition(":")[2]))
     steps = json.load(sys.stdin)
     run(steps["page"], [Block(**fields) for fields in steps["blocks"]])

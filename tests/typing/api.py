@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
+import aiohttp
 import httpx
 import httpx2
 import niquests
 import requests
 from opentelemetry import metrics, trace
 
+import oauth_auth.aiohttp
 import oauth_auth.httpx
 import oauth_auth.httpx2
 import oauth_auth.niquests
@@ -80,6 +82,17 @@ async def in_async_niquests() -> None:
     await auth.aclose()
     async with auth as same:
         assert_type(same, oauth_auth.niquests.ClientCredentialsAuth)
+
+
+async def in_aiohttp() -> None:
+    auth = oauth_auth.aiohttp.ClientCredentialsAuth(
+        "https://a.example/token", "id", "secret", token_client=aiohttp.ClientSession
+    )
+    async with aiohttp.ClientSession(middlewares=[auth]) as session, session.get("https://api.example") as answer:
+        assert_type(answer, aiohttp.ClientResponse)
+    assert_type(await auth.aget_token(), OAuthToken)
+    async with auth as same:
+        assert_type(same, oauth_auth.aiohttp.ClientCredentialsAuth)
 
 
 def renew(last: OAuthToken | None) -> OAuthToken:
