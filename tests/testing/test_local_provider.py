@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -25,78 +25,12 @@ from freezegun import freeze_time
 
 from oauth_auth.testing import LocalProvider, ReceivedRequest
 
-REDIRECT_URI = "http://127.0.0.1:9/callback"
+from .bare_client import BareClient, redirected, refusal
+
 VERIFIER = "v" * 43  # PKCE: the shortest that is allowed
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 Result = TypeVar("Result")
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
-class Client:
-    """A client that knows the protocol and nothing else."""
-
-    def __init__(self, provider: LocalProvider, session: requests.Session) -> None:
-        self.provider = provider
-        self.session = session
-        self.basic: tuple[str, str] | None = (provider.client_id, provider.client_secret)
-
-    def token(self, grant_type: str = "client_credentials", **fields: str) -> requests.Response:
-        form = {"grant_type": grant_type, **fields}
-        return self.session.post(self.provider.token_url, data=form, auth=self.basic)
-
-    def password(self, **fields: str) -> requests.Response:
-        user = {"username": self.provider.username, "password": self.provider.password}
-        return self.token("password", **{**user, **fields})
-
-    def refresh(self, refresh_token: str, **fields: str) -> requests.Response:
-        return self.token("refresh_token", refresh_token=refresh_token, **fields)
-
-    def authorize(self, **parameters: str) -> requests.Response:
-        query = {
-            "response_type": "code",
-            "client_id": self.provider.client_id,
-            "redirect_uri": REDIRECT_URI,
-            **parameters,
-        }
-        url = self.provider.authorization_url
-        return self.session.get(url, params=query, allow_redirects=False)
-
-    def code(self, **parameters: str) -> str:
-        return redirected(self.authorize(**parameters))["code"]
-
-    def exchange(self, code: str, **fields: str) -> requests.Response:
-        fields = {"redirect_uri": REDIRECT_URI, **fields}
-        return self.token("authorization_code", code=code, **fields)
-
-    def revoke(self, token: str) -> requests.Response:
-        url = self.provider.revocation_url
-        return self.session.post(url, data={"token": token}, auth=self.basic)
-
-    def api(self, access_token: str) -> requests.Response:
-        headers = {"Authorization": f"Bearer {access_token}"}
-        return self.session.get(self.provider.api_url, headers=headers)
-
-
-@pytest.fixture
-def client(provider: LocalProvider, session: requests.Session) -> Client:
-    return Client(provider, session)
-
-
-def redirected(response: requests.Response) -> dict[str, str]:
-    assert response.status_code == 302
-    assert response.headers["Location"].startswith(REDIRECT_URI + "?")
-    return {k: v for k, [v] in parse_qs(urlsplit(response.headers["Location"]).query).items()}
-
-
-def refusal(response: requests.Response) -> tuple[int, str]:
-    return response.status_code, response.json()["error"]
 
 
 def in_threads(count: int, call: Callable[[], Result]) -> list[Result]:
@@ -114,7 +48,7 @@ def in_threads(count: int, call: Callable[[], Result]) -> list[Result]:
 # Grants and client authentication
 
 
-def test_client_credentials(client: Client) -> None:
+def test_client_credentials(client: BareClient) -> None:
     """The client-credentials grant gives a token that the API takes, and no refresh token."""
     answer = client.token(scope="read write")
     assert answer.status_code == 200
@@ -124,7 +58,7 @@ def test_client_credentials(client: Client) -> None:
     assert fields == {"token_type": "Bearer", "expires_in": 3600, "scope": "read write"}
 
 
-def test_password(client: Client) -> None:
+def test_password(client: BareClient) -> None:
     """The password grant gives an access token and a refresh token, to the right user only."""
     fields = client.password().json()
     assert fields.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
@@ -134,7 +68,7 @@ def test_password(client: Client) -> None:
 
 
 @pytest.mark.parametrize("secret", ["plain", "with space", "with+plus%25&more=", "ümläut:colon"])
-def test_confidential_client_may_show_its_secret_in_header_or_form(client: Client, secret: str) -> None:
+def test_confidential_client_may_show_its_secret_in_header_or_form(client: BareClient, secret: str) -> None:
     """Basic credentials, encoded by RFC 6749 §2.3.1, and form fields both authenticate."""
     client.provider.client_secret = secret
     encoded = "".join(f"%{byte:02X}" for byte in secret.encode())
@@ -146,7 +80,7 @@ def test_confidential_client_may_show_its_secret_in_header_or_form(client: Clien
 
 
 @pytest.mark.parametrize("header", ["Basic AAAA", "Basic /////w==", "Basic !", "Bearer x"])
-def test_no_client_without_its_secret(client: Client, header: str) -> None:
+def test_no_client_without_its_secret(client: BareClient, header: str) -> None:
     """A wrong, missing or unreadable secret is invalid_client, also beside the right client id."""
     client.basic = None
     assert refusal(client.token()) == (401, "invalid_client")
@@ -160,7 +94,7 @@ def test_no_client_without_its_secret(client: Client, header: str) -> None:
     assert refusal(client.token(client_id=client_id)) == (401, "invalid_client")
 
 
-def test_one_get_of_the_authorization_url_gives_a_code(client: Client) -> None:
+def test_one_get_of_the_authorization_url_gives_a_code(client: BareClient) -> None:
     """The authorization endpoint approves at once, and its answer names state and issuer."""
     answer = redirected(client.authorize(state="s t", scope="read"))
     assert (answer["state"], answer["iss"]) == ("s t", client.provider.issuer)
@@ -170,7 +104,7 @@ def test_one_get_of_the_authorization_url_gives_a_code(client: Client) -> None:
     assert client.refresh(fields["refresh_token"]).status_code == 200
 
 
-def test_any_loopback_redirect_uri_is_allowed_and_no_other(client: Client) -> None:
+def test_any_loopback_redirect_uri_is_allowed_and_no_other(client: BareClient) -> None:
     """Redirects go to plain http on loopback only; elsewhere the error is shown in place."""
     for uri in ("http://127.0.0.2:1/", "http://[::1]:2/x?y=z", "http://localhost/"):
         assert client.authorize(redirect_uri=uri).headers["Location"].startswith(uri)
@@ -186,14 +120,14 @@ def test_any_loopback_redirect_uri_is_allowed_and_no_other(client: Client) -> No
     assert refusal(client.authorize(client_id="other")) == (400, "invalid_client")
 
 
-def test_authorization_errors_go_to_the_redirect_uri(client: Client) -> None:
+def test_authorization_errors_go_to_the_redirect_uri(client: BareClient) -> None:
     """A request that can't be granted is answered by a redirect with error, state and issuer."""
     answer = redirected(client.authorize(response_type="token", state="s"))
     assert answer["error"] == "unsupported_response_type"
     assert (answer["state"], answer["iss"]) == ("s", client.provider.issuer)
 
 
-def test_code_with_pkce_needs_its_verifier(client: Client) -> None:
+def test_code_with_pkce_needs_its_verifier(client: BareClient) -> None:
     """A code that was asked for with a challenge is worth nothing without the verifier."""
     pkce = {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
     code = client.code(**pkce)
@@ -202,14 +136,14 @@ def test_code_with_pkce_needs_its_verifier(client: Client) -> None:
     assert client.exchange(code, code_verifier=VERIFIER).status_code == 200
 
 
-def test_pkce_is_s256_only(client: Client) -> None:
+def test_pkce_is_s256_only(client: BareClient) -> None:
     """The method `plain` is refused, spelt out or implied."""
     for parameters in ({"code_challenge_method": "plain"}, {}):
         answer = redirected(client.authorize(code_challenge=CHALLENGE, **parameters))
         assert answer["error"] == "invalid_request"
 
 
-def test_public_client_uses_pkce_instead_of_a_secret(client: Client) -> None:
+def test_public_client_uses_pkce_instead_of_a_secret(client: BareClient) -> None:
     """A client without its secret can use a code that came with PKCE, and refresh what it got."""
     client.basic = None
     public = {"client_id": client.provider.client_id}
@@ -221,7 +155,7 @@ def test_public_client_uses_pkce_instead_of_a_secret(client: Client) -> None:
     assert refusal(client.token("client_credentials", **public)) == (401, "invalid_client")
 
 
-def test_public_client_cannot_use_a_confidential_refresh_token(client: Client) -> None:
+def test_public_client_cannot_use_a_confidential_refresh_token(client: BareClient) -> None:
     """A refresh token that was issued for a secret isn't refreshed without one, and stays good."""
     refresh_token = client.password().json()["refresh_token"]
     basic, client.basic = client.basic, None
@@ -231,7 +165,7 @@ def test_public_client_cannot_use_a_confidential_refresh_token(client: Client) -
     assert client.refresh(refresh_token).status_code == 200
 
 
-def test_code_is_good_once(client: Client) -> None:
+def test_code_is_good_once(client: BareClient) -> None:
     """A code used twice is refused, and ends the tokens it had given."""
     code = client.code()
     fields = client.exchange(code).json()
@@ -240,7 +174,7 @@ def test_code_is_good_once(client: Client) -> None:
     assert refusal(client.refresh(fields["refresh_token"])) == (400, "invalid_grant")
 
 
-def test_code_is_bound_to_redirect_uri_and_time(client: Client) -> None:
+def test_code_is_bound_to_redirect_uri_and_time(client: BareClient) -> None:
     """A code is refused with another redirect URI, and after a minute."""
     moment = 0.0
     client.provider._now = lambda: moment
@@ -251,7 +185,7 @@ def test_code_is_bound_to_redirect_uri_and_time(client: Client) -> None:
     assert refusal(client.exchange(code)) == (400, "invalid_grant")
 
 
-def test_unknown_grant_is_refused(client: Client) -> None:
+def test_unknown_grant_is_refused(client: BareClient) -> None:
     """A grant that the server doesn't have is unsupported_grant_type."""
     assert refusal(client.token("magic")) == (400, "unsupported_grant_type")
 
@@ -259,7 +193,7 @@ def test_unknown_grant_is_refused(client: Client) -> None:
 # Refresh tokens
 
 
-def test_refresh_tokens_rotate(client: Client) -> None:
+def test_refresh_tokens_rotate(client: BareClient) -> None:
     """A refresh gives a new refresh token and the scope of old; the earlier access token lives."""
     first = client.password(scope="read").json()
     second = client.refresh(first["refresh_token"]).json()
@@ -269,7 +203,7 @@ def test_refresh_tokens_rotate(client: Client) -> None:
         assert client.api(fields["access_token"]).status_code == 200
 
 
-def test_reuse_of_a_spent_refresh_token_ends_the_family(client: Client) -> None:
+def test_reuse_of_a_spent_refresh_token_ends_the_family(client: BareClient) -> None:
     """A refresh token used twice ends all tokens of its login, and of no other login."""
     other = client.password().json()
     first = client.password().json()
@@ -282,7 +216,7 @@ def test_reuse_of_a_spent_refresh_token_ends_the_family(client: Client) -> None:
     assert client.refresh(other["refresh_token"]).status_code == 200
 
 
-def test_without_rotation_a_refresh_token_stays_good(client: Client) -> None:
+def test_without_rotation_a_refresh_token_stays_good(client: BareClient) -> None:
     """With rotation off, answers omit the refresh token, and the old one goes on working."""
     refresh_token = client.password().json()["refresh_token"]
     client.provider.rotate_refresh_tokens = False
@@ -292,7 +226,7 @@ def test_without_rotation_a_refresh_token_stays_good(client: Client) -> None:
         assert "refresh_token" not in answer.json()
 
 
-def test_of_simultaneous_refreshes_one_succeeds(client: Client) -> None:
+def test_of_simultaneous_refreshes_one_succeeds(client: BareClient) -> None:
     """Of 16 requests with one refresh token, one gets tokens; the others are reuse."""
     refresh_token = client.password().json()["refresh_token"]
     answers = in_threads(16, lambda: client.refresh(refresh_token))
@@ -304,7 +238,7 @@ def test_of_simultaneous_refreshes_one_succeeds(client: Client) -> None:
 # Ends of tokens
 
 
-def test_expiry_is_enforced_to_the_fraction(client: Client) -> None:
+def test_expiry_is_enforced_to_the_fraction(client: BareClient) -> None:
     """A lifetime of 2.5 s is sent as such, and the API takes the token that long, and no longer."""
     moment = 100.0
     client.provider._now = lambda: moment
@@ -318,13 +252,13 @@ def test_expiry_is_enforced_to_the_fraction(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("lifetime", "sent"), [(3600, "3600"), (2.0, "2"), (0, "0"), (0.5, "0.5")])
-def test_expires_in_is_an_integer_where_it_can_be(client: Client, lifetime: float, sent: str) -> None:
+def test_expires_in_is_an_integer_where_it_can_be(client: BareClient, lifetime: float, sent: str) -> None:
     """Whole seconds are sent as an integer, also if set as a float; zero is sent too."""
     client.provider.token_lifetime = lifetime
     assert f'"expires_in": {sent},' in client.token().text
 
 
-def test_without_lifetime_tokens_do_not_expire(client: Client) -> None:
+def test_without_lifetime_tokens_do_not_expire(client: BareClient) -> None:
     """A lifetime of None leaves `expires_in` out and the token good for ever."""
     moment = 0.0
     client.provider._now = lambda: moment
@@ -335,7 +269,7 @@ def test_without_lifetime_tokens_do_not_expire(client: Client) -> None:
     assert client.api(fields["access_token"]).status_code == 200
 
 
-def test_a_frozen_clock_of_the_client_does_not_move_the_server(client: Client) -> None:
+def test_a_frozen_clock_of_the_client_does_not_move_the_server(client: BareClient) -> None:
     """A test may move time with freezegun: the server's tokens keep their real lifetime."""
     access_token = client.token().json()["access_token"]
     with freeze_time("2030-01-01") as frozen:
@@ -345,7 +279,7 @@ def test_a_frozen_clock_of_the_client_does_not_move_the_server(client: Client) -
         assert client.api(client.token().json()["access_token"]).status_code == 200
 
 
-def test_revoke_access_tokens(client: Client) -> None:
+def test_revoke_access_tokens(client: BareClient) -> None:
     """All access tokens so far end; refresh tokens and later access tokens don't."""
     first, second = client.password().json(), client.token().json()
     client.provider.revoke_access_tokens()
@@ -355,7 +289,7 @@ def test_revoke_access_tokens(client: Client) -> None:
     assert client.api(renewed["access_token"]).status_code == 200
 
 
-def test_metadata(client: Client) -> None:
+def test_metadata(client: BareClient) -> None:
     """The issuer tells where the endpoints are (RFC 8414), and the same as it tells the test."""
     provider = client.provider
     answer = requests.get(f"{provider.issuer}/.well-known/oauth-authorization-server", timeout=10)
@@ -368,7 +302,7 @@ def test_metadata(client: Client) -> None:
     assert metadata["authorization_response_iss_parameter_supported"] is True
 
 
-def test_revoke_refresh_tokens(client: Client) -> None:
+def test_revoke_refresh_tokens(client: BareClient) -> None:
     """All refresh tokens so far end; access tokens and later refresh tokens don't."""
     fields = client.password().json()
     client.provider.revoke_refresh_tokens()
@@ -377,7 +311,7 @@ def test_revoke_refresh_tokens(client: Client) -> None:
     assert client.refresh(client.password().json()["refresh_token"]).status_code == 200
 
 
-def test_revocation_endpoint(client: Client) -> None:
+def test_revocation_endpoint(client: BareClient) -> None:
     """An access token ends alone; a refresh token takes along what came from it (RFC 7009)."""
     first = client.password().json()
     assert client.revoke(first["access_token"]).status_code == 200
@@ -396,7 +330,7 @@ def test_revocation_endpoint(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"])
 @pytest.mark.parametrize("path", ["", "/", "/items/1", "//a%20b/../ü"])
-def test_api_takes_any_method_and_path(client: Client, method: str, path: str) -> None:
+def test_api_takes_any_method_and_path(client: BareClient, method: str, path: str) -> None:
     """The API tells the method, the path as sent, and length and digest of the body."""
     access_token = client.token().json()["access_token"]
     answer = client.session.request(
@@ -417,7 +351,7 @@ def test_api_takes_any_method_and_path(client: Client, method: str, path: str) -
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 3_000_000])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_api_reads_bodies_of_any_size(client: Client, size: int, chunked: bool) -> None:
+def test_api_reads_bodies_of_any_size(client: BareClient, size: int, chunked: bool) -> None:
     """The digest is of all of the body, sized or chunked; of it at most 64 KiB are kept."""
     access_token = client.token().json()["access_token"]
     body = (bytes(range(256)) * (size // 256 + 1))[:size]
@@ -433,7 +367,7 @@ def test_api_reads_bodies_of_any_size(client: Client, size: int, chunked: bool) 
     assert request.body == body[:65_536]
 
 
-def test_head_gets_no_body(client: Client) -> None:
+def test_head_gets_no_body(client: BareClient) -> None:
     """HEAD is answered like GET, without the body, and the connection goes on."""
     headers = {"Authorization": f"Bearer {client.token().json()['access_token']}"}
     for _ in range(2):
@@ -441,7 +375,7 @@ def test_head_gets_no_body(client: Client) -> None:
         assert (answer.status_code, answer.content) == (200, b"")
 
 
-def test_api_challenges_a_request_without_token(client: Client) -> None:
+def test_api_challenges_a_request_without_token(client: BareClient) -> None:
     """Without a bearer token the challenge names no error (RFC 6750 §3.1)."""
     for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
         answer = client.session.get(client.provider.api_url, headers=headers)
@@ -449,7 +383,7 @@ def test_api_challenges_a_request_without_token(client: Client) -> None:
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="LocalProvider"'
 
 
-def test_api_challenges_a_bad_token(client: Client) -> None:
+def test_api_challenges_a_bad_token(client: BareClient) -> None:
     """A token that isn't good is answered with the challenge invalid_token (RFC 6750 §3)."""
     answer = client.api("wrong")
     assert refusal(answer) == (401, "invalid_token")
@@ -473,7 +407,7 @@ def test_api_challenges_a_bad_token(client: Client) -> None:
         (599, "temporarily_unavailable"),
     ],
 )
-def test_fail_token_requests(client: Client, status: int, error: str) -> None:
+def test_fail_token_requests(client: BareClient, status: int, error: str) -> None:
     """The next so many token requests fail with that status and a fitting error, then no more."""
     client.provider.fail_token_requests(status, count=2)
     for _ in range(2):
@@ -484,7 +418,7 @@ def test_fail_token_requests(client: Client, status: int, error: str) -> None:
     assert len(client.provider.token_requests) == 3
 
 
-def test_failures_can_be_shaped_replaced_and_ended(client: Client) -> None:
+def test_failures_can_be_shaped_replaced_and_ended(client: BareClient) -> None:
     """A failure carries the error and Retry-After asked for; a later call replaces an earlier."""
     client.provider.fail_token_requests(500, count=10**9)
     assert client.token().status_code == 500
@@ -498,7 +432,7 @@ def test_failures_can_be_shaped_replaced_and_ended(client: Client) -> None:
     assert client.token().status_code == 200
 
 
-def test_fail_api_requests(client: Client) -> None:
+def test_fail_api_requests(client: BareClient) -> None:
     """API requests fail in the same way; a 401 has a real challenge unless told otherwise."""
     access_token = client.token().json()["access_token"]
     client.provider.fail_api_requests(503, headers={"Retry-After": "1"})
@@ -515,14 +449,14 @@ def test_fail_api_requests(client: Client) -> None:
     assert client.api(access_token).status_code == 200
 
 
-def test_failures_are_counted_exactly_under_load(client: Client) -> None:
+def test_failures_are_counted_exactly_under_load(client: BareClient) -> None:
     """Of 64 simultaneous requests exactly as many fail as were asked to."""
     client.provider.fail_token_requests(503, count=40)
     answers = in_threads(64, client.token)
     assert sorted(answer.status_code for answer in answers) == 24 * [200] + 40 * [503]
 
 
-def test_token_delay(client: Client) -> None:
+def test_token_delay(client: BareClient) -> None:
     """The token endpoint takes the time it is told to."""
     client.provider.token_delay = 0.05
     begin = time.monotonic()
@@ -533,7 +467,7 @@ def test_token_delay(client: Client) -> None:
 # What arrived
 
 
-def test_received_requests(client: Client) -> None:
+def test_received_requests(client: BareClient) -> None:
     """A request is kept with all that a test may ask: method, path, headers, form, time."""
     client.token(scope="read write")
     [request] = client.provider.token_requests
@@ -550,7 +484,7 @@ def test_received_requests(client: Client) -> None:
     assert len(client.provider.token_requests) == 1
 
 
-def test_received_requests_show_no_secret(client: Client) -> None:
+def test_received_requests_show_no_secret(client: BareClient) -> None:
     """Neither a request's `repr` nor that of its headers or the provider holds a secret."""
     client.password()
     access_token = client.token().json()["access_token"]
@@ -562,14 +496,14 @@ def test_received_requests_show_no_secret(client: Client) -> None:
         assert secret not in shown
 
 
-def test_form_is_empty_for_other_bodies(client: Client) -> None:
+def test_form_is_empty_for_other_bodies(client: BareClient) -> None:
     """A body that isn't form-encoded has no form fields."""
     client.session.post(client.provider.api_url, json={"a": "b"})
     [request] = client.provider.api_requests
     assert (request.form, request.body) == ({}, b'{"a": "b"}')
 
 
-def test_no_secret_is_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged(client: BareClient, caplog: pytest.LogCaptureFixture) -> None:
     """At no level does a logger of the server's side show a token, code or secret."""
     caplog.set_level(logging.DEBUG)
     code = client.code()
@@ -633,7 +567,7 @@ def test_connection_stays_open_and_in_step(provider: LocalProvider) -> None:
     ],
 )
 def test_broken_requests_harm_no_other(
-    client: Client, request_bytes: bytes, capsys: pytest.CaptureFixture[str]
+    client: BareClient, request_bytes: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A request without an end closes its own connection, quietly, and nothing else."""
     address = ("127.0.0.1", urlsplit(client.provider.issuer).port)
@@ -660,14 +594,14 @@ def test_400_connections_at_once(provider: LocalProvider) -> None:
             connection.close()
 
 
-def test_64_threads(client: Client) -> None:
+def test_64_threads(client: BareClient) -> None:
     """64 threads get tokens and use them, all at once, each with the answer that is its own."""
     numbers = itertools.count()
 
     def call() -> requests.Response:
         body = str(next(numbers)).encode()
         with requests.Session() as session:
-            answer = Client(client.provider, session).token()
+            answer = BareClient(client.provider, session).token()
             headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
             answer = session.post(client.provider.api_url, data=body, headers=headers)
         assert answer.json()["sha256"] == hashlib.sha256(body).hexdigest()
@@ -720,7 +654,7 @@ class Arrivals(list[ReceivedRequest]):
 
 
 def test_a_request_is_listed_before_its_delay_and_the_end_waits_for_none(
-    client: Client,
+    client: BareClient,
 ) -> None:
     """A request shows in the list while it is delayed, and gets no answer when the server ends."""
     client.provider.token_requests = arrivals = Arrivals()
@@ -755,7 +689,7 @@ def test_the_end_under_load_is_quiet(provider: LocalProvider, capsys: pytest.Cap
     assert capsys.readouterr() == ("", "")
 
 
-def test_after_the_end_the_urls_refuse_and_a_second_run_goes_on(client: Client) -> None:
+def test_after_the_end_the_urls_refuse_and_a_second_run_goes_on(client: BareClient) -> None:
     """An outage: the same URLs refuse connections, then serve again, with what was issued."""
     fields = client.password().json()
     url = client.provider.token_url
