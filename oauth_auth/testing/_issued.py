@@ -1,0 +1,107 @@
+"""What the authorization server has issued, and what ends it.
+
+Tokens that come from one login, or from one call of the client-credentials grant, are a *family*: a refresh token or
+code that is used twice was stolen, so its whole family ends (RFC 9700 section 4.14.2, RFC 6749 section 4.1.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
+
+__all__ = ["AccessToken", "Code", "Family", "RefreshToken", "in_seconds"]
+
+
+def in_seconds(duration: float) -> float:
+    """Return the duration as JSON should have it: an integer where it is one."""
+    return int(duration) if float(duration).is_integer() else duration
+
+
+@dataclass(slots=True, eq=False)
+class Family:
+    """All tokens that come from one authorization.
+
+    `scope` is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an access token may
+    have less. `public` says that the client had no secret.
+    """
+
+    user: str | None
+    scope: str
+    public: bool = False
+    ended: bool = False
+
+
+class _Token(TokenMixin):  # type: ignore[misc]
+    __slots__ = ()
+
+    def check_client(self, client: Any) -> bool:
+        """Return True: there is one client, under whatever id."""
+        return True
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class AccessToken(_Token):
+    """An access token. It expires by the clock `now`; `iat` and `exp` are what introspection tells, in Unix time."""
+
+    family: Family
+    scope: str
+    now: Callable[[], float]
+    expires_at: float
+    iat: int
+    exp: int | None
+    revoked: bool = False
+
+    def get_scope(self) -> str:
+        return self.scope
+
+    def is_expired(self) -> bool:
+        return self.now() >= self.expires_at
+
+    def is_revoked(self) -> bool:
+        return self.revoked or self.family.ended
+
+    def revoke(self) -> None:
+        """End this token alone (RFC 7009 section 2.1)."""
+        self.revoked = True
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class RefreshToken(_Token):
+    """A refresh token, `spent` once it was exchanged for the next."""
+
+    family: Family
+    spent: bool = False
+
+    def get_scope(self) -> str:
+        return self.family.scope
+
+    def is_expired(self) -> bool:
+        return False
+
+    def is_revoked(self) -> bool:
+        return self.spent or self.family.ended
+
+    def revoke(self) -> None:
+        """End all tokens of the login."""
+        self.family.ended = True
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Code(AuthorizationCodeMixin):  # type: ignore[misc]
+    """An authorization code, `spent` once it was exchanged for tokens."""
+
+    family: Family
+    redirect_uri: str
+    code_challenge: str | None
+    code_challenge_method: str | None
+    expires_at: float
+    spent: bool = False
+
+    def get_redirect_uri(self) -> str:
+        return self.redirect_uri
+
+    def get_scope(self) -> str:
+        return self.family.scope
