@@ -1,13 +1,15 @@
-"""The authorization server's pages and endpoints, in Flask."""
+"""The authorization server's endpoints and pages, in Flask."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import flask
 from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError
 
-from ._client import CLIENT_AUTH_METHODS
+from ._metadata import DOCUMENTS
 
 if TYPE_CHECKING:
     from ._authorization import AuthorizationServer
@@ -15,10 +17,23 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
+_ONCE = (
+    *("grant_type", "client_id", "client_secret", "scope", "username", "password", "refresh_token", "code"),
+    *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
+    *("device_code", "token", "token_type_hint"),
+)
+"""The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
+_DEVICE_PAGE = """<!doctype html>
+<title>Log in a device</title>
+<form><label>The code that the device shows: <input name="user_code"></label> <button>Approve</button></form>
+"""
+
 
 def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Flask:
     """Return the application that has all of the provider but its API."""
     app = flask.Flask(__name__, static_folder=None)
+
+    app.before_request(_refuse_repeated_parameters)
 
     @app.errorhandler(OAuth2Error)
     def refuse(error: OAuth2Error) -> flask.Response:
@@ -31,10 +46,12 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         with server.lock:
             return server.create_token_response()  # type: ignore[no-any-return]
 
-    @app.post("/revoke")
-    def revoke() -> flask.Response:
+    @app.post("/revoke", defaults={"name": "revocation"})
+    @app.post("/introspect", defaults={"name": "introspection"})
+    @app.post("/device_authorization", defaults={"name": "device_authorization"})
+    def endpoint(name: str) -> flask.Response:
         with server.lock:
-            return server.create_endpoint_response("revocation")  # type: ignore[no-any-return]
+            return server.create_endpoint_response(name)  # type: ignore[no-any-return]
 
     @app.get("/authorize")
     def authorize() -> flask.Response:
@@ -44,24 +61,25 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
             grant_user=provider.username, grant=grant
         )
 
-    @app.get("/.well-known/oauth-authorization-server")
-    def metadata() -> dict[str, Any]:
-        return _metadata(provider)
+    @app.get("/device")
+    def device() -> str | tuple[str, int]:
+        user_code = flask.request.args.get("user_code")
+        if not user_code:
+            return _DEVICE_PAGE
+        try:
+            provider.approve_device(user_code)
+        except LookupError as error:
+            return str(error), 404
+        return "The device is logged in."
 
+    for path, document in DOCUMENTS.items():
+        app.add_url_rule(path, path, partial(document, provider))
     return app
 
 
-def _metadata(provider: LocalProvider) -> dict[str, Any]:
-    """Return the server's metadata (RFC 8414)."""
-    return {
-        "issuer": provider.issuer,
-        "authorization_endpoint": provider.authorization_url,
-        "token_endpoint": provider.token_url,
-        "revocation_endpoint": provider.revocation_url,
-        "response_types_supported": ["code"],
-        "grant_types_supported": ["authorization_code", "client_credentials", "password", "refresh_token"],
-        "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "code_challenge_methods_supported": ["S256"],
-        "authorization_response_iss_parameter_supported": True,
-    }
+def _refuse_repeated_parameters() -> None:
+    """Raise `InvalidRequestError` for a parameter that's there twice (RFC 6749 sections 3.1 and 3.2)."""
+    values = flask.request.values
+    for name in _ONCE:
+        if len(values.getlist(name)) > 1:
+            raise InvalidRequestError(f"Multiple '{name}' in request.", state=values.get("state"))

@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any
 from authlib.integrations.flask_oauth2 import (
     AuthorizationServer as FlaskAuthorizationServer,
 )
-from authlib.oauth2 import OAuth2Error, ResourceProtector
+from authlib.oauth2 import ResourceProtector
 from authlib.oauth2.rfc6749 import (
     InvalidRequestError,
     MissingAuthorizationError,
     UnsupportedResponseTypeError,
     UnsupportedTokenTypeError,
 )
-from authlib.oauth2.rfc6750 import BearerTokenValidator
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
 from authlib.oauth2.rfc9207 import IssuerParameter
 
 from ._client import Client, authenticate_basic, authenticate_public, check_one_method
 from ._clock import unix_time
+from ._device import DeviceAuthorizationEndpoint, DeviceCode, DeviceCodeGrant
 from ._grants import AuthorizationCodeGrant, ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, S256Challenge
 from ._issued import AccessToken, Code, Family, RefreshToken, in_seconds
-from ._token_endpoints import RevocationEndpoint
+from ._token_endpoints import IntrospectionEndpoint, RevocationEndpoint
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["AuthorizationServer"]
 
 _REALM = "LocalProvider"
-_ONCE = (
-    *("grant_type", "client_id", "client_secret", "scope", "username", "password", "refresh_token", "code"),
-    *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
-    *("token", "token_type_hint"),
-)
-"""The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
 
 
 class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
@@ -51,6 +46,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         super().__init__()
         self.provider = provider
         self.codes: dict[str, Code] = {}
+        self.device_codes: dict[str, DeviceCode] = {}
+        self.user_grants: dict[str, tuple[str, bool]] = {}
         self.access_tokens: dict[str, AccessToken] = {}
         self.refresh_tokens: dict[str, RefreshToken] = {}
         # Authlib looks a code or refresh token up in one step and spends it in another. The lock is held over both, so
@@ -65,8 +62,10 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_grant(ClientCredentialsGrant)
         self.register_grant(PasswordGrant)
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
+        self.register_grant(DeviceCodeGrant)
         self.register_grant(RefreshTokenGrant)
-        self.register_endpoint(RevocationEndpoint)
+        for endpoint in (DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint):
+            self.register_endpoint(endpoint)
         self.register_extension(_Issuer(provider))
 
     def now(self) -> float:
@@ -82,19 +81,17 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
             self._protector.validate_request(None, request)
         except (MissingAuthorizationError, UnsupportedTokenTypeError):
             # A request without a token is answered without an error code (RFC 6750 section 3.1).
-            return 401, {}, [("WWW-Authenticate", f'Bearer realm="{_REALM}"')]
-        except OAuth2Error as error:
+            return 401, {}, [("WWW-Authenticate", self.bearer_challenge())]
+        except InvalidTokenError as error:
+            error.extra_attributes = {"resource_metadata": self.provider.resource_metadata_url}
             status, fields, headers = error()
             return status, fields, [field for field in headers if field[0] != "Content-Type"]
         return None
 
-    def create_oauth2_request(self, request: Any) -> Any:
-        """Return the request. Raises `InvalidRequestError` if it repeats a parameter (RFC 6749 sections 3.1, 3.2)."""
-        made = super().create_oauth2_request(request)
-        for name in _ONCE:
-            if len(made.payload.datalist[name]) > 1:
-                raise InvalidRequestError(f"Multiple '{name}' in request.", state=made.payload.state)
-        return made
+    def bearer_challenge(self, error: str | None = None) -> str:
+        """Return the challenge of an answer 401, which names the API's metadata (RFC 9728 section 5.1)."""
+        challenge = f'Bearer realm="{_REALM}", resource_metadata="{self.provider.resource_metadata_url}"'
+        return challenge if error is None else f'{challenge}, error="{error}"'
 
     def get_authorization_grant(self, request: Any) -> Any:
         """Return the grant; a request without a response type is invalid (RFC 6749 section 4.1.2.1)."""
@@ -122,12 +119,14 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
         """Keep an issued token, in the family of the code or refresh token that it was issued for."""
-        origin = request.authorization_code or request.refresh_token
-        family = origin.family if origin else Family(user=request.user, scope=token.get("scope", ""))
-        lifetime, issued_at = token.get("expires_in"), unix_time()
+        scope, lifetime, issued_at = token.get("scope", ""), token.get("expires_in"), unix_time()
+        if origin := request.authorization_code or request.refresh_token:
+            family = origin.family
+        else:
+            family = Family(user=request.user, scope=scope, public=request.auth_method == "none")
         self.access_tokens[token["access_token"]] = AccessToken(
             family=family,
-            scope=token.get("scope", ""),
+            scope=scope,
             now=self.now,
             expires_at=float("inf") if lifetime is None else self.now() + lifetime,
             iat=int(issued_at),
@@ -139,6 +138,16 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def find_token(self, text: str) -> AccessToken | RefreshToken | None:
         """Return the token that was issued as this text, or None."""
         return self.access_tokens.get(text) or self.refresh_tokens.get(text)
+
+    def decide(self, user_code: str, *, approved: bool) -> None:
+        """Keep what the user says to the device that shows this code. Raises `LookupError` if none waits."""
+        with self.lock:
+            for device in self.device_codes.values():
+                waits = device.user_code not in self.user_grants and not device.is_expired()
+                if waits and device.is_typed_as(user_code):
+                    self.user_grants[device.user_code] = self.provider.username, approved
+                    return
+        raise LookupError("No device waits with this user code: it is unknown, has expired, or was answered before.")
 
     def _generate_token(
         self, *, scope: str | None = None, include_refresh_token: bool = True, **_: object

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -39,9 +39,10 @@ _CHUNK_BYTES = 64 * 1024
 class LocalProvider:
     """An authorization server and an API on 127.0.0.1, which run for the length of a `with` block.
 
-    It knows one client, confidential (`client_secret_basic`, `client_secret_post`) and, for codes with PKCE, also
-    public; one user; and the grants client credentials, password, authorization code and refresh token. The
-    authorization endpoint approves at once, and allows any plain http redirect URI on loopback.
+    It knows one client, confidential (`client_secret_basic`, `client_secret_post`) and, for codes with PKCE and for
+    devices, also public; one user; and the grants client credentials, password, authorization code, device code and
+    refresh token. The authorization endpoint approves at once, and allows any plain http redirect URI on loopback. A
+    device waits for `approve_device` or `deny_device`; a GET of its `verification_uri_complete` approves, too.
 
     All attributes may be set at any time, from any thread; the next request uses them. After the block, connections are
     refused; entering it again serves the same port, with all that was issued before.
@@ -52,6 +53,9 @@ class LocalProvider:
         token_delay: How long the token endpoint takes for each answer, in seconds.
         rotate_refresh_tokens: Whether each refresh is answered with a new refresh token. The old one is then spent, and
             using it again ends all tokens of the same login.
+        device_code_lifetime: How long a device's login may take, in seconds (RFC 8628 `expires_in`).
+        device_interval: How long a device must wait between two polls, in seconds (RFC 8628 `interval`); one that polls
+            sooner is told to slow down. Auth objects wait for at least a second, also before the first poll.
         token_requests: What the token endpoint received, failed requests included, in order of arrival; may be cleared.
         api_requests: What the API received; may be cleared.
     """
@@ -66,6 +70,8 @@ class LocalProvider:
         token_lifetime: float | None = 3600,
         token_delay: float = 0,
         rotate_refresh_tokens: bool = True,
+        device_code_lifetime: float = 600,
+        device_interval: float = 1,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
@@ -74,6 +80,8 @@ class LocalProvider:
         self.token_lifetime = token_lifetime
         self.token_delay = token_delay
         self.rotate_refresh_tokens = rotate_refresh_tokens
+        self.device_code_lifetime = device_code_lifetime
+        self.device_interval = device_interval
         self.token_requests: list[ReceivedRequest] = []
         self.api_requests: list[ReceivedRequest] = []
         self._now = monotonic
@@ -107,7 +115,10 @@ class LocalProvider:
 
     @property
     def issuer(self) -> str:
-        """The server's issuer identifier, for `from_issuer`: its metadata (RFC 8414) has the other URLs."""
+        """The server's issuer identifier, for `from_issuer`.
+
+        Its metadata has the other URLs, by RFC 8414 and by OpenID Discovery; no ID tokens are issued.
+        """
         if not self._port:
             raise RuntimeError("Start it first: `with LocalProvider() as provider:`")
         return f"http://127.0.0.1:{self._port}"
@@ -123,9 +134,19 @@ class LocalProvider:
         return f"{self.issuer}/authorize"
 
     @property
+    def device_authorization_url(self) -> str:
+        """The device authorization endpoint (RFC 8628)."""
+        return f"{self.issuer}/device_authorization"
+
+    @property
     def revocation_url(self) -> str:
         """The revocation endpoint (RFC 7009); revoking a refresh token ends all tokens of its login."""
         return f"{self.issuer}/revoke"
+
+    @property
+    def introspection_url(self) -> str:
+        """The introspection endpoint (RFC 7662), for who has the client's secret."""
+        return f"{self.issuer}/introspect"
 
     @property
     def api_url(self) -> str:
@@ -134,6 +155,11 @@ class LocalProvider:
         It answers with a JSON object: `method`, `path`, and the `length` and `sha256` of the request's body.
         """
         return f"{self.issuer}/api"
+
+    @property
+    def resource_metadata_url(self) -> str:
+        """The API's metadata (RFC 9728), which its challenges name: the resource is `api_url`."""
+        return f"{self.issuer}/.well-known/oauth-protected-resource/api"
 
     def fail_token_requests(
         self,
@@ -156,7 +182,8 @@ class LocalProvider:
             headers["WWW-Authenticate"] = 'Basic realm="LocalProvider"'
         elif status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             default_error = "temporarily_unavailable"
-        self._token_fault.plan(count, status, {"error": error or default_error}, headers.items())
+        refusal: _Refusal = status, {"error": error or default_error}, list(headers.items())
+        self._token_fault.plan(count, lambda: refusal)
 
     def fail_api_requests(self, status: int, count: int = 1, headers: Mapping[str, str] | None = None) -> None:
         """Answer the next `count` API requests with this status, whatever their token.
@@ -164,9 +191,15 @@ class LocalProvider:
         This replaces an earlier call's failures; a `count` of 0 ends them. By default a 401 has the challenge of an
         invalid token (RFC 6750); with an empty `headers` it has none. Thread-safe.
         """
-        if headers is None and status == HTTPStatus.UNAUTHORIZED:
-            headers = {"WWW-Authenticate": 'Bearer realm="LocalProvider", error="invalid_token"'}
-        self._api_fault.plan(count, status, {}, (headers or {}).items())
+        fields = list((headers or {}).items())
+        is_challenge = headers is None and status == HTTPStatus.UNAUTHORIZED
+
+        def refusal() -> _Refusal:
+            if is_challenge:
+                return status, {}, [("WWW-Authenticate", self._authorization_server.bearer_challenge("invalid_token"))]
+            return status, {}, fields
+
+        self._api_fault.plan(count, refusal)
 
     def revoke_access_tokens(self) -> None:
         """Make the API reject each access token that was issued so far."""
@@ -177,6 +210,20 @@ class LocalProvider:
         """Make the token endpoint refuse each refresh token that was issued so far."""
         with self._authorization_server.lock:
             self._authorization_server.refresh_tokens.clear()
+
+    def approve_device(self, user_code: str) -> None:
+        """Let the device that shows this code log in, as `username`; its next poll is answered with tokens.
+
+        Raises `LookupError` if no device waits with this code. Thread-safe.
+        """
+        self._authorization_server.decide(user_code, approved=True)
+
+    def deny_device(self, user_code: str) -> None:
+        """Refuse the device that shows this code; its polls are answered with `access_denied`.
+
+        Raises `LookupError` if no device waits with this code. Thread-safe.
+        """
+        self._authorization_server.decide(user_code, approved=False)
 
     def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -236,31 +283,29 @@ class LocalProvider:
         )
 
 
+_Refusal = tuple[int, Mapping[str, str], list[tuple[str, str]]]
+"""Status, JSON fields and header fields."""
+
+
 class _Fault:
-    """A planned number of refusals: status, JSON fields and header fields."""
+    """A planned number of refusals, each made when it's due: a challenge names URLs, known from the start on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._remaining = 0
-        self._refusal: tuple[int, Mapping[str, str], list[tuple[str, str]]] | None = None
+        self._refusal: Callable[[], _Refusal] | None = None
 
-    def plan(
-        self,
-        count: int,
-        status: int,
-        fields: Mapping[str, str],
-        headers: Iterable[tuple[str, str]],
-    ) -> None:
+    def plan(self, count: int, refusal: Callable[[], _Refusal]) -> None:
         with self._lock:
             self._remaining = count
-            self._refusal = status, fields, list(headers)
+            self._refusal = refusal
 
-    def take(self) -> tuple[int, Mapping[str, str], list[tuple[str, str]]] | None:
+    def take(self) -> _Refusal | None:
         """Return the refusal, and count it, or None if there is none left."""
         if self._remaining <= 0:
             return None
         with self._lock:
-            if self._remaining <= 0:
+            if self._remaining <= 0 or self._refusal is None:
                 return None
             self._remaining -= 1
-            return self._refusal
+            return self._refusal()

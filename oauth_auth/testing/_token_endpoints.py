@@ -6,25 +6,55 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import InvalidRequestError
 from authlib.oauth2.rfc7009 import RevocationEndpoint as AuthlibRevocationEndpoint
+from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospectionEndpoint
 
-from ._client import CLIENT_AUTH_METHODS, Client
+from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, Client
 from ._issued import AccessToken, RefreshToken
 
-__all__ = ["RevocationEndpoint"]
+__all__ = ["IntrospectionEndpoint", "RevocationEndpoint"]
 
 
-class RevocationEndpoint(AuthlibRevocationEndpoint):  # type: ignore[misc]
-    """Ends an access token alone, or with a refresh token its whole family (RFC 7009 section 2.1)."""
+class _OfAnyToken:
+    """Finds a token whatever its hint says; Authlib refuses hints other than the two that RFC 7009 names."""
 
-    CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
+    server: Any
 
     def check_params(self, request: Any, client: Client) -> None:
-        """Raise `InvalidRequestError` without a token; any hint will do, where Authlib knows but two."""
         if not request.form.get("token"):
             raise InvalidRequestError("Missing 'token' in request.")
 
     def query_token(self, token_string: str, token_type_hint: str | None) -> AccessToken | RefreshToken | None:
         return self.server.find_token(token_string)  # type: ignore[no-any-return]
 
+
+class RevocationEndpoint(_OfAnyToken, AuthlibRevocationEndpoint):  # type: ignore[misc]
+    """Ends an access token alone, or with a refresh token its whole family (RFC 7009 section 2.1)."""
+
+    CLIENT_AUTH_METHODS = CLIENT_AUTH_METHODS
+
     def revoke_token(self, token: AccessToken | RefreshToken, request: Any) -> None:
         token.revoke()
+
+
+class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type: ignore[misc]
+    """Tells whether a token is active, and what it's good for, to who has the client's secret."""
+
+    CLIENT_AUTH_METHODS = CONFIDENTIAL
+
+    def check_permission(self, token: AccessToken | RefreshToken, client: Client, request: Any) -> bool:
+        return True
+
+    def introspect_token(self, token: AccessToken | RefreshToken) -> dict[str, Any]:
+        """Return the fields of RFC 7662 section 2.2 that are known."""
+        provider = self.server.provider
+        fields = {
+            "active": True,
+            "iss": provider.issuer,
+            "client_id": provider.client_id,
+            "scope": token.get_scope() or None,
+            "username": token.family.user,
+            "sub": token.family.user,
+        }
+        if isinstance(token, AccessToken):
+            fields |= {"token_type": "Bearer", "iat": token.iat, "exp": token.exp}
+        return {name: value for name, value in fields.items() if value is not None}

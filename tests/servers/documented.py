@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
     def _token_form(self, body: bytes) -> bytes:
-        """Return the form for a server that knows no devices, and no app but those on loopback."""
+        """Return the form for a server that never saw the device, and allows no app but those on loopback."""
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
         if fields.get("grant_type") == _DEVICE:  # the person has approved at once
             provider = self.provider

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
 from oauth_auth.testing import LocalProvider
 
-__all__ = ["REDIRECT_URI", "BareClient", "redirected", "refusal"]
+__all__ = ["DEVICE", "REDIRECT_URI", "BareClient", "in_threads", "redirected", "refusal"]
 
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 REDIRECT_URI = "http://127.0.0.1:9/callback"
+
+Result = TypeVar("Result")
 
 
 class BareClient:
@@ -49,9 +56,19 @@ class BareClient:
         fields = {"redirect_uri": REDIRECT_URI, **fields}
         return self.token("authorization_code", code=code, **fields)
 
+    def device(self, **fields: str) -> requests.Response:
+        return self.session.post(self.provider.device_authorization_url, data=fields, auth=self.basic)
+
+    def poll(self, device_code: str, **fields: str) -> requests.Response:
+        return self.token(DEVICE, device_code=device_code, **fields)
+
     def revoke(self, token: str) -> requests.Response:
         url = self.provider.revocation_url
         return self.session.post(url, data={"token": token}, auth=self.basic)
+
+    def introspect(self, token: str, **fields: str) -> requests.Response:
+        url = self.provider.introspection_url
+        return self.session.post(url, data={"token": token, **fields}, auth=self.basic)
 
     def api(self, access_token: str) -> requests.Response:
         headers = {"Authorization": f"Bearer {access_token}"}
@@ -66,3 +83,15 @@ def redirected(response: requests.Response) -> dict[str, str]:
 
 def refusal(response: requests.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]
+
+
+def in_threads(count: int, call: Callable[[], Result]) -> list[Result]:
+    """Make a call from that many threads, all at the same moment."""
+    barrier = threading.Barrier(count)
+
+    def run(_: int) -> Result:
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))

@@ -12,11 +12,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,24 +24,10 @@ from freezegun import freeze_time
 
 from oauth_auth.testing import LocalProvider, ReceivedRequest
 
-from .bare_client import BareClient, redirected, refusal
+from .bare_client import BareClient, in_threads, redirected, refusal
 
 VERIFIER = "v" * 43  # PKCE: the shortest that is allowed
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
-
-Result = TypeVar("Result")
-
-
-def in_threads(count: int, call: Callable[[], Result]) -> list[Result]:
-    """Make a call from that many threads, all at the same moment."""
-    barrier = threading.Barrier(count)
-
-    def run(_: int) -> Result:
-        barrier.wait()
-        return call()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 # Grants and client authentication
@@ -376,11 +361,12 @@ def test_head_gets_no_body(client: BareClient) -> None:
 
 
 def test_api_challenges_a_request_without_token(client: BareClient) -> None:
-    """Without a bearer token the challenge names no error (RFC 6750 §3.1)."""
+    """Without a bearer token the challenge names no error (RFC 6750 §3.1), but the API's metadata (RFC 9728 §5.1)."""
+    expected = f'Bearer realm="LocalProvider", resource_metadata="{client.provider.resource_metadata_url}"'
     for headers in ({}, {"Authorization": "Basic YTpi"}, {"Authorization": "Bearer"}):
         answer = client.session.get(client.provider.api_url, headers=headers)
         assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="LocalProvider"'
+        assert answer.headers["WWW-Authenticate"] == expected
 
 
 def test_api_challenges_a_bad_token(client: BareClient) -> None:
@@ -723,6 +709,8 @@ def test_options() -> None:
         "token_lifetime": 5.0,
         "token_delay": 0.25,
         "rotate_refresh_tokens": False,
+        "device_code_lifetime": 30.0,
+        "device_interval": 2.0,
     }
     provider = LocalProvider(**options)  # type: ignore[arg-type]
     assert {name: getattr(provider, name) for name in options} == options

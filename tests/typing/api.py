@@ -172,3 +172,5 @@ def in_tests() -> None:
     with LocalProvider(token_lifetime=2) as provider:
         assert_type(provider.token_url, str)
         provider.fail_token_requests(503, count=2, retry_after=1)
+        provider.device_code_lifetime = 30
+        provider.approve_device("BCDF-GHJK")

@@ -1,0 +1,70 @@
+"""What the provider says of itself: as an authorization server, as an OpenID provider, and as an API. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
+
+from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
+
+if TYPE_CHECKING:
+    from ._provider import LocalProvider
+
+__all__ = ["DOCUMENTS"]
+
+_GRANT_TYPES = ("authorization_code", "client_credentials", "password", "refresh_token", DEVICE_CODE_GRANT_TYPE)
+
+
+def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
+    """Return the authorization server's metadata (RFC 8414)."""
+    return {
+        "issuer": provider.issuer,
+        "authorization_endpoint": provider.authorization_url,
+        "token_endpoint": provider.token_url,
+        "device_authorization_endpoint": provider.device_authorization_url,
+        "revocation_endpoint": provider.revocation_url,
+        "introspection_endpoint": provider.introspection_url,
+        "response_types_supported": ["code"],
+        "grant_types_supported": _GRANT_TYPES,
+        "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
+        "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
+        "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "protected_resources": [provider.api_url],
+    }
+
+
+def _openid_metadata(provider: LocalProvider) -> dict[str, Any]:
+    """Return the same with what OpenID Discovery requires in addition."""
+    return {
+        **_server_metadata(provider),
+        "jwks_uri": f"{provider.issuer}/jwks",
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+def _resource_metadata(provider: LocalProvider) -> dict[str, Any]:
+    """Return the API's metadata (RFC 9728)."""
+    return {
+        "resource": provider.api_url,
+        "authorization_servers": [provider.issuer],
+        "bearer_methods_supported": ["header"],
+    }
+
+
+def _key_set(_: LocalProvider) -> dict[str, Any]:
+    """Return the keys of ID tokens: none, since no ID token is issued."""
+    return {"keys": []}
+
+
+DOCUMENTS: dict[str, Callable[[LocalProvider], dict[str, Any]]] = {
+    "/.well-known/oauth-authorization-server": _server_metadata,
+    "/.well-known/openid-configuration": _openid_metadata,
+    "/.well-known/oauth-protected-resource/api": _resource_metadata,
+    "/jwks": _key_set,
+}
+"""The documents by their path."""
