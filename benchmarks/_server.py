@@ -96,7 +96,6 @@ def keep_ledger(provider: LocalProvider) -> list[dict[str, Any]]:
 
 def main() -> None:
     with LocalProvider(**json.loads(sys.argv[1])) as provider:
-        publish_metadata(provider)
         ledger = keep_ledger(provider)
         print(json.dumps({name: getattr(provider, name) for name in NAMES}), flush=True)
         for line in sys.stdin:
@@ -131,27 +130,6 @@ def login(provider: LocalProvider, lifetime: float) -> dict[str, Any]:
     provider.token_requests.pop()
     provider.token_lifetime, provider.token_delay = old
     return answer
-
-
-def publish_metadata(provider: LocalProvider) -> None:
-    """Serve what a client that discovers its endpoints looks for (RFC 8414, RFC 9728)."""
-    issuer = provider.issuer
-
-    @provider._flask.get("/.well-known/oauth-authorization-server")
-    def benchmark_server_metadata() -> dict[str, Any]:
-        return {
-            "issuer": issuer,
-            "authorization_endpoint": provider.authorization_url,
-            "token_endpoint": provider.token_url,
-            "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
-            "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        }
-
-    @provider._flask.get("/.well-known/oauth-protected-resource/<path:_>")
-    def benchmark_resource_metadata(_: str) -> dict[str, Any]:
-        return {"resource": provider.api_url, "authorization_servers": [issuer]}
 
 
 if __name__ == "__main__":
