@@ -71,7 +71,7 @@ def check(python: str, wheel: Path, folder: Path) -> None:
     run(python, "-m", "venv", str(folder / "venv"))
     installed = str(folder / "venv" / "bin" / "python")
     run(installed, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
-    groups = [part for name in ("test", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
+    groups = [part for name in ("core", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
     run(installed, "-m", "pip", "install", "--quiet", f"oauth_auth @ {wheel.as_uri()}", *groups)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
     shutil.copytree(ROOT / "examples", folder / "examples")

@@ -37,6 +37,15 @@ class Clock:
         self.moved += seconds
 
 
+class WallClock:
+    """The clock on the wall, by which tokens expire: it goes ahead by so many seconds when told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ahead = 0.0
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + self.ahead)
+
+
 class MonotonicClock:
     """The monotonic clock, by which pauses are measured: it goes ahead by so many seconds when told."""
 
