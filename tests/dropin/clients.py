@@ -443,3 +443,60 @@ async def scim2_async(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
             return (await scim.query(User, "1")).display_name
 
         yield display_name
+
+
+# aiohttp
+
+
+@client("gql", "aiohttp", "/graphql")
+async def gql_of_aiohttp(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
+    from gql import Client, gql
+    from gql.transport.aiohttp import AIOHTTPTransport
+
+    transport = AIOHTTPTransport(url, client_session_args={"middlewares": [auth]})
+    async with Client(transport=transport) as session:
+
+        async def greeting() -> Any:
+            return (await session.execute(gql("{ greeting }")))["greeting"]
+
+        yield greeting
+
+
+@client("gidgethub", "aiohttp", "/github")
+async def gidgethub_of_aiohttp(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
+    import aiohttp
+    from gidgethub.aiohttp import GitHubAPI
+
+    async with aiohttp.ClientSession(middlewares=[auth]) as session:
+        github = GitHubAPI(session, "requester", base_url=url)
+
+        async def name() -> Any:
+            return (await github.getitem("/user"))["name"]
+
+        yield name
+
+
+@client("slack_sdk", "aiohttp", "/slack/")
+async def slack(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
+    import aiohttp
+    from slack_sdk.web.async_client import AsyncWebClient
+
+    async with aiohttp.ClientSession(middlewares=[auth]) as session:
+        slack = AsyncWebClient(base_url=url, session=session)
+
+        async def user() -> Any:
+            return (await slack.auth_test())["user"]
+
+        yield user
+
+
+@client("fhirpy", "aiohttp", "/fhir")
+async def fhirpy(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
+    from fhirpy import AsyncFHIRClient
+
+    fhir = AsyncFHIRClient(url, aiohttp_config={"middlewares": [auth]})
+
+    async def name() -> Any:
+        return (await fhir.get("Patient", "1"))["name"][0]["text"]
+
+    yield name

@@ -291,3 +291,15 @@ def scim(request: Received) -> Answer:
     meta = {"resourceType": "User", "location": f"{base_url(request)}/scim/Users/1"}
     user = {"schemas": [schema], "id": "1", "userName": "alice", "displayName": GREETING, "meta": meta}
     return Answer(200, json.dumps(user).encode(), (("Content-Type", "application/scim+json"),))
+
+
+@at("slack")
+def slack(request: Received) -> Answer:
+    assert request.path == "/slack/auth.test"
+    return Answer(200, {"ok": True, "user": GREETING})
+
+
+@at("fhir")
+def fhir(request: Received) -> Answer:
+    assert request.path.startswith("/fhir/Patient/1")
+    return Answer(200, {"resourceType": "Patient", "id": "1", "name": [{"text": GREETING}]})
