@@ -329,14 +329,15 @@ class TokenProvider(Grant):
         failure: TokenError
         try:
             token = yield Run(functools.partial(self._provider, last), self._timeout)
-        except OAuthError:
+        except TokenError:
             raise
         except GivenUp:
             failure = TokenError(f"the token provider hasn't returned within {self._timeout:.3g} s (token_timeout)")
             failure.retryable = True
             raise failure from None
         except Exception as error:
-            failure = TokenError(f"the token provider raised {type(error).__name__}")
+            reason = f": {error}" if isinstance(error, OAuthError) else ""  # the text of others may hold a secret
+            failure = TokenError(f"the token provider raised {type(error).__name__}{reason}")
             failure.retryable = True
             raise failure from error
         if not isinstance(token, OAuthToken):

@@ -16,7 +16,6 @@ import base64
 import datetime as dt
 import email.utils
 import json
-import math
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +25,7 @@ from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
 from .checks import require_encodable
-from .token import OAuthToken, is_sendable
+from .token import CENTURY, OAuthToken, is_sendable, read_answer
 from .urls import without_query
 
 __all__ = [
@@ -60,9 +59,6 @@ _SECRET_FIELDS = {
     *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
     *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
 }
-
-_CENTURY = 100 * 366 * 86400.0
-"""The longest lifetime or pause that's believed, in seconds."""
 
 _MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
 
@@ -157,7 +153,7 @@ def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuth
     """
     fields = read_fields(request, response, "token endpoint")
     try:
-        return _token_from(fields, _received_at(response))
+        return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
         message = "the token endpoint's answer has no access_token that a header can carry"
         failure = TokenResponseError(message, content_type=_content_type(response), **_where(request, response))
@@ -231,41 +227,6 @@ def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
     return {}
 
 
-def _token_from(fields: Mapping[str, Any], received_at: float) -> OAuthToken:
-    known = ("access_token", "token_type", "expires_in", "scope", "refresh_token")
-    token_type = fields.get("token_type")
-    if not isinstance(token_type, str) or not token_type.strip():
-        token_type = "Bearer"
-    scope = fields.get("scope")
-    if isinstance(scope, list):
-        scope = " ".join(name for name in scope if isinstance(name, str))
-    refresh_token = fields.get("refresh_token")
-    lifetime = _lifetime(fields.get("expires_in"))
-    return OAuthToken(
-        access_token=fields.get("access_token", ""),
-        token_type=token_type.strip(),
-        expires_in=lifetime,
-        expiry=None if lifetime is None else received_at + lifetime,
-        scope=scope if isinstance(scope, str) and scope else None,
-        refresh_token=refresh_token if isinstance(refresh_token, str) and refresh_token else None,
-        extra={name: value for name, value in fields.items() if name not in known},
-    )
-
-
-def _lifetime(value: object) -> float | None:
-    """Read `expires_in`; a value that is no number of seconds counts as absent."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(seconds):
-        return None
-    seconds = min(max(seconds, 0.0), _CENTURY)
-    return int(seconds) if seconds.is_integer() else seconds
-
-
 def redact(value: object, secrets: Iterable[str]) -> str | None:
     """Return a server's text fit for an error message: one line, of bounded length, without what we sent."""
     if not isinstance(value, str):
@@ -285,9 +246,9 @@ def read_retry_after(value: str | None, sent_at: float) -> float | None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return min(float(value), _CENTURY)
+        return min(float(value), CENTURY)
     date = _read_date(value)
-    return None if date is None else min(max(date - sent_at, 0.0), _CENTURY)
+    return None if date is None else min(max(date - sent_at, 0.0), CENTURY)
 
 
 def _read_date(value: str | None) -> float | None:

@@ -13,7 +13,10 @@ from .._clock import Chance, Now
 from .._record import Record
 from ..errors import ConfigurationError
 
-__all__ = ["Credential", "Header", "OAuthToken", "digest", "is_sendable"]
+__all__ = ["CENTURY", "Credential", "Header", "OAuthToken", "digest", "is_sendable", "read_answer"]
+
+CENTURY = 100 * 366 * 86400
+"""The longest lifetime or pause that's believed, in seconds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,10 +74,36 @@ class OAuthToken:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Make a token from `to_dict()`'s dictionary or a token answer; unknown fields go to `extra`.
+        """Make a token from `to_dict()`'s dictionary, a token answer, or what another library kept of one.
 
-        Raises `ConfigurationError` if a field has the wrong type or `access_token` is missing.
+        The first comes back exactly. The others are read as answers to the library's own calls are: `expires_in` may be
+        text, `scope` a list, and so on. Their `expires_at`, Unix time in seconds, says when the token expires; without
+        it `expires_in` counts from now. Unknown fields go to `extra`.
+
+        Raises `ConfigurationError` if there's no `access_token` that can be sent, if `refresh_token` isn't text, or if
+        another field of `to_dict()`'s dictionary has the wrong type.
         """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, Mapping) or fields.keys() >= names:
+            return cls._restore(fields)
+        values = read_answer(fields, time.time())
+        values["refresh_token"] = (
+            fields.get("refresh_token") or None
+        )  # one that's no text is an error: it would be lost
+        extra = values["extra"]
+        for name in ("expires_at", "expiry"):
+            if (moment := _read_number(extra.get(name))) is not None:
+                values["expiry"] = moment
+            if moment is not None or extra.get(name) is None:
+                extra.pop(name, None)
+        if isinstance(own := extra.get("extra") or {}, Mapping):
+            extra.pop("extra", None)
+            extra.update(own)
+        return cls(**values)
+
+    @classmethod
+    def _restore(cls, fields: Mapping[str, Any]) -> Self:
+        """Make a token from `to_dict()`'s dictionary; fields that are missing have their defaults."""
         if not isinstance(fields, Mapping):
             raise ConfigurationError(f"from_dict takes a mapping of fields, not {type(fields).__name__}")
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
@@ -84,6 +113,48 @@ class OAuthToken:
         others = {name: value for name, value in fields.items() if name not in known and name != "extra"}
         values.setdefault("access_token", "")
         return cls(**values, extra={**others, **extra})
+
+
+_OF_ANSWERS = ("access_token", "token_type", "expires_in", "scope", "refresh_token")
+
+
+def read_answer(fields: Mapping[str, Any], received_at: float) -> dict[str, Any]:
+    """Return the arguments of `OAuthToken` for a token answer, in all the ways in which servers write one.
+
+    What can't be read counts as absent, but for the access token, which is as it came. `expiry` is `expires_in` after
+    `received_at`, in Unix time.
+    """
+    token_type, scope, refresh_token = (fields.get(name) for name in ("token_type", "scope", "refresh_token"))
+    if isinstance(scope, list):
+        scope = " ".join(name for name in scope if isinstance(name, str))
+    lifetime = _read_lifetime(fields.get("expires_in"))
+    return {
+        "access_token": fields.get("access_token", ""),
+        "token_type": (token_type.strip() if isinstance(token_type, str) else "") or "Bearer",
+        "expires_in": lifetime,
+        "expiry": None if lifetime is None else received_at + lifetime,
+        "scope": scope if isinstance(scope, str) and scope else None,
+        "refresh_token": refresh_token if isinstance(refresh_token, str) and refresh_token else None,
+        "extra": {name: value for name, value in fields.items() if name not in _OF_ANSWERS},
+    }
+
+
+def _read_lifetime(value: object) -> float | None:
+    seconds = _read_number(value)
+    return None if seconds is None else min(max(seconds, 0), CENTURY)
+
+
+def _read_number(value: object) -> float | None:
+    """Read a number of seconds, which may be text; anything else is None."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(seconds):
+        return None
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def digest(secret: str) -> str:

@@ -142,7 +142,7 @@ class Entries:
         if fields.get("key") != key:
             raise ValueError("it was stored under another key")
         try:
-            token = OAuthToken.from_dict(fields.get("token") or {})
+            token = OAuthToken._restore(fields.get("token") or {})  # noqa: SLF001 - what was written is what is read
             require_encodable("refresh_token", token.refresh_token or "")
         except ConfigurationError:
             raise ValueError("its fields are damaged") from None

@@ -9,10 +9,11 @@ import gzip
 import logging
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from oauth_auth import OAuthProviderException, TokenResponseError
+from oauth_auth import ConfigurationError, OAuthProviderException, OAuthToken, TokenError, TokenResponseError
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
@@ -45,6 +46,27 @@ def test_a_compressed_body_is_read(plugin_mode: Mode, serve: Serve) -> None:
     server = serve(lambda _: Answer(200, gzip.compress(b'{"access_token": "good"}'), headers))
     auth = plugin_mode.plugin.ClientCredentialsAuth(server.url, "client", "secret")
     assert "good" == auth.get_token().access_token
+
+
+@pytest.mark.parametrize(
+    ("fields", "expires_in", "scope"),
+    [
+        ({"expires_in": "3600", "token_type": "bearer", "scope": ["a", "b"]}, 3600, "a b"),
+        ({"expires_in": 3600.0, "scope": "a b"}, 3600, "a b"),
+        ({"expires_in": "", "scope": "", "token_type": "", "refresh_token": ""}, None, None),
+        ({"expires_in": None, "scope": None, "token_type": None}, None, None),
+    ],
+    ids=["texts and a list", "numbers", "empty texts", "nulls"],
+)
+def test_a_provider_passes_on_what_a_server_answers(
+    mode: Mode, tokens: Tokens, api: ScriptedServer, fields: dict[str, Any], expires_in: float | None, scope: str | None
+) -> None:
+    """`from_dict` of an answer, in a token provider, reads what the library's own calls read."""
+    tokens.accepted = {"Bearer provided"}
+    auth = mode.plugin.TokenProviderAuth(lambda _: OAuthToken.from_dict({"access_token": "provided", **fields}))
+    with mode.client(auth) as client:
+        assert 200 == client.get(api.url).status_code
+    assert ("bearer", expires_in, scope) == (auth.token.token_type.lower(), auth.token.expires_in, auth.token.scope)
 
 
 # -- Lifetimes ------------------------------------------------------------------------------------------------------
@@ -139,6 +161,20 @@ def test_what_is_no_token_is_never_sent(plugin_mode: Mode, tokens: Tokens, api: 
         client.get(api.url)
     assert (200, tokens.url, False) == (caught.value.status_code, caught.value.token_url, caught.value.retryable)
     assert ([], None, 1) == (api.requests, auth.token, tokens.calls)
+
+
+@pytest.mark.parametrize("answer", [{}, {"error": "nobody"}, {"access_token": "a\nb"}, []], ids=str)
+def test_a_provider_that_gets_no_token_fails_the_request_as_a_server_does(
+    mode: Mode, api: ScriptedServer, answer: Any
+) -> None:
+    """What `from_dict` raises in a token provider reaches the request as a `TokenError`, which may pass."""
+    auth = mode.plugin.TokenProviderAuth(lambda _: OAuthToken.from_dict(answer))
+    with mode.client(auth) as client, pytest.raises(TokenError) as caught:
+        client.get(api.url)
+    assert not isinstance(caught.value, ConfigurationError)
+    assert isinstance(caught.value.__cause__, ConfigurationError)
+    assert str(caught.value.__cause__) in str(caught.value)
+    assert (True, []) == (caught.value.retryable, api.requests)
 
 
 @pytest.mark.parametrize("status", [400, 401, 503])

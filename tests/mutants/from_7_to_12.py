@@ -303,7 +303,7 @@ MUTANTS = (
     Mutant(
         10,
         "a lifetime as text isn't read",
-        "_wire/messages.py",
+        "_wire/token.py",
         "if isinstance(value, bool) or not isinstance(value, str | int | float):",
         "if isinstance(value, bool) or not isinstance(value, int | float):",
         ("units/test_messages.py::test_lifetimes_are_read",),
@@ -311,7 +311,7 @@ MUTANTS = (
     Mutant(
         10,
         "a scope as a list isn't read",
-        "_wire/messages.py",
+        "_wire/token.py",
         "    if isinstance(scope, list):",
         "    if False:",
         ("units/test_messages.py::test_scopes_are_read",),
@@ -355,6 +355,24 @@ MUTANTS = (
         'text = f"Bearer {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
         'text = f"{token.token_type} {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
         ("guarantees/test_answers.py::test_an_unknown_token_type_is_sent_as_bearer_and_logged_once[requests]",),
+    ),
+    Mutant(
+        10,
+        "a kept token's `expires_at` isn't read",
+        "_wire/token.py",
+        'for name in ("expires_at", "expiry"):',
+        'for name in ("expiry",):',
+        ("units/test_token.py::test_a_token_that_another_library_kept_is_read",),
+    ),
+    Mutant(
+        10,
+        "a provider's `ConfigurationError` reaches the request",
+        "_server/grants.py",
+        "        except TokenError:\n            raise\n",
+        "        except OAuthError:\n            raise\n",
+        (
+            "guarantees/test_answers.py::test_a_provider_that_gets_no_token_fails_the_request_as_a_server_does[requests-{}]",
+        ),
     ),
     Mutant(
         10,

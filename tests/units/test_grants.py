@@ -16,6 +16,7 @@ from oauth_auth import (
     ReauthorizationRequired,
     TokenError,
     TokenResponseError,
+    TokenStoreError,
     TokenTransportError,
 )
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
@@ -357,8 +358,16 @@ def test_a_provider_that_raises_may_work_later(raised: Exception) -> None:
     assert type(raised).__name__ in str(error)
 
 
+@pytest.mark.parametrize("raised", [ConfigurationError("no access_token"), TokenStoreError("no access_token")])
+def test_a_provider_that_gets_rubbish_has_no_token(raised: OAuthError) -> None:
+    """An error of ours that isn't about tokens is the cause of one that is, which says what it says."""
+    error = ending(Script(raised), TokenProvider(lambda _: None, 7.0).request_token(None, None))  # type: ignore[arg-type, return-value]
+    assert (TokenError, True, raised) == (type(error), error.retryable, error.__cause__)
+    assert f"{type(raised).__name__}: no access_token" in str(error)
+
+
 def test_a_providers_own_refusal_goes_through() -> None:
-    """An error of ours that a provider raises is the renewal's."""
+    """A `TokenError` that a provider raises is the renewal's."""
     refusal = ReauthorizationRequired("log in")
     assert refusal is ending(Script(refusal), TokenProvider(lambda _: None, 7.0).request_token(None, None))  # type: ignore[arg-type, return-value]
 

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from authlib.oauth2.rfc6749 import OAuth2Token
 from freezegun import freeze_time
 
 from oauth_auth import ConfigurationError, OAuthToken
+from oauth_auth._wire.messages import build_token_request, read_token_response
+from tests.support.steps import TOKEN_URL, answer
+
+NOW = 1_893_456_000.0
+"""2030-01-01T00:00:00Z."""
 
 ALL_FIELDS: dict[str, Any] = {
     "access_token": "access",
@@ -114,6 +120,79 @@ def test_unknown_fields_go_to_extra() -> None:
     """`from_dict` reads a token answer, too: what it doesn't know is kept."""
     token = OAuthToken.from_dict({"access_token": "access", "expires_in": 60, "id_token": "x", "extra": {"y": 1}})
     assert {"id_token": "x", "y": 1} == token.extra
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "lifetime as text": ({"expires_in": "3600"}, {"expires_in": 3600, "expiry": NOW + 3600}),
+    "lifetime as text with a fraction": ({"expires_in": "1800.5"}, {"expires_in": 1800.5, "expiry": NOW + 1800.5}),
+    "lifetime as float": ({"expires_in": 3600.0}, {"expires_in": 3600, "expiry": NOW + 3600}),
+    "lifetime below zero": ({"expires_in": -5}, {"expires_in": 0, "expiry": NOW}),
+    "no lifetime": ({"expires_in": None}, {}),
+    "lifetime as empty text": ({"expires_in": ""}, {}),
+    "lifetime that is no number": ({"expires_in": "soon"}, {}),
+    "lifetime beyond floats": ({"expires_in": 10**400}, {}),
+    "scope as list": ({"scope": ["read", "write"]}, {"scope": "read write"}),
+    "scope as empty text": ({"scope": ""}, {}),
+    "no token type": ({"token_type": None}, {}),
+    "token type as empty text": ({"token_type": ""}, {}),
+    "token type in small letters": ({"token_type": " bearer"}, {"token_type": "bearer"}),
+    "refresh token as empty text": ({"refresh_token": ""}, {}),
+    "other fields": ({"id_token": "x", "extra": 1}, {"extra": {"id_token": "x", "extra": 1}}),
+    "an expiry that is no time": ({"expiry": "soon"}, {"extra": {"expiry": "soon"}}),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_token_answer_is_read_as_it_is_off_the_wire(name: str) -> None:
+    """`from_dict` reads what `read_token_response` reads, and means the same by it."""
+    fields, expected = ANSWERS[name]
+    fields = {"access_token": "access", **fields}
+    with freeze_time("2030-01-01T00:00:00Z"):
+        read = read_token_response(build_token_request(TOKEN_URL, None, {}), answer(200, fields))
+        assert OAuthToken(access_token="access", **expected) == OAuthToken.from_dict(fields) == read
+
+
+@pytest.mark.parametrize(
+    ("fields", "expiry", "extra"),
+    [
+        ({"expires_at": NOW + 5}, NOW + 5, {}),
+        ({"expires_at": int(NOW) + 5, "expires_in": 3600}, NOW + 5, {}),
+        ({"expires_at": f"{NOW + 5.5}"}, NOW + 5.5, {}),
+        ({"expires_at": 0}, 0.0, {}),
+        ({"expires_at": None, "expires_in": 60}, NOW + 60, {}),
+        ({"expires_at": "2030-01-01T00:00:05Z", "expires_in": 60}, NOW + 60, {"expires_at": "2030-01-01T00:00:05Z"}),
+        ({"expires_at": True}, None, {"expires_at": True}),
+        ({"expires_at": float("inf")}, None, {"expires_at": float("inf")}),
+        ({"expires_at": 5, "expiry": NOW + 5}, NOW + 5, {}),
+        ({"expiry": NOW + 5, "expires_in": 3600}, NOW + 5, {}),
+        ({"expiry": None, "extra": None}, None, {}),
+    ],
+    ids=str,
+)
+def test_a_token_that_was_kept_says_when_it_expires(
+    fields: dict[str, Any], expiry: float | None, extra: dict[str, Any]
+) -> None:
+    """`expires_at` is Unix time, as Authlib and requests-oauthlib keep it: it counts, not when the token is read."""
+    with freeze_time("2030-01-01T00:00:00Z"):
+        token = OAuthToken.from_dict({"access_token": "access", **fields})
+    assert (expiry, extra) == (token.expiry, token.extra)
+
+
+KEPT: dict[str, Any] = {
+    "Authlib": OAuth2Token.from_dict(
+        {"access_token": "a", "expires_in": 60, "scope": "x y", "expires_at": 1_700_000_060}
+    ),
+    # As oauthlib 3.3.1 parses an answer for it.
+    "requests-oauthlib": {"access_token": "a", "expires_in": 60, "scope": ["x", "y"], "expires_at": 1_700_000_060},
+}
+
+
+@pytest.mark.parametrize("library", KEPT)
+def test_a_token_that_another_library_kept_is_read(library: str) -> None:
+    """What another library kept, as JSON and years ago, is what it was, and it has expired."""
+    token = OAuthToken.from_dict(json.loads(json.dumps(KEPT[library])))
+    assert OAuthToken(access_token="a", expires_in=60, scope="x y", expiry=1_700_000_060) == token
+    assert token.is_expired()
 
 
 def test_nulls_count_as_absent() -> None:
