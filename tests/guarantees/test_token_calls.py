@@ -209,6 +209,19 @@ def test_retry_after_is_honoured(plugin_mode: Mode, serve: Serve, clock: RetryCl
     assert 2 < until_the_date <= 5
 
 
+@pytest.mark.parametrize("skew", [-600, 600], ids=["a slow clock", "a fast clock"])
+def test_a_date_is_one_by_the_servers_own_clock(
+    plugin_mode: Mode, serve: Serve, clock: RetryClock, skew: float
+) -> None:
+    """A date in Retry-After is as far away as the answer's own Date says, ten minutes of difference or not."""
+    now = time.time() + skew
+    dates = {"Date": now, "Retry-After": now + 3}
+    headers = tuple((name, email.utils.formatdate(moment, usegmt=True)) for name, moment in dates.items())
+    server = serve(in_turn(Answer(503, b"", headers), TOKEN))
+    controller(plugin_mode, server.url).request_token_o_auth_ccg(BASIC)
+    assert [3.0] == clock.pauses
+
+
 def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
     plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:

@@ -112,10 +112,13 @@ class ScriptedServer:
                 if not isinstance(body, bytes):
                     body = json.dumps(body).encode()
                     headers.append(("Content-Type", "application/json"))
-                self.send_response(answer.status)
+                given = {name.lower() for name, _ in headers}
+                self.send_response_only(answer.status)
+                if "date" not in given:
+                    self.send_header("Date", self.date_time_string())
                 for name, value in headers:
                     self.send_header(name, value)
-                if not any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in headers):
+                if not given & {"content-length", "transfer-encoding"}:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -498,6 +499,12 @@ def test_dates_are_in_utc_everywhere(monkeypatch: pytest.MonkeyPatch, value: str
 
 NOON = 1_899_633_600.0
 """Wed, 13 Mar 2030 12:00:00 GMT."""
+READERS: dict[str, Callable[[TokenRequest, TokenResponse], object]] = {
+    "token": read_token_response,
+    "device authorization": read_device_response,
+    "revocation": read_revocation_response,
+    "metadata": lambda request, response: read_metadata_response(request, response, "https://auth.example"),
+}
 
 
 @pytest.mark.parametrize(
@@ -510,11 +517,14 @@ NOON = 1_899_633_600.0
         ("yesterday", NOON + 2, 3.0),
     ],
 )
-def test_a_pause_counts_from_the_answers_own_date(date: str | None, received_at: float, seconds: float) -> None:
+@pytest.mark.parametrize("endpoint", READERS)
+def test_a_pause_counts_from_the_answers_own_date(
+    endpoint: str, date: str | None, received_at: float, seconds: float
+) -> None:
     """A date in `Retry-After` is compared with the answer's `Date`, the server's own clock; else with its arrival."""
     headers = {"retry-after": "Wed, 13 Mar 2030 12:00:05 GMT", **({} if date is None else {"date": date})}
     with pytest.raises(TokenResponseError) as caught:
-        read_token_response(REQUEST, TokenResponse(503, headers, b"", received_at))
+        READERS[endpoint](REQUEST, TokenResponse(503, headers, b"", received_at))
     assert seconds == caught.value.retry_after
 
 
