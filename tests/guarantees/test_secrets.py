@@ -39,6 +39,7 @@ from oauth_auth._wire.token import Credential
 from tests.support.modes import HTTPX, HTTPX2, OF_REQUESTS, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, token_that_expires_in
+from tests.support.waiting import outcome_of
 
 Serve = Callable[..., ScriptedServer]
 
@@ -329,17 +330,37 @@ def test_a_time_out_shows_no_secret(plugin_mode: Mode, serve: Serve, caplog: pyt
 QUERIES = ["key=query-s3cret", "key=query-s3cr%65t", "key=query|s3cret", "key=%7es3cret&x", "s3cret"]
 
 
-@pytest.mark.parametrize("reachable", [True, False])
-def test_the_query_of_the_token_url_is_not_shown(
-    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, quick: None, reachable: bool
+def token_call(mode: Mode, tokens: Tokens, url: str) -> None:
+    basic_client(mode, url).get_token()
+
+
+def device_login(mode: Mode, tokens: Tokens, url: str) -> None:
+    options = {"device_authorization_url": url, "show": lambda **_: None}
+    mode.plugin.DeviceCodeAuth(tokens.url, "client", CLIENT_SECRET, **options).get_token()
+
+
+def revocation(mode: Mode, tokens: Tokens, url: str) -> None:
+    basic_client(mode, tokens.url, token=token_that_expires_in(60), revocation_url=url).revoke()
+
+
+TROUBLES = {"busy": Answer(500), "elsewhere": Answer(302), "empty": Answer(200, {}), "out of reach": None}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("call", [token_call, device_login, revocation])
+def test_the_query_of_an_endpoint_is_not_shown(
+    plugin_mode: Mode, tokens: Tokens, caplog: pytest.LogCaptureFixture, call: Callable[..., None], trouble: str
 ) -> None:
-    """A key in the query of the token URL is in no error, in whatever spelling the library sends it."""
-    tokens.answer = lambda _: Answer(500)
+    """A key in the query of an endpoint's URL is in no error, in whatever spelling the library sends it."""
+    answer = TROUBLES[trouble]
+    tokens.answer = lambda _: answer
     for query in QUERIES:
-        url = f"{tokens.url if reachable else closed_port()}?{query}"
-        with pytest.raises(TokenError) as caught:
-            basic_client(plugin_mode, url).get_token()
-        assert [] == leaks(caught.value)
+        url = f"{tokens.server.url if answer else closed_port()}/endpoint?{query}"
+        error = outcome_of(call, plugin_mode, tokens, url)
+        if (call, trouble) != (revocation, "empty"):  # which is a success there
+            assert isinstance(error, TokenError)
+            assert url.partition("?")[0] == error.token_url
+            assert [] == leaks(error)
     assert [] == log_leaks(caplog)
 
 

@@ -482,6 +482,14 @@ MUTANTS = (
     ),
     Mutant(
         12,
+        "the query of the device endpoint is in an error",
+        "_wire/messages.py",
+        "            token_url=without_query(request.url),",
+        "            token_url=request.url,",
+        ("guarantees/test_secrets.py::test_the_query_of_an_endpoint_is_not_shown[requests-device_login-empty]",),
+    ),
+    Mutant(
+        12,
         "a request's repr shows its body",
         "_wire/messages.py",
         'return f"{type(self).__name__}(url={self.url!r})"',
