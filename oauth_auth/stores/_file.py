@@ -21,6 +21,7 @@ __all__ = ["FileTokenStore"]
 
 _MAX_READ_BYTES = 2 * 1024 * 1024
 _LEFTOVER_SECONDS = 3600.0
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class FileTokenStore(SerializedStore):
@@ -30,8 +31,8 @@ class FileTokenStore(SerializedStore):
     can be read after any crash. `encryption_key` is a key of cryptography's `Fernet`, or several: the first encrypts,
     all decrypt. Needs `oauth_auth[file]`, with a key also `oauth_auth[encryption]`.
 
-    Raises `TokenStoreError` if the folder belongs to another user, or every user may write to it; a folder that other
-    users may read is logged.
+    Raises `TokenStoreError` if the folder, or a token's file, belongs to another user, or others may write to it: they
+    could plant a token of theirs. A folder that other users may read is logged.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, encryption_key: EncryptionKey | None = None) -> None:
@@ -61,6 +62,7 @@ class FileTokenStore(SerializedStore):
         with _store_errors():
             try:
                 with self._path(key).open("rb") as file:
+                    self._check_entry(os.fstat(file.fileno()), key)
                     return file.read(_MAX_READ_BYTES)
             except FileNotFoundError:
                 return None
@@ -80,7 +82,7 @@ class FileTokenStore(SerializedStore):
         self._check_folder()
 
     def _check_folder(self) -> None:
-        """Raise `TokenStoreError` if other users could put tokens of theirs there; log once that they may read it."""
+        """Raise `TokenStoreError` if other users could plant tokens of theirs there; log once that they may read it."""
         try:
             status = self._folder.stat()
         except OSError:
@@ -91,12 +93,19 @@ class FileTokenStore(SerializedStore):
             return
         if status.st_uid != os.geteuid():
             raise TokenStoreError(f"{self._folder} belongs to another user: give a folder of your own for the tokens")
-        if status.st_mode & stat.S_IWOTH:
-            raise TokenStoreError(f"every user may write to {self._folder}: run chmod 700 {self._folder}")
+        if status.st_mode & _OTHERS_WRITE:
+            raise TokenStoreError(f"other users may plant tokens in {self._folder}: run chmod 700 {self._folder}")
         if status.st_mode & 0o077 and not self._is_logged_open:
             self._is_logged_open = True
             text = "other users may look into the token folder %(folder)s: run chmod 700 %(folder)s"
             emit(logging.WARNING, "folder_open", text, folder=str(self._folder))
+
+    def _check_entry(self, status: os.stat_result, key: str) -> None:
+        """Raise `TokenStoreError` if another user could have written an entry, while the folder was open to them."""
+        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE):
+            path = self._path(key)
+            reason = f"another user may have planted the token in {path}"
+            raise TokenStoreError(f"{reason}: run rm {path}, or chmod 600 {path} if it's your own")
 
     def _replace(self, path: Path, entry: bytes) -> None:
         """Write a file beside it, then rename that: after a crash there is the old file or the new one."""

@@ -238,6 +238,22 @@ MUTANTS = (
     ),
     Mutant(
         16,
+        "a folder that a group may write to is used",
+        "stores/_file.py",
+        "_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH",
+        "_OTHERS_WRITE = stat.S_IWOTH",
+        ("stores/test_store_input.py::test_a_folder_that_others_may_write_to",),
+    ),
+    Mutant(
+        16,
+        "a token of another user's file is sent",
+        "stores/_file.py",
+        "(status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE)",
+        "status.st_mode & _OTHERS_WRITE",
+        ("stores/test_store_input.py::test_a_token_that_another_user_may_have_planted",),
+    ),
+    Mutant(
+        16,
         "a file is readable to others, by the umask",
         "stores/_file.py",
         "                os.fchmod(file.fileno(), 0o600)  # whatever the umask",

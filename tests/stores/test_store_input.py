@@ -9,6 +9,8 @@ import logging
 import os
 import pickle
 import shutil
+import stat
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +26,9 @@ from oauth_auth import ConfigurationError, MemoryTokenStore, OAuthToken, TokenSt
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, LockTaken, RedisTokenStore, TokenStore
 from oauth_auth.stores._entry import Entries
 from tests.support import modes
+from tests.support.log import Log
 from tests.support.scripted import ScriptedServer
+from tests.support.stores import token_in
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import outcome_of
 
@@ -65,17 +69,23 @@ def test_a_folder_of_somebody_else(folder: Path, monkeypatch: pytest.MonkeyPatch
         FileTokenStore(folder)
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o707, 0o1777, 0o702])
-def test_a_folder_that_everybody_may_write_to(folder: Path, mode: int) -> None:
-    """It's refused, now and when it becomes so later, with the command that helps."""
+@pytest.mark.parametrize("mode", [0o777, 0o707, 0o1777, 0o702, 0o770, 0o2770, 0o730, 0o775])
+def test_a_folder_that_others_may_write_to(folder: Path, mode: int) -> None:
+    """It's refused, now and when it becomes so later, with the reason and the command that helps."""
     store = FileTokenStore(folder)
     folder.chmod(mode)
-    for call in (lambda: FileTokenStore(folder), lambda: store.load(KEY), lambda: store.lock(KEY).__enter__()):
-        with pytest.raises(TokenStoreError, match=f"chmod 700 {folder}"):
+    calls: list[Callable[[], object]] = [
+        lambda: FileTokenStore(folder),
+        lambda: store.load(KEY),
+        lambda: store.save(KEY, OAuthToken(access_token="a")),
+        lambda: store.lock(KEY).__enter__(),
+    ]
+    for call in calls:
+        with pytest.raises(TokenStoreError, match=f"other users may plant tokens in .*: run chmod 700 {folder}"):
             call()
 
 
-@pytest.mark.parametrize("mode", [0o755, 0o750, 0o770, 0o711])
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o711])
 def test_a_folder_that_others_may_look_into(folder: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
     """It's used, and told once."""
     folder.chmod(mode)
@@ -84,6 +94,63 @@ def test_a_folder_that_others_may_look_into(folder: Path, mode: int, caplog: pyt
         store.save(KEY, OAuthToken(access_token="a"))
         assert OAuthToken(access_token="a") == store.load(KEY)
     assert [f"chmod 700 {folder}" in record.getMessage() for record in caplog.records] == [True]
+
+
+def somebody_else_owns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fstat = os.fstat
+
+    def seen(descriptor: int) -> os.stat_result:
+        found = fstat(descriptor)
+        fields = list(found)
+        fields[stat.ST_UID] += os.path.samestat(found, path.stat())
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "fstat", seen)
+
+
+def opened(mode: int) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    return lambda path, _: path.chmod(mode)
+
+
+PLANTED: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "a file of somebody else": somebody_else_owns,
+    "a file that the group may write": opened(0o620),
+    "a file that everybody may write": opened(0o602),
+    "a folder that the group may write": lambda path, _: path.parent.chmod(0o770),
+    "a folder that everybody may write": lambda path, _: path.parent.chmod(0o707),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_token_that_another_user_may_have_planted(
+    folder: Path, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, name: str, log: Log
+) -> None:
+    """It's sent by no plug-in, and it's said what to do; when that's done the store works again."""
+    store = FileTokenStore(folder)
+    auths = [client_credentials(mode, tokens, store=store, store_key=KEY) for mode in modes.SYNC]
+    store.save(KEY, token_that_expires_in(3000, "planted"))
+    with monkeypatch.context() as patch:
+        PLANTED[name](store._path(KEY), patch)
+        with pytest.raises(TokenStoreError, match=r"may (have planted|plant) .*: run (rm|chmod 700) /"):
+            store.load(KEY)
+        assert {f"token-{number}" for number in (1, 2, 3, 4)} == {auth.get_token().access_token for auth in auths}
+        assert "plant" in log.of_event("store_failed")[0]
+    folder.chmod(0o700)
+    store._path(KEY).unlink()
+    for auth in auths:
+        auth.close()
+    assert token_in(store, KEY) in [auth.token for auth in auths]
+
+
+def test_an_entry_that_its_owner_has_looked_at(folder: Path) -> None:
+    """A file that others could have written is read again after the `chmod 600` that the error names."""
+    store, token = FileTokenStore(folder), token_that_expires_in(3000)
+    store.save(KEY, token)
+    store._path(KEY).chmod(0o660)
+    with pytest.raises(TokenStoreError, match="chmod 600") as caught:
+        store.load(KEY)
+    subprocess.run(str(caught.value).partition(", or ")[2].partition(" if ")[0], shell=True, check=True)
+    assert token == store.load(KEY)
 
 
 def test_paths_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
