@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
+FOREIGN = .venv-foreign
 # One more than there are cores, since many tests wait for time to pass.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
@@ -12,7 +13,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test lint types unit mutants docs figures bench fleet chaos format clean
+.PHONY: help demo test lint types unit mutants docs figures bench fleet chaos foreign format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -60,12 +61,16 @@ fleet: $(BENCH)/peers.stamp ## up to 10,000 programs on one store in virtual tim
 chaos: $(VENV)/dev.stamp ## everything goes wrong for processes on one store, for some minutes
 	$(BIN)/python -m benchmarks.chaos
 
+# In an environment of its own, since it installs what those suites want.
+foreign: $(FOREIGN)/suites.stamp ## the own test-suites of requests and httpx, with an auth object in each session and client
+	$(FOREIGN)/bin/python -m tests.foreign
+
 format: $(VENV)/dev.stamp ## formats the code, and mends what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## removes what these commands have made
-	rm -rf $(VENV) $(BENCH) tests/servers/oidc/node_modules .coverage* dist docs/_build
+	rm -rf $(VENV) $(BENCH) $(FOREIGN) tests/servers/oidc/node_modules .coverage* dist docs/_build
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
@@ -86,6 +91,13 @@ $(BENCH)/peers.stamp: benchmarks/peers/requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable ".[requests,httpx,httpx2,file,testing]"
+	touch $@
+
+$(FOREIGN)/suites.stamp: tests/foreign/requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(FOREIGN)/bin/python -m pip install --quiet --requirement tests/foreign/requirements.txt --editable ".[requests,httpx,testing]"
 	touch $@
 
 # By the machine's npm, or by that of the group `dev`.
