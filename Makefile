@@ -90,7 +90,7 @@ $(BENCH)/peers.stamp: benchmarks/peers/requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable ".[requests,httpx,httpx2,file,testing]"
+	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable ".[requests,httpx,httpx2,aiohttp,file,testing]"
 	touch $@
 
 $(FOREIGN)/suites.stamp: tests/foreign/requirements.txt pyproject.toml

@@ -10,6 +10,7 @@ from typing import Any
 
 from oauth_auth import OAuthToken
 
+from ._aiohttp_peers import Session
 from ._contender import Contender, httpx_options, plain_session
 
 SHARED_KEY = "the-person"
@@ -62,6 +63,8 @@ def open_plain(http: str, auth: Any, *, tasks: bool) -> Any:
     """Return the HTTP library's own client with an auth plug-in."""
     if http == "requests":
         return plain_session(auth)
+    if http == "aiohttp":
+        return Session(auth)
     library = importlib.import_module(http)
     make = library.AsyncClient if tasks else library.Client
     return make(auth=auth, **httpx_options(library))
@@ -91,6 +94,12 @@ class OursHttpx2Tasks(_Ours):
     scenarios = ("hot_path", "stampede")
 
 
+class OursAiohttpTasks(_Ours):
+    name = "oauth_auth, aiohttp (tasks)"
+    http = "aiohttp"
+    tasks = True
+
+
 class _Bare(Contender):
     scenarios = ("stampede", "expiry", "outage")
 
@@ -115,6 +124,14 @@ def constant_header(http: str, token: str) -> Any:
 
         return ConstantHeader()
 
+    if http == "aiohttp":
+
+        async def constant_middleware(request: Any, handler: Any) -> Any:
+            request.headers["Authorization"] = value
+            return await handler(request)
+
+        return constant_middleware
+
     class ConstantFlow(library.Auth):  # type: ignore[misc]
         def auth_flow(self, request: Any) -> Any:
             request.headers["Authorization"] = value
@@ -134,11 +151,19 @@ class BareHttpxTasks(_Bare):
     tasks = True
 
 
+class BareAiohttpTasks(_Bare):
+    name = "no OAuth: constant header, aiohttp (tasks)"
+    http = "aiohttp"
+    tasks = True
+
+
 CONTENDERS: list[Contender] = [
     OursRequests(),
     OursHttpx(),
     OursHttpxTasks(),
     OursHttpx2Tasks(),
+    OursAiohttpTasks(),
     BareRequests(),
     BareHttpxTasks(),
+    BareAiohttpTasks(),
 ]

@@ -25,6 +25,8 @@ SET_UP = """\
 - The sessions of Authlib and requests-oauthlib must be given a first token. It's one that has expired.
 - requests-auth and httpx-auth take no login that somebody kept. Where there is a person they know the password, and
   log in with it again when a refresh is refused or another thread is refreshing.
+- «middleware by hand» is what aiohttp's own cookbook of client middlewares suggests, written for this server: a lock,
+  an expiry, and one more try after a 401.
 - mcp's provider is made for MCP servers, but works as a plug-in of httpx2. It discovers its endpoints, and lets one
   request through at a time."""
 

@@ -10,10 +10,15 @@ import warnings
 
 from benchmarks._server import remote_provider
 
-from . import _httpx_peers, _ours, _requests_peers
+from . import _aiohttp_peers, _httpx_peers, _ours, _requests_peers
 from ._contender import Contender
 
-ALL: list[Contender] = [*_ours.CONTENDERS, *_requests_peers.CONTENDERS, *_httpx_peers.CONTENDERS]
+ALL: list[Contender] = [
+    *_ours.CONTENDERS,
+    *_requests_peers.CONTENDERS,
+    *_httpx_peers.CONTENDERS,
+    *_aiohttp_peers.CONTENDERS,
+]
 
 
 def contender_named(name: str) -> Contender:

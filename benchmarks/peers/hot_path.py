@@ -56,6 +56,8 @@ def answer_at_once(client: Any, contender: Contender) -> None:
     """Replace the client's transport."""
     if contender.http == "requests":
         client.mount("http://", _make_adapter())
+    elif contender.http == "aiohttp":
+        client.middlewares.append(_make_middleware())
     else:
         client._transport = _make_transport(contender.http)
 
@@ -92,6 +94,33 @@ def _make_adapter() -> Any:
             pass
 
     return AtOnce()
+
+
+def _make_middleware() -> Any:
+    class AtOnce:
+        status, headers, cookies, connection = 200, {}, {}, None
+        _raw_cookie_headers = _history = ()
+
+        async def read(self) -> bytes:
+            return b"{}"
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        def release(self) -> None:
+            pass
+
+        async def wait_for_close(self) -> None:
+            pass
+
+    async def answer(request: Any, handler: Any) -> Any:
+        assert request.headers["Authorization"].startswith("Bearer ")
+        return AtOnce()
+
+    return answer
 
 
 def _make_transport(http: str) -> Any:

@@ -73,7 +73,9 @@ def test_the_versions_of_the_page_are_those_that_are_installed() -> None:
     assert {"Authlib", "google-auth", "httpx-auth", "mcp", "requests-auth", "requests-oauthlib"} < set(names)
 
 
-@pytest.mark.parametrize("contender", ["oauth_auth, requests", "oauth_auth, httpx (tasks)"])
+@pytest.mark.parametrize(
+    "contender", ["oauth_auth, requests", "oauth_auth, httpx (tasks)", "oauth_auth, aiohttp (tasks)"]
+)
 def test_a_stampede_makes_one_token_call(contender: str) -> None:
     """The benchmark itself runs: of 32 that ask at once, one calls the token endpoint."""
     command = [sys.executable, "-m", "benchmarks.peers._worker", "stampede", contender, "quick"]
