@@ -28,6 +28,7 @@ from typing import Any
 import keyring  # noqa: F401 - loaded once for all siblings
 import redis
 
+from oauth_auth._plugins.token_transport import Body
 from oauth_auth.stores import RedisTokenStore, TokenStore
 from oauth_auth.stores._protocol import LOCK_WAIT
 from tests.servers.keyring_in_files import FOLDER
@@ -267,7 +268,7 @@ class _Steps:
 
     def watch_token_calls(self, mode: Mode) -> None:
         transport: Any = mode.plugin.OAuthAuthorizationController._transport_class
-        send, read = transport.send, transport._read
+        send, takes = transport.send, Body.takes
 
         def watched_send(*args: Any, **kwargs: Any) -> Any:
             self.come_to("call")
@@ -275,12 +276,13 @@ class _Steps:
             self.come_to("read")
             return answer
 
-        def watched_read(*args: Any) -> Any:
-            self.come_to("answered")
-            return read(*args)
+        def watched_takes(body: Body, chunk: bytes) -> bool:
+            if not body.content:
+                self.come_to("answered")
+            return takes(body, chunk)
 
         transport.send = watched_send
-        transport._read = watched_read
+        Body.takes = watched_takes  # type: ignore[method-assign]
 
     def watch_writing(self) -> None:
         """Watch what makes a saved entry the valid one: a file's rename, also below the keyring; SET."""
