@@ -282,7 +282,7 @@ class _Steps:
             return takes(body, chunk)
 
         transport.send = watched_send
-        Body.takes = watched_takes  # type: ignore[method-assign]
+        Body.takes = watched_takes  # type: ignore[assignment, method-assign]
 
     def watch_writing(self) -> None:
         """Watch what makes a saved entry the valid one: a file's rename, also below the keyring; SET."""
