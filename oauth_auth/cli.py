@@ -24,7 +24,7 @@ from ._record import Record
 from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 from .login import BrowserLogin, ConsoleLogin
-from .stores import LockTaken
+from .stores import KeyringTokenStore, LockTaken
 
 if TYPE_CHECKING:
     from ._wire.token import OAuthToken
@@ -244,12 +244,14 @@ class _Setup(Record):
         return None if url is None else "oauth-auth login --device"
 
     def check_store(self, auth: _Auth, *, writes: bool = False) -> None:
-        """Raise `TokenStoreError` if the store fails, which auth objects only log."""
+        """Raise `TokenStoreError` if the store fails, which auth objects only log, or is known to keep nothing."""
         try:
             if writes:
                 with suppress(LockTaken), cast("Any", self.store).lock(auth._store_key, timeout=0.0):
                     pass
             self.store.load(auth._store_key)
+            if isinstance(self.store, KeyringTokenStore):
+                self.store._check_back_end()
         except TokenStoreError as error:
             raise TokenStoreError(f"{str(error).rstrip('.')}: {_ELSEWHERE}") from None
 

@@ -19,6 +19,7 @@ _PIECE_CHARACTERS = 1000
 """How long a piece is: Windows' Credential Manager takes 2,560 bytes, which are 1,280 characters."""
 _MAX_PIECES = 40
 _PIECES_MARK = "oauth_auth pieces"
+_REMEDY = "have the package keyring use a back end that keeps passwords, or use FileTokenStore"
 
 
 class KeyringTokenStore(SerializedStore):
@@ -26,6 +27,8 @@ class KeyringTokenStore(SerializedStore):
 
     A token that is too long for the back end is kept in several entries. `service` is the name that the keyring
     shows. A call may wait for the user to unlock the keyring, for a minute at most. Needs `oauth_auth[keyring]`.
+
+    A keyring that is switched off (`keyring --disable`) keeps nothing: to save a token there raises `TokenStoreError`.
     """
 
     timeout = 60.0
@@ -79,6 +82,20 @@ class KeyringTokenStore(SerializedStore):
                     raise
                 self._put_pieces(key, text)
             self._remove_pieces(before)
+            if before is None and self._keyring.get_password(self._service, key) is None:
+                raise TokenStoreError(self._keeps_nothing())
+
+    def _check_back_end(self) -> None:
+        """Raise `TokenStoreError` if the keyring is known to keep nothing, though all calls of it work."""
+        from keyring.backends import null
+
+        with _store_errors():
+            if isinstance(self._keyring.get_keyring(), null.Keyring):
+                raise TokenStoreError(self._keeps_nothing())
+
+    def _keeps_nothing(self) -> str:
+        back_end = type(self._keyring.get_keyring())
+        return f"the keyring keeps nothing ({back_end.__module__}): {_REMEDY}"
 
     def _put_pieces(self, key: str, text: str) -> None:
         """Write the pieces under new names, then the entry that lists them: at each moment there is a whole token."""
@@ -117,4 +134,10 @@ class KeyringTokenStore(SerializedStore):
 
 
 def _store_errors() -> AbstractContextManager[None]:
-    return store_errors(lambda error: f"the keyring: {type(error).__name__}: {error}")
+    return store_errors(_describe)
+
+
+def _describe(error: Exception) -> str:
+    if type(error).__name__ == "NoKeyringError":
+        return f"there is no keyring here: {_REMEDY}"
+    return f"the keyring: {type(error).__name__}: {error}"

@@ -498,11 +498,12 @@ def test_the_keyring_is_the_default(person: LocalProvider, browser: Browser, key
     assert "you are not logged in; run: oauth-auth login" == run("token").error
 
 
-def test_without_a_keyring(person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch) -> None:
-    """Where there's no keyring, that's the error, before anybody has logged in for nothing, and what to do about it."""
+@pytest.mark.parametrize("kind", ["fail", "null"])
+def test_without_a_keyring(person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch, kind: str) -> None:
+    """Without a keyring that keeps tokens, that's the error, before anybody has logged in for nothing."""
     import keyring.core
 
-    environment.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    environment.setenv("PYTHON_KEYRING_BACKEND", f"keyring.backends.{kind}.Keyring")
     environment.setattr(keyring.core, "_keyring_backend", None)
     environment.setenv("OAUTH_STORE", "")
     for args in (["login"], ["login", "--device"], ["token"], ["status"], ["logout"]):
@@ -514,18 +515,31 @@ def test_without_a_keyring(person: LocalProvider, browser: Browser, environment:
     assert ([], []) == (browser.opened, person.token_requests)
 
 
-def test_a_client_needs_no_store(machine: LocalProvider, environment: pytest.MonkeyPatch) -> None:
+def test_a_keyring_that_does_not_keep_the_token(
+    person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reason, nobody is told that they're logged in."""
+    environment.setattr("keyring.set_password", lambda *_: None)
+    ended = run("login", "--store", "keyring:")
+    assert (1, "") == (ended.status, ended.stdout)
+    assert "You are logged in." not in ended.stderr
+    assert "could not keep the token: --store keeps tokens elsewhere" in ended.stderr
+    assert "you are not logged in" in run("token", "--store", "keyring:").error
+
+
+@pytest.mark.parametrize("kind", ["fail", "null"])
+def test_a_client_needs_no_store(machine: LocalProvider, environment: pytest.MonkeyPatch, kind: str) -> None:
     """A machine without a keyring still gets its token, and is told that it's not kept."""
     import keyring.core
 
-    environment.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    environment.setenv("PYTHON_KEYRING_BACKEND", f"keyring.backends.{kind}.Keyring")
     environment.setattr(keyring.core, "_keyring_backend", None)
     token = run("token", "--store", "keyring:")
     assert 0 == token.status
     assert re.fullmatch(r"\S+\n", token.stdout)
     not_kept, why = token.stderr.splitlines()
     assert re.match(r"oauth-auth: KeyringTokenStore\(.*\) could not keep the new token: --store", not_kept)
-    assert why.startswith("oauth-auth: token store failed to load: ")
+    assert why.startswith(f"oauth-auth: token store failed to {'load' if kind == 'fail' else 'save'}: ")
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,14 @@ MUTANTS = (
     ),
     Mutant(
         16,
+        "a keyring that keeps nothing counts as saved to",
+        "stores/_keyring.py",
+        "if before is None and self._keyring.get_password(self._service, key) is None:",
+        "if False:",
+        ("stores/test_keyring_store.py::test_a_keyring_that_keeps_nothing[requests-null]",),
+    ),
+    Mutant(
+        16,
         "a file is readable to others, by the umask",
         "stores/_file.py",
         "                os.fchmod(file.fileno(), 0o600)  # whatever the umask",

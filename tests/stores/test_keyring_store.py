@@ -12,12 +12,17 @@ from typing import Any, ClassVar
 
 import keyring
 import keyring.backend
+import keyring.backends.fail
+import keyring.backends.null
 import keyring.errors
 import pytest
 
 from oauth_auth import OAuthToken, TokenStoreError
 from oauth_auth.stores import KeyringTokenStore, TokenStore
 from oauth_auth.testing.store_contract import StoreContract
+from tests.support.log import Log
+from tests.support.modes import Mode
+from tests.support.tokens import Tokens, client_credentials
 from tests.support.waiting import promptly
 
 KEY = "key"
@@ -237,3 +242,36 @@ def test_a_locked_keyring(store: KeyringTokenStore, keyring_folder: Path) -> Non
             call()
     (keyring_folder / "locked").unlink()
     assert SHORT == store.load(KEY)
+
+
+class Forgetful(keyring.backend.KeyringBackend):
+    """A back end that takes everything and keeps nothing, of whatever make."""
+
+    priority = -1
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        pass
+
+    def delete_password(self, service: str, username: str) -> None:
+        raise keyring.errors.PasswordDeleteError
+
+
+NOTHING_KEPT = [keyring.backends.null.Keyring, keyring.backends.fail.Keyring, Forgetful]
+
+
+@pytest.mark.parametrize("back_end", NOTHING_KEPT, ids=["null", "fail", "another"])
+def test_a_keyring_that_keeps_nothing(
+    keyring_folder: Path, back_end: Any, mode: Mode, tokens: Tokens, log: Log
+) -> None:
+    """A save there is an error that says what to do; requests go on with the token in memory, and it's logged."""
+    keyring.set_keyring(back_end())
+    store = KeyringTokenStore()
+    for new in (SHORT, token("a", 40_000)):
+        with pytest.raises(TokenStoreError, match=r"keyring.*: .*or use FileTokenStore"):
+            store.save(KEY, new)
+    auth = client_credentials(mode, tokens, store=store, store_key=KEY)
+    assert "token-1" == mode.get_token(auth).access_token
+    assert "or use FileTokenStore" in log.of_event("store_failed")[0]
