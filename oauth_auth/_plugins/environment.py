@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
+from .._server.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from .token_endpoint import Location, TokenEndpointAuth
@@ -16,7 +16,8 @@ __all__ = ["Environment", "make_from_environment", "open_store"]
 
 _T = TypeVar("_T", bound=TokenEndpointAuth)
 
-_MAX_FILE_BYTES = 64 * 1024
+_ROTATED = {"CLIENT_SECRET", "PASSWORD"}
+"""Those that are read anew from their files when the server refuses them."""
 _COMMON = {"SCOPE": "scope", "REVOCATION_URL": "revocation_url"}
 
 
@@ -55,18 +56,11 @@ class Environment:
         if value is not None:
             raise ConfigurationError(f"{name} and {name}_FILE are both set: unset one of them")
         try:
-            with Path(path).open("rb") as file:
-                text = file.read(_MAX_FILE_BYTES + 1).decode("utf-8-sig")
-        except (OSError, ValueError) as error:
+            text = read_file(path)
+        except ValueError as error:
             # Without the path, which may be a secret: the value of the variable without _FILE, set by mistake.
-            reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
-            raise ConfigurationError(f"{name}_FILE names a file that can't be read: {reason}") from None
-        if len(text) > _MAX_FILE_BYTES:
-            raise ConfigurationError(f"{name}_FILE names a file that is longer than {_MAX_FILE_BYTES} bytes")
-        text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-        if not text:
-            raise ConfigurationError(f"{name}_FILE names a file with nothing in it")
-        return text
+            raise ConfigurationError(f"{name}_FILE names a file {error}") from None
+        return FileSecret(text, path) if variable in _ROTATED else text
 
 
 def make_from_environment(

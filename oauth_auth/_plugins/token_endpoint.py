@@ -52,7 +52,8 @@ class TokenEndpointAuth(TokenAuth):
         All classes read ISSUER or TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, REVOCATION_URL and STORE ("file:PATH",
         "keyring:" or "redis://…"), and some USERNAME, PASSWORD, REFRESH_TOKEN, AUTHORIZATION_URL, REDIRECT_URI and
         DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose name ends in _FILE names a file that holds
-        the value. Raises `ConfigurationError`, which names the variable.
+        the value; those of secret and password are read anew when the server refuses what was in them. Raises
+        `ConfigurationError`, which names the variable.
         """
         from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
 

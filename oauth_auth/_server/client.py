@@ -18,6 +18,7 @@ from .._wire.client_auth import (
 from ..errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
 from .calls import Steps
 from .metadata import Endpoints
+from .secret_file import read_anew
 
 __all__ = ["Client", "refuses_client"]
 
@@ -66,8 +67,20 @@ class Client:
             self._is_fixed = True
 
     def call(self, send: Callable[[ClientAuthParameters], Steps[_T]]) -> Steps[_T]:
-        """Send a call that authenticates the client; if the server refuses one form of Basic, try the other."""
+        """Send a call that authenticates the client; if the server refuses one form of Basic, try the other.
+
+        If it refuses a secret that came from a file, and there's another one in it by now, go on with that.
+        """
         yield from self._choose()
+        try:
+            return (yield from self._send(send))
+        except TokenError as error:
+            if not refuses_client(error) or (next_secret := read_anew(self._client_secret)) is None:
+                raise
+        self._client_secret = next_secret
+        return (yield from self._send(send))
+
+    def _send(self, send: Callable[[ClientAuthParameters], Steps[_T]]) -> Steps[_T]:
         method = self._detected or self._method
         alternative = None if self._detected else self._alternative()
         try:

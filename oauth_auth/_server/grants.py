@@ -29,6 +29,7 @@ from .calls import GivenUp, Run, Steps, sends_async
 from .client import Client, refuses_client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
+from .secret_file import read_anew
 
 __all__ = [
     "ClientCredentialsGrant",
@@ -287,7 +288,16 @@ class PasswordGrant(RefreshingGrant):
         self._password = password
 
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
-        return self._operate("request_token_o_auth_ropcg", self._username, self._password, self._scope)
+        """Get a token with the password; if a file that it came from has another one by now, with that."""
+        operation = "request_token_o_auth_ropcg"
+        try:
+            return (yield from self._operate(operation, self._username, self._password, self._scope))
+        except OAuthProviderException as error:
+            is_refused = error.error == OAuthProviderError.INVALID_GRANT
+            if not is_refused or (next_password := read_anew(self._password)) is None:
+                raise
+        self._password = next_password
+        return (yield from self._operate(operation, self._username, self._password, self._scope))
 
 
 class RefreshTokenGrant(RefreshingGrant):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
+import pickle
+import traceback
+from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oauth_auth import ConfigurationError, InsecureTransportError, MemoryTokenStore
+from oauth_auth import ConfigurationError, InsecureTransportError, MemoryTokenStore, OAuthProviderException
+from oauth_auth._server.device import DeviceCodeGrant
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.redis import RedisServer
 from tests.support.modes import Mode
-from tests.support.scripted import Answer, ScriptedServer
+from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 
 SECRET = "hunter2-x"
@@ -269,6 +275,200 @@ def test_a_file_that_can_not_be_read(enough: Variables, plugin_mode: Mode, tmp_p
         assert "OAUTH_CLIENT_SECRET_FILE names a file with nothing in it" in refused(make)
     enough.set(CLIENT_SECRET_FILE="/dev/zero")
     assert "OAUTH_CLIENT_SECRET_FILE names a file that is longer" in refused(make)
+
+
+# -- Files that change ------------------------------------------------------------------------------------------
+
+
+class Vault:
+    """Has the client's secret, or a user's password, replaced: at the server, and in the file that the variable names.
+
+    `sent` is each one that the server was shown, in order.
+    """
+
+    def __init__(self, variables: Variables, tokens: Tokens, variable: str = "CLIENT_SECRET") -> None:
+        self._variables = variables
+        self._variable = variable
+        self._refusal = {"CLIENT_SECRET": "invalid_client", "PASSWORD": "invalid_grant"}[variable]
+        self._good = ""
+        self.sent: list[str] = []
+        variables.set(TOKEN_URL=tokens.url, REVOCATION_URL=f"{tokens.server.url}/revoke")
+        variables.set(DEVICE_AUTHORIZATION_URL=f"{tokens.server.url}/device")
+        tokens.fields["refresh_token"] = "refresh-1"
+        tokens.answer = self._answer
+
+    def _answer(self, request: Received) -> Answer | None:
+        if self._variable == "CLIENT_SECRET":
+            value = b64decode((request.authorization or "").removeprefix("Basic ")).decode().partition(":")[2]
+        elif (value := request.form.get("password", [""])[0]) == "":
+            return Answer(400, {"error": "invalid_grant"})
+        self.sent.append(value)
+        if value != self._good:
+            return Answer(401, {"error": self._refusal})
+        return Answer(200, DEVICE_CODES) if request.path == "/device" else None
+
+    def rotate_server(self, value: str) -> None:
+        self._good = value
+
+    def rotate_file(self, value: str) -> None:
+        self._variables.set_file(self._variable, f"{value}\n".encode())
+
+    def rotate(self, value: str) -> None:
+        self.rotate_server(value)
+        self.rotate_file(value)
+
+    def remove_file(self) -> None:
+        Path(os.environ[f"OAUTH_{self._variable}_FILE"]).unlink()
+
+
+DEVICE_CODES = {"device_code": "d", "user_code": "u", "verification_uri": "https://auth.example.com/", "interval": 0}
+
+
+@pytest.fixture
+def vault(enough: Variables, tokens: Tokens) -> Vault:
+    vault = Vault(enough, tokens)
+    vault.rotate("0ld")
+    return vault
+
+
+def test_a_secret_that_is_rotated_is_read_anew(vault: Vault, mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+    """When the server refuses the secret, the one that is in the file by now is sent, and from then on that one."""
+    auth = mode.plugin.ClientCredentialsAuth.from_env()
+    with mode.client(auth) as client:
+        assert 200 == client.get(api.url).status_code
+        vault.rotate("n3w")
+        tokens.revoke()
+        assert 200 == client.get(api.url).status_code
+        tokens.revoke()
+        assert 200 == client.get(api.url).status_code
+    assert ["0ld", "0ld", "n3w", "n3w"] == vault.sent
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_each_class_reads_its_secret_anew(
+    vault: Vault, plugin_mode: Mode, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is called first, with whatever grant, goes on with the new secret; and so does a revocation."""
+    monkeypatch.setattr(DeviceCodeGrant, "shortest_interval", 0.0)
+    monkeypatch.setattr(DeviceCodeGrant, "default_interval", 0.0)
+    options: dict[str, Any] = {"show": lambda **_: None} if name == "DeviceCodeAuth" else {}
+    options |= {"code": "c", "redirect_uri": "https://app.example.com/"} if name == "AuthorizationCodeAuth" else {}
+    auth = getattr(plugin_mode.plugin, name).from_env(**options)
+    for number in range(3):
+        vault.rotate(f"secret{number}")
+        vault.sent.clear()
+        [auth.get_token, auth.refresh, auth.revoke][number]()
+        assert [f"secret{number - 1}" if number else "0ld", f"secret{number}"] == vault.sent[:2]
+        assert {f"secret{number}"} == set(vault.sent[1:])
+
+
+@pytest.mark.parametrize("change", ["nothing", "a line end", "removed", "empty", "no text"])
+def test_a_file_without_another_secret_changes_nothing(
+    vault: Vault, enough: Variables, plugin_mode: Mode, change: str
+) -> None:
+    """A wrong secret is sent once: where the file has no other one, the refusal is what's raised."""
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    vault.rotate_server("n3w")
+    if change == "removed":
+        vault.remove_file()
+    elif change != "nothing":
+        enough.set_file("CLIENT_SECRET", {"a line end": b"0ld\r\n", "empty": b"\n", "no text": b"\xff"}[change])
+    for _ in range(3):
+        with pytest.raises(OAuthProviderException, match="invalid_client"):
+            auth.get_token()
+    assert ["0ld"] == vault.sent
+
+
+def test_a_new_secret_that_is_wrong_is_sent_once(vault: Vault, plugin_mode: Mode) -> None:
+    """Of two wrong secrets each is sent once, and no other is looked for."""
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    vault.rotate_server("n3w")
+    vault.rotate_file("wr0ng")
+    for _ in range(3):
+        with pytest.raises(OAuthProviderException, match="invalid_client"):
+            auth.get_token()
+    assert ["0ld", "wr0ng"] == vault.sent
+
+
+def test_a_new_secret_is_sent_in_the_form_that_works(vault: Vault, plugin_mode: Mode) -> None:
+    """The form that this server takes is remembered, and not guessed again for another secret."""
+    vault.rotate("0ld/+ %")
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    auth.get_token()
+    vault.rotate("n3w/+ %")
+    auth.refresh()
+    assert ["0ld%2F%2B%20%25", "0ld/+ %", "0ld/+ %", "n3w/+ %"] == vault.sent
+
+
+def test_a_secret_of_another_kind_than_the_last(vault: Vault, plugin_mode: Mode) -> None:
+    """Where the old secret was the same in both forms, the new one's form is found as that of any secret is."""
+    auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
+    auth.get_token()
+    vault.rotate("n3w/+ %")
+    auth.refresh()
+    auth.refresh()
+    assert ["0ld", "0ld", "n3w%2F%2B%20%25", "n3w/+ %", "n3w/+ %"] == vault.sent
+
+
+@pytest.mark.parametrize("double", [lambda auth: pickle.loads(pickle.dumps(auth)), copy.deepcopy, copy.copy])
+def test_copies_read_the_file_anew(
+    vault: Vault, plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, double: Callable[[Any], Any]
+) -> None:
+    """A copy knows the file, wherever the program was when it read it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET_FILE", "CLIENT_SECRET.txt")
+    auth = double(plugin_mode.plugin.ClientCredentialsAuth.from_env())
+    monkeypatch.chdir("/")
+    vault.rotate("n3w")
+    assert "token-1" == auth.get_token().access_token
+    assert ["0ld", "n3w"] == vault.sent
+
+
+def test_a_secret_that_is_given_is_not_looked_for(vault: Vault, enough: Variables, plugin_mode: Mode) -> None:
+    """An option overrides the file for good, and so does a variable that holds the secret itself."""
+    given = plugin_mode.plugin.ClientCredentialsAuth.from_env(client_secret="g1ven")
+    vault.remove_file()
+    enough.set(CLIENT_SECRET="g1ven", CLIENT_SECRET_FILE=None)
+    for auth in (given, plugin_mode.plugin.ClientCredentialsAuth.from_env()):
+        with pytest.raises(OAuthProviderException):
+            auth.get_token()
+    assert ["g1ven"] * 2 == vault.sent
+
+
+def test_a_password_that_is_changed_is_read_anew(enough: Variables, tokens: Tokens, mode: Mode) -> None:
+    """When the server refuses the password, the one that is in its file by now is sent, and from then on that one."""
+    vault = Vault(enough, tokens, "PASSWORD")
+    vault.rotate("0ld")
+    auth = mode.plugin.PasswordAuth.from_env()
+    mode.get_token(auth)
+    vault.rotate("n3w")
+    mode.refresh(auth)
+    mode.refresh(auth)
+    assert ["0ld", "0ld", "n3w", "n3w"] == vault.sent
+    vault.rotate_server("another")
+    with pytest.raises(OAuthProviderException, match="invalid_grant"):
+        mode.refresh(auth)
+    assert ["n3w"] == vault.sent[4:]
+
+
+def test_a_secret_from_a_file_is_not_shown(
+    vault: Vault, enough: Variables, plugin_mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the old nor the new secret is in an error, the log, or the repr of anything on the way."""
+    caplog.set_level(logging.DEBUG, "oauth_auth")
+    enough.set_file("PASSWORD", b"hunter2-y")
+    vault.rotate("hunter2-x")
+    auth = plugin_mode.plugin.PasswordAuth.from_env()
+    vault.rotate_file("hunter2-z")
+    vault.rotate_server("n3w")
+    with pytest.raises(OAuthProviderException) as caught:
+        auth.get_token()
+    grant = auth._source._grant
+    texts = [str(caught.value), repr(vars(caught.value)), *map(repr, (auth, grant._client._client_secret))]
+    texts += [repr(grant._password), "".join(traceback.format_exception(caught.value)), caplog.text]
+    texts.append(pickle.dumps(caught.value).decode("latin-1"))
+    assert ["hunter2-x", "hunter2-z"] == vault.sent
+    assert [] == [text for text in texts if "hunter2" in text]
 
 
 # -- Errors -----------------------------------------------------------------------------------------------------

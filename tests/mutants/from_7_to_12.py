@@ -441,6 +441,22 @@ MUTANTS = (
     ),
     Mutant(
         11,
+        "a secret's file is read only once",
+        "_server/client.py",
+        "(next_secret := read_anew(self._client_secret)) is None:",
+        "(next_secret := None) is None:",
+        ("guarantees/test_environment.py::test_a_secret_that_is_rotated_is_read_anew[requests]",),
+    ),
+    Mutant(
+        11,
+        "a secret that's the same in its file is sent again",
+        "_server/secret_file.py",
+        "return None if text == secret else FileSecret(text, secret.path)",
+        "return FileSecret(text, secret.path)",
+        ("guarantees/test_environment.py::test_a_file_without_another_secret_changes_nothing",),
+    ),
+    Mutant(
+        11,
         "a refusal without an error isn't one of the client",
         "_server/client.py",
         "return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}",
