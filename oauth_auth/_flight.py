@@ -213,7 +213,8 @@ class Flight(Generic[_T]):
             if not self._start_thread(context):
                 if in_background:
                     return
-                context.run(self._run)
+                with _beside_running_loop():
+                    context.run(self._run)
             self._started = True
 
     def _start_thread(self, context: contextvars.Context) -> bool:
@@ -346,6 +347,31 @@ def call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
     must see the same clock as its callers. Seen in freezegun 1.5.
     """
     return work() if frames == 0 else call_beyond_freezegun(work, frames - 1)
+
+
+@contextmanager
+def _beside_running_loop() -> Iterator[None]:
+    """Take off the marks by which asyncio knows the loop that runs in this thread, so that code here may run another.
+
+    Token calls of aiohttp do, and so may a callback.
+    """
+    loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", lambda: None)()
+    if loop is None:
+        yield
+        return
+    from asyncio import _set_running_loop, current_task  # noqa: PLC0415 - it's loaded already
+    from asyncio.tasks import _enter_task, _leave_task  # noqa: PLC0415
+
+    task = current_task(loop)
+    _set_running_loop(None)
+    if task is not None:
+        _leave_task(loop, task)
+    try:
+        yield
+    finally:
+        if task is not None:
+            _enter_task(loop, task)
+        _set_running_loop(loop)
 
 
 def _in_trio() -> bool:
