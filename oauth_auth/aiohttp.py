@@ -106,7 +106,14 @@ class _TokenTransport:
             return runner.run(self._send(request, connect_timeout, timeout))
 
     async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        body, response = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError), None
+        body = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError)
+        response: ClientResponse | None = None
+
+        async def keep(call: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+            nonlocal response
+            response = await handler(call)
+            return response
+
         waits = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=timeout)
         try:
             async with self._session(request) as session:
@@ -118,36 +125,36 @@ class _TokenTransport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=waits,
-                    middlewares=(),
-                    proxy=self._proxy(request),
-                ) as response:
-                    async for chunk in response.content.iter_any():
+                    middlewares=(keep,),
+                ) as answered:
+                    if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
+                        return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
+                    async for chunk in answered.content.iter_any():
                         if body.takes(chunk):
                             break
-                return answer(response.status, response.headers, body.content)
+                return answer(answered.status, answered.headers, body.content)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            if response is not None and 400 <= response.status < 500:
-                return answer(response.status, response.headers, b"")  # the status says enough
+            # By a hook of the user's that raises for a status, or the status says enough.
+            if response is not None and (isinstance(error, aiohttp.ClientResponseError) or response.status // 100 == 4):
+                return answer(response.status, response.headers, response._body or b"")  # noqa: SLF001
             failure = self._wrap(error, request, None if response is None else response.status)
         raise failure
 
     def _session(self, request: TokenRequest) -> ClientSession:
+        proxy = proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
         if self._make_session is None:
             connector = aiohttp.TCPConnector(resolver=_Resolver(), ssl=tls_context(_make_tls_context), force_close=True)
-            return ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+            jar = aiohttp.DummyCookieJar()
+            return ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False, proxy=proxy)
         session = self._make_session()
         if not isinstance(session, ClientSession):
             raise ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
-        # It's made for this call, whose credentials are the client's own.
-        session._default_auth, session._auto_decompress = None, False  # noqa: SLF001 - nothing public says so
+        # It's made for this call, whose credentials are the client's own: not those of a .netrc either.
+        if session.trust_env and session._default_proxy is None:  # noqa: SLF001 - nothing public says so
+            session._default_proxy = proxy  # noqa: SLF001
+        session._default_auth, session._auto_decompress, session._trust_env = None, False, False  # noqa: SLF001
         session.headers.pop(_AUTHORIZATION, None)
         return session
-
-    def _proxy(self, request: TokenRequest) -> str | None:
-        """Return the environment's proxy; `trust_env` would take entries of a .netrc, too."""
-        if self._make_session is not None:
-            return None
-        return proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""
