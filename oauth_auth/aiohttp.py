@@ -9,8 +9,8 @@ import socket
 import ssl
 import time
 import urllib.request
+from collections.abc import Awaitable
 from typing import Any, ClassVar
-from urllib.parse import urljoin
 
 try:
     import aiohttp
@@ -24,6 +24,7 @@ from . import errors
 from ._flight import run_async
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.origins import CallsLedOn
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
@@ -36,12 +37,12 @@ from ._plugins.rejection import (
     replacing,
     shows_acceptance,
 )
-from ._plugins.replay import cookie_pairs
+from ._plugins.replay import cookie_pairs, rewind
 from ._plugins.token_transport import Body, answer, tls_context, unreachable
 from ._server import controller as _controller
 from ._wire.challenges import is_rejection
 from ._wire.messages import TokenRequest, TokenResponse
-from ._wire.urls import MOST_ORIGINS, is_plain_loopback, origin_of, proxy_for, without_query
+from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for, without_query
 from .errors import ConfigurationError
 
 __all__ = [
@@ -58,7 +59,7 @@ __all__ = [
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FILES = {io.BytesIO, io.BufferedReader, io.BufferedRandom, io.FileIO, io.TextIOWrapper}
+_FILES = {io.BytesIO, io.BufferedReader, io.BufferedRandom, io.FileIO}
 """Those whose reading and rewinding can't overlap: a read goes on in its thread after the sending was cut short."""
 
 
@@ -183,28 +184,29 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 class AiohttpAuth(AsyncTokens):
     """The base for aiohttp, a client middleware: sets the header, and replays rejected requests.
 
-    aiohttp calls a middleware again for each redirect that it follows, and takes its own copy of the token off only
-    if the caller had set it. So a call that an answer has led to another origin is remembered, and goes on without the
-    token, back at the first origin, too.
+    aiohttp calls a middleware again for each redirect that it follows, so a call that is led on is remembered.
     """
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_departed", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_led_on", "_telling"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known
         """The scheme of each host and port that the token may go to."""
-        self._departed: dict[int, object] = {}
-        """What the requests of one call have in common, of those that were led to another origin."""
+        self._led_on = CallsLedOn()
         self._telling = _REDIRECTS.union(self._rejection_statuses)
 
-    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
+        return self._send(request, handler)  # niquests would pass over an async function, and send without the token
+
+    async def _send(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         url = request.url
-        if self._departed and id(_call_of(request)) in self._departed:
+        was_led = self._led_on and id(_call_of(request)) in self._led_on
+        if was_led and self._led_on.has_left(_call_of(request), origin_of(str(url))):
             return self._passed(request, await handler(request))
-        if self._schemes.get(url.authority) != url.scheme and not self._may_address(request):
+        if self._schemes.get(url.raw_authority) != url.scheme and not self._may_address(request):
             return self._passed(request, await handler(request))
         if request.proxy is not None and is_plain_loopback(str(url)):
             request.proxy = None  # it would carry the token over the network
@@ -214,41 +216,43 @@ class AiohttpAuth(AsyncTokens):
         header = current.header
         request.headers[_AUTHORIZATION] = header
         response = await handler(request)
-        if response.status not in self._telling and not self._source.rejecting_origins:
+        if not was_led and response.status not in self._telling and not self._source.rejecting_origins:
             return response
-        return self._passed(request, await self._judge(request, handler, header, response))
+        return await self._judge(request, handler, header, response)
 
     def _may_address(self, request: Any) -> bool:
         """Return whether the token may go to the request's origin, and remember it if so."""
         if not isinstance(request, ClientRequest):
             raise self._wrong_library(request)
         url = request.url
-        if not self._origins.admits(f"{url.scheme}://{url.authority}"):
+        if not self._origins.admits(f"{url.scheme}://{url.raw_authority}"):
             return False
-        self._origins.remember(url.authority, url.scheme)
+        self._origins.remember(url.raw_authority, url.scheme)
         return True
-
-    def _passed(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
-        """Return the answer; note whether it leads the call to another origin, or ends it."""
-        call = _call_of(request)
-        if response.status not in _REDIRECTS:
-            self._departed.pop(id(call), None)
-        elif _leads_elsewhere(response):
-            while len(self._departed) >= MOST_ORIGINS:
-                self._departed.pop(next(iter(self._departed)))
-            self._departed[id(call)] = call
-        return response
 
     async def _judge(
         self, request: ClientRequest, handler: ClientHandlerType, header: str, response: ClientResponse
     ) -> ClientResponse:
-        """Return the answer, or if it rejects the token the one to the replay."""
+        """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
-        if response.status in self._rejection_statuses:
-            await run_async(replacing(self._source, origin, header, exchange))
-        elif self._source.rejecting_origins:
+        call = _call_of(request)
+        if response.status not in self._rejection_statuses:
             note_acceptance(self._source, origin, header, exchange, is_replay=False)
+        elif not self._led_on.was_replayed(call):
+            await run_async(replacing(self._source, origin, header, exchange))
+        self._passed(request, exchange.response)
+        if exchange.response is not response:
+            self._led_on.mark_replayed(call)
         return exchange.response
+
+    def _passed(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
+        """Return the answer; note whether it leads the call on, or ends it."""
+        call = _call_of(request)
+        if response.status in _REDIRECTS:
+            self._led_on.note(call, origin_of(str(request.url)))
+        else:
+            self._led_on.pop(id(call), None)
+        return response
 
 
 def _call_of(request: ClientRequest) -> object:
@@ -257,11 +261,8 @@ def _call_of(request: ClientRequest) -> object:
 
 
 def _leads_elsewhere(response: ClientResponse) -> bool:
-    location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI)
-    if response.status not in _REDIRECTS or not location:
-        return False
-    url = str(response.url)
-    return origin_of(urljoin(url, location)) != origin_of(url)
+    location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI) or ""
+    return response.status in _REDIRECTS and leads_elsewhere(str(response.url), location)
 
 
 class _Exchange(Exchange):
@@ -355,7 +356,7 @@ class _Exchange(Exchange):
 
 
 def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:
-    """Return whether a body is the same when it's sent again; aiohttp itself rewinds files to where they stood.
+    """Return whether a body is the same when it's sent again; rewind files, which aiohttp would do without looking.
 
     `consumed` alone doesn't tell: a generator within a form, and a class of the user's, may not set it.
     """
@@ -363,10 +364,12 @@ def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:
         return all(_can_be_sent_again(part, was_cut_short=was_cut_short) for part, _, _ in body)
     if isinstance(body, payload.BytesPayload):
         return True
-    file = getattr(body, "_value", None)
-    if not isinstance(body, payload.IOBasePayload) or body.consumed or file is None:
+    if not isinstance(body, payload.IOBasePayload) or body.consumed:
         return False
-    return not file.closed and file.seekable() and not (was_cut_short and type(file) not in _FILES)
+    file: Any = body._value  # noqa: SLF001 - nothing public says so
+    if type(file) in _FILES:
+        return not file.closed and bool(file.seekable())
+    return not was_cut_short and rewind(file, body._start_position)  # noqa: SLF001
 
 
 class ClientCredentialsAuth(ClientCredentials, AiohttpAuth):

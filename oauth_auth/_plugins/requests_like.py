@@ -10,11 +10,10 @@ import datetime as dt
 import functools
 import time
 from typing import Any, ClassVar, Self
-from urllib.parse import urljoin
 
 from .._wire.challenges import is_rejection
 from .._wire.token import Header
-from .._wire.urls import origin_of, without_query
+from .._wire.urls import leads_elsewhere, origin_of, without_query
 from .auth import TokenAuth
 from .rejection import (
     DRAIN_LIMIT,
@@ -251,4 +250,4 @@ class RequestsExchange(Exchange):
 
 def _leads_elsewhere(response: Any) -> bool:
     url = response.request.url or ""
-    return response.is_redirect and origin_of(urljoin(url, response.headers["Location"])) != origin_of(url)
+    return response.is_redirect and leads_elsewhere(url, response.headers["Location"])

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from ..errors import ConfigurationError, InsecureTransportError
 
@@ -15,6 +15,7 @@ __all__ = [
     "check_endpoint",
     "check_transport",
     "is_plain_loopback",
+    "leads_elsewhere",
     "origin_of",
     "proxy_for",
     "read_origins",
@@ -46,6 +47,15 @@ def origin_of(url: str) -> str | None:
     host = f"[{host}]" if ":" in host else host
     scheme = _security(parts.scheme)
     return f"{scheme}://{host}" if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{scheme}://{host}:{port}"
+
+
+def leads_elsewhere(url: str, location: str) -> bool:
+    """Return whether a redirect leads to another origin; one that can't be read leads nowhere."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        return False
+    return origin_of(target) != origin_of(url)
 
 
 def _security(scheme: str) -> str:
