@@ -55,13 +55,27 @@ def skipped_where_missing() -> Iterator[None]:
         raise pytest.skip.Exception(str(missing)) from None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "having(*properties): run in the modes alone that have these properties")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give `mode` its parameters: in modules that set `ALSO_SHARING`, the modes whose flights share a loop, too."""
+    """Give a test its modes: those that have the properties that it's marked with.
+
+    In modules that set `ALSO_SHARING`, `mode` is those whose flights share a loop, too.
+    """
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     names = {name.strip() for group in given for name in (group.split(",") if isinstance(group, str) else group)}
-    if "mode" in metafunc.fixturenames and "mode" not in names:
-        sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
-        metafunc.parametrize("mode", (*modes.ALL, *sharing), ids=str, indirect=True)
+    needed = [name for mark in metafunc.definition.iter_markers("having") for name in mark.args]
+    sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
+    for name, candidates in (
+        ("mode", (*modes.ALL, *sharing)),
+        ("plugin_mode", modes.SYNC),
+        ("dual_mode", modes.WITH_ASYNC),
+    ):
+        if name in metafunc.fixturenames and name not in names:
+            having = [mode for mode in candidates if all(getattr(mode, need) for need in needed)]
+            metafunc.parametrize(name, having, ids=str, indirect=True)
 
 
 @pytest.fixture
@@ -70,7 +84,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mod
     return request.param.prepared(monkeypatch)  # type: ignore[no-any-return]
 
 
-@pytest.fixture(params=modes.SYNC, ids=str)
+@pytest.fixture
 def plugin_mode(request: pytest.FixtureRequest) -> Mode:
     """One mode of each plug-in, where it doesn't matter whether the client is async."""
     return request.param  # type: ignore[no-any-return]
@@ -201,7 +215,7 @@ def held() -> Iterator[threading.Event]:
     held.set()
 
 
-@pytest.fixture(params=modes.WITH_ASYNC, ids=str)
+@pytest.fixture
 def dual_mode(request: pytest.FixtureRequest) -> Mode:
     """The plug-ins whose objects serve threads and event loops alike."""
     return request.param  # type: ignore[no-any-return]

@@ -237,8 +237,7 @@ def test_no_redirect_is_followed(issuer: Issuer, plugin_mode: Mode, serve: Calla
     elsewhere = serve(lambda _: Answer(200, issuer.document))
     for place in (OAUTH, OPENID):
         issuer.places[place] = Answer(302, b"", (("Location", f"{elsewhere.url}/"),))
-    options = {} if plugin_mode.is_like_requests else {"follow_redirects": True}
-    with plugin_mode.sync_client(**options) as client, pytest.raises(TokenResponseError, match="aren't followed"):
+    with plugin_mode.token_client() as client, pytest.raises(TokenResponseError, match="aren't followed"):
         issuer.auth(plugin_mode, token_client=client).get_token()
     assert [] == elsewhere.requests
 
@@ -381,10 +380,13 @@ def test_copies_work(serve: Callable[..., ScriptedServer], plugin_mode: Mode, as
 
 def test_a_deep_copy_shares_the_user_s_client(issuer: Issuer, plugin_mode: Mode) -> None:
     """The client that sends the calls can't be doubled: it's shared, as without an issuer."""
-    with plugin_mode.sync_client() as client:
-        client.unlike_others = threading.Lock()
+    lock = threading.Lock()
+    with plugin_mode.token_client(hook=lambda _: lock.acquire(blocking=False)) as client:
+        if plugin_mode.has_sync_client:
+            client.unlike_others = lock
         twin = copy.deepcopy(issuer.auth(plugin_mode, token_client=client))
         assert "token-1" == twin.get_token().access_token
+    assert lock.locked()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")

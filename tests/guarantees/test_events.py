@@ -222,14 +222,10 @@ def hang_in_a_callback(stage: Stage) -> None:
 
 
 def crash(stage: Stage) -> None:
-    def fail(*args: Any, **kwargs: Any) -> Any:
+    def fail(response: Any) -> Any:
         raise LookupError("no such hook")
 
-    with stage.mode.sync_client() as client, pytest.raises(TokenError):
-        if stage.mode.is_like_requests:
-            client.hooks["response"].append(fail)
-        else:
-            client.event_hooks = {"response": [fail]}
+    with stage.mode.token_client(hook=fail) as client, pytest.raises(TokenError):
         stage.mode.get_token(stage.auth(token_client=client))
 
 
@@ -345,13 +341,14 @@ class Broken(logging.Handler):
 
 def live_a_life(mode: Mode, tokens: Tokens, api: ScriptedServer) -> list[int]:
     """Have a token acquired, kept through a failure, and replaced; return the statuses that the caller sees."""
-    with mode.client(client_credentials(mode, tokens)) as client:
+    auth = client_credentials(mode, tokens)
+    with mode.client(auth) as client:
         statuses = [client.get(api.url).status_code]
         tokens.revoke()
         statuses.append(client.send("PUT", api.url, body=b"x").status_code)
         tokens.answer = lambda _: Answer(400)
         with pytest.raises(TokenError, match="refused"):
-            client.run(client.inner.auth.refresh if mode.backend is None else client.inner.auth.arefresh)
+            client.run(auth.refresh if mode.backend is None else auth.arefresh)
         statuses.append(client.get(api.url).status_code)
     return statuses
 

@@ -364,15 +364,7 @@ def test_a_hook_that_raises_does_not_hide_the_error(mode: Mode, serve: Callable[
     """A `token_client` whose hook raises for a status, having read the answer, leaves the server's error readable."""
     server = serve(lambda _: Answer(400, {"error": "invalid_scope"}))
 
-    def check(response: Any, *args: Any, **kwargs: Any) -> None:
-        _ = response.content if mode.is_like_requests else response.read()
-        response.raise_for_status()
-
-    with mode.sync_client() as token_client:
-        if mode.is_like_requests:
-            token_client.hooks["response"].append(check)
-        else:
-            token_client.event_hooks = {"response": [check]}
+    with mode.token_client(hook=lambda response: response.raise_for_status(), reads=True) as token_client:
         auth = mode.plugin.ClientCredentialsAuth(server.url, "client", "secret", token_client=token_client)
         with pytest.raises(OAuthProviderException, match="invalid_scope"):
             auth.get_token()

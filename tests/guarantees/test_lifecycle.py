@@ -216,8 +216,7 @@ def test_a_deep_copy_shares_the_store(plugin_mode: Mode, tokens: Tokens, clock: 
 
 def test_a_deep_copy_shares_the_users_client(plugin_mode: Mode, tokens: Tokens) -> None:
     """A `token_client` can't be doubled: the copy uses the same."""
-    with plugin_mode.sync_client() as client:
-        client.headers["X-Client"] = "mine"
+    with plugin_mode.token_client(headers={"X-Client": "mine"}) as client:
         auth = client_credentials(plugin_mode, tokens, token_client=client)
         copy.deepcopy(auth).get_token()
     assert "mine" == tokens.server.requests[0].headers["x-client"]
@@ -272,9 +271,9 @@ def test_it_serves_one_event_loop_after_another(dual_mode: Mode, tokens: Tokens,
         return int(response.status_code)
 
     async def in_trio() -> int:
-        if not dual_mode.is_like_requests:
+        if dual_mode.runs_under_trio:
             return await main()
-        await auth.arefresh()  # niquests itself runs on asyncio alone
+        await auth.arefresh()
         return 200
 
     assert [200, 200, 200] == [asyncio.run(main()), trio.run(in_trio), asyncio.run(main())]

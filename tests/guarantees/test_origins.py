@@ -21,7 +21,7 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
 )
-from tests.support.modes import HTTPX, HTTPX2, NIQUESTS, OF_REQUESTS, REQUESTS, Client, Mode, adapter_of
+from tests.support.modes import HTTPX, HTTPX2, NIQUESTS, OF_REQUESTS, REQUESTS, Client, Mode, adapter_of, answered
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, client_credentials
 
@@ -199,16 +199,20 @@ def test_response_hooks_survive_redirects_to_another_origin(mode: Mode, tokens: 
 def keeping_the_header(mode: Mode, auth: Any, header: str) -> Iterator[Client]:
     """Open a client whose owner sends the header along to wherever a redirect leads, as its library never would."""
 
+    async def go_on(request: Any, handler: Any) -> Any:
+        add(request)
+        return await handler(request)
+
     def add(request: Any) -> None:
         request.headers["Authorization"] = header
 
     async def add_async(request: Any) -> None:
         add(request)
 
-    with mode.client(auth) as client:
+    with mode.client(auth, **({"after": [go_on]} if mode.has_middlewares else {})) as client:
         if mode.is_like_requests:
             client.inner.rebuild_auth = lambda request, response: None
-        else:
+        elif mode.is_like_httpx:
             client.inner.event_hooks = {"request": [add if mode.backend is None else add_async]}
         yield client
 
@@ -252,8 +256,21 @@ def test_token_does_not_follow_a_redirect_to_another_host(
     with through(proxy, plugin_mode, auth) as client:
         assert 401 == client.get(begin).status_code
 
-    assert ["Bearer given", None] == authorizations(proxy)
+    assert ["Bearer given", user_info_of(plugin_mode, end)] == authorizations(proxy)
     assert 0 == tokens.calls
+
+
+def user_info_of(mode: Mode, url: str) -> str | None:
+    """Return the header that the library itself makes of user and password in a URL."""
+    parts = urlsplit(url)
+    if not mode.sends_user_info or parts.username is None:
+        return None
+    return "Basic " + base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
+
+
+def carries_token(request: Received) -> bool:
+    """Return whether a request has a token, and not just what its library makes of user info in a URL."""
+    return (request.authorization or "").startswith("Bearer ")
 
 
 TRICKY = [
@@ -298,7 +315,7 @@ def test_no_trick_with_a_redirect_takes_the_token_along(
                 leaks += [
                     (location, request.path)
                     for request in proxy.requests[seen:]
-                    if request.authorization is not None and not request.path.startswith("http://api.example/")
+                    if carries_token(request) and not request.path.startswith("http://api.example/")
                 ]
 
     assert [] == leaks
@@ -325,12 +342,14 @@ def test_token_follows_a_redirect_within_the_origin(
 class Network:
     """Two hosts that only exist in here, since loopback has no certificate: what they get, and what they answer."""
 
-    def __init__(self, end: str) -> None:
+    def __init__(self, end: str | None = None) -> None:
         self.end = end
         self.seen: list[tuple[str, str | None]] = []
 
     def answer(self, request: Any) -> tuple[int, dict[str, str]]:
         self.seen.append((str(request.url), request.headers.get("Authorization")))
+        if self.end is None:
+            return 200, {}
         return (401, {}) if str(request.url) == self.end else (302, {"Location": self.end})
 
 
@@ -350,7 +369,14 @@ def inside(network: Network, mode: Mode, auth: Any) -> Iterator[Client]:
         response.raw, response._content, response._content_consumed = io.BytesIO(), b"", True
         return response
 
-    if not mode.is_like_requests:
+    async def answer_last(request: Any, handler: Any) -> Any:
+        return answered(request, *network.answer(request))
+
+    if mode.has_middlewares:
+        with mode.client(auth, after=[answer_last]) as client:
+            yield client
+        return
+    if mode.is_like_httpx:
         with mode.client(auth, transport=mode.library.MockTransport(handle)) as client:
             yield client
         return
@@ -466,16 +492,17 @@ SAME = [
 ]
 
 
-def test_allowed_origin_is_known_in_all_its_forms(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
+def test_allowed_origin_is_known_in_all_its_forms(plugin_mode: Mode, tokens: Tokens) -> None:
     """Case, default port, a trailing slash, user info and an international name make no other origin."""
     arrived = {}
-    with through(proxy, plugin_mode, None) as client:
+    network = Network()
+    with inside(network, plugin_mode, None) as client:
         for allowed, url in SAME:
             auth = client_credentials(
                 plugin_mode, tokens, token=GIVEN, allowed_origins=[allowed], allow_insecure_transport=True
             )
             assert 200 == client.get(url, auth=auth).status_code
-            arrived[allowed, url] = proxy.requests[-1].authorization
+            _, arrived[allowed, url] = network.seen[-1]
 
     assert dict.fromkeys(SAME, "Bearer given") == arrived
 
@@ -535,7 +562,7 @@ def test_origin_that_only_looks_like_an_allowed_one_gets_no_token(
             leaks += [
                 (allowed, url, request.path)
                 for request in proxy.requests[seen:]
-                if request.authorization is not None and not request.path.startswith(f"{allowed}/")
+                if carries_token(request) and not request.path.startswith(f"{allowed}/")
             ]
 
     assert [] == leaks
@@ -649,13 +676,14 @@ LOOPBACK = [
 ]
 
 
-def test_plain_http_is_fine_on_loopback(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
+def test_plain_http_is_fine_on_loopback(plugin_mode: Mode, tokens: Tokens) -> None:
     """Each form of loopback gets the token over plain http."""
-    with through(proxy, plugin_mode, client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
+    network = Network()
+    with inside(network, plugin_mode, client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
         for url in LOOPBACK:
             assert 200 == client.get(url).status_code
 
-    assert ["Bearer given"] * len(LOOPBACK) == authorizations(proxy)
+    assert ["Bearer given"] * len(LOOPBACK) == [authorization for _, authorization in network.seen]
 
 
 NOT_LOOPBACK = [
@@ -713,18 +741,13 @@ def unused_port() -> int:
         return int(server.getsockname()[1])
 
 
-def token_client(mode: Mode, **options: Any) -> Any:
-    """Make a client as a user might who gives one of their own; for httpx one that would follow redirects."""
-    return mode.sync_client(**options, **({} if mode.is_like_requests else {"follow_redirects": True}))
-
-
 @pytest.mark.parametrize("whose", ["own", "given"])
 def test_token_call_follows_no_redirect(plugin_mode: Mode, tokens: Tokens, serve: Serve, whose: str) -> None:
     """A token endpoint that answers with a redirect is an error, and nothing goes where it points to."""
     other = serve(lambda request: Answer(200, {"access_token": "stolen"}))
     for location in (f"{other.url}/token", "/elsewhere"):
         tokens.answer = redirecting(location, 307)
-        with token_client(plugin_mode) as client:
+        with plugin_mode.token_client() as client:
             options = {} if whose == "own" else {"token_client": client}
             auth = client_credentials(plugin_mode, tokens, **options)
             with pytest.raises(TokenResponseError) as raised:
@@ -755,7 +778,7 @@ def test_token_call_does_not_read_netrc(
     plugin_mode: Mode, tokens: Tokens, netrc: str, whose: str, secret: str | None
 ) -> None:
     """A `.netrc` that knows the token endpoint's host neither replaces nor stands in for the client's credentials."""
-    with token_client(plugin_mode) as client:
+    with plugin_mode.token_client() as client:
         options = {} if whose == "own" else {"token_client": client}
         plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, **options).get_token()
 
@@ -811,14 +834,14 @@ def test_cookies_of_token_calls_and_of_the_api_are_kept_apart(
         return Answer(status, b"", (("Set-Cookie", "of-the-api=1; Path=/"),))
 
     api = serve(script)
-    with token_client(plugin_mode) as given:
+    with plugin_mode.token_client() as given:
         auth = client_credentials(plugin_mode, tokens, **({} if whose == "own" else {"token_client": given}))
         with plugin_mode.client(auth) as client:
-            client.inner.cookies.set("had", "1", domain="127.0.0.1", path="/")
+            client.set_cookie("had", "1")
             assert 200 == client.get(api.url).status_code
             plugin_mode.refresh(auth)
             assert 200 == client.get(api.url).status_code
-            assert {"had": "1", "of-the-api": "1"} == dict(client.inner.cookies)
+            assert {"had": "1", "of-the-api": "1"} == client.cookies
 
     assert 2 == tokens.calls
     assert not any("of-the-api" in request.headers.get("cookie", "") for request in tokens.server.requests)
@@ -839,11 +862,7 @@ def test_token_calls_send_no_cookies(plugin_mode: Mode, tokens: Tokens) -> None:
 def test_settings_of_a_given_token_client_are_kept(plugin_mode: Mode, tokens: Tokens, proxy: ScriptedServer) -> None:
     """A client given for token calls sends them with its headers and through its proxy, and stays open."""
     proxy.script = lambda request: Answer(200, {"access_token": "through-the-proxy"})
-    client = token_client(plugin_mode, **({} if plugin_mode.is_like_requests else {"proxy": proxy.url}))
-    if plugin_mode.is_like_requests:
-        client.proxies = {"http": proxy.url}
-    with client:
-        client.headers["User-Agent"] = "mine/1.0"
+    with plugin_mode.token_client(proxy=proxy.url, headers={"User-Agent": "mine/1.0"}) as client:
         auth = plugin_mode.plugin.ClientCredentialsAuth(
             "http://auth.example/token", "client", "secret", token_client=client, allow_insecure_transport=True
         )
@@ -870,10 +889,7 @@ def test_environments_proxy_is_used_for_token_calls(
     assert "through-the-proxy" == auth.get_token().access_token
 
 
-LOOPBACK = ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"]
-
-
-@pytest.mark.parametrize("host", LOOPBACK)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"])
 def test_environments_proxy_gets_no_secret_that_is_for_this_machine(
     plugin_mode: Mode,
     proxy: ScriptedServer,
@@ -895,17 +911,22 @@ def test_environments_proxy_gets_no_secret_that_is_for_this_machine(
     assert [] == proxy.requests
 
 
+@pytest.mark.filterwarnings("ignore:(The 'auth' parameter|BasicAuth) :DeprecationWarning")
 @pytest.mark.parametrize("secret", ["secret", None], ids=["confidential", "public"])
 def test_auth_of_a_given_token_client_is_not_used(plugin_mode: Mode, tokens: Tokens, secret: str | None) -> None:
     """Credentials that a client given for token calls has for other purposes aren't sent with them."""
-    with token_client(plugin_mode) as client:
-        client.auth = ("user", "password")
-        client.headers["Authorization"] = "Bearer of-another-purpose"
-        plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, token_client=client).get_token()
+    settings: list[dict[str, Any]] = [
+        {"auth": ("user", "password")},
+        {"headers": {"Authorization": "Bearer of-another-purpose"}},
+    ]
+    for setting in settings:
+        with plugin_mode.token_client(**setting) as client:
+            plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, token_client=client).get_token()
 
-    assert [BASIC if secret else None] == authorizations(tokens.server)
+    assert [BASIC if secret else None] * 2 == authorizations(tokens.server)
 
 
+@pytest.mark.having("has_sync_client")
 def test_auth_object_may_be_the_auth_of_its_own_token_client(
     plugin_mode: Mode, tokens: Tokens, api: ScriptedServer
 ) -> None:
@@ -920,11 +941,7 @@ def test_auth_object_may_be_the_auth_of_its_own_token_client(
 def test_given_token_client_that_raises_for_statuses_harms_no_error(plugin_mode: Mode, tokens: Tokens) -> None:
     """A refusal is an error of ours though the client given raises for it, in a hook of its own."""
     tokens.answer = lambda request: Answer(400, {"error": "invalid_scope"})
-    with token_client(plugin_mode) as client:
-        if plugin_mode.is_like_requests:
-            client.hooks["response"].append(lambda response, **options: response.raise_for_status())
-        else:
-            client.event_hooks = {"response": [lambda response: response.raise_for_status()]}
+    with plugin_mode.token_client(hook=lambda response: response.raise_for_status()) as client:
         auth = client_credentials(plugin_mode, tokens, token_client=client)
         with pytest.raises(TokenError) as raised:
             auth.get_token()

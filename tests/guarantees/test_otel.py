@@ -81,11 +81,11 @@ class Telemetry:
 
         def within_a_span() -> Any:
             with self.tracer.start_as_current_span(name):
-                return client.inner.get(url)
+                return client.request("GET", url)
 
         async def within_a_span_async() -> Any:
             with self.tracer.start_as_current_span(name):
-                return await client.inner.get(url)
+                return await client.request("GET", url)
 
         return client.run(within_a_span if client.mode.backend is None else within_a_span_async)
 
@@ -360,13 +360,14 @@ def test_the_documented_metrics_are_all(
     plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, telemetry: Telemetry
 ) -> None:
     """docs/events.md has each metric with its kind and attributes, and each attribute of a span."""
-    with plugin_mode.client(client_credentials(plugin_mode, tokens)) as client:
+    auth = client_credentials(plugin_mode, tokens)
+    with plugin_mode.client(auth) as client:
         client.get(api.url)
         tokens.revoke()
         client.get(api.url)
         tokens.answer = lambda _: Answer(400)
         with pytest.raises(TokenError):
-            plugin_mode.refresh(client.inner.auth)
+            plugin_mode.refresh(auth)
     seen = {
         name: (
             "histogram" if hasattr(metric.data.data_points[0], "bucket_counts") else "counter",

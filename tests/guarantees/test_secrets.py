@@ -398,16 +398,11 @@ def test_an_error_in_a_hook_of_token_client_shows_no_secret(
 ) -> None:
     """Whatever a hook of `token_client` raises, our frames show no secret, neither raised nor logged."""
 
-    def hook(_: object, **__: object) -> None:
+    def hook(_: object) -> None:
         raise raised()
 
-    with plugin_mode.sync_client() as token_client:
-        if plugin_mode.is_like_requests:
-            token_client.hooks["response"].append(hook)
-        else:
-            token_client.event_hooks = {"response": [hook]}
-        with pytest.raises(OAuthError) as caught:
-            password(plugin_mode, tokens.url, token_client=token_client).get_token()
+    with plugin_mode.token_client(hook=hook) as token_client, pytest.raises(OAuthError) as caught:
+        password(plugin_mode, tokens.url, token_client=token_client).get_token()
     assert [] == leaks(caught.value)
     assert [] == log_leaks(caplog)
 

@@ -17,6 +17,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
@@ -402,8 +403,7 @@ def test_an_endless_body_is_refused(plugin_mode: Mode, serve_raw: ServeRaw) -> N
 def test_no_redirect_is_followed(plugin_mode: Mode, serve: Serve, own: bool) -> None:
     """A redirect of the token endpoint isn't followed, neither with a client that does so by itself."""
     elsewhere = serve(in_turn(TOKEN))
-    options = {} if plugin_mode.is_like_requests else {"follow_redirects": True}
-    with plugin_mode.sync_client(**options) as client:
+    with plugin_mode.token_client() as client:
         for status in (301, 302, 303, 307, 308):
             server = serve(in_turn(Answer(status, b"", (("Location", elsewhere.url),))))
             calls = controller(plugin_mode, server.url, token_client=None if own else client)
@@ -430,7 +430,7 @@ def test_the_api_clients_cookies_stay_its_own(mode: Mode, tokens: Tokens, api: S
     tokens.answer = lambda _: Answer(200, {"access_token": "token"}, (("Set-Cookie", "of=token-endpoint"),))
     tokens.accepted = {"Bearer token"}
     with mode.client(client_credentials(mode, tokens)) as client:
-        client.inner.cookies.set("of", "api")
+        client.set_cookie("of", "api")
         client.get(api.url)
         client.get(api.url)
     assert ["of=api", "of=api"] == [request.headers["cookie"] for request in api.requests]
@@ -481,6 +481,7 @@ def test_an_environment_that_is_wrong_is_an_error_of_ours(
 # -- token_client ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.having("has_sync_client")
 def test_the_token_client_is_used_and_stays_open(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """`token_client` sends the token calls, with its own settings, and nobody but its owner closes it."""
     closed: list[bool] = []
@@ -502,17 +503,18 @@ def test_the_token_client_is_used_and_stays_open(mode: Mode, tokens: Tokens, api
     assert [None] == [request.headers.get("x-mine") for request in api.requests]
 
 
+@pytest.mark.filterwarnings("ignore:(The 'auth' parameter|BasicAuth) :DeprecationWarning")
 @pytest.mark.parametrize("public", [False, True])
 def test_the_token_clients_own_authorization_stays_out(plugin_mode: Mode, tokens: Tokens, public: bool) -> None:
     """Neither `auth` nor an Authorization header of `token_client` gets in place of the client's credentials."""
     secret = None if public else "secret"
-    with plugin_mode.sync_client() as token_client:
-        token_client.auth = ("eve", "evil")
-        token_client.headers["Authorization"] = "Bearer evil"
-        auth = plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, token_client=token_client)
-        auth.get_token()
-        assert "Bearer evil" == token_client.headers["Authorization"]
-    assert [None if public else BASIC] == [request.authorization for request in tokens.server.requests]
+    for settings in ({"auth": ("eve", "evil")}, {"headers": {"Authorization": "Bearer evil"}}):
+        with plugin_mode.token_client(**settings) as token_client:
+            auth = plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", secret, token_client=token_client)
+            auth.get_token()
+            if plugin_mode.has_sync_client and "headers" in settings:
+                assert "Bearer evil" == token_client.headers["Authorization"]
+    assert [None if public else BASIC] * 2 == [request.authorization for request in tokens.server.requests]
 
 
 def test_a_token_client_of_another_kind_is_refused(plugin_mode: Mode) -> None:
@@ -525,34 +527,34 @@ def test_a_token_client_of_another_kind_is_refused(plugin_mode: Mode) -> None:
         httpx2.Client,
         httpx.AsyncClient,
         httpx2.AsyncClient,
-        lambda: plugin_mode.sync_client,  # the class itself
         lambda: "client",
         lambda: 5,
     ]
+    if plugin_mode.has_sync_client:
+        makers.remove(plugin_mode.sync_client)
+        makers.append(lambda: plugin_mode.sync_client)  # the class itself
+    named = rf"{plugin_mode.library.__name__}\.(Session|Client)"
     for make in makers:
-        if make is plugin_mode.sync_client:
-            continue
         client = make()
-        with pytest.raises(ConfigurationError, match=rf"{plugin_mode.library.__name__}\.(Session|Client)"):
+        with pytest.raises(ConfigurationError, match=named):
             controller(plugin_mode, "https://auth.example/token", token_client=client)
-        with pytest.raises(ConfigurationError, match=rf"{plugin_mode.library.__name__}\.(Session|Client)"):
+        with pytest.raises(ConfigurationError, match=named):
             plugin_mode.plugin.ClientCredentialsAuth("https://auth.example/token", "c", "s", token_client=client)
 
 
-def raising_client(mode: Mode, *, reads: bool) -> Any:
+def raising_client(mode: Mode, *, reads: bool) -> AbstractContextManager[Any]:
     """Make a client with a hook that raises for each 4xx and 5xx."""
-    client = mode.sync_client()
-    if mode.is_like_requests:
-        client.hooks["response"].append(lambda response, **_: response.raise_for_status())
-    else:
+    return mode.token_client(hook=lambda response: response.raise_for_status(), reads=reads)
 
-        def hook(response: Any) -> None:
-            if reads:
-                response.read()
-            response.raise_for_status()
 
-        client.event_hooks = {"response": [hook]}
-    return client
+def test_a_hook_that_reads_the_answer_takes_nothing_away(plugin_mode: Mode, tokens: Tokens) -> None:
+    """A hook that reads the answer, to log it, say, leaves it to us, too; packed or not."""
+    packed = gzip.compress(json.dumps({"access_token": "packed"}).encode())
+    answers = [Answer(200, packed, (("Content-Encoding", "gzip"),)), TOKEN]
+    tokens.answer = lambda _: answers.pop()
+    with plugin_mode.token_client(reads=True) as token_client:
+        auth = client_credentials(plugin_mode, tokens, token_client=token_client)
+        assert ["good", "packed"] == [auth.get_token().access_token, auth.refresh().access_token]
 
 
 def test_a_hook_that_raises_for_a_status_hides_no_error(plugin_mode: Mode, serve: Serve) -> None:
@@ -603,15 +605,11 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
     """Whatever a hook of `token_client` raises, a request raises an `OAuthError`, and the next one may succeed."""
     broken = True
 
-    def hook(response: Any, **_: object) -> None:
+    def hook(response: Any) -> None:
         if broken:
             raise ZeroDivisionError("what a hook")
 
-    with mode.sync_client() as token_client:
-        if mode.is_like_requests:
-            token_client.hooks["response"].append(hook)
-        else:
-            token_client.event_hooks = {"response": [hook]}
+    with mode.token_client(hook=hook) as token_client:
         auth = client_credentials(mode, tokens, token_client=token_client)
         with mode.client(auth) as client:
             with pytest.raises(OAuthError):
@@ -621,6 +619,7 @@ def test_a_hook_that_raises_anything_else_is_an_error_of_ours(mode: Mode, tokens
             assert 200 == client.get(api.url).status_code
 
 
+@pytest.mark.having("has_sync_client")
 def test_a_token_client_that_is_closed(plugin_mode: Mode, tokens: Tokens, clock: RetryClock) -> None:
     """A closed client is a `TokenTransportError` that isn't retried; sessions like requests' outlive their closing."""
     token_client = plugin_mode.sync_client()

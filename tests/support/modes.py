@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import inspect
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, Self
 
 import aiohttp
 import anyio.from_thread
@@ -17,6 +20,8 @@ import httpx2
 import niquests
 import pytest
 import requests
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 import oauth_auth.aiohttp
 import oauth_auth.httpx
@@ -67,6 +72,41 @@ class Mode:
         return self.library is not aiohttp
 
     @property
+    def has_middlewares(self) -> bool:
+        """Whether the caller may put functions around each request that is sent."""
+        return self.library is aiohttp
+
+    @property
+    def has_prepared_requests(self) -> bool:
+        """Whether a request can be made first and sent later, as often as its maker likes."""
+        return self.library is not aiohttp
+
+    @property
+    def runs_under_trio(self) -> bool:
+        """Whether the library's async clients run on trio, too."""
+        return self.is_like_httpx
+
+    @property
+    def sends_user_info(self) -> bool:
+        """Whether user and password of a URL go out as Basic though an auth object has no say there."""
+        return self.library is aiohttp
+
+    @property
+    def takes_sync_generators(self) -> bool:
+        """Whether a body may be an iterable that is no async one."""
+        return self.library is not aiohttp
+
+    @property
+    def takes_any_file(self) -> bool:
+        """Whether whatever has a `read` is a file, and not objects of the `io` module alone."""
+        return self.library is not aiohttp
+
+    @property
+    def opens_files_early(self) -> bool:
+        """Whether a multipart body is bytes before it's sent, so that its files are of no matter any more."""
+        return self.is_like_requests
+
+    @property
     def transport_error(self) -> Any:
         """What the library raises when a server can't be reached."""
         if self.library is aiohttp:
@@ -81,18 +121,54 @@ class Mode:
     @property
     def async_client(self) -> Any:
         """The class of clients whose requests are awaited."""
+        if self.library is aiohttp:
+            return AiohttpSession
         return self.library.AsyncSession if self.is_like_requests else self.library.AsyncClient
+
+    @contextlib.contextmanager
+    def token_client(
+        self,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        auth: tuple[str, str] | None = None,
+        proxy: str | None = None,
+        hook: Callable[[Any], object] | None = None,
+        reads: bool = False,
+    ) -> Iterator[Any]:
+        """Make what a user may give as `token_client`, with settings of their own; it would follow redirects.
+
+        It calls the hook with each answer, which with `reads` has been read by then.
+        """
+        if self.library is aiohttp:
+            yield partial(_make_session, dict(headers), auth, proxy, hook, reads)
+            return
+
+        def on_response(response: Any, **_: object) -> None:
+            if reads:
+                _ = response.content if self.is_like_requests else response.read()
+            if hook is not None:
+                hook(response)
+
+        if self.is_like_requests:
+            client = self.sync_client()
+            client.hooks["response"].append(on_response)
+            client.proxies = {} if proxy is None else {"http": proxy}
+        else:
+            client = self.sync_client(follow_redirects=True, proxy=proxy, event_hooks={"response": [on_response]})
+        client.auth = auth
+        client.headers.update(headers)
+        with client:
+            yield client
 
     @contextlib.contextmanager
     def client(self, auth: Any = None, **options: Any) -> Iterator[Client]:
         """Open a client of the library that uses the auth object."""
         if self.library is aiohttp:
-            with anyio.from_thread.start_blocking_portal("asyncio") as portal:
-                inner = portal.call(partial(_open_session, auth, options))
-                try:
-                    yield AiohttpClient(self, inner, portal.start_task_soon)
-                finally:
-                    portal.call(inner.close)
+            with (
+                anyio.from_thread.start_blocking_portal("asyncio") as portal,
+                portal.wrap_async_context_manager(AiohttpSession(auth, **options)) as session,
+            ):
+                yield AiohttpClient(self, session, portal.start_task_soon)
             return
         if self.backend is None:
             with self.sync_client(**options) as inner:
@@ -131,13 +207,30 @@ class Client:
         self.inner = inner
         self._submit = submit
 
-    def begin(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
-        """Begin a request and return a future of its response."""
+    @property
+    def cookies(self) -> dict[str, str]:
+        """What is in its jar."""
+        return dict(self.inner.cookies)
+
+    def set_cookie(self, name: str, value: str) -> None:
+        """Put a cookie for 127.0.0.1 in its jar."""
+        self.inner.cookies.set(name, value, domain="127.0.0.1", path="/")
+
+    def limit_redirects(self, most: int) -> None:
+        """Have it follow so many redirects at most."""
+        self.inner.max_redirects = most
+
+    def request(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
+        """Call the library's own client, where it lives; what that returns is awaited if it's async."""
         if self.mode.is_like_requests:
             options.update(data=body, allow_redirects=follow_redirects)
         else:
             options.update(content=body, follow_redirects=follow_redirects)
-        return self._submit(partial(self.inner.request, method, url, **options))
+        return self.inner.request(method, url, **options)
+
+    def begin(self, method: str, url: str, **options: Any) -> Any:
+        """Begin a request and return a future of its response."""
+        return self._submit(partial(self.request, method, url, **options))
 
     def send(self, method: str, url: str, **options: Any) -> Any:
         """Send a request and return its response, or raise."""
@@ -177,28 +270,127 @@ class AiohttpResponse:
         return json.loads(self.content)
 
 
-async def _open_session(auth: Any, options: dict[str, Any]) -> aiohttp.ClientSession:
-    # Its jar takes no cookies of IP addresses unless it's told to.
-    return aiohttp.ClientSession(
-        middlewares=() if auth is None else (auth,), cookie_jar=aiohttp.CookieJar(unsafe=True), **options
-    )
+class AiohttpSession:
+    """A session of aiohttp, opened with `async with`; its answers are read to their end.
+
+    `connections` is how many it may have at once, `after` are middlewares that see what the auth object has made of
+    requests. Its jar takes cookies of IP addresses, as those of the other libraries do.
+    """
+
+    def __init__(
+        self,
+        auth: Any = None,
+        *,
+        after: Iterable[Any] = (),
+        connections: int = 100,
+        timeout: float = 60.0,
+        **options: Any,
+    ) -> None:
+        self._auth = auth
+        self._after = tuple(after)
+        self._connections = connections
+        self._options = {"timeout": aiohttp.ClientTimeout(timeout), **options}
+        self.max_redirects = 10
+
+    async def __aenter__(self) -> Self:
+        self.inner = aiohttp.ClientSession(
+            middlewares=self._middlewares(self._auth),
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
+            **self._options,
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.inner.close()
+
+    def _middlewares(self, auth: Any) -> tuple[Any, ...]:
+        return self._after if auth is None else (auth, *self._after)
+
+    def open(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
+        """Begin a request; the answer is not read."""
+        if "auth" in options:
+            options["middlewares"] = self._middlewares(options.pop("auth"))
+        if "timeout" in options:
+            options["timeout"] = aiohttp.ClientTimeout(options["timeout"])
+        if body is not None:
+            options["data"] = body
+        return self.inner.request(
+            method, url, allow_redirects=follow_redirects, max_redirects=self.max_redirects, **options
+        )
+
+    async def request(self, method: str, url: str, **options: Any) -> AiohttpResponse:
+        async with self.open(method, url, **options) as response:
+            return AiohttpResponse(response, await response.read())
+
+    async def get(self, url: str, **options: Any) -> AiohttpResponse:
+        return await self.request("GET", url, **options)
 
 
 class AiohttpClient(Client):
-    """A session of aiohttp, whose answers are read to their end."""
+    """A client of aiohttp; `session` is what the others call `inner`."""
 
-    def begin(self, method: str, url: str, *, body: Any = None, follow_redirects: bool = True, **options: Any) -> Any:
-        if "auth" in options:
-            auth = options.pop("auth")
-            options["middlewares"] = () if auth is None else (auth,)
-        if "timeout" in options:
-            options["timeout"] = aiohttp.ClientTimeout(options["timeout"])
-        options.update({"data": body} if body is not None else {})
-        return self._submit(self._request, method, url, {"allow_redirects": follow_redirects, **options})
+    def __init__(self, mode: Mode, session: AiohttpSession, submit: Callable[..., Future[Any]]) -> None:
+        super().__init__(mode, session.inner, submit)
+        self.session = session
 
-    async def _request(self, method: str, url: str, options: dict[str, Any]) -> AiohttpResponse:
-        async with self.inner.request(method, url, **options) as response:
-            return AiohttpResponse(response, await response.read())
+    @property
+    def cookies(self) -> dict[str, str]:
+        return {morsel.key: morsel.value for morsel in self.inner.cookie_jar}
+
+    def set_cookie(self, name: str, value: str) -> None:
+        self.inner.cookie_jar.update_cookies({name: value}, URL("http://127.0.0.1/"))
+
+    def limit_redirects(self, most: int) -> None:
+        self.session.max_redirects = most
+
+    def request(self, method: str, url: str, **options: Any) -> Any:
+        return self.session.request(method, url, **options)
+
+
+def answered(request: aiohttp.ClientRequest, status: int, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    """Make an answer of aiohttp, as a last middleware may return it, and as libraries that mock it do."""
+    makes_writer = "stream_writer" in inspect.signature(aiohttp.ClientResponse).parameters
+    response = aiohttp.ClientResponse(
+        request.method,
+        request.url,
+        writer=None,
+        continue100=None,
+        timer=request._timer,
+        request_info=request.request_info,
+        traces=[],
+        loop=asyncio.get_running_loop(),
+        session=request.session,
+        **({"stream_writer": SimpleNamespace(output_size=0)} if makes_writer else {}),  # type: ignore[arg-type]
+    )
+    response.status, response.reason, response._body = status, "", b""
+    response._headers = CIMultiDictProxy(CIMultiDict(headers))
+    return response
+
+
+def _make_session(
+    headers: dict[str, str],
+    auth: tuple[str, str] | None,
+    proxy: str | None,
+    hook: Callable[[Any], object] | None,
+    reads: bool,
+) -> aiohttp.ClientSession:
+    async def on_request_end(session: Any, context: Any, parameters: aiohttp.TraceRequestEndParams) -> None:
+        if reads:
+            await parameters.response.read()
+        if hook is not None:
+            hook(parameters.response)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(on_request_end)
+    return aiohttp.ClientSession(
+        headers=headers,
+        auth=None if auth is None else aiohttp.BasicAuth(*auth),
+        proxy=proxy,
+        trace_configs=[trace],
+        cookie_jar=aiohttp.CookieJar(unsafe=True),
+        trust_env=True,
+    )
 
 
 REQUESTS = Mode("requests", requests, oauth_auth.requests)
