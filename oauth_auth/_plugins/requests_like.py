@@ -113,8 +113,9 @@ class RequestsHooks(TokenAuth):
         if not is_rejecting:
             note_acceptance(self._source, origin, header, exchange, is_replay=False)
             return None
-        was_replayed = replayed is not None and replayed is not request and replayed.url != request.url
-        if was_replayed or not self._source.renews or exchange.rejection(header) is None:
+        was_replayed = getattr(response, "_answers_replay", False)  # some sessions of others call its hooks again
+        was_redirected = replayed is not None and replayed is not request and replayed.url != request.url
+        if was_replayed or was_redirected or not self._source.renews or exchange.rejection(header) is None:
             return None
         return header, exchange
 
@@ -225,6 +226,7 @@ class RequestsExchange(Exchange):
     def _take(self, answer: Any, request: Any, begun: float) -> None:
         """Have the new answer replace the old one, which goes into its history."""
         answer.elapsed = dt.timedelta(seconds=time.perf_counter() - begun)
+        answer._answers_replay = True  # noqa: SLF001
         self._past.append(self._as_past(self.response))
         answer.history.extend(self._past)
         self.response = answer

@@ -10,7 +10,7 @@ import pytest
 
 from oauth_auth import OAuthError, OAuthProviderException, OAuthToken, ReauthorizationRequired, TokenResponseError
 from tests.support.clock import MonotonicClock
-from tests.support.modes import Mode
+from tests.support.modes import OF_REQUESTS, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, client_credentials
 
@@ -160,6 +160,24 @@ def test_second_rejection_is_returned(mode: Mode, tokens: Tokens, serve: Serve) 
     assert (401, b"never") == (response.status_code, response.content)
     assert ["token-1", "token-2"] == sent(api)
     assert 2 == tokens.calls
+
+
+@pytest.mark.parametrize("mode", [mode for mode in OF_REQUESTS if mode.backend is None], ids=str)
+def test_request_is_replayed_once_though_its_hooks_are_called_twice(mode: Mode, tokens: Tokens, serve: Serve) -> None:
+    """A session that calls the response hooks once more with what it got, as some caches do, gets no second replay."""
+    api = serve(rejecting)
+    with mode.client(client_credentials(mode, tokens)) as client:
+        send = client.inner.send
+
+        def send_and_call_hooks(request: Any, **options: Any) -> Any:
+            answer = send(request, **options)
+            return mode.library.hooks.dispatch_hook("response", request.hooks, answer, **options)
+
+        client.inner.send = send_and_call_hooks
+        answer = client.get(api.url)
+
+    assert (401, [401]) == (answer.status_code, [past.status_code for past in answer.history])
+    assert ["token-1", "token-2"] == sent(api)
 
 
 def test_request_is_replayed_once_though_the_replay_is_redirected_to_another_rejection(
