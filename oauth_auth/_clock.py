@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-__all__ = ["CHANCE", "Chance", "Clock", "Now"]
+__all__ = ["CHANCE", "Chance", "Clock", "Now", "call_beyond_freezegun"]
+
+_T = TypeVar("_T")
 
 
 class Now(NamedTuple):
@@ -53,3 +55,12 @@ class _SystemChance:
 
 CHANCE = _SystemChance()
 """The default source of random numbers."""
+
+
+def call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
+    """Add five frames below `threading`, then call the work.
+
+    freezegun returns the real time to code within five frames of an ignored module, and `threading` is one; the work
+    must see the same clock as its callers. Seen in freezegun 1.5.
+    """
+    return work() if frames == 0 else call_beyond_freezegun(work, frames - 1)

@@ -3,6 +3,8 @@
 The work runs in a thread of its own, so it's written once for sync and async callers, and cancelling or
 interrupting one caller ends neither the flight nor the others' wait. At exit the interpreter waits for the
 thread, since it may hold a refresh token that the server has just rotated; `daemon` is for work that may hang.
+What the work emits is told when the outcome is out: a log handler may need a lock that a waiting caller holds. Callers
+go on when it's told, or after a moment.
 
 What a caller does around a flight is written once, too: as a generator of steps, each of which a thread (`run`) or a
 task (`run_async`) can wait for.
@@ -20,9 +22,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from ._record import Record
+from . import _events
+from ._clock import call_beyond_freezegun
+from ._event_loops import arrival, beside_running_loop
+from ._record import Outcome, capture
 
 __all__ = [
     "Flight",
@@ -30,10 +35,8 @@ __all__ = [
     "Standby",
     "Step",
     "attempt",
-    "call_beyond_freezegun",
     "capture",
     "carry_out",
-    "in_event_loop",
     "is_part_of_flight",
     "mark_retrying",
     "run",
@@ -41,7 +44,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_T_co = TypeVar("_T_co", covariant=True)
 
 _current_flights: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar(
     "oauth_auth_flights", default=()
@@ -97,36 +99,15 @@ async def run_async(steps: Generator[Step, Any, _T]) -> _T:
             go_on, result = steps.throw, error
 
 
-class Outcome(Record, Generic[_T_co]):
-    """What a function returned, or the error that it raised."""
-
-    value: _T_co | None
-    error: BaseException | None = None
-
-    def unwrap(self) -> Any:
-        """Return the value, or raise the error."""
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-def capture(function: Callable[[], _T]) -> Outcome[_T]:
-    """Call a function, and return its result or error as an `Outcome`."""
-    try:
-        return Outcome(function())
-    except BaseException as error:  # noqa: BLE001 - the caller raises or judges it
-        return Outcome(None, error)
-
-
 class Standby:
-    """A daemon thread that waits for work: at a program's end none can be started any more.
+    """A thread that waits for work: at a program's end none can be started any more.
 
     Raises `RuntimeError` where there's no thread to be had.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "attempt", *, daemon: bool = True) -> None:
         self._works: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, name="oauth_auth-attempt", daemon=True).start()
+        threading.Thread(target=self._serve, name=f"oauth_auth-{name}", daemon=daemon).start()
 
     def submit(self, work: Callable[[], object]) -> None:
         """Have it do this, after what it does now."""
@@ -144,11 +125,14 @@ class Standby:
 class Flight(Generic[_T]):
     """Work under way. `work` must not raise; its result is what every waiter gets. Threads and tasks may wait.
 
-    It's done by the `standby` thread, if there's one, instead of by a new one.
+    It's done by the `standby` thread, if there's one, instead of by a new one. With `holds_events`, what it emits is
+    told when the result is out; else it's for the work that it's part of to hold.
     """
 
     __slots__ = (
+        "_events",
         "_future",
+        "_holds_events",
         "_is_daemon",
         "_lock",
         "_name",
@@ -156,18 +140,33 @@ class Flight(Generic[_T]):
         "_pid",
         "_standby",
         "_started",
+        "_told",
         "_work",
         "is_retrying",
         "waiting",
     )
 
+    patience: ClassVar[float] = 0.1
+    """Seconds that callers leave to handlers and listeners, so that what these tell mostly comes before what callers do
+    next; no more, since a handler may wait for a caller."""
+
     def __init__(
-        self, work: Callable[[], _T], *, daemon: bool = False, name: str = "flight", standby: Standby | None = None
+        self,
+        work: Callable[[], _T],
+        *,
+        daemon: bool = False,
+        name: str = "flight",
+        standby: Standby | None = None,
+        holds_events: bool = True,
     ) -> None:
         self._work = work
         self._standby = standby
         self._name = f"oauth_auth-{name}"
         self._is_daemon = daemon
+        self._holds_events = holds_events
+        self._events: _events.HeldEvents | None = None
+        self._told: Future[None] | None = None
+        """Done once the events are told; None if there are none."""
         self._pid = os.getpid()
         self._started = False
         self.is_retrying = False
@@ -189,7 +188,7 @@ class Flight(Generic[_T]):
     @property
     def is_reentrant(self) -> bool:
         """Whether the calling code is a callback in this very flight, and so would wait for itself."""
-        return self in _current_flights.get()
+        return self.is_under_way and self in _current_flights.get()
 
     @property
     def has_started(self) -> bool:
@@ -202,6 +201,7 @@ class Flight(Generic[_T]):
         If no thread can start any more, as at exit, the work is done here, or with `in_background` not yet.
         Safe from Ctrl-C and signal handlers at any point: the next to wait starts it, and `_run` runs once.
         """
+        is_done_here = False
         with self._lock:
             if self._started:
                 return
@@ -213,9 +213,11 @@ class Flight(Generic[_T]):
             if not self._start_thread(context):
                 if in_background:
                     return
-                with _beside_running_loop():
-                    context.run(self._run)
+                with beside_running_loop():
+                    is_done_here = context.run(self._run)
             self._started = True
+        if is_done_here:
+            self.tell()
 
     def _start_thread(self, context: contextvars.Context) -> bool:
         if self._standby is not None:
@@ -223,23 +225,50 @@ class Flight(Generic[_T]):
             return True
         if not threading.main_thread().is_alive():
             return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
+        work = partial(context.run, self._run_apart)
         try:
-            threading.Thread(target=context.run, args=(self._run,), name=self._name, daemon=self._is_daemon).start()
+            threading.Thread(target=work, name=self._name, daemon=self._is_daemon).start()
         except RuntimeError:
             return False
         return True
 
-    def _run(self) -> None:
-        if self._take_up():
-            try:
-                self._future.set_result(call_beyond_freezegun(self._work))
-            except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
-                self._future.set_exception(error)
+    def _run_apart(self) -> None:
+        if self._run():
+            self.tell()
+
+    def _run(self) -> bool:
+        """Do the work, unless it's done elsewhere; return whether it was done here."""
+        if not self._take_up():
+            return False
+        # An error must not happen, and if it does nobody may wait for ever.
+        self.land(capture(partial(call_beyond_freezegun, self._work)))
+        return True
+
+    def land(self, outcome: Outcome[_T]) -> None:
+        """Give those who wait the work's result, or raise its error for them."""
+        if self._events:
+            self._told = Future()
+        if outcome.error is None:
+            self._future.set_result(outcome.unwrap())
+        else:
+            self._future.set_exception(outcome.error)
+
+    def tell(self) -> None:
+        """Tell what the work has emitted, now that its result is out; handlers may block."""
+        if self._events is None:
+            return
+        try:
+            call_beyond_freezegun(self._events.release)
+        finally:
+            if self._told is not None:
+                self._told.set_result(None)
 
     def _take_up(self) -> bool:
         """Return whether the work is this code's to do, and nobody else's; mark its context as part of the flight."""
         if not self._once.acquire(blocking=False):
             return False
+        if self._holds_events:
+            self._events = _events.hold()
         if not self._is_daemon:  # nobody uses an attempt in itself
             # Those that have ended are of no interest, and would add up where callbacks begin flights.
             _current_flights.set((*(flight for flight in _current_flights.get() if flight.is_under_way), self))
@@ -253,25 +282,31 @@ class Flight(Generic[_T]):
         """
         self.start()
         with self._counted():
-            if timeout is None:
-                return self._future.result()
-            while True:
-                try:
-                    return self._future.result(min(max(timeout, 0.0), 1.0))
-                except FutureTimeoutError:
-                    tick()
-                    timeout -= 1.0
-                    if timeout <= 0:
-                        return None
+            result = self._result(timeout, tick)
+            if self._told is not None and not _events.is_telling():
+                with suppress(FutureTimeoutError):
+                    self._told.result(self.patience)
+        return result
+
+    def _result(self, timeout: float | None, tick: Callable[[], object]) -> _T | None:
+        if timeout is None:
+            return self._future.result()
+        while True:
+            try:
+                return self._future.result(min(max(timeout, 0.0), 1.0))
+            except FutureTimeoutError:
+                tick()
+                timeout -= 1.0
+                if timeout <= 0:
+                    return None
 
     async def wait_async(self, timeout: float | None = None) -> _T | None:
         """Return the result, or None after `timeout` seconds, to a task of asyncio or trio."""
         self.start()
         with self._counted():
-            if _in_trio():
-                await self._wait_in_trio(timeout)
-            else:
-                await self._wait_in_asyncio(timeout)
+            await arrival(self._future, timeout)
+            if self._told is not None and not _events.is_telling():
+                await arrival(self._told, self.patience)
         return self._future.result() if self._future.done() else None
 
     @contextmanager
@@ -284,43 +319,10 @@ class Flight(Generic[_T]):
             with self._lock:
                 self.waiting -= 1
 
-    async def _wait_in_asyncio(self, timeout: float | None) -> None:
-        import asyncio  # noqa: PLC0415 - sync programs needn't load it
-
-        loop = asyncio.get_running_loop()
-        arrival: asyncio.Future[None] = loop.create_future()
-
-        def arrive() -> None:
-            if not arrival.done():
-                arrival.set_result(None)
-
-        def wake(_: object) -> None:
-            with suppress(RuntimeError):  # the loop is closed: no task waits there any more
-                loop.call_soon_threadsafe(arrive)
-
-        self._future.add_done_callback(wake)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await arrival
-
-    async def _wait_in_trio(self, timeout: float | None) -> None:
-        import trio  # noqa: PLC0415 - it's loaded already, or this code wouldn't run
-
-        token = trio.lowlevel.current_trio_token()
-        arrival = trio.Event()
-
-        def wake(_: object) -> None:
-            with suppress(trio.RunFinishedError):
-                token.run_sync_soon(arrival.set)
-
-        self._future.add_done_callback(wake)
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await arrival.wait()
-
 
 def attempt(function: Callable[[], _T], *, standby: Standby | None = None) -> Flight[Outcome[_T]]:
     """Return a flight of a call that may raise, and may be given up: the interpreter doesn't wait for it."""
-    return Flight(partial(capture, function), daemon=True, name="attempt", standby=standby)
+    return Flight(partial(capture, function), daemon=True, name="attempt", standby=standby, holds_events=False)
 
 
 def mark_retrying() -> None:
@@ -332,54 +334,3 @@ def mark_retrying() -> None:
 def is_part_of_flight() -> bool:
     """Return whether the code that asks is part of a flight under way, such as a callback in it."""
     return any(flight.is_under_way for flight in _current_flights.get())
-
-
-def in_event_loop() -> bool:
-    """Return whether this code runs in an event loop, of asyncio or trio."""
-    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return (running_loop is not None and running_loop() is not None) or _in_trio()
-
-
-def call_beyond_freezegun(work: Callable[[], _T], frames: int = 5) -> _T:
-    """Add five frames below `threading`, then call the work.
-
-    freezegun returns the real time to code within five frames of an ignored module, and `threading` is one; the work
-    must see the same clock as its callers. Seen in freezegun 1.5.
-    """
-    return work() if frames == 0 else call_beyond_freezegun(work, frames - 1)
-
-
-@contextmanager
-def _beside_running_loop() -> Iterator[None]:
-    """Take off the marks by which asyncio knows the loop that runs in this thread, so that code here may run another.
-
-    Token calls of aiohttp do, and so may a callback.
-    """
-    loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", lambda: None)()
-    if loop is None:
-        yield
-        return
-    from asyncio import _set_running_loop, current_task  # noqa: PLC0415 - it's loaded already
-    from asyncio.tasks import _enter_task, _leave_task  # noqa: PLC0415
-
-    task = current_task(loop)
-    _set_running_loop(None)
-    if task is not None:
-        _leave_task(loop, task)
-    try:
-        yield
-    finally:
-        if task is not None:
-            _enter_task(loop, task)
-        _set_running_loop(loop)
-
-
-def _in_trio() -> bool:
-    """Return whether this code runs in a task of trio.
-
-    Another thread may be importing trio at this moment, as httpcore does in its first call: then it's in
-    `sys.modules` without what it will have. A task of trio can only run where that import has ended.
-    """
-    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
-    in_trio_task = getattr(lowlevel, "in_trio_task", None)
-    return in_trio_task is not None and bool(in_trio_task())

@@ -1,10 +1,14 @@
-"""Immutable values of named fields (decision 16)."""
+"""Immutable values of named fields (decision 16), and the one that is used everywhere: how a call has ended."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn, Self, dataclass_transform
+from collections.abc import Callable
+from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar, dataclass_transform
 
-__all__ = ["Record"]
+__all__ = ["Outcome", "Record", "capture"]
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 class _RecordType(type):
@@ -74,3 +78,24 @@ class Record(metaclass=_RecordType):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
+
+class Outcome(Record, Generic[_T_co]):
+    """What a function returned, or the error that it raised."""
+
+    value: _T_co | None
+    error: BaseException | None = None
+
+    def unwrap(self) -> Any:
+        """Return the value, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def capture(function: Callable[[], _T]) -> Outcome[_T]:
+    """Call a function, and return its result or error as an `Outcome`."""
+    try:
+        return Outcome(function())
+    except BaseException as error:  # noqa: BLE001 - the caller raises or judges it
+        return Outcome(None, error)

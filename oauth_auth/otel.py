@@ -8,7 +8,6 @@ It instruments all auth objects, of every HTTP library. docs/events.md lists the
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,7 +94,7 @@ class _Telemetry:
 
     def _record_call(self, fields: Mapping[str, Any]) -> None:
         """Make a span and a measurement of a token call that has just ended."""
-        end = time.time_ns()
+        end = _events.happened_at()
         result, duration = fields["result"], fields["duration"]
         has_failed = result != "ok"
         common = {

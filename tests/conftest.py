@@ -12,6 +12,7 @@ from typing import Any
 import niquests
 import pytest
 
+from oauth_auth._flight import Flight
 from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
@@ -76,6 +77,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name in metafunc.fixturenames and name not in names:
             having = [mode for mode in candidates if all(getattr(mode, need) for need in needed)]
             metafunc.parametrize(name, having, ids=str, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Have callers wait until all is told, since tests look at once, and a busy machine takes its time.
+
+    Returns the shipped patience, for tests in which that would take for ever.
+    """
+    shipped = Flight.patience
+    monkeypatch.setattr(Flight, "patience", 20.0)
+    return shipped
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._clock import Clock
-from .._flight import Flight, in_event_loop, is_part_of_flight
+from .._event_loops import in_event_loop
+from .._flight import Flight, is_part_of_flight
 from .._server.calls import Steps
 from .effects import HoldUps, Runner, carry_out_renewal
 from .store_entry import StoreEntry
@@ -77,17 +78,22 @@ class RenewalFlight(Flight[Any]):
             and threading.main_thread().is_alive()
         )
 
-    def _run(self) -> None:
+    def _run(self) -> bool:
         try:
-            super()._run()
+            return super()._run()
         finally:
             self._in_threads.discard(self)
 
     # -- What the shared loop uses ------------------------------------------------------------------------------
 
-    def run_here(self) -> None:
-        """Carry it out in this thread, unless it's done elsewhere."""
-        self._run()
+    def run_here(self) -> bool:
+        """Carry it out in this thread, unless it's done elsewhere; return whether it was done here."""
+        return self._run()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there's something to tell."""
+        return bool(self._events)
 
     def take_up(self) -> bool:
         """Return whether the procedure is the caller's to carry out, and nobody else's."""
@@ -95,14 +101,6 @@ class RenewalFlight(Flight[Any]):
         if is_ours:
             self.runner = Runner(self._entry.session(), HoldUps(self._clock))
         return is_ours
-
-    def land(self, result: Any) -> None:
-        """Give the result to those who wait."""
-        self._future.set_result(result)
-
-    def crash(self, error: BaseException) -> None:
-        """Raise the error for those who wait."""
-        self._future.set_exception(error)
 
 
 def _the_shared_loop() -> SharedLoop:

@@ -179,14 +179,14 @@ class Renewer:
         self._flight = flight = self._make_flight(procedure, name)
         return flight
 
-    def _make_flight(self, procedure: Steps[Any], name: str = "flight") -> FlightLike:
+    def _make_flight(self, procedure: Steps[Any], name: str = "flight", *, holds_events: bool = True) -> FlightLike:
         if self._begin is not None:
             return self._begin(procedure)
         runs_code = name == "flight" and (self._grant.runs_code or self._settings.on_token_update is not None)
         if self._grant.sends_async and not self._entry.is_shared:
             return RenewalFlight(procedure, self._entry, self._clock, runs_code=runs_code, name=name)
         run = partial(carry_out_renewal, procedure, self._entry, self._clock, runs_code=runs_code)
-        return Flight(run, name=name)
+        return Flight(run, name=name, holds_events=holds_events)
 
     # -- Procedures: in a thread of their own, without the lock -------------------------------------------------------
 
@@ -281,7 +281,9 @@ class Renewer:
             self._saver = saver = None
         if saver is None and is_at_stake:
             is_done = threading.Event()
-            self._saver = saver = _Saver(self._make_flight(self._save_later(is_done), "saver"), is_done)
+            # Nobody waits for a saver, which may go on for as long as the program.
+            flight = self._make_flight(self._save_later(is_done), "saver", holds_events=False)
+            self._saver = saver = _Saver(flight, is_done)
         if saver is not None:
             # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
             saver.flight.start(in_background=threading.main_thread().is_alive())

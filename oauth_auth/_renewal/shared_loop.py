@@ -1,7 +1,7 @@
 """An event loop in a thread of its own, which carries out renewals when there are many at once.
 
-Only what waits is done in the loop: token calls and pauses. The rest of a renewal may run code of the user's, such as
-a handler of log records, that blocks; so it's done by workers, threads beside the loop's.
+Only what waits is done in the loop: token calls and pauses. The rest of a renewal may run code of the user's that
+blocks, so it's done by workers, threads beside the loop's. What landed flights have emitted is told in one more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from .._flight import Flight, Outcome, attempt, call_beyond_freezegun, capture, mark_retrying
+from .._clock import call_beyond_freezegun
+from .._flight import Flight, Outcome, Standby, attempt, capture, mark_retrying
 from .._server.calls import Ask, GivenUp, Run, Sleep, crashed, sends_async
 from ..errors import OAuthError
 from .flights import RenewalFlight
@@ -78,6 +79,7 @@ class SharedLoop:
             return True
 
     def _run(self) -> None:
+        teller = _Teller()
         try:
             loop = _Loop(self._taken)
         except OSError:
@@ -86,7 +88,10 @@ class SharedLoop:
         while True:
             if loop is None:
                 while self._taken:
-                    self._taken.popleft().run()
+                    carried = self._taken.popleft()
+                    carried.run()
+                    if not teller.tell(carried):
+                        carried.tell()
             else:
                 loop.call_soon(loop.begin)
                 loop.run_forever()
@@ -98,6 +103,7 @@ class SharedLoop:
         if loop is not None:
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+        teller.close()
 
 
 def _thread(function: Callable[[], None]) -> threading.Thread:
@@ -108,7 +114,7 @@ def _thread(function: Callable[[], None]) -> threading.Thread:
 class _Carried:
     """A flight that's carried out by turns: by a worker, and where it waits by the loop."""
 
-    __slots__ = ("_context", "_flight", "_go_on", "_result")
+    __slots__ = ("_context", "_flight", "_go_on", "_has_landed", "_result")
 
     def __init__(self, flight: RenewalFlight, context: Context) -> None:
         self._flight = flight
@@ -116,10 +122,26 @@ class _Carried:
         self._go_on: Callable[[Any], Any] | None = None
         """None before it has begun."""
         self._result: Any = None
+        self._has_landed = False
 
     def run(self) -> None:
         """Carry the flight out in this thread."""
-        self._context.run(self._flight.run_here)
+        if self._context.run(self._flight.run_here):
+            self._land()
+
+    @property
+    def has_events(self) -> bool:
+        """Whether it has landed, and emitted something to tell."""
+        return self._has_landed and self._flight.has_events
+
+    def tell(self) -> None:
+        """Tell what the flight has emitted; a handler may block."""
+        self._context.run(self._flight.tell)
+
+    def _land(self) -> None:
+        self._has_landed = True
+        if not self._flight.has_events:
+            self._flight.tell()  # at once, if an attempt that was given up emits something later
 
     def advance(self) -> object:
         """Go on to where the renewal must wait, and return what for, or None at its end. Never raises."""
@@ -135,14 +157,16 @@ class _Carried:
             try:
                 effect: object = self._go_on(self._result)
             except StopIteration as end:
-                flight.land(end.value)
-                return None
+                flight.land(Outcome(end.value))
+                break
             except BaseException as error:  # noqa: BLE001 - it must not happen, and if it does nobody may wait for ever
-                flight.crash(error)
-                return None
+                flight.land(Outcome(None, error))
+                break
             if isinstance(effect, Sleep | Run) or (isinstance(effect, Ask) and sends_async(effect.transport)):
                 return effect
             self._pass_on(capture(partial(flight.runner.perform, effect)))
+        self._land()
+        return None
 
     def begin_waiting(self, effect: object, loop: _Loop) -> asyncio.Task[Any]:
         """Return a task that waits, in a copy of the flight's context: a worker and a task can't share one."""
@@ -163,6 +187,29 @@ class _Carried:
         )
 
 
+class _Teller:
+    """Tells what flights have emitted, in the order of their landings, in a thread of its own: it holds up none."""
+
+    def __init__(self) -> None:
+        self._thread: Standby | None = None
+
+    def tell(self, carried: _Carried) -> bool:
+        """Tell it soon, if there's something to tell; return False if there's no thread to be had."""
+        if not carried.has_events:
+            return True
+        try:
+            self._thread = self._thread or Standby("flights", daemon=False)
+        except RuntimeError:
+            return False
+        self._thread.submit(carried.tell)
+        return True
+
+    def close(self) -> None:
+        """End the thread, once all is told."""
+        if self._thread is not None:
+            self._thread.close()
+
+
 class _Loop(_EventLoop):
     """The event loop of one thread. All but what workers do runs in that thread."""
 
@@ -177,9 +224,10 @@ class _Loop(_EventLoop):
                 asyncio.BaseEventLoop.close(self)  # else it complains when it's collected, half made as it is
             raise
         self._taken = taken
+        self._teller = _Teller()
         self._under_way: set[_Carried] = set()
-        self._jobs: SimpleQueue[_Carried | None] = SimpleQueue()
-        """What workers are to advance; None ends one of them."""
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        """What workers are to do; None ends one of them."""
         self._advanced: deque[tuple[_Carried, object]] = deque()
         """What workers have advanced, and what it waits for."""
         self._is_told = False
@@ -195,7 +243,7 @@ class _Loop(_EventLoop):
         while self._taken:
             carried = self._taken.popleft()
             self._under_way.add(carried)
-            self._put_job(carried)
+            self._put_job(partial(self._advance, carried))
         if not self._under_way:
             self.stop()
 
@@ -208,18 +256,19 @@ class _Loop(_EventLoop):
         """End the workers, too."""
         for _ in range(self._workers):
             self._jobs.put(None)
+        self._teller.close()
         super().close()
 
-    def _put_job(self, carried: _Carried) -> None:
+    def _put_job(self, job: Callable[[], object]) -> None:
         self._put += 1
         if self._workers:
-            self._jobs.put(carried)
+            self._jobs.put(job)
         else:
-            self._advance(carried)
+            job()
 
     def _work(self) -> None:
-        while (carried := self._jobs.get()) is not None:
-            self._advance(carried)
+        while (job := self._jobs.get()) is not None:
+            job()
 
     def _advance(self, carried: _Carried) -> None:
         self._advanced.append((carried, carried.advance()))
@@ -233,6 +282,8 @@ class _Loop(_EventLoop):
             carried, effect = self._advanced.popleft()
             if effect is None:
                 self._under_way.discard(carried)
+                if not self._teller.tell(carried):
+                    self._put_job(carried.tell)
             else:
                 carried.begin_waiting(effect, self).add_done_callback(partial(self._end_waiting, carried))
         if not self._under_way:
@@ -240,7 +291,7 @@ class _Loop(_EventLoop):
 
     def _end_waiting(self, carried: _Carried, task: asyncio.Task[Any]) -> None:
         carried.end_waiting(task)
-        self._put_job(carried)
+        self._put_job(partial(self._advance, carried))
 
     def _add_worker(self) -> None:
         """Begin another worker; if no thread can start any more, as at exit, do a job here and now."""
@@ -249,8 +300,8 @@ class _Loop(_EventLoop):
             self._workers += 1
         except RuntimeError:
             with suppress(Empty):
-                if (carried := self._jobs.get_nowait()) is not None:
-                    self._advance(carried)
+                if (job := self._jobs.get_nowait()) is not None:
+                    job()
 
     def _check(self) -> None:
         """Have more workers if a job that was there at the last look still waits for one.

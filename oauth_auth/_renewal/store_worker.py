@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -27,7 +28,7 @@ class StoreWorker:
         self._slow = slow
         self.is_abandoned = False
         """Whether a call took too long; if it ends, the thread then makes the calls that are left."""
-        self._thread = Flight(self._serve, daemon=True, name=name)
+        self._thread = Flight(self._serve, daemon=True, name=name, holds_events=False)
         self._thread.start(in_background=True)
 
     @property
@@ -55,7 +56,8 @@ class StoreWorker:
         if not self.has_thread:  # the interpreter exits: there are no threads any more
             return capture(function)
         outcome: Future[Outcome[Any]] = Future()
-        self._calls.put(lambda: outcome.set_result(capture(function)))
+        context = copy_context()  # that of the renewal, whoever's thread it is
+        self._calls.put(lambda: outcome.set_result(context.run(capture, function)))
         left = timeout
         while left > 0:
             # Waits are added up, not read from the clock: the time that a process was stopped isn't the store's.

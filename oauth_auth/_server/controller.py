@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
+from .. import _events
 from .._events import emit
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.messages import FieldParameters, TokenRequest, build_token_request, join_scope, read_token_response
@@ -43,17 +44,23 @@ def _operation(
 ) -> Callable[Concatenate[OAuthAuthorizationController, _P], _R]:
     """Return an operation that runs its steps and blocks.
 
-    It raises from a frame that holds no secret, since tracebacks show the local variables of their frames.
+    It raises and tells its events from a frame that holds no secret, since tracebacks, and some log handlers, show the
+    local variables of the frames.
     """
 
     @functools.wraps(steps)
     def operation(self: OAuthAuthorizationController, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return self.calls.run(steps(self, *args, **kwargs))
-        except OAuthError as error:
-            failure = error.without_traceback()
-        del args, kwargs
-        raise failure
+        failure = None
+        with _events.holding():
+            try:
+                result = self.calls.run(steps(self, *args, **kwargs))
+            except OAuthError as error:
+                failure = error.without_traceback()
+            finally:
+                del args, kwargs
+        if failure is not None:
+            raise failure
+        return result
 
     steps.__annotations__["return"] = "OAuthToken"  # what `help()` shows
     _STEPS[operation] = steps

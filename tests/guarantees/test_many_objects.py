@@ -20,7 +20,8 @@ import anyio
 import pytest
 from freezegun import freeze_time
 
-from oauth_auth import MemoryTokenStore, TokenError, TokenResponseError
+from oauth_auth import MemoryTokenStore, TokenError, TokenResponseError, _events
+from oauth_auth._flight import Flight
 from oauth_auth._renewal import shared_loop
 from oauth_auth._renewal.flights import RenewalFlight
 from tests.guarantees.test_lifecycle import Program, forks, in_child
@@ -187,10 +188,6 @@ def shipping() -> Iterator[Callable[[Any], list[Any]]]:
 
     def ship(auth: Any) -> list[Any]:
         class Shipping(logging.Handler):
-            def createLock(self) -> None:  # noqa: N802 - logging's name
-                # One that excludes nobody: else the flight that's waited for couldn't log its own end.
-                self.lock: Any = threading.Semaphore(100)
-
             def emit(self, record: logging.LogRecord) -> None:
                 got.append(auth.get_token())
 
@@ -217,6 +214,32 @@ def test_log_records_may_be_shipped_with_an_object_whose_flight_is_shared(
     promptly(get_tokens, sharing, [*(client_credentials(sharing, tokens) for _ in range(5)), shipper])
     assert len(got) >= 5
     assert time.monotonic() - begun < 8
+
+
+def test_a_listener_that_blocks_holds_up_no_flight(
+    sharing: Mode, tokens: Tokens, gate: Gate, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a listener has to do with one event, flights land one after the other, and need no more threads."""
+    monkeypatch.setattr(Flight, "patience", patience)
+    tokens.answer = lambda request: gate(request) if request is tokens.server.requests[0] else None
+    go_on, threads = threading.Event(), []
+    listener: _events.Listener = lambda event, _: event == "acquired" and go_on.wait(20)
+
+    async def one_by_one() -> None:
+        await anyio.to_thread.run_sync(gate.await_call)
+        for _ in range(8):
+            await client_credentials(sharing, tokens).aget_token()
+        threads.append(shared_threads())
+        gate.open()
+
+    _events.listeners.append(listener)
+    try:
+        run_in(sharing, all_of, [client_credentials(sharing, tokens).aget_token, one_by_one])
+    finally:
+        go_on.set()
+        await_silence()
+        _events.listeners.remove(listener)
+    assert (9, [3]) == (tokens.calls, threads)  # the loop's, one that carries flights on, and one that tells
 
 
 # -- Token calls ------------------------------------------------------------------------------------------------------

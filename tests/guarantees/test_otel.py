@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +23,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import oauth_auth.otel
 from oauth_auth import MemoryTokenStore, TokenError, _events
+from oauth_auth._flight import Flight
 from tests.support.modes import Client, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
@@ -158,6 +160,32 @@ def test_a_background_renewal_is_a_span_of_its_caller(
     [call] = telemetry.token_calls
     assert_child(call, telemetry.span("caller"))
     assert ({"renewed": 1}, []) == (telemetry.counts("oauth.renewals"), telemetry.points("oauth.waits"))
+
+
+def test_a_span_ends_with_its_call_whenever_it_is_told(
+    mode: Mode, tokens: Tokens, telemetry: Telemetry, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another listener that blocks makes no span longer, nor later."""
+    monkeypatch.setattr(Flight, "patience", patience)
+    go_on = threading.Event()
+
+    def block(event: str, fields: Mapping[str, object]) -> None:
+        if event == "token_call":
+            go_on.wait(20)
+
+    _events.listeners.insert(0, block)
+    try:
+        before = time.time_ns()
+        mode.get_token(client_credentials(mode, tokens))
+        after = time.time_ns()
+        go_on.set()
+        await_silence()
+    finally:
+        _events.listeners.remove(block)
+    [call] = telemetry.token_calls
+    assert call.start_time is not None
+    assert call.end_time is not None
+    assert before - 2_000_000 <= call.start_time <= call.end_time <= after - patience / 2 * 1e9
 
 
 def test_a_span_says_how_the_call_went(plugin_mode: Mode, tokens: Tokens, telemetry: Telemetry) -> None:

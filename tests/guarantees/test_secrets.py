@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import gc
 import logging
 import pickle
 import socket
+import sys
 import threading
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -33,13 +36,16 @@ from oauth_auth import (
     TokenError,
     basic_authorization,
 )
+from oauth_auth._flight import Outcome
 from oauth_auth._plugins.options import Options, read_options
+from oauth_auth._record import Record
+from oauth_auth._wire.client_auth import ClientAuthentication, ClientAuthParameters
 from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token import Credential
 from tests.support.modes import HTTPX, HTTPX2, OF_REQUESTS, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, token_that_expires_in
-from tests.support.waiting import outcome_of
+from tests.support.waiting import await_silence, outcome_of
 
 Serve = Callable[..., ScriptedServer]
 
@@ -206,6 +212,16 @@ KINDS = [basic_client, plain_client, posting_client, password, refresh_token, co
 MAKE = pytest.mark.parametrize("make", KINDS)
 
 Make = Callable[..., Any]
+
+
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "request_token_o_auth_ccg": (),
+    "request_token_o_auth_acg": (CODE, "https://app/cb"),
+    "refresh_token_o_auth_acg": (REFRESH_TOKEN,),
+    "request_token_o_auth_ropcg": ("alice", PASSWORD),
+    "refresh_token_o_auth_ropcg": (REFRESH_TOKEN,),
+}
+"""The controller's, with what they take after the authorization."""
 
 
 # -- Failures of the token endpoint ---------------------------------------------------------------------------------
@@ -405,6 +421,163 @@ def test_an_error_in_a_hook_of_token_client_shows_no_secret(
         password(plugin_mode, tokens.url, token_client=token_client).get_token()
     assert [] == leaks(caught.value)
     assert [] == log_leaks(caplog)
+
+
+# -- The frames that log from ---------------------------------------------------------------------------------------
+
+
+def expanded(root: object) -> Iterator[object]:
+    """Yield what a report of a frame's locals shows: items of sequences and mappings, fields of records, to the end."""
+    left, seen = [root], set()
+    while left:
+        thing = left.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing
+        if isinstance(thing, Mapping):
+            left += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, Sequence | AbstractSet) and not isinstance(thing, str | bytes):
+            left += thing
+        elif isinstance(thing, Record):
+            left += thing._asdict().values()
+        elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+            left += [getattr(thing, field.name) for field in dataclasses.fields(thing)]
+
+
+def stack_shows(frame: types.FrameType | None, *, of_all_frames: bool = True) -> list[str]:
+    """Return the locals of a frame and of those that called it, ours if not all, in which a secret is found."""
+    found = []
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if of_all_frames or file.startswith(OWN_FOLDER):
+            for name, value in list(frame.f_locals.items()):
+                if any(shown(repr(thing)) for thing in expanded(value)):
+                    found.append(f"{name} in {frame.f_code.co_name} of {Path(file).name}")
+        frame = frame.f_back
+    return found
+
+
+class Reporter(logging.Handler):
+    """Looks at the stack that each record comes from, as error reporters do that attach it."""
+
+    def __init__(self, *, of_all_frames: bool = True) -> None:
+        super().__init__(logging.DEBUG)
+        self.of_all_frames = of_all_frames
+        self.found: dict[str, list[str]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event, is_ours = vars(record)["oauth_event"], threading.current_thread().name.startswith("oauth_auth")
+        if is_ours or not self.of_all_frames:  # callers have secrets of their own
+            found = stack_shows(sys._getframe(1), of_all_frames=self.of_all_frames)
+            self.found.setdefault(event, []).extend(found)
+
+
+@pytest.fixture
+def report() -> Iterator[Callable[..., Reporter]]:
+    """Attach a reporter to the library's logger, until the end of the test."""
+    logger, reporters = logging.getLogger("oauth_auth"), []
+
+    def attach(**options: Any) -> Reporter:
+        reporters.append(Reporter(**options))
+        logger.addHandler(reporters[-1])
+        return reporters[-1]
+
+    yield attach
+    await_silence()
+    for reporter in reporters:
+        logger.removeHandler(reporter)
+
+
+def fail(*args: Any, **options: Any) -> Any:
+    raise LookupError("a mock's, say")
+
+
+def break_transport(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each call of the library raise an error of a kind that nobody expects."""
+    if mode.is_like_requests:
+        monkeypatch.setattr(mode.library.adapters.HTTPAdapter, "send", fail)
+    else:
+        monkeypatch.setattr(mode.library.HTTPTransport, "handle_request", fail)
+        monkeypatch.setattr(mode.library.AsyncHTTPTransport, "handle_async_request", fail)
+
+
+def test_the_reporter_sees_secrets() -> None:
+    """What these tests look with isn't blind: it sees what is deep in lists, records and tokens."""
+    secret_token = OAuthToken(access_token="t", refresh_token=REFRESH_TOKEN)
+    nothing, deep, token = "x", [{"a": (Outcome(MARK),)}], Outcome(secret_token)  # noqa: F841, RUF100
+    found = stack_shows(sys._getframe(0))
+    assert {"deep", "token", "secret_token"} <= {name.partition(" ")[0] for name in found}
+    assert "nothing" not in {name.partition(" ")[0] for name in found}
+
+
+@MAKE
+def test_an_unexpected_error_is_logged_from_frames_without_secrets(
+    mode: Mode, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, report: Callable[..., Reporter], make: Make
+) -> None:
+    """Where a token call ends in an unexpected error, and a traceback is logged, no frame there holds a secret."""
+    break_transport(mode, monkeypatch)
+    reporter = report()
+    with pytest.raises(TokenError, match="unexpected LookupError"):
+        mode.get_token(make(mode, tokens.url))
+    await_silence()
+    assert {"crashed": [], "token_call": [], "failed": []} == reporter.found
+
+
+class Breaking(ClientAuthentication):
+    """Works until it's broken."""
+
+    is_broken: ClassVar[bool] = False
+
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
+        return fail() if self.is_broken else ClientSecretPost().authenticate(client_id, client_secret)
+
+
+def test_an_error_in_a_renewal_is_logged_from_frames_without_secrets(
+    mode: Mode, tokens: Tokens, report: Callable[..., Reporter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where it's the renewal that ends so, or a revocation."""
+    auth = password(mode, tokens.url, client_auth=Breaking(), revocation_url=tokens.url)
+    secret_tokens(tokens)
+    mode.get_token(auth)
+    monkeypatch.setattr(Breaking, "is_broken", True)
+    reporter = report()
+    for call in (mode.refresh, mode.revoke):
+        with pytest.raises(TokenError, match="unexpected LookupError"):
+            call(auth)
+    await_silence()
+    assert {"crashed": [], "failed": []} == reporter.found
+
+
+def test_an_error_in_a_callback_is_logged_from_frames_without_secrets(
+    mode: Mode, tokens: Tokens, report: Callable[..., Reporter]
+) -> None:
+    """The same where `on_token_update` raises, or hangs."""
+    secret_tokens(tokens)
+    go_on = threading.Event()
+    reporter = report()
+    mode.get_token(password(mode, tokens.url, on_token_update=fail))
+    mode.get_token(password(mode, tokens.url, on_token_update=lambda _: go_on.wait(20), token_timeout=0.5))
+    go_on.set()
+    await_silence()
+    assert {"token_call": [], "callback_failed": [], "callback_hangs": [], "acquired": []} == reporter.found
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_unexpected_error_of_an_operation_is_logged_from_frames_without_secrets(
+    plugin_mode: Mode,
+    tokens: Tokens,
+    monkeypatch: pytest.MonkeyPatch,
+    report: Callable[..., Reporter],
+    operation: str,
+) -> None:
+    """The same for an operation of the controller, but for the frames of who calls it with secrets."""
+    break_transport(plugin_mode, monkeypatch)
+    reporter = report(of_all_frames=False)
+    operations = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
+    with pytest.raises(TokenError, match="unexpected LookupError"):
+        getattr(operations, operation)(basic_authorization("client", CLIENT_SECRET), *OPERATIONS[operation])
+    assert {"crashed": [], "token_call": []} == reporter.found
 
 
 # -- Failures on the way of a request -------------------------------------------------------------------------------

@@ -516,8 +516,8 @@ MUTANTS = (
         12,
         "an operation raises from a frame that holds the secrets",
         "_server/controller.py",
-        "        del args, kwargs\n",
-        "",
+        "                del args, kwargs\n",
+        "                pass\n",
         ("guarantees/test_secrets.py::test_a_failing_operation_shows_no_secret[requests]",),
     ),
     Mutant(

@@ -18,7 +18,7 @@ PLUGINS = ("requests", "niquests", "httpx", "httpx2", "aiohttp")
 # From the inside out: what stands in one of these folders, or is one of these modules, imports only from those before
 # it and from its own. A new module needs no row.
 LAYERS = (
-    {"errors", "_events", "_flight", "_clock", "_lazy", "_record"},
+    {"errors", "_events", "_event_loops", "_flight", "_clock", "_lazy", "_record"},
     {"_wire"},
     {"stores", "login"},
     {"_server"},

@@ -1,4 +1,4 @@
-"""Waiting for what the library does in threads, and for what must not wait for ever."""
+"""Waiting for what the library does in threads, or where it has none; and for what must not wait for ever."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import pytest
 
 
 def flights_in_the_air() -> list[threading.Thread]:
@@ -35,8 +37,13 @@ def other_threads() -> set[threading.Thread]:
 
 
 def await_silence() -> None:
-    """Block until flights of earlier tests have ended, where what's told is compared with all that should be."""
-    await_end(flights_in_the_air(), 20)
+    """Block until flights have ended and all is told, where what's told is compared with all that should be.
+
+    A thread may start another one at its end.
+    """
+    deadline = time.perf_counter() + 20
+    while (threads := flights_in_the_air()) and time.perf_counter() < deadline:
+        await_end(threads, deadline - time.perf_counter())
 
 
 def await_waiting(auth: Any, count: int) -> None:
@@ -70,3 +77,15 @@ def promptly(function: Callable[..., Any], *args: Any) -> Any:
     thread.join(10)
     assert outcomes, "it waits for ever"
     return outcomes[0]
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no thread of the library start any more."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith("oauth_auth"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
