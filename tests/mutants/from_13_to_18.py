@@ -231,7 +231,7 @@ MUTANTS = (
         15,
         "tasks wait for what listens",
         "_flight.py",
-        "await arrival_of(self._told, self.patience)",
+        "await arrival(self._told, self.patience)",
         "await arrival_of(self._told, None)",
         ("units/test_held_events.py::test_tasks_wait_for_listeners_no_longer",),
     ),

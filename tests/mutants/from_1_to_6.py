@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         1,
         "a task's time-out takes no account of the task",
-        "_flight.py",
+        "_event_loops.py",
         "async with asyncio.timeout(timeout):",
         "async with asyncio.timeout(None):",
         ("units/test_flight.py::test_a_wait_may_end_before_the_flight",),
