@@ -232,7 +232,7 @@ MUTANTS = (
         "tasks wait for what listens",
         "_flight.py",
         "await arrival(self._told, self.patience)",
-        "await arrival_of(self._told, None)",
+        "await arrival(self._told, None)",
         ("units/test_held_events.py::test_tasks_wait_for_listeners_no_longer",),
     ),
     Mutant(
