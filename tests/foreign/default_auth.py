@@ -56,10 +56,6 @@ class DefaultAuth:
         options: dict[str, Any] = {"allow_insecure_transport": True}
         if self._auth_class == "BearerAuth":
             return auth_class("mF_9.B5f-4.1JqM", **options)
-        if hasattr(self._library, "Session"):
-            # For some tests the environment names proxies and CAs that aren't there.
-            options["token_client"] = self._library.Session()
-            options["token_client"].trust_env = False
         provider = self._provider
         return auth_class(provider.token_url, provider.client_id, provider.client_secret, **options)
 
