@@ -165,7 +165,9 @@ class _TokenTransport:
         """Return what is raised for an error of the library or of the environment."""
         copy = aiohttp.ServerTimeoutError if isinstance(error, TimeoutError) else aiohttp.ClientConnectionError
         retryable = isinstance(error, aiohttp.ClientError | TimeoutError) and not isinstance(error, ValueError)
-        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        wrapped = unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        wrapped.is_unexpected = not isinstance(error, aiohttp.ClientError | TimeoutError)  # a hook's
+        return wrapped
 
 
 def _make_tls_context() -> ssl.SSLContext:

@@ -97,6 +97,9 @@ class TokenError(OAuthError):
     """The HTTP status of its answer, or None if it did not answer."""
     retry_after: float | None = None
     """The `Retry-After` of its answer, in seconds (RFC 9110 section 10.2.3)."""
+    is_unexpected: bool = False
+    """Whether it comes from an error of an unknown kind, such as a mock's, or of a hook of `token_client`: neither the
+    server nor the configuration said so, and the next request asks again."""
 
 
 class OAuthProviderException(TokenError):

@@ -145,7 +145,9 @@ class HttpxTokenTransport:
             return _decoded(error.response)
         if response is not None and 400 <= response.status_code < 500:
             return answer(response.status_code, response.headers, b"")  # the status says enough
-        return self._wrap(error, request, None if response is None else response.status_code)
+        failure = self._wrap(error, request, None if response is None else response.status_code)
+        failure.is_unexpected = not isinstance(error, self._library.HTTPError | self._library.InvalidURL)  # a hook's
+        return failure
 
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
         """Return what is raised for an error of the library or of the environment."""

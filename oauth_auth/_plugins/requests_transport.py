@@ -119,9 +119,12 @@ class RequestsTokenTransport:
             cause.request = cause.response = None
             return cause
 
-        may_pass = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
-        retryable = may_pass and not isinstance(error, ValueError)  # others are of the environment
-        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        is_known = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
+        retryable = is_known and not isinstance(error, ValueError)  # that's a URL, of a proxy, say
+        wrapped = unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        # A hook's, or a CA bundle that doesn't exist: no call is made for that.
+        wrapped.is_unexpected = not is_known or isinstance(error, library.exceptions.InvalidJSONError)
+        return wrapped
 
 
 def _no_auth(request: Any) -> Any:

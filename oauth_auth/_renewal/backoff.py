@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from .._clock import Chance, Now
 from .._record import Record
-from ..errors import OAuthError
+from ..errors import OAuthError, TokenError
 
-__all__ = ["Cooldown", "Failure", "OriginBreaker"]
+__all__ = ["Cooldown", "Failure", "OriginBreaker", "is_final"]
 
 _FIRST_COOLDOWN = 2.0
 _LONGEST_COOLDOWN = 60.0
@@ -62,9 +62,17 @@ class Failure(Record):
         return cls(error, times, Cooldown.begin(now, max(seconds, asked_pause(error))), now.wall)
 
     def fails_fast(self, now: Now) -> bool:
-        """Return whether even callers without a token get the error: no call could help, or the server asks to wait."""
+        """Return whether even callers without a token get the error: it's final, or the server asks to wait."""
         asked = Cooldown(self.cooldown.begun, self.cooldown.begun + asked_pause(self.error))
-        return not self.error.retryable or asked.remaining(now) > 0
+        return is_final(self.error) or asked.remaining(now) > 0
+
+
+def is_final(error: OAuthError) -> bool:
+    """Return whether the next call would end the same way, since the server or the configuration said so.
+
+    An error of an unknown kind, such as a mock's or a hook's, says nothing of the next call.
+    """
+    return not error.retryable and not (isinstance(error, TokenError) and error.is_unexpected)
 
 
 def asked_pause(error: OAuthError) -> float:

@@ -20,10 +20,10 @@ from .._clock import Chance, Clock
 from .._events import emit
 from .._flight import Flight
 from .._record import Record
-from .._server.calls import GivenUp, Run, Steps
+from .._server.calls import GivenUp, Run, Steps, unexpected
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
-from ..errors import OAuthError, ReauthorizationRequired, TokenError
+from ..errors import OAuthError, ReauthorizationRequired
 from .acquisition import Acquired, Acquisition, Deferred
 from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
@@ -245,7 +245,7 @@ class Renewer:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
             text = "a revocation ended in an unexpected error:\n%(error)s"
             emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
-            failure = TokenError(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
+            failure = unexpected(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
         yield Unlock()
         self._conclude(State())
         return FlightOutcome(None, failure, is_inconclusive=True)
@@ -313,7 +313,7 @@ class Renewer:
         else:
             text = "a renewal ended in an unexpected error:\n%(error)s"
             emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
-            ours = TokenError(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
+            ours = unexpected(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
         state = self._state
         if state.credential is not None and self.acquisition.known.last is None:
             state = State(failure=state.failure)  # the user has logged out in another program

@@ -33,6 +33,7 @@ __all__ = [
     "perform",
     "run_code",
     "sends_async",
+    "unexpected",
 ]
 
 _T = TypeVar("_T")
@@ -213,7 +214,14 @@ def crashed(error: BaseException) -> TokenError:
     """Return what is raised for an unexpected error of an attempt, which is logged."""
     text = "".join(traceback.format_exception(error))
     emit(logging.ERROR, "crashed", "a token call ended in an unexpected error:\n%(error)s", error=text)
-    return TokenError(f"the token call ended in an unexpected {type(error).__name__}")
+    return unexpected(f"the token call ended in an unexpected {type(error).__name__}")
+
+
+def unexpected(text: str) -> TokenError:
+    """Return an error that says nothing of the next call."""
+    error = TokenError(text)
+    error.is_unexpected = True
+    return error
 
 
 def no_retry(_: TokenError) -> bool:

@@ -179,14 +179,14 @@ MUTANTS = [
     Mutant(
         "Retry-After holds no callers",
         f"{RENEWAL}/backoff.py",
-        "        return not self.error.retryable or asked.remaining(now) > 0",
-        "        return not self.error.retryable",
+        "        return is_final(self.error) or asked.remaining(now) > 0",
+        "        return is_final(self.error)",
         ("server",),
     ),
     Mutant(
         "every failure holds callers",
         f"{RENEWAL}/backoff.py",
-        "        return not self.error.retryable or asked.remaining(now) > 0",
+        "        return is_final(self.error) or asked.remaining(now) > 0",
         "        return True",
         ("server",),
     ),

@@ -6,16 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_auth import TokenError
+from oauth_auth import (
+    ConfigurationError,
+    InsecureTransportError,
+    OAuthError,
+    OAuthProviderException,
+    ReauthorizationRequired,
+    TokenError,
+    TokenResponseError,
+    TokenTransportError,
+)
 from oauth_auth._clock import Chance, Now
-from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker, asked_pause
+from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker, asked_pause, is_final
+from oauth_auth._server.calls import unexpected
 from tests.support.steps import Highest, Lowest, at
 
 
-def failing(*, retryable: bool = True, retry_after: float | None = None) -> TokenError:
+def failing(*, retryable: bool = True, retry_after: float | None = None, is_unexpected: bool = False) -> TokenError:
     error = TokenError("it failed")
     error.retryable = retryable
     error.retry_after = retry_after
+    error.is_unexpected = is_unexpected
     return error
 
 
@@ -97,6 +108,8 @@ def test_retry_after_makes_a_pause_longer(retry_after: float | None, length: flo
         (failing(), 1, False),
         (failing(retryable=False), 0, True),
         (failing(retryable=False), 1e6, True),
+        (failing(retryable=False, is_unexpected=True), 0, False),
+        (failing(retryable=False, is_unexpected=True), 1, False),
         (failing(retry_after=30.0), 0, True),
         (failing(retry_after=30.0), 29, True),
         (failing(retry_after=30.0), 30, False),
@@ -105,9 +118,30 @@ def test_retry_after_makes_a_pause_longer(retry_after: float | None, length: flo
     ],
 )
 def test_whom_a_failure_holds_up(error: TokenError, seconds: float, expected: bool) -> None:
-    """Callers without a token get the error at once if no call could help, or while the server asks for a pause."""
+    """Callers without a token get the error at once if it's final, or while the server asks for a pause."""
     failure = Failure.after(None, error, at(0), Highest())
     assert expected is failure.fails_fast(at(seconds))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OAuthProviderException("invalid_client", status_code=401), True),
+        (OAuthProviderException("temporarily_unavailable", status_code=503), False),
+        (TokenResponseError("HTML", status_code=200), True),
+        (TokenTransportError("no such host"), False),
+        (TokenTransportError("no such URL", retryable=False), True),
+        (ReauthorizationRequired("the user must log in"), True),
+        (ConfigurationError("wrong"), True),
+        (InsecureTransportError("http"), True),
+        (TokenError("the provider returned an int"), True),
+        (unexpected("a mock's"), False),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value}" if isinstance(value, Exception) else None,
+)
+def test_what_is_final(error: OAuthError, expected: bool) -> None:
+    """A refusal of the server's or the configuration's is; what may pass, or is of an unknown kind, isn't."""
+    assert expected is is_final(error)
 
 
 def test_a_failure_knows_when_it_was() -> None:

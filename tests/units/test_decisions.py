@@ -27,6 +27,7 @@ from oauth_auth._renewal.decisions import (
     for_renewal,
     for_request,
 )
+from oauth_auth._server.calls import unexpected
 from oauth_auth._wire.token import Credential
 from tests.support.steps import Highest, Lowest, at
 
@@ -54,6 +55,7 @@ HELD = credential()
 NEWER = credential("newer", expires_at=LIFETIME + 1000)
 UNENDING = Credential.unending(OAuthToken(access_token="given"))
 PASSING, FINAL = failing(retryable=True), failing(retryable=False)
+UNEXPECTED = unexpected("a hook's error")
 ASKED = failing(retryable=True, retry_after=120.0)
 
 EMPTY, FRESH = State(), State(HELD)
@@ -162,6 +164,49 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
     "no token, trouble that may pass": (
         failed_at(0, state=EMPTY),
         1,
+        IDLE,
+        Wait(Purpose(Reason.MISSING)),
+        None,
+    ),
+    "no token, an error of an unknown kind": (
+        failed_at(0, UNEXPECTED, EMPTY),
+        0,
+        IDLE,
+        Wait(Purpose(Reason.MISSING)),
+        None,
+    ),
+    "no token, an error of an unknown kind, renewal under way": (
+        failed_at(0, UNEXPECTED, EMPTY),
+        0,
+        RUNNING,
+        Wait(),
+        None,
+    ),
+    "no token, an error of an unknown kind, a sibling may have one": (
+        failed_at(0, UNEXPECTED, EMPTY),
+        0,
+        SHARED,
+        Wait(Purpose(Reason.MISSING)),
+        None,
+    ),
+    "due, an error of an unknown kind": (failed_at(DUE, UNEXPECTED), DUE + 1, IDLE, Send(HELD), None),
+    "due, an error of an unknown kind, due again": (
+        failed_at(DUE, UNEXPECTED)._replace(credential=HELD),
+        DUE + 0.5,
+        IDLE,
+        Send(HELD),
+        lambda state: due_again(DUE + 2, state),
+    ),
+    "stale, an error of an unknown kind": (
+        failed_at(STALE, UNEXPECTED),
+        STALE + 1,
+        IDLE,
+        Send(HELD),
+        lambda state: due_again(STALE + 2, state),
+    ),
+    "expired, an error of an unknown kind": (
+        failed_at(LIFETIME, UNEXPECTED),
+        LIFETIME,
         IDLE,
         Wait(Purpose(Reason.MISSING)),
         None,
@@ -288,6 +333,14 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
     ),
     "after a renewal that brought the same token": (failed_at(0, SameToken("same")), 1, IDLE, HELD.header, None, RENEW),
     "after a refusal": (failed_at(0, FINAL), 1, IDLE, HELD.header, None, Fail(FINAL)),
+    "after an error of an unknown kind": (
+        failed_at(0, UNEXPECTED),
+        0,
+        IDLE,
+        HELD.header,
+        None,
+        Wait(Purpose(Reason.REJECTED, HELD.header)),
+    ),
     "after a refusal, a while ago": (
         failed_at(0, FINAL),
         2,
