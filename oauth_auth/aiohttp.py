@@ -37,7 +37,7 @@ from ._plugins.rejection import (
     replacing,
     shows_acceptance,
 )
-from ._plugins.replay import cookie_pairs, rewind
+from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.token_transport import Body, answer, tls_context, unreachable
 from ._server import controller as _controller
 from ._wire.challenges import is_rejection
@@ -351,10 +351,9 @@ class _Exchange(Exchange):
         jar = request.session.cookie_jar
         before = jar.filter_cookies(request.url)
         jar.update_cookies(response.cookies, response.url)
-        after = jar.filter_cookies(request.url)
-        sent = cookie_pairs(request.headers.pop(hdrs.COOKIE, None))
-        request.update_cookies({name: value for name, value in sent.items() if name in after or name not in before})
-        request.update_cookies(after)
+        sent = request.headers.pop(hdrs.COOKIE, None)
+        if cookies := with_new_cookies(sent, before, jar.filter_cookies(request.url)):
+            request.headers[hdrs.COOKIE] = cookies
 
 
 def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:

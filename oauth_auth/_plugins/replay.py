@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from http.cookies import BaseCookie
 from typing import Any
 
-__all__ = ["are_rewindable", "cookie_pairs", "is_fixed", "position_of", "rewind"]
+__all__ = ["are_rewindable", "cookie_pairs", "is_fixed", "position_of", "rewind", "with_new_cookies"]
 
 
 def is_fixed(body: object) -> bool:
@@ -55,3 +56,10 @@ def cookie_pairs(cookies: str | None) -> dict[str, str]:
     """Read a Cookie header."""
     pairs = (pair.strip().partition("=") for pair in (cookies or "").split(";"))
     return {name: value for name, separator, value in pairs if separator}
+
+
+def with_new_cookies(header: str | None, before: BaseCookie[str], after: BaseCookie[str]) -> str:
+    """Return a Cookie header after a client's jar has changed; what the jar didn't have is the caller's, and stays."""
+    kept = {name: value for name, value in cookie_pairs(header).items() if name in after or name not in before}
+    new = {name: cookie.coded_value for name, cookie in after.items() if before.get(name) != cookie}
+    return "; ".join(f"{name}={value}" for name, value in {**kept, **new}.items())
