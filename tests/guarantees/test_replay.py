@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
@@ -19,6 +20,8 @@ import pytest
 from oauth_auth import OAuthToken
 from oauth_auth._plugins.rejection import DRAIN_LIMIT
 from tests.support.modes import (
+    AIOHTTP,
+    ALL,
     ASYNC,
     HTTPX,
     HTTPX2,
@@ -29,6 +32,7 @@ from tests.support.modes import (
     OF_REQUESTS,
     REQUESTS,
     SYNC,
+    AiohttpClient,
     Client,
     Mode,
     adapter_of,
@@ -56,7 +60,17 @@ def sent(server: ScriptedServer) -> list[tuple[str, str, str | None]]:
 
 def form(mode: Mode, fields: dict[str, str]) -> dict[str, Any]:
     """Return the options that send a form."""
-    return {"body": fields} if mode.is_like_requests else {"data": fields}
+    return {"data": fields} if mode.is_like_httpx else {"body": fields}
+
+
+def multipart(mode: Mode, fields: dict[str, str], files: dict[str, tuple[str, Any, str]]) -> dict[str, Any]:
+    """Return the options that send a form with files: name, content and type."""
+    if mode.library is not aiohttp:
+        return {"files": files, **form(mode, fields)}
+    body = aiohttp.FormData(fields)
+    for field, (name, content, kind) in files.items():
+        body.add_field(field, content, filename=name, content_type=kind)
+    return {"body": body}
 
 
 # -- Bodies that can be sent again --------------------------------------------------------------------------------
@@ -154,10 +168,9 @@ def test_multipart_is_sent_again(mode: Mode, tokens: Tokens, api: ScriptedServer
     """A multipart body with fields and two files is the same in the replay."""
     file = part.make(tmp_path)
     try:
-        files = {"file": ("name.txt", file, "text/plain"), "other": ("x", b"other file")}
-        options: dict[str, Any] = form(mode, {"field": "value"})
+        files = {"file": ("name.txt", file, "text/plain"), "other": ("x", b"other file", "text/x-other")}
         with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
-            assert 200 == client.send("POST", api.url, files=files, **options).status_code
+            assert 200 == client.send("POST", api.url, **multipart(mode, {"field": "value"}, files)).status_code
     finally:
         if isinstance(file, io.IOBase):
             file.close()
@@ -208,9 +221,21 @@ FILES = [
     Body("unbuffered file", lambda folder: open(real_file(folder).name, "rb", buffering=0)),  # noqa: SIM115, PTH123
     Body("spooled", lambda folder: spooled()),
     Body("BufferedReader", lambda folder: io.BufferedReader(io.BytesIO(TEXT))),
-    Body("seekable", lambda folder: Seekable(TEXT)),
     Body("short", lambda folder: io.BytesIO(b"x"), b"x"),
 ]
+FILES_OF_ONE_S_OWN = [Body("seekable", lambda folder: Seekable(TEXT))]
+TEXT_FILES = [
+    Body("text file", lambda folder: open(real_file(folder).name)),  # noqa: SIM115, PTH123
+    Body("StringIO", lambda folder: io.StringIO(TEXT.decode())),
+]
+
+
+def file_bodies() -> Iterator[Any]:
+    for mode in SYNC:
+        own = FILES_OF_ONE_S_OWN if mode.takes_any_file else []
+        text = TEXT_FILES if mode.library is aiohttp else []  # the others take files of bytes
+        for body in (*FILES, *own, *text):
+            yield pytest.param(mode, body, id=f"{body}-{mode}")
 
 
 def close(body: Any) -> None:
@@ -218,8 +243,7 @@ def close(body: Any) -> None:
         body.close()
 
 
-@pytest.mark.parametrize("mode", SYNC, ids=str)
-@pytest.mark.parametrize("body", FILES, ids=str)
+@pytest.mark.parametrize(("mode", "body"), list(file_bodies()))
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_file_is_sent_again(mode: Mode, tokens: Tokens, api: ScriptedServer, body: Body, tmp_path: Path) -> None:
     """A file that can be sent back is sent again from its beginning."""
@@ -297,7 +321,7 @@ class SeekRaises(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         piece = super().read(size)
-        self.spent = self.spent or not piece
+        self.spent = super().tell() == len(self.getvalue())
         return piece
 
     def seek(self, position: int, whence: int = 0, /) -> int:
@@ -331,8 +355,8 @@ class ClosesItself(SeekRaises):
     """A file that's closed as soon as it was read to its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        piece = b"" if self.closed else io.BytesIO.read(self, size)
-        if not piece:
+        piece = b"" if self.closed else super().read(size)
+        if self.spent:
             self.close()
         return piece
 
@@ -354,6 +378,36 @@ class OnlyOnce:
     def __iter__(self) -> Iterator[bytes]:
         while self._pieces:
             yield self._pieces.pop(0)
+
+
+class Unseekable(io.RawIOBase):
+    """A file of the `io` module's kind that knows that it can only be read."""
+
+    def __init__(self) -> None:
+        self._pieces = [b"", b"two", b"one"]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._pieces.pop() if self._pieces else b""
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+class OwnPayload(aiohttp.payload.Payload):
+    """A payload of the caller's own making, which is spent after one time and doesn't say so."""
+
+    def __init__(self) -> None:
+        super().__init__(None, content_type="text/plain")
+        self._pieces = [b"two", b"one"]
+
+    async def write(self, writer: Any) -> None:
+        while self._pieces:
+            await writer.write(self._pieces.pop())
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise AssertionError("it's a stream")
 
 
 class SyncStream(httpx.SyncByteStream, httpx2.SyncByteStream):
@@ -444,25 +498,38 @@ def pipe() -> Any:
 
 
 def spent_bodies() -> Iterator[Any]:
-    everywhere = [
+    iterables = [
         Body("generator", lambda folder: pieces(), b"onetwo"),
         Body("empty generator", lambda folder: nothing(), b""),
         Body("iterator", lambda folder: iter([b"one", b"two"]), b"onetwo"),
         Body("map", lambda folder: map(bytes.upper, [b"one", b"two"]), b"ONETWO"),
         Body("iterable", lambda folder: Again(), b"onetwo"),
         Body("iterable, once", lambda folder: OnlyOnce(), b"onetwo"),
-        Body("no seek", lambda folder: NoSeek()),
+    ]
+    files = [
         Body("seek raises", lambda folder: SeekRaises(TEXT)),
         Body("seek lies", lambda folder: SeekLies(TEXT)),
         Body("seek does nothing", lambda folder: SeekDoesNothing(TEXT)),
-        Body("tell raises", lambda folder: TellRaises(TEXT)),
         Body("closes itself", lambda folder: ClosesItself(TEXT)),
     ]
+    no_seek = Body("no seek", lambda folder: NoSeek())
+    tell_raises = Body("tell raises", lambda folder: TellRaises(TEXT))
     for mode in SYNC:
-        for body in everywhere:
+        for body in (
+            *(iterables if mode.takes_sync_generators else ()),
+            *([no_seek] if mode.takes_any_file else ()),
+            *files,
+            *([tell_raises] if mode.takes_files_without_position else ()),
+        ):
             yield pytest.param(mode, body, id=f"{mode}-{body}")
+    for body in (
+        Body("raw file that can't seek", lambda folder: Unseekable(), b"onetwo"),
+        Body("buffered file that can't seek", lambda folder: io.BufferedReader(Unseekable()), b"onetwo"),
+        Body("payload", lambda folder: OwnPayload(), b"onetwo"),
+    ):
+        yield pytest.param(AIOHTTP, body, id=f"{AIOHTTP}-{body}")
     # httpx takes a pipe for an empty file.
-    for mode in (REQUESTS, NIQUESTS):
+    for mode in (REQUESTS, NIQUESTS, AIOHTTP):
         yield pytest.param(mode, Body("pipe", lambda folder: pipe(), b"onetwo"), id=f"{mode}-pipe")
     for mode in (HTTPX, HTTPX2):
         yield pytest.param(mode, Body("byte stream", lambda folder: SyncStream(), b"onetwo"), id=f"{mode}-byte stream")
@@ -527,15 +594,21 @@ def test_rejection_of_a_spent_body_is_returned_though_a_person_must_log_in(
     assert (401, b"who are you?") == (response.status_code, response.content)
 
 
-@pytest.mark.parametrize("mode", [HTTPX, HTTPX2, HTTPX_ASYNCIO], ids=str)
-@pytest.mark.parametrize("make", [NoSeek, SeekRaises, SeekLies, ClosesItself])
+def multipart_files() -> Iterator[Any]:
+    for mode in (HTTPX, HTTPX2, HTTPX_ASYNCIO, AIOHTTP):
+        for make in (NoSeek, SeekRaises, SeekLies, ClosesItself):
+            if make is not NoSeek or mode.takes_any_file:
+                yield pytest.param(mode, make, id=f"{make.__name__}-{mode}")
+
+
+@pytest.mark.parametrize(("mode", "make"), list(multipart_files()))
 def test_multipart_with_a_spent_file_is_not_sent_again(
     mode: Mode, tokens: Tokens, api: ScriptedServer, make: Callable[[bytes], Any]
 ) -> None:
     """A multipart body with a file that can't be sent back isn't sent again; requests reads it in advance."""
-    files = [("one", ("one", io.BytesIO(TEXT))), ("two", ("two", make(TEXT)))]
+    files = {"one": ("one", io.BytesIO(TEXT), "text/plain"), "two": ("two", make(TEXT), "text/plain")}
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
-        response = client.send("POST", api.url, files=files)
+        response = client.send("POST", api.url, **multipart(mode, {}, files))
 
     assert (401, b"who are you?") == (response.status_code, response.content)
     assert [("POST", "/", "given")] == sent(api)
@@ -558,6 +631,9 @@ class Streamed:
 def stream(client: Client, method: str, url: str, **options: Any) -> Streamed:
     """Send a request and stream its answer."""
     inner = client.inner
+    if isinstance(client, AiohttpClient):
+        options["body"] = options.pop("content", None)
+        return client.run(read_from_aiohttp, client, method, url, options)  # type: ignore[no-any-return]
     if client.mode.is_like_requests:
         options["data"] = options.pop("content", None)
         options["stream"] = True
@@ -585,6 +661,13 @@ async def read_from_niquests(session: Any, method: str, url: str, options: dict[
         was_read = response._content_consumed
         pieces = [piece async for piece in await response.iter_content(1000)]
         return Streamed(response.status_code, b"".join(pieces), was_read)
+
+
+async def read_from_aiohttp(client: AiohttpClient, method: str, url: str, options: dict[str, Any]) -> Streamed:
+    async with client.session.open(method, url, **options) as response:
+        was_read = response._body is not None
+        pieces = [piece async for piece in response.content.iter_chunked(1000)]
+        return Streamed(response.status, b"".join(pieces), was_read)
 
 
 def test_streamed_answer_of_the_replay_is_not_read_in_advance(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
@@ -727,7 +810,7 @@ def test_endless_redirects_after_a_replay_end_where_the_client_says(mode: Mode, 
 
     api = serve(script)
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
-        client.inner.max_redirects = 4
+        client.limit_redirects(4)
         with pytest.raises(mode.library.TooManyRedirects):
             client.get(f"{api.url}/")
 
@@ -764,6 +847,8 @@ def one_connection(client: Client, url: str) -> None:
 
 
 def limits(mode: Mode) -> dict[str, Any]:
+    if mode.library is aiohttp:
+        return {"connections": 1}
     return {} if mode.is_like_requests else {"limits": mode.library.Limits(max_connections=1)}
 
 
@@ -861,9 +946,18 @@ BROKEN = {
 }
 
 
+def broken_bodies(modes: Iterable[Mode]) -> list[Any]:
+    return [
+        pytest.param(mode, rejection, id=f"{mode}-{name}")
+        for mode in modes
+        for name, rejection in BROKEN.items()
+        if name != "no chunk" or mode.sees_headers_first
+    ]
+
+
 # httpx leaves async generators behind where it can't decode, and trio minds.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:Async generator:ResourceWarning")
-@pytest.mark.parametrize("rejection", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("mode", "rejection"), broken_bodies(ALL))
 def test_rejection_with_a_broken_body_is_replayed(mode: Mode, tokens: Tokens, serve: Serve, rejection: Answer) -> None:
     """A 401 whose body breaks off or can't be decoded is replaced by the replay's answer all the same."""
     api = serve(lambda request: Answer(200, b"fine") if request.authorization in tokens.accepted else rejection)
@@ -874,13 +968,13 @@ def test_rejection_with_a_broken_body_is_replayed(mode: Mode, tokens: Tokens, se
     assert [("GET", "/", "given"), ("GET", "/", "token-1")] == sent(api)
 
 
-@pytest.mark.parametrize("rejection", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("mode", "rejection"), broken_bodies(SYNC))
 def test_streamed_rejection_with_a_broken_body_is_replayed(
-    plugin_mode: Mode, tokens: Tokens, serve: Serve, rejection: Answer
+    mode: Mode, tokens: Tokens, serve: Serve, rejection: Answer
 ) -> None:
     """The same where the caller streams."""
     api = serve(lambda request: Answer(200, b"fine") if request.authorization in tokens.accepted else rejection)
-    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
+    with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
         assert Streamed(200, b"fine", was_read=False) == stream(client, "GET", api.url)
 
     assert [("GET", "/", "given"), ("GET", "/", "token-1")] == sent(api)
@@ -953,11 +1047,11 @@ def test_cookies_of_the_rejection_are_kept(mode: Mode, tokens: Tokens, serve: Se
     """Cookies that the 401 sets are on the replay, beside those that the client had, and in its jar."""
     api = serve(setting(tokens, "set=1; Path=/", "changed=new; Path=/", "elsewhere=1; Path=/elsewhere"))
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
-        client.inner.cookies.set("had", "0", domain="127.0.0.1", path="/")
-        client.inner.cookies.set("changed", "old", domain="127.0.0.1", path="/")
+        client.set_cookie("had", "0")
+        client.set_cookie("changed", "old")
         assert 200 == client.get(f"{api.url}/api").status_code
         assert 200 == client.get(f"{api.url}/api").status_code
-        assert {"had": "0", "set": "1", "changed": "new", "elsewhere": "1"} == dict(client.inner.cookies)
+        assert {"had": "0", "set": "1", "changed": "new", "elsewhere": "1"} == client.cookies
 
     first, *others = [cookies_of(request) for request in api.requests]
     assert {"had": "0", "changed": "old"} == first
@@ -976,7 +1070,7 @@ def test_cookies_of_a_rejection_after_a_redirect_are_kept(mode: Mode, tokens: To
     api = serve(script)
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
         assert 200 == client.get(f"{api.url}/one").status_code
-        assert {"first": "1", "second": "2"} == dict(client.inner.cookies)
+        assert {"first": "1", "second": "2"} == client.cookies
 
     assert [{}, {"first": "1"}, {"first": "1", "second": "2"}] == [cookies_of(request) for request in api.requests]
 
@@ -985,10 +1079,10 @@ def test_cookie_that_the_rejection_deletes_is_not_on_the_replay(mode: Mode, toke
     """A 401 that ends a session does so for the replay, too."""
     api = serve(setting(tokens, "session=; Path=/; Max-Age=0"))
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
-        client.inner.cookies.set("session", "dead", domain="127.0.0.1", path="/")
-        client.inner.cookies.set("other", "1", domain="127.0.0.1", path="/")
+        client.set_cookie("session", "dead")
+        client.set_cookie("other", "1")
         assert 200 == client.get(api.url).status_code
-        assert {"other": "1"} == dict(client.inner.cookies)
+        assert {"other": "1"} == client.cookies
 
     assert [{"session": "dead", "other": "1"}, {"other": "1"}] == [cookies_of(request) for request in api.requests]
 
@@ -1031,9 +1125,9 @@ def test_cookie_that_the_rejection_sets_for_others_changes_nothing(mode: Mode, t
     api = serve(setting(tokens, "one=x; Domain=other.example; Path=/", "two=; Path=/elsewhere; Max-Age=0"))
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
         for name in ("one", "two"):
-            client.inner.cookies.set(name, "1", domain="127.0.0.1", path="/")
+            client.set_cookie(name, "1")
         assert 200 == client.get(api.url).status_code
-        assert {"one": "1", "two": "1"} == dict(client.inner.cookies)
+        assert {"one": "1", "two": "1"} == client.cookies
 
     assert [{"one": "1", "two": "1"}] * 2 == [cookies_of(request) for request in api.requests]
 
@@ -1052,7 +1146,7 @@ def test_cookies_of_the_request_are_kept(plugin_mode: Mode, tokens: Tokens, serv
     api = serve(setting(tokens, "set=1; Path=/"))
     with plugin_mode.client(client_credentials(plugin_mode, tokens, token=GIVEN)) as client:
         assert 200 == client.get(api.url, cookies={"mine": "1"}).status_code
-        assert {"set": "1"} == dict(client.inner.cookies)
+        assert {"set": "1"} == client.cookies
 
     assert [{"mine": "1"}, {"mine": "1", "set": "1"}] == [cookies_of(request) for request in api.requests]
 
@@ -1060,6 +1154,7 @@ def test_cookies_of_the_request_are_kept(plugin_mode: Mode, tokens: Tokens, serv
 # -- What the caller sees -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.having("shows_replays_in_history")
 def test_rejection_is_in_the_history_and_the_token_call_is_not(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """The history holds the 401 and nothing of the token call; each response knows what was sent for it."""
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
@@ -1188,6 +1283,7 @@ def test_timeout_holds_for_the_replay(mode: Mode, tokens: Tokens, api: ScriptedS
     assert "kept" == response.request.extensions["mine"]
 
 
+@pytest.mark.having("has_prepared_requests")
 def test_prepared_request_can_be_sent_again_and_again(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A request object that the caller sends several times is replayed each time that its token is rejected."""
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:

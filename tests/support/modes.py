@@ -102,6 +102,16 @@ class Mode:
         return self.library is not aiohttp
 
     @property
+    def takes_files_without_position(self) -> bool:
+        """Whether a file can be sent that doesn't say where it stands."""
+        return self.library is not aiohttp
+
+    @property
+    def sees_headers_first(self) -> bool:
+        """Whether there's an answer to see though what came with its headers isn't HTTP."""
+        return self.library is not aiohttp
+
+    @property
     def opens_files_early(self) -> bool:
         """Whether a multipart body is bytes before it's sent, so that its files are of no matter any more."""
         return self.is_like_requests
