@@ -32,6 +32,9 @@ from markdown_it import MarkdownIt
 
 __all__ = ["Block", "blocks_of", "run"]
 
+# Without the plug-ins of others that no page uses: to load them takes longer than most tests.
+_UNUSED = ("aiointercept", "hypothesispytest", "niquests-mock", "pytest-betamax", "pytest_httpx", "pytest_httpx2")
+_PYTEST = [sys.executable, "-m", "pytest", "-q", "-W", "error", *(f"-pno:{name}" for name in _UNUSED)]
 _LANGUAGES = {"python": "python", "sh": "sh", "shell": "sh", "bash": "sh", "console": "sh", "pycon": "python"}
 _OTHERS = {"text", "yaml", "ini", "{eval-rst}", "{toctree}", "{image}", "{literalinclude}"}
 
@@ -107,7 +110,7 @@ def run(page: str, blocks: list[Block]) -> None:
         elif block.kind == "tests":
             file = Path(f"test_line_{block.line}.py")
             file.write_text(block.code)
-            printed = _run_command([sys.executable, "-m", "pytest", "-q", "-W", "error", str(file)], where)
+            printed = _run_command([*_PYTEST, str(file)], where)
         else:
             with contextlib.redirect_stdout(io.StringIO()) as output:
                 _run_code(block, page, names)
