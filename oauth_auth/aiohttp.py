@@ -6,10 +6,12 @@ import asyncio
 import inspect
 import io
 import socket
-import ssl
 import time
 import urllib.request
 from collections.abc import Awaitable
+from contextlib import suppress
+from http.cookies import CookieError, SimpleCookie
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 try:
@@ -17,33 +19,25 @@ try:
 except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('oauth_auth.aiohttp needs aiohttp: pip install "oauth_auth[aiohttp]"') from error
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession, hdrs, payload
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.base_protocol import BaseProtocol
 
 from . import errors
 from ._flight import run_async
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
-from ._plugins.origins import CallsLedOn
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    Rejection,
     is_short,
     may_be_short,
     note_acceptance,
-    path_of,
     replacing,
-    shows_acceptance,
 )
 from ._plugins.replay import rewind, with_new_cookies
-from ._plugins.token_transport import Body, answer, tls_context, unreachable
+from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
 from ._server import controller as _controller
-from ._wire.challenges import is_rejection
-from ._wire.messages import TokenRequest, TokenResponse
-from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for, without_query
-from .errors import ConfigurationError
+from ._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -58,6 +52,8 @@ __all__ = [
 ]
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
+_NO_TRACING = aiohttp.TraceConfig()
+_NO_TRACING.freeze()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FILES = {io.BytesIO, io.BufferedReader, io.BufferedRandom, io.FileIO}
 """Those whose reading and rewinding can't overlap: a read goes on in its thread after the sending was cut short."""
@@ -67,19 +63,11 @@ class TokenTransportError(errors.TokenTransportError, aiohttp.ClientConnectionEr
     """The token endpoint could not be reached; also what aiohttp raises for errors of its own."""
 
 
-class _Resolver(AbstractResolver):
-    """Resolves names in the thread of its event loop, where nothing else runs: at exit no other thread can begin."""
+class _EventLoop(asyncio.SelectorEventLoop):
+    """Resolves names in its own thread, where nothing else runs: at exit no other thread can begin."""
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
-        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        return [
-            ResolveResult(hostname=host, host=str(to[0]), port=int(to[1]), family=kind, proto=proto, flags=flags)
-            for kind, _, proto, _, to in found
-        ]
-
-    async def close(self) -> None:
-        """Do nothing: there's nothing to free."""
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        return socket.getaddrinfo(host, port, **options)
 
 
 class _TokenTransport:
@@ -94,7 +82,7 @@ class _TokenTransport:
 
     def __init__(self, token_client: Any) -> None:
         if token_client is not None and (not callable(token_client) or inspect.iscoroutinefunction(token_client)):
-            raise ConfigurationError(
+            raise errors.ConfigurationError(
                 "token_client must be a plain function that makes an aiohttp.ClientSession, which belongs to one event "
                 f"loop, not {type(token_client)}: token_client=lambda: aiohttp.ClientSession(…)"
             )
@@ -103,7 +91,7 @@ class _TokenTransport:
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
         # Not with the loop that the program has chosen, which may be for its main thread alone.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=_EventLoop) as runner:
             return runner.run(self._send(request, connect_timeout, timeout))
 
     async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
@@ -116,9 +104,11 @@ class _TokenTransport:
             return response
 
         waits = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=timeout)
+        session = self._session(request)
         try:
-            async with self._session(request) as session:
-                async with session.request(
+            async with (
+                session,
+                session.request(
                     request.method,
                     request.url,
                     data=request.body or None,
@@ -127,13 +117,14 @@ class _TokenTransport:
                     raise_for_status=False,
                     timeout=waits,
                     middlewares=(keep,),
-                ) as answered:
-                    if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
-                        return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
-                    async for chunk in answered.content.iter_any():
-                        if body.takes(chunk):
-                            break
-                return answer(answered.status, answered.headers, body.content)
+                ) as answered,
+            ):
+                if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
+                    return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
+                async for chunk in answered.content.iter_any():
+                    if body.takes(chunk):
+                        break
+            return answer(answered.status, answered.headers, body.content)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             # By a hook of the user's that raises for a status, or the status says enough.
             if response is not None and (isinstance(error, aiohttp.ClientResponseError) or response.status // 100 == 4):
@@ -144,12 +135,15 @@ class _TokenTransport:
     def _session(self, request: TokenRequest) -> ClientSession:
         proxy = proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
         if self._make_session is None:
-            connector = aiohttp.TCPConnector(resolver=_Resolver(), ssl=tls_context(_make_tls_context), force_close=True)
+            resolver, tls = aiohttp.ThreadedResolver(), tls_context(make_tls_context)
+            connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls, force_close=True)
             jar = aiohttp.DummyCookieJar()
             return ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False, proxy=proxy)
         session = self._make_session()
         if not isinstance(session, ClientSession):
-            raise ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
+            if inspect.iscoroutine(session):
+                session.close()
+            raise errors.ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
         # It's made for this call, whose credentials are the client's own: not those of a .netrc either.
         if session.trust_env and session._default_proxy is None:  # noqa: SLF001 - nothing public says so
             session._default_proxy = proxy  # noqa: SLF001
@@ -170,13 +164,6 @@ class _TokenTransport:
         return wrapped
 
 
-def _make_tls_context() -> ssl.SSLContext:
-    """Make a context for the certificates of this moment; aiohttp's own is made at its import."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
     __doc__ = _controller.OAuthAuthorizationController.__doc__
 
@@ -184,19 +171,14 @@ class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
 
 
 class AiohttpAuth(AsyncTokens):
-    """The base for aiohttp, a client middleware: sets the header, and replays rejected requests.
-
-    aiohttp calls a middleware again for each redirect that it follows, so a call that is led on is remembered.
-    """
+    """The base for aiohttp, a client middleware: sets the header, and replays rejected requests."""
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_led_on", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_telling"})
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._schemes: dict[str, str] = self._origins.known
-        """The scheme of each host and port that the token may go to."""
-        self._led_on = CallsLedOn()
+        self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
         self._telling = _REDIRECTS.union(self._rejection_statuses)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
@@ -205,11 +187,11 @@ class AiohttpAuth(AsyncTokens):
 
     async def _send(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         url = request.url
-        was_led = self._led_on and id(_call_of(request)) in self._led_on
-        if was_led and self._led_on.has_left(_call_of(request), origin_of(str(url))):
-            return self._passed(request, await handler(request))
+        course = _Course.of(request) if request._traces else None  # noqa: SLF001 - see there
+        if course is not None and course.leaves(origin_of(str(url))):
+            return await handler(request)
         if self._schemes.get(url.raw_authority) != url.scheme and not self._may_address(request):
-            return self._passed(request, await handler(request))
+            return _Course.note(request, await handler(request))
         if request.proxy is not None and is_plain_loopback(str(url)):
             request.proxy = None  # it would carry the token over the network
         current = self._source.current
@@ -218,7 +200,7 @@ class AiohttpAuth(AsyncTokens):
         header = current.header
         request.headers[_AUTHORIZATION] = header
         response = await handler(request)
-        if not was_led and response.status not in self._telling and not self._source.rejecting_origins:
+        if response.status not in self._telling and not self._source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
 
@@ -233,75 +215,88 @@ class AiohttpAuth(AsyncTokens):
         return True
 
     async def _judge(
-        self, request: ClientRequest, handler: ClientHandlerType, header: str, response: ClientResponse
+        self, request: ClientRequest, handler: ClientHandlerType, header: str, response: Any
     ) -> ClientResponse:
         """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
-        call = _call_of(request)
+        course = _Course.of(request)
         if response.status not in self._rejection_statuses:
             note_acceptance(self._source, origin, header, exchange, is_replay=False)
-        elif not self._led_on.was_replayed(call):
+        elif course is None or not course.was_replayed:
             await run_async(replacing(self._source, origin, header, exchange))
-        self._passed(request, exchange.response)
-        if exchange.response is not response:
-            self._led_on.mark_replayed(call)
-        return exchange.response
+        return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
 
-    def _passed(self, request: ClientRequest, response: ClientResponse) -> ClientResponse:
-        """Return the answer; note whether it leads the call on, or ends it."""
-        call = _call_of(request)
+
+class _Course(aiohttp.tracing.Trace):
+    """The course of a call that was redirected, kept among its traces, which its requests share (decision 18)."""
+
+    def __init__(self, request: ClientRequest) -> None:
+        super().__init__(request.session, _NO_TRACING, SimpleNamespace())
+        self._origin = origin_of(str(request.url))
+        """The origin that may have the token; None once the call has left it."""
+        self.was_replayed = False
+
+    @classmethod
+    def of(cls, request: ClientRequest) -> _Course | None:
+        """Return the course of a request's call, or None if it wasn't redirected."""
+        return next((trace for trace in request._traces if isinstance(trace, cls)), None)  # noqa: SLF001
+
+    @classmethod
+    def note(cls, request: ClientRequest, response: ClientResponse, *, was_replayed: bool = False) -> ClientResponse:
+        """Return the answer; note where the call was if that leads it on."""
         if response.status in _REDIRECTS:
-            self._led_on.note(call, origin_of(str(request.url)))
-        else:
-            self._led_on.pop(id(call), None)
+            course = cls.of(request)
+            if course is None:
+                course = cls(request)
+                request._traces.append(course)  # noqa: SLF001
+            course.was_replayed |= was_replayed
         return response
 
-
-def _call_of(request: ClientRequest) -> object:
-    """Return what all requests of one call share, and no others: its timer, since nothing public says so."""
-    return request._timer  # noqa: SLF001
-
-
-def _leads_elsewhere(response: ClientResponse) -> bool:
-    location = response.headers.get(hdrs.LOCATION) or response.headers.get(hdrs.URI) or ""
-    return response.status in _REDIRECTS and leads_elsewhere(str(response.url), location)
+    def leaves(self, origin: str | None) -> bool:
+        """Return whether the call, now on its way to this origin, has left that which it was sent to; it stays so."""
+        if origin != self._origin:
+            self._origin = None
+        return self._origin is None
 
 
 class _Exchange(Exchange):
     """A request of a session, and its latest answer."""
 
-    def __init__(
-        self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: ClientResponse
-    ) -> None:
-        self.response = response
-        self._auth = auth
+    def __init__(self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: Any) -> None:
+        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of this module
         self._request = request
         self._handler = handler
 
-    def rejection(self, header: str) -> Rejection | None:
-        response, auth = self.response, self._auth
-        challenges = ", ".join(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-        if not auth._source.renews or not self._is_ours(header):  # noqa: SLF001 - of this module
-            return None
-        if not is_rejection(response.status, challenges, auth._rejection_statuses):  # noqa: SLF001
-            return None
-        return Rejection(self._request.method, without_query(str(self._request.url)), response.status)
+    @property
+    def status(self) -> int:
+        return int(self.response.status)
 
-    def accepted_path(self, header: str) -> str | None:
-        accepts = shows_acceptance(self.response.status, leads_elsewhere=_leads_elsewhere(self.response))
-        return path_of(self._request.method, str(self._request.url)) if accepts and self._is_ours(header) else None
+    @property
+    def challenges(self) -> str | None:
+        return ", ".join(self.response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
 
-    def _is_ours(self, header: str) -> bool:
-        """Return whether the answer is to the request as it was given on: another middleware may have changed it."""
+    @property
+    def target(self) -> tuple[str | None, str]:
+        return self._request.method, str(self._request.url)
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
+        return self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
+
+    def carried(self, header: str) -> bool:
+        """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
-        return same and self._request.headers.get(_AUTHORIZATION) == header
+        return bool(same and self._request.headers.get(_AUTHORIZATION) == header)
 
     def can_replay(self) -> bool:
-        was_cut_short = getattr(self._request, "_writer", self) is not None
-        return self._request.body == b"" or _can_be_sent_again(self._request.body, was_cut_short=was_cut_short)
+        # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.
+        is_last = getattr(self._handler, "__name__", "") == "_connect_and_send_request"
+        was_sent = is_last and getattr(self._request, "_writer", self) is None
+        return self._request.body == b"" or _can_be_sent_again(self._request.body, was_sent=was_sent)
 
     async def drain(self) -> None:
-        if is_short(self.response.headers.get(hdrs.CONTENT_LENGTH)):
+        if is_short(self.response.headers):
             await self._read()
 
     async def discard(self) -> None:
@@ -313,25 +308,24 @@ class _Exchange(Exchange):
 
     async def _read(self) -> None:
         """Read what's left to its end, within limits, else close the response; who gets it can read it again."""
-        response, content = self.response, bytearray()
+        response, content, is_whole = self.response, bytearray(), may_be_short(self.response.headers)
         if response._body is not None:  # noqa: SLF001 - nothing public says so
             return
+        # What has its length is as long as it says, and unpacked by now.
+        limit = DRAIN_LIMIT if response.headers.get(hdrs.CONTENT_LENGTH) is None else MAX_BODY
         try:
-            if may_be_short(response.headers.get(hdrs.CONTENT_LENGTH)):
-                async with asyncio.timeout(DRAIN_SECONDS):
-                    async for chunk in response.content.iter_any():
-                        content += chunk
-                        if len(content) > DRAIN_LIMIT:
-                            break
-                    else:
-                        response._body = bytes(content)  # noqa: SLF001
-        except (aiohttp.ClientError, OSError, ValueError):  # the answer is to be replaced anyway
-            pass
-        if response._body is None:  # noqa: SLF001
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while is_whole and (chunk := await response.content.readany()):
+                    content += chunk
+                    is_whole = len(content) <= limit
+        except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            is_whole = False
+        if not is_whole:
             response.close()
-            response._body, response._released = b"", False  # noqa: SLF001 - else the caller can't read it
+            response._released = False  # noqa: SLF001 - else the caller can't read it
+        response._body = bytes(content)  # noqa: SLF001
         loop = asyncio.get_running_loop()
-        response.content = aiohttp.StreamReader(BaseProtocol(loop), DRAIN_LIMIT, loop=loop)
+        response.content = aiohttp.StreamReader(aiohttp.base_protocol.BaseProtocol(loop), MAX_BODY, loop=loop)
         response.content.feed_data(response._body)  # noqa: SLF001
         response.content.feed_eof()
 
@@ -350,19 +344,21 @@ class _Exchange(Exchange):
             return
         jar = request.session.cookie_jar
         before = jar.filter_cookies(request.url)
-        jar.update_cookies(response.cookies, response.url)
+        for one in response.headers.getall(hdrs.SET_COOKIE, ()):  # those of one name differ in path or domain
+            with suppress(CookieError):
+                jar.update_cookies(SimpleCookie(one), response.url)
         sent = request.headers.pop(hdrs.COOKIE, None)
         if cookies := with_new_cookies(sent, before, jar.filter_cookies(request.url)):
             request.headers[hdrs.COOKIE] = cookies
 
 
-def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:
+def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:
     """Return whether a body is the same when it's sent again; rewind files, which aiohttp would do without looking.
 
     `consumed` alone doesn't tell: a generator within a form, and a class of the user's, may not set it.
     """
     if isinstance(body, aiohttp.MultipartWriter):
-        return all(_can_be_sent_again(part, was_cut_short=was_cut_short) for part, _, _ in body)
+        return all(_can_be_sent_again(part, was_sent=was_sent) for part, _, _ in body)
     if isinstance(body, payload.BytesPayload):
         return True
     if not isinstance(body, payload.IOBasePayload) or body.consumed:
@@ -370,7 +366,7 @@ def _can_be_sent_again(body: Any, *, was_cut_short: bool) -> bool:
     file: Any = body._value  # noqa: SLF001 - nothing public says so
     if type(file) in _FILES:
         return not file.closed and bool(file.seekable())
-    return not was_cut_short and rewind(file, body._start_position)  # noqa: SLF001
+    return was_sent and rewind(file, body._start_position)  # noqa: SLF001
 
 
 class ClientCredentialsAuth(ClientCredentials, AiohttpAuth):

@@ -148,23 +148,21 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
     def _make_hook(self, origin: str) -> tuple[Hook, ...]:
         return Hook(self._on_response_async, origin, None), Hook(self._on_response, origin, None)
 
-    def _on_response(self, origin: str, replayed: PreparedRequest | None, given: Any, **kwargs: Any) -> Any:
+    def _on_response(self, origin: str, led_to: str | None, given: Any, **kwargs: Any) -> Any:
         """Replay what was rejected, unless the hook before has done it."""
         response = _end(given, "response")
         if response is None:
             return given
-        begun = self._begin_exchange(_Exchange, origin, replayed, response, kwargs)
+        begun = self._begin_exchange(_Exchange, origin, led_to, response, kwargs)
         if begun is None:
             return response
         header, exchange = begun
         run(replacing(self._source, origin, header, exchange))
         return _hand_over(response, exchange.response, kwargs)
 
-    async def _on_response_async(
-        self, origin: str, replayed: PreparedRequest | None, response: Any, **kwargs: Any
-    ) -> Any:
+    async def _on_response_async(self, origin: str, led_to: str | None, response: Any, **kwargs: Any) -> Any:
         """Replay what was rejected in an async session."""
-        begun = self._begin_exchange(_AsyncExchange, origin, replayed, response, kwargs)
+        begun = self._begin_exchange(_AsyncExchange, origin, led_to, response, kwargs)
         if begun is None:
             return response
         header, exchange = begun
@@ -206,7 +204,8 @@ class _Exchange(RequestsExchange):
     def close(self) -> Any:
         response = self.response
         if not response._content_consumed:  # noqa: SLF001
-            response.close()
+            if not self._is_multiplexed:
+                response.close()
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
 
@@ -220,7 +219,7 @@ class _AsyncExchange(_Exchange):
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().drain()
-        elif is_short(self.response.headers.get("Content-Length")):
+        elif is_short(self.response.headers) and not self._is_multiplexed:  # else the caller may still want it
             await self._read_async()
 
     async def discard(self) -> None:
@@ -234,7 +233,8 @@ class _AsyncExchange(_Exchange):
         if not isinstance(response, niquests.AsyncResponse):
             super().close()
         elif not response._content_consumed:  # noqa: SLF001
-            await response.close()
+            if not self._is_multiplexed:
+                await response.close()
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
     async def _read_async(self) -> None:
@@ -242,25 +242,23 @@ class _AsyncExchange(_Exchange):
         response: Any = self.response
         if response._content_consumed:  # noqa: SLF001
             return
-        if not may_be_short(response.headers.get("Content-Length")):
-            await self.close()
-            return
-        content = bytearray()
+        content, is_whole = bytearray(), may_be_short(response.headers) and not self._is_multiplexed
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while len(content) <= DRAIN_LIMIT and (
-                    chunk := await response.raw.read1(DRAIN_LIMIT, decode_content=True)
-                ):
-                    content += chunk
+            if is_whole:
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while len(content) <= DRAIN_LIMIT and (
+                        chunk := await response.raw.read1(DRAIN_LIMIT, decode_content=False)
+                    ):
+                        content += chunk
+                is_whole = len(content) <= DRAIN_LIMIT
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
+            is_whole = False
+        if not is_whole:
             await self.close()
             return
-        if len(content) > DRAIN_LIMIT:
-            await self.close()
-            return
-        response._content, response._content_consumed = bytes(content), True  # noqa: SLF001
+        self._set_content(bytes(content))
         # If there will be no other answer, the caller must still be able to stream this one.
-        response.raw.read = _reading(bytes(content))
+        response.raw.read = _reading(response._content)  # noqa: SLF001
 
     async def send_again(self, header: str) -> None:
         past, request = self.response, self._prepare(header)

@@ -85,11 +85,9 @@ class RequestsAuth(RequestsHooks, AuthBase):
     def _make_hook(self, origin: str) -> Hook:
         return Hook(self._on_response, origin, None)
 
-    def _on_response(
-        self, origin: str, replayed: PreparedRequest | None, response: Response, **kwargs: Any
-    ) -> Response:
+    def _on_response(self, origin: str, led_to: str | None, response: Response, **kwargs: Any) -> Response:
         """Replay what was rejected."""
-        begun = self._begin_exchange(RequestsExchange, origin, replayed, response, kwargs)
+        begun = self._begin_exchange(RequestsExchange, origin, led_to, response, kwargs)
         if begun is None:
             return response
         header, exchange = begun

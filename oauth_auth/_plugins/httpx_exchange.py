@@ -6,18 +6,15 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._wire.challenges import is_rejection
 from .._wire.encodings import decompress
-from .._wire.urls import without_query
+from .._wire.messages import MAX_BODY
 from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    Rejection,
     is_short,
     may_be_short,
     path_of,
-    shows_acceptance,
 )
 from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
 
@@ -34,7 +31,7 @@ class HttpxExchange(Exchange):
     """A request of a client, and its latest answer, after redirects."""
 
     def __init__(self, auth: HttpxFlow, origin: Origin, position: int | None, response: Any) -> None:
-        self.response = response
+        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of the package
         self._auth = auth
         self._origin = origin
         self._position = position
@@ -44,32 +41,37 @@ class HttpxExchange(Exchange):
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
-    def rejection(self, header: str) -> Rejection | None:
-        response, auth = self.response, self._auth
-        request, statuses = response.request, auth._rejection_statuses  # noqa: SLF001 - of the package
-        if response.status_code not in statuses or not auth._source.renews or not self._carried(header, request):  # noqa: SLF001
-            return None
-        if not is_rejection(response.status_code, response.headers.get("WWW-Authenticate"), statuses):
-            return None
-        return Rejection(request.method, without_query(str(request.url)), response.status_code)
+    @property
+    def status(self) -> int:
+        return int(self.response.status_code)
+
+    @property
+    def challenges(self) -> str | None:
+        found: str | None = self.response.headers.get("WWW-Authenticate")
+        return found
+
+    @property
+    def target(self) -> tuple[str | None, str]:
+        request = self.response.request
+        return request.method, str(request.url)
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        following = self.response.next_request
+        return following is not None and self._origin_of(following) != self._origin
+
+    def carried(self, header: str) -> bool:
+        return self._carries(header, self.response.request)
 
     def accepted_path(self, header: str) -> str | None:
-        response = self.response
-        request = response.request
-        if self._carried(header, request):
-            following = response.next_request  # of a redirect that the client doesn't follow
-            leads_elsewhere = following is not None and self._origin_of(following) != self._origin
-            if not shows_acceptance(response.status_code, leads_elsewhere=leads_elsewhere):
-                return None
-        else:
-            accepting = [past.request for past in response.history if self._carried(header, past.request)]
-            if not accepting:
-                return None
-            request = accepting[0]
-        return path_of(request.method, str(request.url))
+        """Return the path that accepted the token: of an answer that was redirected since, too."""
+        if not self.carried(header):
+            for past in self.response.history:
+                if self._carries(header, past.request):
+                    return path_of(past.request.method, str(past.request.url))
+        return super().accepted_path(header)
 
-    def _carried(self, header: str, request: Any) -> bool:
-        """Return whether this request went to the origin and had the header; a redirect may lead elsewhere."""
+    def _carries(self, header: str, request: Any) -> bool:
         return self._origin_of(request) == self._origin and request.headers.get("Authorization") == header
 
     def _origin_of(self, request: Any) -> Origin:
@@ -93,7 +95,8 @@ class HttpxExchange(Exchange):
         """Do nothing: the client does it when the flow raises an error."""
 
     def _should_drain(self) -> bool:
-        return not hasattr(self.response, "_content") and is_short(self.response.headers.get("Content-Length"))
+        response = self.response
+        return not hasattr(response, "_content") and is_short(response.headers) and not _is_multiplexed(response)
 
     def _drained(self, raw: bytes | None) -> None:
         """Put back what was read, so that whoever gets the response can read it, streamed or not."""
@@ -110,7 +113,7 @@ class HttpxExchange(Exchange):
     def _discarded(self, raw: bytes | None) -> None:
         """Give the response the content that the client would read, without unpacking it to any length."""
         encoding = self.response.headers.get("Content-Encoding")
-        self.response._content = b"" if raw is None else decompress(raw, encoding, DRAIN_LIMIT)  # noqa: SLF001
+        self.response._content = b"" if raw is None else decompress(raw, encoding, MAX_BODY)  # noqa: SLF001
 
     def _read(self) -> bytes | None:
         """Return the body of the answer; if it's too long or takes too long, close it and return None."""
@@ -182,11 +185,16 @@ class AsyncHttpxExchange(HttpxExchange):
         return part.content
 
 
+def _is_multiplexed(response: Any) -> bool:
+    """Return whether others share the connection: one's time-out ends all of them, and an unread one is no burden."""
+    return bool(response.http_version == "HTTP/2")
+
+
 class _Part:
     """As much of an answer as is read for its connection's sake; meanwhile the request's time-outs are shorter."""
 
     def __init__(self, response: Any) -> None:
-        self.is_whole = may_be_short(response.headers.get("Content-Length"))
+        self.is_whole = may_be_short(response.headers) and not _is_multiplexed(response)
         self._extensions = response.request.extensions
         self._timeouts = self._extensions.get("timeout", {})
         self._deadline = time.monotonic() + DRAIN_SECONDS / 2  # the last wait may begin just before it

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._wire.urls import MOST_ORIGINS, check_transport, origin_of
 
-__all__ = ["CallsLedOn", "Origins"]
+__all__ = ["Origins"]
 
 
 class Origins:
@@ -32,35 +32,3 @@ class Origins:
         """Keep an origin that was admitted, unless there are too many."""
         if len(self.known) < MOST_ORIGINS:
             self.known[key] = value
-
-
-class CallsLedOn(dict[int, tuple[object, str | None, bool]]):
-    """The calls that an answer has redirected, for a library that asks for the token again at each hop; not too many.
-
-    Kept under the `id` of what a call's requests have in common: that itself, the origin that may have the token, or
-    None if the call has left it, and whether a request of the call was replayed.
-    """
-
-    def note(self, call: object, origin: str | None) -> None:
-        """Keep that a request of the call to this origin was redirected."""
-        _, before, was_replayed = self.get(id(call), (call, origin, False))
-        while len(self) >= MOST_ORIGINS:
-            del self[next(iter(self))]
-        self[id(call)] = call, before and origin, was_replayed
-
-    def has_left(self, call: object, origin: str | None) -> bool:
-        """Return whether a call, now on its way to this origin, has left that which it was sent to; it stays so."""
-        _, before, was_replayed = self[id(call)]
-        if before is not None and before == origin:
-            return False
-        self[id(call)] = call, None, was_replayed
-        return True
-
-    def mark_replayed(self, call: object) -> None:
-        """Keep that a request of the call was replayed, if an answer has led the call on."""
-        if id(call) in self:
-            self[id(call)] = (*self[id(call)][:2], True)
-
-    def was_replayed(self, call: object) -> bool:
-        """Return whether a request of the call was replayed before an answer led it on."""
-        return id(call) in self and self[id(call)][2]

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Hashable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from .._events import emit
+from .._flight import Step
 from .._record import Record
-from .._renewal.source import TokenSource, Waiting
-from .._wire.challenges import tells_acceptance
+from .._renewal.source import Replacement, TokenSource, Waiting
+from .._wire.challenges import is_rejection, tells_acceptance
+from .._wire.encodings import can_decompress
 from .._wire.urls import without_query
 from ..errors import OAuthError
 
@@ -32,11 +35,10 @@ __all__ = [
     "note_acceptance",
     "path_of",
     "replacing",
-    "shows_acceptance",
 ]
 
 DRAIN_LIMIT = 64 * 1024
-"""How much of a rejected answer is read, in bytes, so that its connection can be used again."""
+"""How much of a rejected answer is read, in bytes as they're sent, so that its connection can be used again."""
 DRAIN_SECONDS = 1.0
 """How long that may take; a longer answer, and a slower one, costs the connection."""
 
@@ -93,36 +95,78 @@ class SendAgain(Do):
     """The step of sending a request again. In httpx the client does that, so the auth flow hands the request to it."""
 
 
-class Exchange(Protocol):
+class Exchange(ABC):
     """A request that carried a token, and its latest answer. In async code the operations may return awaitables."""
+
+    def __init__(self, source: TokenSource, rejection_statuses: tuple[int, ...], response: Any) -> None:
+        self._source = source
+        self._rejection_statuses = rejection_statuses
+        self.response = response
+        """The latest answer: `send_again` replaces it."""
+
+    # -- What the answer says -----------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def status(self) -> int:
+        """The answer's status."""
+
+    @property
+    @abstractmethod
+    def challenges(self) -> str | None:
+        """Its `WWW-Authenticate` headers, joined by commas."""
+
+    @property
+    @abstractmethod
+    def target(self) -> tuple[str | None, str]:
+        """The method and the URL of the request that it answers."""
+
+    @property
+    @abstractmethod
+    def leads_elsewhere(self) -> bool:
+        """Whether it's a redirect to another origin, which nobody has followed yet."""
+
+    @abstractmethod
+    def carried(self, header: str) -> bool:
+        """Return whether the request that it answers went to the origin first addressed, with this header."""
 
     def rejection(self, header: str) -> Rejection | None:
         """Return the request and its answer, if that rejects the token with this header."""
-        ...
+        is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses)
+        if not is_rejecting or not self._source.renews or not self.carried(header):
+            return None
+        method, url = self.target
+        return Rejection(method, without_query(url), self.status)
 
     def accepted_path(self, header: str) -> str | None:
-        """Return what accepted the token with this header, as `path_of` does; None if nothing shows that."""
-        ...
+        """Return what accepted the token with this header, as `path_of` does; None if nothing shows that.
 
+        A redirect to another origin does, as to a download; one within the origin may lead to a 401.
+        """
+        accepts = self.leads_elsewhere or tells_acceptance(self.status)
+        return path_of(*self.target) if accepts and self.carried(header) else None
+
+    # -- What is done with it -----------------------------------------------------------------------------------
+
+    @abstractmethod
     def can_replay(self) -> Any:
         """Return whether the request can be sent again with the same bytes; rewind its body."""
-        ...
 
+    @abstractmethod
     def drain(self) -> Any:
-        """Read the answer, which frees its connection, if it's short and says so; the caller may still get it."""
-        ...
+        """Read the answer, which frees its connection for others, if it's short and says so; the caller may get it."""
 
+    @abstractmethod
     def discard(self) -> Any:
         """Free the answer's connection: by reading the rest of it, if that's short, else by closing it."""
-        ...
 
+    @abstractmethod
     def close(self) -> Any:
         """Close the answer, unless it was read."""
-        ...
 
+    @abstractmethod
     def send_again(self, header: str) -> Any:
-        """Send the request with another token and the cookies that the answer sets; return the new answer."""
-        ...
+        """Send the request with another token and the cookies that the answer sets; the new answer replaces the old."""
 
 
 def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
@@ -134,31 +178,38 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
         rejection = exchange.rejection(header)
         if rejection is None:
             return
-        is_repeatable = yield Do(exchange.can_replay)
-        rejection.emit_rejection(can_replay=is_repeatable)
-        path = path_of(rejection.method, rejection.url)
-        replace = source.replace(header, origin, path, rejection.about)
-        if not is_repeatable:
-            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-                yield from replace
-            return
         try:
-            yield Do(exchange.drain)
-            replacement = yield from replace
+            replacement = yield from _replacement(source, origin, header, exchange, rejection)
         except GeneratorExit:
             raise
-        except BaseException:  # interrupted or cancelled, too
+        except BaseException:  # interrupted or cancelled, too: nobody will get the answer, or close it
             yield Do(exchange.close)
             raise
         if replacement is None:
             return
-        rejection.emit_replay()
         header = replacement.credential.header
-        yield Do(exchange.discard)
         yield SendAgain(partial(exchange.send_again, header))
         note_acceptance(source, origin, header, exchange, is_replay=True)
         if replacement.is_final:
             return
+
+
+def _replacement(
+    source: TokenSource, origin: Hashable, header: str, exchange: Exchange, rejection: Rejection
+) -> Generator[Step, Any, Replacement | None]:
+    """Return what to send instead, the answer out of the way; None leaves the answer to the caller."""
+    is_repeatable = yield Do(exchange.can_replay)
+    rejection.emit_rejection(can_replay=is_repeatable)
+    replace = partial(source.replace, header, origin, path_of(rejection.method, rejection.url), rejection.about)
+    if not is_repeatable:
+        with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+            yield from replace()
+        return None
+    replacement = yield from replace(Do(exchange.drain))
+    if replacement is not None:
+        rejection.emit_replay()
+        yield Do(exchange.discard)
+    return replacement
 
 
 def note_acceptance(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
@@ -168,24 +219,17 @@ def note_acceptance(source: TokenSource, origin: Hashable, header: str, exchange
         source.record_acceptance(origin, path, header, is_replay=is_replay)
 
 
-def shows_acceptance(status: int, *, leads_elsewhere: bool) -> bool:
-    """Return whether an answer shows that the token is good; a redirect to another origin does, as to a download.
-
-    One within the origin may lead to a 401.
-    """
-    return leads_elsewhere or tells_acceptance(status)
-
-
 def path_of(method: str | None, url: str) -> str:
     """Return what acceptance and rejection are noted by: the method counts, since APIs treat them differently."""
     return f"{method} {without_query(url)}"
 
 
-def is_short(content_length: str | None) -> bool:
+def is_short(headers: Mapping[str, str]) -> bool:
     """Return whether an answer says that reading it costs less than another connection."""
-    return content_length is not None and may_be_short(content_length)
+    return headers.get("Content-Length") is not None and may_be_short(headers)
 
 
-def may_be_short(content_length: str | None) -> bool:
-    """Return whether an answer doesn't say that it's too long to be read."""
-    return content_length is None or (content_length.isdecimal() and int(content_length) <= DRAIN_LIMIT)
+def may_be_short(headers: Mapping[str, str]) -> bool:
+    """Return whether an answer doesn't say that it's too long to be read, or packed in an unknown way."""
+    length = headers.get("Content-Length") or "0"
+    return can_decompress(headers.get("Content-Encoding")) and length.isdecimal() and int(length) <= DRAIN_LIMIT

@@ -9,22 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import time
+from contextlib import suppress
 from typing import Any, ClassVar, Self
+from urllib.parse import urldefrag, urljoin
 
-from .._wire.challenges import is_rejection
+from .._wire.encodings import decompress
+from .._wire.messages import MAX_BODY
 from .._wire.token import Header
-from .._wire.urls import leads_elsewhere, origin_of, without_query
+from .._wire.urls import leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    Rejection,
     is_short,
     may_be_short,
     note_acceptance,
-    path_of,
-    shows_acceptance,
 )
 from .replay import is_fixed, rewind
 
@@ -95,12 +95,15 @@ class RequestsHooks(TokenAuth):
         return isinstance(hook, Hook) and hook.func.__self__ is self  # type: ignore[attr-defined]
 
     def _begin_exchange(
-        self, kind: type[RequestsExchange], origin: str, replayed: Any, response: Any, kwargs: dict[str, Any]
+        self, kind: type[RequestsExchange], origin: str, led_to: str | None, response: Any, kwargs: dict[str, Any]
     ) -> tuple[Header, RequestsExchange] | None:
         """Return the header that this response rejects, and what to do about it; note it if it accepts one.
 
-        `replayed` is a request that was sent again and redirected: its redirects aren't sent again, too.
+        `led_to` is where a request was redirected after it was sent again: there it isn't sent again, too.
         """
+        was_led_here = led_to is not None and response.request.url == led_to
+        if was_led_here and response.is_redirect:
+            self._mark_redirected(origin, response.request, response)
         is_rejecting = response.status_code in self._rejection_statuses
         if not is_rejecting and not self._source.rejecting_origins:
             return None
@@ -114,22 +117,25 @@ class RequestsHooks(TokenAuth):
             note_acceptance(self._source, origin, header, exchange, is_replay=False)
             return None
         was_replayed = getattr(response, "_answers_replay", False)  # some sessions of others call its hooks again
-        was_redirected = replayed is not None and replayed is not request and replayed.url != request.url
-        if was_replayed or was_redirected or not self._source.renews or exchange.rejection(header) is None:
+        if was_replayed or was_led_here or not self._source.renews or exchange.rejection(header) is None:
             return None
         return header, exchange
 
-    def _mark_replayed(self, origin: str, request: Any) -> None:
-        """Have redirects of a request that was sent again know of it: they copy its hooks."""
-        hooks = [Hook(hook.func, origin, request) if self._is_own(hook) else hook for hook in request.hooks["response"]]
-        request.hooks = {**request.hooks, "response": hooks}
+    def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
+        """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
+        location = self._library.utils.requote_uri(response.headers["Location"])
+        with suppress(ValueError):  # then there's no next one
+            target, _ = urldefrag(urljoin(request.url or "", location))
+            hooks = request.hooks["response"]
+            marked = [Hook(hook.func, origin, target) if self._is_own(hook) else hook for hook in hooks]
+            request.hooks = {**request.hooks, "response": marked}
 
 
 class RequestsExchange(Exchange):
     """A request of a session, and its latest answer."""
 
     def __init__(self, auth: RequestsHooks, origin: str, response: Any, kwargs: dict[str, Any]) -> None:
-        self.response = response
+        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of the package
         self._auth = auth
         self._origin = origin
         # What adapters take; some sessions of others hand on more.
@@ -138,21 +144,26 @@ class RequestsExchange(Exchange):
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
-    def rejection(self, header: str) -> Rejection | None:
-        response, statuses = self.response, self._auth._rejection_statuses  # noqa: SLF001 - of the package
-        challenge = response.headers.get("WWW-Authenticate")
-        if not is_rejection(response.status_code, challenge, statuses) or not self._is_ours(header):
-            return None
-        return Rejection(response.request.method, without_query(response.request.url or ""), response.status_code)
+    @property
+    def status(self) -> int:
+        return int(self.response.status_code)
 
-    def accepted_path(self, header: str) -> str | None:
-        response, request = self.response, self.response.request
-        accepts = shows_acceptance(response.status_code, leads_elsewhere=_leads_elsewhere(response))
-        return path_of(request.method, request.url or "") if accepts and self._is_ours(header) else None
+    @property
+    def challenges(self) -> str | None:
+        found: str | None = self.response.headers.get("WWW-Authenticate")
+        return found
 
-    def _is_ours(self, header: str) -> bool:
-        """Return whether the answer is to a request that carried a token to the origin first addressed."""
-        url = self.response.request.url or ""
+    @property
+    def target(self) -> tuple[str | None, str]:
+        request = self.response.request
+        return request.method, request.url or ""
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        return self.response.is_redirect and leads_elsewhere(self.target[1], self.response.headers["Location"])
+
+    def carried(self, header: str) -> bool:
+        _, url = self.target
         same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
         return same and header.startswith("Bearer ")
 
@@ -165,7 +176,7 @@ class RequestsExchange(Exchange):
         return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
 
     def drain(self) -> Any:
-        if is_short(self.response.headers.get("Content-Length")):
+        if is_short(self.response.headers) and not self._is_multiplexed:
             self._read()
 
     def discard(self) -> Any:
@@ -184,22 +195,33 @@ class RequestsExchange(Exchange):
             if not hasattr(raw, "read1") or not hasattr(raw, "connection"):  # from an adapter of the user's
                 _ = response.content
                 return
-            content = self._read_raw(raw) if may_be_short(response.headers.get("Content-Length")) else None
+            is_read = may_be_short(response.headers) and not self._is_multiplexed
+            content = self._read_raw(raw) if is_read else None
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             content = None
-        if content is None:
+        if content is None and not self._is_multiplexed:
             response.close()
-        response._content, response._content_consumed = content or b"", True  # noqa: SLF001
+        self._set_content(content)
+
+    @property
+    def _is_multiplexed(self) -> bool:
+        """Whether others share the connection: a time-out of one ends all of them, and an unread one is no burden."""
+        return bool(getattr(self.response.raw, "version", 11) >= 20)
+
+    def _set_content(self, raw: bytes | None) -> None:
+        response = self.response
+        response._content = decompress(raw or b"", response.headers.get("Content-Encoding"), MAX_BODY)  # noqa: SLF001
+        response._content_consumed = True  # noqa: SLF001
 
     def _read_raw(self, raw: Any) -> bytes | None:
-        """Return what's left of an answer, or None if that's too much, or takes too long."""
+        """Return what's left of an answer as it was sent, or None if that's too much, or takes too long."""
         socket = getattr(raw.connection, "sock", None)
         if socket is None:  # the connection is closed after it anyway
             return None
         content, deadline, before = bytearray(), time.monotonic() + DRAIN_SECONDS / 2, socket.gettimeout()
         socket.settimeout(DRAIN_SECONDS / 2)  # of each wait, the last of which may begin just before the deadline
         try:
-            while chunk := raw.read1(DRAIN_LIMIT, decode_content=True):
+            while chunk := raw.read1(DRAIN_LIMIT, decode_content=False):
                 content += chunk
                 if len(content) > DRAIN_LIMIT or time.monotonic() > deadline:
                     return None
@@ -231,7 +253,7 @@ class RequestsExchange(Exchange):
         answer.history.extend(self._past)
         self.response = answer
         if answer.is_redirect:
-            self._auth._mark_replayed(self._origin, request)  # noqa: SLF001 - of the package
+            self._auth._mark_redirected(self._origin, request, answer)  # noqa: SLF001 - of the package
 
     def _as_past(self, response: Any) -> Any:
         """Return the response as it's kept in the history of the one that replaces it."""
@@ -248,8 +270,3 @@ class RequestsExchange(Exchange):
             return
         cookies.extract_cookies_to_jar(jar, request, self.response.raw)
         request.prepare_cookies(jar)
-
-
-def _leads_elsewhere(response: Any) -> bool:
-    url = response.request.url or ""
-    return response.is_redirect and leads_elsewhere(url, response.headers["Location"])

@@ -13,7 +13,7 @@ from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
 from .._wire.urls import without_query, without_secrets
 from ..errors import TokenTransportError
 
-__all__ = ["Body", "answer", "tls_context", "unreachable"]
+__all__ = ["Body", "answer", "make_tls_context", "tls_context", "unreachable"]
 
 
 class Body:
@@ -67,6 +67,15 @@ def unreachable(
     )
     wrapped.__cause__ = copy(text)
     return wrapped
+
+
+def make_tls_context() -> Any:
+    """Make a TLS context for the certificates of this moment, for HTTP/1.1."""
+    import ssl  # noqa: PLC0415 - not all plug-ins need it
+
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def tls_context(make: Callable[[], Any]) -> Any:

@@ -136,11 +136,12 @@ class TokenSource(Renewer):
                 return self._settle(outcome, forced=True)
 
     def replace(
-        self, rejected: str, origin: Hashable, path: str, about: str
+        self, rejected: str, origin: Hashable, path: str, about: str, before_waiting: Step | None = None
     ) -> Generator[Step, Any, Replacement | None]:
         """Return what to send instead of the credential with this header, which the origin rejected at this path.
 
         None means that the origin rejects every token, so that another one now would be useless. Errors end in `about`.
+        If there's a renewal to wait for, `before_waiting` is done first.
         """
         for _ in range(3):
             decide = partial(for_rejection, rejected=rejected, path=path, breaker=self.rejecting_origins.get(origin))
@@ -151,6 +152,9 @@ class TokenSource(Renewer):
                 return Replacement(decision.credential, self._state.is_replacement)
             if decision.counts:
                 self._count_rejection(origin, path)
+            if before_waiting is not None:
+                yield before_waiting
+                before_waiting = None
             outcome = yield Landing(_joined(flight))
             if outcome is None or outcome.is_inconclusive:
                 continue
