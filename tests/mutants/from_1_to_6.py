@@ -476,8 +476,8 @@ MUTANTS = (
         6,
         "requests: the rejection's connection isn't used again",
         "_plugins/requests_like.py",
-        "            content = self._read_raw(raw) if may_be_short",
-        "            content = None if may_be_short",
+        "            content = self._read_raw(raw) if is_read else None",
+        "            content = None",
         (
             "guarantees/test_replay.py::test_connection_of_a_streamed_rejection_is_used_again[requests]",
             "guarantees/test_replay.py::test_connection_of_the_rejection_is_used_again[requests-plain]",
@@ -487,8 +487,8 @@ MUTANTS = (
         6,
         "the rejection's connection is held while the token is renewed",
         "_plugins/rejection.py",
-        "            yield Do(exchange.drain)\n",
-        "",
+        "yield from replace(Do(exchange.drain))",
+        "yield from replace()",
         ("guarantees/test_replay.py::test_connection_of_the_rejection_serves_others_while_the_token_is_renewed",),
     ),
 )
