@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Self
 
 from .._flight import run, run_async
@@ -20,7 +21,11 @@ PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
 
 
 class TokenAuth:
-    """The base of all auth objects. Safe to share between threads, tasks and event loops; pickles and deep-copies."""
+    """The base of all auth objects. Safe to share between threads, tasks and event loops.
+
+    Copies and deep copies share everything with the original, its renewals included. A pickled one has the token, and
+    its own way from there.
+    """
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _momentary: ClassVar[frozenset[str]] = frozenset({"_origins"})
@@ -109,6 +114,10 @@ class TokenAuth:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Share everything, as a connection pool would: some clients deep-copy their arguments for each request."""
+        return copy.copy(self)
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} {self.token!r}>"

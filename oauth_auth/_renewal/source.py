@@ -8,7 +8,6 @@ and tasks.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Generator, Hashable
 from functools import partial
 from typing import Any
@@ -230,7 +229,7 @@ class TokenSource(Renewer):
             breaker = OriginBreaker.after(past, self._clock(), path, is_interactive=is_interactive)
             self.rejecting_origins[origin] = breaker
 
-    # -- Copies -------------------------------------------------------------------------------------------------
+    # -- Pickles ------------------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         names = ("_grant", "_settings", "_entry", "_token", "acquisition", "current")
@@ -242,12 +241,6 @@ class TokenSource(Renewer):
         self._clock, self._chance, self._begin = Now.read, CHANCE, None
         self._forget_the_moment()
         self._publish(State(self.current))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TokenSource:
-        """Share store, callbacks, the user's client and what the grant has learned: none of them can be copied."""
-        twin = copy.copy(self)
-        twin.acquisition = copy.copy(self.acquisition)
-        return twin
 
     # -- Deciding: under the lock, without I/O ------------------------------------------------------------------
 

@@ -91,10 +91,6 @@ class Endpoints:
             f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
         )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Endpoints:
-        """Return self: copies of an auth object share it, since the user's client can't be copied."""
-        return self
-
 
 def _places(issuer: str) -> list[str]:
     """Return where to look, in order: for an issuer with a path, before it (RFC 8414) and after it (OpenID)."""

@@ -15,7 +15,7 @@ __all__ = ["MemoryTokenStore"]
 class MemoryTokenStore:
     """Keeps tokens in this process; auth objects with the same store share them. Thread-safe.
 
-    A deep copy of an auth object shares the store; a pickled one has a store of its own, with the same tokens. So has
+    Copies of an auth object share the store; a pickled one has a store of its own, with the same tokens. So has
     a child after a fork.
     """
 

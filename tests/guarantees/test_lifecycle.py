@@ -38,6 +38,7 @@ from oauth_auth.stores import MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
 from tests.support.modes import Mode
+from tests.support.rotation import Rotation, refresh_token
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, flights_in_the_air, outcome_of, promptly
@@ -94,15 +95,22 @@ def make(request: pytest.FixtureRequest, tokens: Tokens) -> Callable[[Mode], Any
     return lambda mode: CLASSES[request.param](mode.plugin, tokens.url)
 
 
-COPIES: dict[str, Callable[[Any], Any]] = {
+SHARING_COPIES: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    "pickle": lambda auth: pickle.loads(pickle.dumps(auth)),
+    "deepcopy of arguments": lambda auth: copy.deepcopy({"auth": auth, "timeout": 5})["auth"],
 }
+"""Ways to copy an auth object within a process."""
 
 
-@pytest.fixture(params=list(COPIES.values()), ids=list(COPIES))
-def copied(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
-    """Each way to copy an auth object."""
+def pickled(auth: Any) -> Any:
+    """Copy an auth object as it's copied to another process."""
+    return pickle.loads(pickle.dumps(auth))
+
+
+@pytest.fixture(params=list(SHARING_COPIES.values()), ids=list(SHARING_COPIES))
+def shared_copy(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Each way to copy an auth object that shares all with it."""
     return request.param  # type: ignore[no-any-return]
 
 
@@ -117,42 +125,38 @@ def test_all_classes_are_tested_here(plugin_mode: Mode) -> None:
 def test_a_copy_has_the_token(
     plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
-    """A copy goes on with the token that the original has, and renews it by itself when it has to."""
+    """A pickled copy goes on with the token that the original has, and renews it by itself when it has to."""
     api = serve(lambda request: Answer(200))
-    for copied in COPIES.values():
-        auth = make(plugin_mode)
-        token = auth.get_token()
-        other = copied(auth)
-        assert type(auth) is type(other)
-        assert repr(auth) == repr(other)
-        assert token == other.token == other.get_token()
-        request_with(plugin_mode, other, api.url)
-        assert f"Bearer {token.access_token}" == api.requests[-1].authorization
-        if auth._source.renews:
-            renewed = other.refresh()
-            assert token.access_token != renewed.access_token
-            assert renewed == other.get_token()
-        assert token == auth.get_token()
+    auth = make(plugin_mode)
+    token = auth.get_token()
+    other = pickled(auth)
+    assert type(auth) is type(other)
+    assert repr(auth) == repr(other)
+    assert token == other.token == other.get_token()
+    request_with(plugin_mode, other, api.url)
+    assert f"Bearer {token.access_token}" == api.requests[-1].authorization
+    if auth._source.renews:
+        renewed = other.refresh()
+        assert token.access_token != renewed.access_token
+        assert renewed == other.get_token()
+    assert token == auth.get_token()
 
 
 def test_a_copy_of_a_cold_object_works(
     plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
-    """A copy made before there was any token gets its own."""
+    """A pickled copy made before there was any token gets its own."""
     api = serve(lambda request: Answer(200))
-    for copied in COPIES.values():
-        other = copied(make(plugin_mode))
-        assert 200 == request_with(plugin_mode, other, api.url).status_code
-        assert f"Bearer {other.token.access_token}" == api.requests[-1].authorization
+    other = pickled(make(plugin_mode))
+    assert 200 == request_with(plugin_mode, other, api.url).status_code
+    assert f"Bearer {other.token.access_token}" == api.requests[-1].authorization
 
 
-def test_a_copy_of_a_used_object_replays(
-    plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, copied: Callable[[Any], Any]
-) -> None:
-    """A copy of an object that has talked to an API renews a rejected token as the original would."""
+def test_a_copy_of_a_used_object_replays(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
+    """A pickled copy of an object that has talked to an API renews a rejected token as the original would."""
     auth = client_credentials(plugin_mode, tokens)
     request_with(plugin_mode, auth, api.url)
-    other = copied(auth)
+    other = pickled(auth)
     tokens.revoke()
     assert 200 == request_with(plugin_mode, other, api.url).status_code
     assert ("token-1", "token-2") == (auth.token.access_token, other.token.access_token)
@@ -160,10 +164,8 @@ def test_a_copy_of_a_used_object_replays(
     assert 3 == tokens.calls
 
 
-def test_a_copy_has_all_settings(
-    plugin_mode: Mode, tokens: Tokens, copied: Callable[[Any], Any], serve: Callable[..., ScriptedServer]
-) -> None:
-    """A copy makes the very same token calls, sends its token to the same origins, and reports to the same callback."""
+def test_a_copy_has_all_settings(plugin_mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]) -> None:
+    """A pickled copy makes the same token calls, sends its token to the same origins, and calls the same callback."""
     api = serve(lambda request: Answer(403))
     foreign = serve(lambda request: Answer(200))
     auth = client_credentials(
@@ -178,7 +180,7 @@ def test_a_copy_has_all_settings(
         allowed_origins=[api.url],
         rejection_statuses=[403],
     )
-    other = copied(auth)
+    other = pickled(auth)
     for one in (auth, other):
         updated.clear()
         api.requests.clear()
@@ -191,6 +193,56 @@ def test_a_copy_has_all_settings(
     assert 1 == len({request.body for request in tokens.server.requests})
     assert [None, None] == [request.authorization for request in foreign.requests]
     assert auth._source._settings == other._source._settings
+
+
+def test_a_copy_in_the_process_shares_the_token(
+    mode: Mode, make: Callable[[Mode], Any], shared_copy: Callable[[Any], Any], serve: Callable[..., ScriptedServer]
+) -> None:
+    """What the one gets, renews or revokes, so does the other, whichever of them it was, cold or not."""
+    api = serve(lambda request: Answer(200))
+    auth = make(mode)
+    other = shared_copy(auth)
+    assert (type(auth), repr(auth)) == (type(other), repr(other))
+    assert auth is not other
+    assert 200 == request_with(mode, other, api.url).status_code
+    assert other.token == auth.token is not None
+    for one, another in ((auth, other), (other, auth), (shared_copy(other), auth)):
+        if auth._source.renews:
+            assert mode.refresh(one) == another.token == mode.get_token(another)
+        assert 200 == request_with(mode, another, api.url).status_code
+        assert f"Bearer {one.token.access_token}" == api.requests[-1].authorization
+    mode.revoke(other)
+    assert other.token == auth.token
+
+
+def test_a_copy_in_the_process_shares_the_flight(
+    mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, shared_copy: Callable[[Any], Any]
+) -> None:
+    """A copy made while the original waits for a token waits for the same: they make one call between them."""
+    auth = client_credentials(mode, tokens)
+    waiting = pool.submit(mode.get_token, auth)
+    gate.await_call()
+    other = pool.submit(mode.get_token, shared_copy(auth))
+    await_waiting(auth, 2)
+    gate.open()
+    assert ["token-1", "token-1"] == [future.result(30).access_token for future in (waiting, other)]
+    assert 1 == tokens.calls
+
+
+def test_copies_for_each_request_cost_no_login(
+    mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, shared_copy: Callable[[Any], Any]
+) -> None:
+    """A client that copies its arguments for each request follows refresh tokens that rotate, and so does the original.
+
+    Each token is used, rejected, and replaced once.
+    """
+    auth = refresh_token(mode, tokens.url)
+    for number in range(6):
+        one = auth if number % 3 == 2 else shared_copy(auth)
+        for _ in range(2):
+            assert 200 == request_with(mode, one, api.url).status_code
+        tokens.revoke()
+    assert [f"refresh-{number}" for number in range(6)] == rotation.calls
 
 
 class SharedStore(MemoryTokenStore):
@@ -223,18 +275,13 @@ def test_a_deep_copy_shares_the_users_client(plugin_mode: Mode, tokens: Tokens) 
 
 
 def test_a_copy_made_during_a_flight_has_none(
-    plugin_mode: Mode,
-    tokens: Tokens,
-    gate: Gate,
-    hold_first: None,
-    pool: ThreadPoolExecutor,
-    copied: Callable[[Any], Any],
+    plugin_mode: Mode, tokens: Tokens, gate: Gate, hold_first: None, pool: ThreadPoolExecutor
 ) -> None:
-    """A copy made while the original waits for a token waits for nothing: it makes a call of its own."""
+    """A pickled copy made while the original waits for a token waits for nothing: it makes a call of its own."""
     auth = client_credentials(plugin_mode, tokens)
     waiting = pool.submit(auth.get_token)
     gate.await_call()
-    other = copied(auth)
+    other = pickled(auth)
     assert "token-1" == promptly(other.get_token).access_token
     gate.open()
     assert "token-2" == waiting.result(30).access_token

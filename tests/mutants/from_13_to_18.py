@@ -58,11 +58,11 @@ MUTANTS = (
     ),
     Mutant(
         13,
-        "a deep copy doesn't share the user's store",
-        "_renewal/source.py",
+        "a deep copy shares nothing",
+        "_plugins/auth.py",
         "    def __deepcopy__(",
         "    def _deepcopy(",
-        ("guarantees/test_lifecycle.py::test_a_deep_copy_shares_the_store[requests]",),
+        ("guarantees/test_lifecycle.py::test_copies_for_each_request_cost_no_login[deepcopy-requests]",),
     ),
     Mutant(
         13,
