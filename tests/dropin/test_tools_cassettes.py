@@ -76,6 +76,21 @@ def auth_of(mode: Mode, service: Service) -> Any:
     return service.auth(mode.plugin, client_auth=ClientSecretPost())
 
 
+@pytest.mark.parametrize("mode", OF_VCRPY, ids=str)
+def test_vcrpy_without_filters(mode: Mode, served: Service, tmp_path: Path) -> None:
+    """`vcrpy` can write what is sent, the header with the token included."""
+    path = tmp_path / "cassette.yaml"
+    with vcr.use_cassette(path), mode.client(auth_of(mode, served)) as client:
+        send = sender(served, client)
+        assert 200 == send()
+        served.revoke()
+        assert 200 == send()
+
+    assert ["client-secret", "token-1", "token-2"] == secrets_in(path)
+    assert "Bearer token-1" in path.read_text()
+    assert "Bearer token-2" in path.read_text()
+
+
 def test_vcrpy_with_aiohttp(served: Service, recorder: Any, tmp_path: Path) -> None:
     """With aiohttp, `vcrpy` records what the caller gets, and plays that without calling a middleware."""
     mode, path = modes.AIOHTTP, tmp_path / "cassette.yaml"
