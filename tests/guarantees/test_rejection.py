@@ -180,6 +180,28 @@ def test_request_is_replayed_once_though_its_hooks_are_called_twice(mode: Mode, 
     assert ["token-1", "token-2"] == sent(api)
 
 
+@pytest.mark.parametrize("mode", [mode for mode in OF_REQUESTS if mode.backend is None], ids=str)
+def test_request_is_replayed_where_a_session_calls_the_hooks_itself(
+    mode: Mode, tokens: Tokens, api: ScriptedServer
+) -> None:
+    """A session that calls the response hooks with options of its own, which adapters don't take, gets a replay."""
+    auth = client_credentials(mode, tokens)
+    auth.get_token()
+    tokens.revoke()
+    with mode.client(auth) as client:
+        send, library_hooks = client.inner.send, mode.library.hooks
+
+        def send_then_call_hooks(request: Any, **options: Any) -> Any:
+            hooks, request.hooks = request.hooks, library_hooks.default_hooks()
+            answer = send(request, **options)
+            return library_hooks.dispatch_hook("response", hooks, answer, **options)
+
+        client.inner.send = send_then_call_hooks
+        assert 200 == client.get(api.url).status_code
+
+    assert ["token-1", "token-2"] == sent(api)
+
+
 def test_request_is_replayed_once_though_the_replay_is_redirected_to_another_rejection(
     mode: Mode, tokens: Tokens, serve: Serve
 ) -> None:
