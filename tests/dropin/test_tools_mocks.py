@@ -21,6 +21,7 @@ from aioresponses import aioresponses
 from oauth_auth import TokenError
 from tests.support import modes
 from tests.support.modes import Mode
+from tests.support.waiting import await_silence
 
 from .service import Service, go_through, sender
 
@@ -130,6 +131,7 @@ def test_requests_mock_s_mocker(
         service.revoke()
         with pytest.raises(TokenError, match="was answered with 401"):
             session.post(service.api_url)
+    await_silence()
     assert "Could not acquire threading lock" in caplog.text
     assert 2 == service.token_calls
 

@@ -45,8 +45,8 @@ def test_sentry(mode: Mode, sent: Any) -> None:
     raised = [[value["type"] for value in event.get("exception", {}).get("values", [])] for event in events]
     if mode.library is not modes.NIQUESTS.library:  # which Sentry doesn't know
         assert any("/token" in span["description"] for span in transaction["spans"])
-    assert 17 == len(events)
-    assert 1 == raised.count([])  # what was logged
+    assert 18 == len(events)
+    assert 2 == raised.count([])  # what was logged
     assert {"OAuthProviderException", "ReauthorizationRequired", "TokenTransportError", "TokenError"} <= {
         types[-1] for types in raised if types
     }

@@ -22,6 +22,7 @@ from oauth_auth._server.calls import EndpointCalls
 from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
+from tests.support.waiting import await_silence
 
 SECRETS: dict[str, str] = {}
 
@@ -159,6 +160,7 @@ def main() -> None:
         service = Service()
         with ScriptedServer(service) as server, sentry_sdk.start_transaction(name=mode.name):
             make_trouble(mode, server.url, service)
+            await_silence()  # what goes wrong in a flight is logged when its callers have gone on
         sent[mode.name], kept.payloads = kept.payloads, []
     print(json.dumps(sent))
 
