@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -22,10 +21,11 @@ import pytest
 import trustme
 from aiohttp import web
 
-from oauth_auth import ConfigurationError, InsecureTransportError, OAuthError, OAuthToken
+from oauth_auth import ConfigurationError, InsecureTransportError, OAuthError, OAuthToken, _events
 from oauth_auth.aiohttp import ClientCredentialsAuth, TokenTransportError
 from tests.servers.tls import tls_before
 from tests.support.modes import answered
+from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import await_waiting
@@ -109,7 +109,6 @@ def test_a_call_that_was_led_away_never_has_the_token_again(
     run(main)
     assert [("/go", "Bearer given"), ("/back", None), ("/end", None), ("/next", "Bearer given")] == sent(first)
     assert [("/", None)] == sent(other)
-    assert {} == auth._led_on
 
 
 def redirecting(location: str, status: int = 302, header: str = "Location") -> Answer:
@@ -211,20 +210,38 @@ def test_a_location_that_is_no_url_is_the_callers(tokens: Tokens, status: int) -
     assert [status] * 2 == run(main)
 
 
-def test_calls_that_end_early_are_forgotten_in_time(tokens: Tokens) -> None:
-    """What's remembered of redirects that nobody follows has a limit, and isn't pickled."""
-    network = Network(lambda url: (302, {"Location": "https://other.example/"}))
+def test_however_many_calls_are_led_elsewhere_none_takes_the_token(tokens: Tokens, serve: Serve) -> None:
+    """However many calls are redirected at once, to another origin and on within it, they go without the token there."""
+    other = serve(lambda request: redirecting("/end") if request.path == "/" else Answer(200))
+    first = serve(lambda _: redirecting(f"{other.url}/"))
+
+    async def main() -> set[int]:
+        connector = aiohttp.TCPConnector(limit=100)
+        async with session_of(auth_of(tokens, token=GIVEN), connector=connector) as session:
+            return set(await asyncio.gather(*(status_of(session, first.url) for _ in range(1500))))
+
+    assert {200} == run(main)
+    assert {("/", "Bearer given")} == set(sent(first))
+    assert {("/", None), ("/end", None)} == set(sent(other))
+
+
+def test_calls_that_nobody_follows_make_no_other_forgotten(tokens: Tokens, serve: Serve) -> None:
+    """A call that waits at another origin has no token there, however many calls end at a redirect meanwhile."""
+    go_on = threading.Event()
+    other = serve(lambda request: redirecting("/end") if go_on.wait(20) and request.path == "/" else Answer(200))
+    first = serve(lambda _: redirecting(f"{other.url}/"))
     auth = auth_of(tokens, token=GIVEN)
 
-    async def main() -> None:
-        async with session_of(auth, network) as session:
+    async def main() -> int:
+        async with session_of(auth) as session:
+            led = asyncio.create_task(status_of(session, first.url))
             for _ in range(1100):
-                await status_of(session, "https://api.example/", allow_redirects=False)
+                await status_of(session, first.url, allow_redirects=False)
+            go_on.set()
+            return await led
 
-    run(main)
-    assert 1000 == len(auth._led_on)
-    again = pickle.loads(pickle.dumps(auth))
-    assert ({}, "given") == (again._led_on, again.token.access_token)
+    assert 200 == run(main)
+    assert {("/", None), ("/end", None)} == set(sent(other))
 
 
 # -- Bodies ---------------------------------------------------------------------------------------------------------
@@ -454,15 +471,26 @@ class Slow(io.RawIOBase):
         return self._file.readinto(buffer)
 
 
+async def held_up(request: aiohttp.ClientRequest, handler: Handler) -> aiohttp.ClientResponse:
+    """Be a middleware that takes a moment, after which a sending that was cut short looks as if it had ended."""
+    response = await handler(request)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return response
+
+
+@pytest.mark.parametrize("between", [(), (held_up,)], ids=["alone", "with another"])
 @pytest.mark.parametrize("kind", ["slow file", "text"])
-def test_a_file_that_may_still_be_read_is_not_sent_again(tokens: Tokens, kind: str, tmp_path: Path) -> None:
+def test_a_file_that_may_still_be_read_is_not_sent_again(
+    tokens: Tokens, kind: str, between: tuple[Any, ...], tmp_path: Path
+) -> None:
     """A file whose reading can't be stopped, and hasn't come to its end, isn't rewound under it: the 401 stays."""
     gateway = Gateway(tokens, reads_on=False)
     slow = Slow()
     file = slow if kind == "slow file" else long_file(tmp_path, "r")
 
     async def main() -> tuple[int, bytes]:
-        async with gateway.serve() as url, session_of(auth_of(tokens, token=GIVEN)) as session:
+        async with gateway.serve() as url, session_of(auth_of(tokens, token=GIVEN), *between) as session:
             try:
                 async with session.post(url, data=file) as response:
                     return response.status, await response.read()
@@ -1080,3 +1108,47 @@ def test_it_is_no_middleware_of_a_server(tokens: Tokens, log: Any) -> None:
 
     assert 500 == run(main)
     assert 0 == tokens.calls
+
+
+# -- Interrupted, and mistaken --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["the renewal", "the rest of the answer"])
+def test_a_rejected_answer_is_closed_when_its_caller_is_cancelled(
+    tokens: Tokens, serve_raw: ServeRaw, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of one isn't lost to a 401 whose caller was cancelled while it waited for the renewal, or its own end."""
+    stuck = serve_raw(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n", 30.0, accepted={"Bearer token-1"})
+    gate = Gate()
+    tokens.answer = gate if when == "the renewal" else None
+
+    async def main() -> int:
+        is_replaced = asyncio.Event()
+        monkeypatch.setattr(_events, "listeners", [lambda name, _: is_replaced.set() if name == "replayed" else None])
+        connector = aiohttp.TCPConnector(limit=1)
+        async with session_of(auth_of(tokens, token=GIVEN), connector=connector) as session:
+            body = pieces() if when == "the renewal" else b"once more"  # which isn't sent again, or is
+            call = asyncio.create_task(status_of(session, stuck.url, "POST", data=body))
+            await (asyncio.to_thread(gate.await_call) if when == "the renewal" else is_replaced.wait())
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            gate.open()
+            async with asyncio.timeout(10):
+                return await status_of(session, stuck.url)
+
+    assert 200 == run(main)
+
+
+def test_cookies_of_one_name_are_kept_apart(tokens: Tokens, serve: Serve) -> None:
+    """A 401 that sets a cookie, and deletes one of the same name on another path, leaves the session the new one."""
+    cookies = (("Set-Cookie", "sid=new; Path=/"), ("Set-Cookie", "sid=; Path=/old; Max-Age=0"))
+    api = serve(lambda request: Answer(200) if request.authorization in tokens.accepted else Answer(401, b"", cookies))
+
+    async def main() -> None:
+        async with session_of(auth_of(tokens, token=GIVEN)) as session:
+            assert 200 == await status_of(session, api.url)
+            assert ["new"] == [cookie.value for cookie in session.cookie_jar]
+
+    run(main)
+    assert [None, "sid=new"] == [request.headers.get("cookie") for request in api.requests]
