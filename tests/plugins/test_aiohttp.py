@@ -211,7 +211,7 @@ def test_a_location_that_is_no_url_is_the_callers(tokens: Tokens, status: int) -
 
 
 def test_however_many_calls_are_led_elsewhere_none_takes_the_token(tokens: Tokens, serve: Serve) -> None:
-    """However many calls are redirected at once, to another origin and on within it, they go without the token there."""
+    """However many calls are redirected at once to another origin, and on within it, none has the token there."""
     other = serve(lambda request: redirecting("/end") if request.path == "/" else Answer(200))
     first = serve(lambda _: redirecting(f"{other.url}/"))
 
