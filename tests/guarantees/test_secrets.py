@@ -493,15 +493,6 @@ def fail(*args: Any, **options: Any) -> Any:
     raise LookupError("a mock's, say")
 
 
-def break_transport(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have each call of the library raise an error of a kind that nobody expects."""
-    if mode.is_like_requests:
-        monkeypatch.setattr(mode.library.adapters.HTTPAdapter, "send", fail)
-    else:
-        monkeypatch.setattr(mode.library.HTTPTransport, "handle_request", fail)
-        monkeypatch.setattr(mode.library.AsyncHTTPTransport, "handle_async_request", fail)
-
-
 def test_the_reporter_sees_secrets() -> None:
     """What these tests look with isn't blind: it sees what is deep in lists, records and tokens."""
     secret_token = OAuthToken(access_token="t", refresh_token=REFRESH_TOKEN)
@@ -516,7 +507,7 @@ def test_an_unexpected_error_is_logged_from_frames_without_secrets(
     mode: Mode, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, report: Callable[..., Reporter], make: Make
 ) -> None:
     """Where a token call ends in an unexpected error, and a traceback is logged, no frame there holds a secret."""
-    break_transport(mode, monkeypatch)
+    mode.break_calls(monkeypatch, fail)
     reporter = report()
     with pytest.raises(TokenError, match="unexpected LookupError"):
         mode.get_token(make(mode, tokens.url))
@@ -572,7 +563,7 @@ def test_an_unexpected_error_of_an_operation_is_logged_from_frames_without_secre
     operation: str,
 ) -> None:
     """The same for an operation of the controller, but for the frames of who calls it with secrets."""
-    break_transport(plugin_mode, monkeypatch)
+    plugin_mode.break_calls(monkeypatch, fail)
     reporter = report(of_all_frames=False)
     operations = plugin_mode.plugin.OAuthAuthorizationController(tokens.url)
     with pytest.raises(TokenError, match="unexpected LookupError"):

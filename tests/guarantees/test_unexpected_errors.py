@@ -34,23 +34,27 @@ KINDS: dict[str, Callable[[], Exception]] = {
 class Hook:
     """A hook of a `token_client` that raises when it's told to."""
 
-    def __init__(self, mode: Mode) -> None:
-        self.raises: Callable[[], Exception] | None = None
-        self.client = mode.sync_client()
-        if mode.is_like_requests:
-            self.client.hooks["response"].append(self)
-        else:
-            self.client.event_hooks = {"response": [self]}
+    client: Any
 
-    def __call__(self, *args: object, **options: object) -> None:
+    def __init__(self) -> None:
+        self.raises: Callable[[], Exception] | None = None
+
+    def __call__(self, _: object) -> None:
         if self.raises is not None:
             raise self.raises()
 
 
+@contextlib.contextmanager
+def hooked(mode: Mode) -> Iterator[Hook]:
+    """Make a `token_client` with a hook."""
+    hook = Hook()
+    with mode.token_client(hook=hook) as hook.client:
+        yield hook
+
+
 @pytest.fixture
 def hook(mode: Mode) -> Iterator[Hook]:
-    hook = Hook(mode)
-    with contextlib.closing(hook.client):
+    with hooked(mode) as hook:
         yield hook
 
 
@@ -102,18 +106,18 @@ def test_renewals_are_spaced_while_the_token_is_good(
 
 def test_a_refresh_token_is_not_sent_again_by_itself(plugin_mode: Mode, tokens: Tokens, rotation: Rotation) -> None:
     """A hook may raise when the server has rotated: only another request sends the refresh token again."""
-    hook = Hook(plugin_mode)
-    hook.raises = KINDS["LookupError"]
-    with contextlib.closing(hook.client), pytest.raises(TokenError):
-        refresh_token(plugin_mode, tokens.url, token_client=hook.client).get_token()
+    with hooked(plugin_mode) as hook:
+        hook.raises = KINDS["LookupError"]
+        with pytest.raises(TokenError):
+            refresh_token(plugin_mode, tokens.url, token_client=hook.client).get_token()
     assert ["refresh-0"] == rotation.calls
 
 
 def test_siblings_are_not_held_either(plugin_mode: Mode, tokens: Tokens) -> None:
     """On a store that's shared, another program's mock or hook is no failure of the server's."""
-    hook, store = Hook(plugin_mode), MemoryTokenStore()
-    hook.raises = KINDS["LookupError"]
-    with contextlib.closing(hook.client):
+    store = MemoryTokenStore()
+    with hooked(plugin_mode) as hook:
+        hook.raises = KINDS["LookupError"]
         one = client_credentials(plugin_mode, tokens, store=store, token_client=hook.client)
         assert isinstance(outcome_of(one.get_token), TokenError)
         # The server has issued the first token, which the hook kept from us.
@@ -152,11 +156,7 @@ def not_mocked(mode: Mode) -> Iterator[None]:
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        if mode.is_like_requests:
-            patch.setattr(mode.library.adapters.HTTPAdapter, "send", fail)
-        else:
-            patch.setattr(mode.library.HTTPTransport, "handle_request", fail)
-            patch.setattr(mode.library.AsyncHTTPTransport, "handle_async_request", fail)
+        mode.break_calls(patch, fail)
         yield
 
 

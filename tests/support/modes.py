@@ -170,6 +170,16 @@ class Mode:
         with client:
             yield client
 
+    def break_calls(self, monkeypatch: pytest.MonkeyPatch, fail: Callable[..., Any]) -> None:
+        """Have the library call this function in place of sending anything."""
+        if self.library is aiohttp:
+            monkeypatch.setattr(aiohttp.TCPConnector, "connect", fail)
+        elif self.is_like_requests:
+            monkeypatch.setattr(self.library.adapters.HTTPAdapter, "send", fail)
+        else:
+            monkeypatch.setattr(self.library.HTTPTransport, "handle_request", fail)
+            monkeypatch.setattr(self.library.AsyncHTTPTransport, "handle_async_request", fail)
+
     @contextlib.contextmanager
     def client(self, auth: Any = None, **options: Any) -> Iterator[Client]:
         """Open a client of the library that uses the auth object."""
