@@ -219,7 +219,7 @@ class _AsyncExchange(_Exchange):
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().drain()
-        elif is_short(self.response.headers) and not self._is_multiplexed:  # else the caller may still want it
+        elif is_short(self.response.headers):
             await self._read_async()
 
     async def discard(self) -> None:
@@ -242,7 +242,7 @@ class _AsyncExchange(_Exchange):
         response: Any = self.response
         if response._content_consumed:  # noqa: SLF001
             return
-        content, is_whole = bytearray(), may_be_short(response.headers) and not self._is_multiplexed
+        content, is_whole = bytearray(), may_be_short(response.headers)
         try:
             if is_whole:
                 async with asyncio.timeout(DRAIN_SECONDS):

@@ -176,37 +176,36 @@ class RequestsExchange(Exchange):
         return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
 
     def drain(self) -> Any:
-        if is_short(self.response.headers) and not self._is_multiplexed:
+        if is_short(self.response.headers):
             self._read()
 
     def discard(self) -> Any:
         self._read()
 
     def close(self) -> Any:
-        if not getattr(self.response, "_content_consumed", True):
+        if not getattr(self.response, "_content_consumed", True) and not self._is_multiplexed:
             self.response.close()
 
     def _read(self) -> None:
         """Read what's left to its end, within limits, else close the response."""
         response, raw = self.response, self.response.raw
-        if getattr(response, "_content_consumed", True):
+        if getattr(response, "_content_consumed", True) or self._is_multiplexed:
             return
         try:
             if not hasattr(raw, "read1") or not hasattr(raw, "connection"):  # from an adapter of the user's
                 _ = response.content
                 return
-            is_read = may_be_short(response.headers) and not self._is_multiplexed
-            content = self._read_raw(raw) if is_read else None
+            content = self._read_raw(raw) if may_be_short(response.headers) else None
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             content = None
-        if content is None and not self._is_multiplexed:
+        if content is None:
             response.close()
         self._set_content(content)
 
     @property
     def _is_multiplexed(self) -> bool:
-        """Whether others share the connection: a time-out of one ends all of them, and an unread one is no burden."""
-        return bool(getattr(self.response.raw, "version", 11) >= 20)
+        """Whether others share the connection: one's time-out ends all of them, and an unread answer is no burden."""
+        return (getattr(self.response.raw, "version", None) or 0) >= 20
 
     def _set_content(self, raw: bytes | None) -> None:
         response = self.response
