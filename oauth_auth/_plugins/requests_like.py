@@ -101,7 +101,7 @@ class RequestsHooks(TokenAuth):
 
         `led_to` is where a request was redirected after it was sent again: there it isn't sent again, too.
         """
-        was_led_here = led_to is not None and response.request.url == led_to
+        was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
         is_rejecting = response.status_code in self._rejection_statuses
@@ -123,9 +123,9 @@ class RequestsHooks(TokenAuth):
 
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
-        location = self._library.utils.requote_uri(response.headers["Location"])
         with suppress(ValueError):  # then there's no next one
-            target, _ = urldefrag(urljoin(request.url or "", location))
+            location = self._library.Session.get_redirect_target(None, response)  # which needs no session
+            target, _ = urldefrag(urljoin(request.url or "", self._library.utils.requote_uri(location)))
             hooks = request.hooks["response"]
             marked = [Hook(hook.func, origin, target) if self._is_own(hook) else hook for hook in hooks]
             request.hooks = {**request.hooks, "response": marked}
