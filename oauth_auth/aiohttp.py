@@ -220,9 +220,10 @@ class AiohttpAuth(AsyncTokens):
         """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
         course = _Course.of(request)
+        was_replayed = course is not None and course.was_replayed
         if response.status not in self._rejection_statuses:
-            note_acceptance(self._source, origin, header, exchange, is_replay=False)
-        elif course is None or not course.was_replayed:
+            note_acceptance(self._source, origin, header, exchange, is_replay=was_replayed)
+        elif not was_replayed:
             await run_async(replacing(self._source, origin, header, exchange))
         return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
 

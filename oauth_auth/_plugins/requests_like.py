@@ -114,7 +114,7 @@ class RequestsHooks(TokenAuth):
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         exchange = kind(self, origin, response, kwargs)
         if not is_rejecting:
-            note_acceptance(self._source, origin, header, exchange, is_replay=False)
+            note_acceptance(self._source, origin, header, exchange, is_replay=was_led_here)
             return None
         was_replayed = getattr(response, "_answers_replay", False)  # some sessions of others call its hooks again
         if was_replayed or was_led_here or not self._source.renews or exchange.rejection(header) is None:
