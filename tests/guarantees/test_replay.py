@@ -19,6 +19,7 @@ import pytest
 
 from oauth_auth import OAuthToken
 from oauth_auth._plugins.rejection import DRAIN_LIMIT
+from tests.support.connections import Streamed, limits, one_connection, stream
 from tests.support.modes import (
     AIOHTTP,
     ALL,
@@ -32,8 +33,6 @@ from tests.support.modes import (
     OF_REQUESTS,
     REQUESTS,
     SYNC,
-    AiohttpClient,
-    Client,
     Mode,
     adapter_of,
 )
@@ -619,57 +618,6 @@ def test_multipart_with_a_spent_file_is_not_sent_again(
 # -- Streamed answers ---------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Streamed:
-    """An answer that was streamed, and whether it had been read before the caller did so."""
-
-    status: int
-    content: bytes
-    was_read: bool
-
-
-def stream(client: Client, method: str, url: str, **options: Any) -> Streamed:
-    """Send a request and stream its answer."""
-    inner = client.inner
-    if isinstance(client, AiohttpClient):
-        options["body"] = options.pop("content", None)
-        return client.run(read_from_aiohttp, client, method, url, options)  # type: ignore[no-any-return]
-    if client.mode.is_like_requests:
-        options["data"] = options.pop("content", None)
-        options["stream"] = True
-        if client.mode.backend is not None:
-            return client.run(read_from_niquests, inner, method, url, options)  # type: ignore[no-any-return]
-        with inner.request(method, url, **options) as response:
-            was_read = response._content_consumed
-            return Streamed(response.status_code, b"".join(response.iter_content(1000)), was_read)
-    if client.mode.backend is None:
-        with inner.stream(method, url, **options) as response:
-            was_read = response.is_stream_consumed
-            return Streamed(response.status_code, b"".join(response.iter_bytes()), was_read)
-
-    async def read() -> Streamed:
-        async with inner.stream(method, url, **options) as response:
-            was_read = response.is_stream_consumed
-            pieces = [piece async for piece in response.aiter_bytes()]
-            return Streamed(response.status_code, b"".join(pieces), was_read)
-
-    return client.run(read)  # type: ignore[no-any-return]
-
-
-async def read_from_niquests(session: Any, method: str, url: str, options: dict[str, Any]) -> Streamed:
-    async with await session.request(method, url, **options) as response:
-        was_read = response._content_consumed
-        pieces = [piece async for piece in await response.iter_content(1000)]
-        return Streamed(response.status_code, b"".join(pieces), was_read)
-
-
-async def read_from_aiohttp(client: AiohttpClient, method: str, url: str, options: dict[str, Any]) -> Streamed:
-    async with client.session.open(method, url, **options) as response:
-        was_read = response._body is not None
-        pieces = [piece async for piece in response.content.iter_chunked(1000)]
-        return Streamed(response.status, b"".join(pieces), was_read)
-
-
 def test_streamed_answer_of_the_replay_is_not_read_in_advance(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A caller who streams gets the replay's answer as a stream."""
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:
@@ -836,20 +784,6 @@ def test_replay_counts_for_no_redirect_in_requests(mode: Mode, tokens: Tokens, s
 
 
 # -- Connections --------------------------------------------------------------------------------------------------
-
-
-def one_connection(client: Client, url: str) -> None:
-    """Leave a client of any library one connection, which requests wait for."""
-    if client.mode.is_like_requests:
-        adapters = client.mode.library.adapters
-        adapter = adapters.HTTPAdapter if client.mode.backend is None else adapters.AsyncHTTPAdapter
-        client.inner.mount(url, adapter(1, 1, pool_block=True))
-
-
-def limits(mode: Mode) -> dict[str, Any]:
-    if mode.library is aiohttp:
-        return {"connections": 1}
-    return {} if mode.is_like_requests else {"limits": mode.library.Limits(max_connections=1)}
 
 
 REJECTIONS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -30,9 +31,18 @@ class Received:
         return self.headers.get("authorization")
 
 
+class Pieces(tuple[bytes | float, ...]):
+    """A body that's sent piece by piece; a number is a pause, in seconds."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return sum(len(piece) for piece in self if isinstance(piece, bytes))
+
+
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What to answer. A body that's no bytes is sent as JSON. With `status` 0 the connection just ends."""
+    """What to answer. A body that's neither bytes nor `Pieces` is sent as JSON. With `status` 0 the connection ends."""
 
     status: int = 200
     body: Any = b""
@@ -43,10 +53,16 @@ Script = Callable[[Received], Answer]
 
 
 class ScriptedServer:
-    """Serves HTTP/1.1 with keep-alive on an address of loopback; `requests` is what arrived, in order."""
+    """Serves HTTP/1.1 with keep-alive on an address of loopback; `requests` is what arrived, in order.
 
-    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
+    With `version` it's HTTP/1.0, without keep-alive. `before_body` is called with a request's headers, all in lower
+    case, before its body is read.
+    """
+
+    def __init__(self, script: Script, host: str = "127.0.0.1", version: str = "HTTP/1.1") -> None:
         self.script = script
+        self.before_body: Callable[[dict[str, str]], object] = lambda headers: None
+        self._version = version
         self.requests: list[Received] = []
         self._connections = 0
         self._lock = threading.Lock()
@@ -70,7 +86,7 @@ class ScriptedServer:
 
     def _handler(outer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+            protocol_version = outer._version
             timeout = 20
             disable_nagle_algorithm = True
 
@@ -90,6 +106,7 @@ class ScriptedServer:
                     self.close_connection = True
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.before_body(headers)
                 received = Received(self.command, self.path, headers, self._body(headers), self.connection_number)
                 outer.requests.append(received)
                 self._answer(outer.script(received))
@@ -109,7 +126,7 @@ class ScriptedServer:
                     self.close_connection = True
                     return
                 body, headers = answer.body, list(answer.headers)
-                if not isinstance(body, bytes):
+                if not isinstance(body, bytes | Pieces):
                     body = json.dumps(body).encode()
                     headers.append(("Content-Type", "application/json"))
                 given = {name.lower() for name, _ in headers}
@@ -122,7 +139,11 @@ class ScriptedServer:
                     self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(body)
+                    for piece in body if isinstance(body, Pieces) else (body,):
+                        if isinstance(piece, bytes):
+                            self.wfile.write(piece)
+                        else:
+                            time.sleep(piece)
 
             def log_message(self, *args: object) -> None:
                 pass
