@@ -13,6 +13,7 @@ import inspect
 import io
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 try:
@@ -206,6 +207,9 @@ class _Exchange(RequestsExchange):
         if not response._content_consumed:  # noqa: SLF001
             if not self._is_multiplexed:
                 response.close()
+            elif is_short(response.headers):  # else the session would wait for it when it's closed
+                with suppress(Exception):
+                    response.raw.read(decode_content=False)
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
 
