@@ -244,7 +244,7 @@ class _AsyncExchange(_Exchange):
     async def _read_async(self) -> None:
         """Read what's left to its end, within limits, else close the response."""
         response: Any = self.response
-        if response._content_consumed:  # noqa: SLF001
+        if response._content_consumed or self._is_multiplexed:  # noqa: SLF001
             return
         content, is_whole = bytearray(), may_be_short(response.headers)
         try:
@@ -270,9 +270,9 @@ class _AsyncExchange(_Exchange):
         self._take(await past.connection.send(request, **self._kwargs), request, begun)
 
     def _as_past(self, response: Any) -> Any:
-        """Return it as an async session puts redirects into a history: with its content read."""
+        """Return it as an async session puts redirects into a history: with its content read, if it was."""
         past = super()._as_past(response)
-        if isinstance(past, niquests.AsyncResponse):
+        if isinstance(past, niquests.AsyncResponse) and past._content_consumed:  # noqa: SLF001
             past.__class__ = Response  # type: ignore[assignment]
         return past
 

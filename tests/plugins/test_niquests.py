@@ -358,6 +358,9 @@ def get_promised(mode: Mode, auth: Any, urls: list[str], **options: Any) -> list
             for one in promised:
                 if isinstance(one, niquests.AsyncResponse):  # so, too
                     await one.content
+                for past in one.history:  # on a connection that others share it isn't read by itself
+                    if isinstance(past, niquests.AsyncResponse):
+                        past._content, past.__class__ = await past.content, niquests.Response  # type: ignore[assignment]
             return promised
 
     return asyncio.run(main())

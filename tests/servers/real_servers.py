@@ -141,6 +141,11 @@ def shown(response: Any) -> dict[str, Any]:
     return {name: response.json()[name] for name in ("length", "sha256")}
 
 
+def in_history(mode: Mode, *statuses: int) -> list[int]:
+    """Return the statuses that the history of a replay's answer has, where the library lets it have any."""
+    return list(statuses) if mode.shows_replays_in_history else []
+
+
 class Promises:
     """The promises, each for all plug-ins it applies to."""
 
@@ -279,8 +284,9 @@ class Promises:
             before = server.token_calls
             replayed = client.send("POST", server.api_url, body=body)
             assert received(body) == shown(replayed)
-            assert [401] == [response.status_code for response in replayed.history]
-            assert 'error="invalid_token"' in replayed.history[0].headers["WWW-Authenticate"]
+            assert in_history(mode, 401) == [response.status_code for response in replayed.history]
+            for rejected in replayed.history:
+                assert 'error="invalid_token"' in rejected.headers["WWW-Authenticate"]
             assert before + 1 == server.token_calls
 
     @pytest.mark.parametrize("how", ["expired", "rejected"])
@@ -354,7 +360,7 @@ class Promises:
             before = server.token_calls
             replayed = client.send("POST", server.api_url, body=body)
             assert received(body) == shown(replayed)
-            assert [401] == [response.status_code for response in replayed.history]
+            assert in_history(mode, 401) == [response.status_code for response in replayed.history]
             assert before + 2 == server.token_calls
 
     # -- Restarts -----------------------------------------------------------------------------------------------
