@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ import trustme
 from aiohttp import web
 
 from oauth_auth import ConfigurationError, InsecureTransportError, OAuthError, OAuthToken, _events
-from oauth_auth.aiohttp import ClientCredentialsAuth, TokenTransportError
+from oauth_auth.aiohttp import ClientCredentialsAuth, TokenProviderAuth, TokenTransportError
 from tests.servers.tls import tls_before
 from tests.support.modes import answered
 from tests.support.raw import ServeRaw
@@ -352,6 +352,30 @@ def test_a_callers_file_is_never_closed_by_us(tokens: Tokens, api: ScriptedServe
     assert [LONG, LONG] == [request.body for request in api.requests]
 
 
+@asynccontextmanager
+async def serving(
+    handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[str]:
+    """Serve what a function writes, in the loop that runs; in the end wait until each connection is closed."""
+    handlers: set[asyncio.Task[Any] | None] = set()
+
+    async def handle_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handlers.add(asyncio.current_task())
+        with suppress(OSError):
+            try:
+                await handle(reader, writer)
+            finally:
+                writer.close()
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(handle_and_close, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    finally:
+        server.close()
+        await asyncio.gather(*(handler for handler in handlers if handler is not None))
+
+
 class Gateway:
     """A server that decides by the headers: a 401 comes before the body is through, or in place of 100 Continue."""
 
@@ -364,12 +388,9 @@ class Gateway:
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         self._over = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        finally:
+        async with serving(self._serve) as url:
+            yield url
             self._over.set()
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -392,10 +413,8 @@ class Gateway:
                 if accepts:
                     self.bodies.append(body)
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        except (OSError, asyncio.IncompleteReadError):
+        except asyncio.IncompleteReadError:
             pass
-        finally:
-            writer.close()
 
 
 def long_file(folder: Path, mode: str = "rb") -> Any:
@@ -727,15 +746,16 @@ def test_a_renewal_that_comes_to_nothing_keeps_no_connection(
 
 
 def test_challenges_may_be_in_headers_of_their_own(tokens: Tokens, serve: Serve) -> None:
-    """A server that names several schemes does so in several headers: that of the token isn't the first."""
-    challenges = (("WWW-Authenticate", 'Basic realm="x"'), ("WWW-Authenticate", 'Bearer error="invalid_token"'))
-    api = serve(lambda request: Answer(200 if request.authorization in tokens.accepted else 401, b"", challenges))
+    """A server that names several schemes does so in several headers: what it says of the token isn't in the first."""
+    challenges = (("WWW-Authenticate", 'Basic realm="x"'), ("WWW-Authenticate", 'Bearer error="insufficient_scope"'))
+    api = serve(lambda _: Answer(401, b"", challenges))
 
     async def main() -> int:
         async with session_of(auth_of(tokens, token=GIVEN)) as session:
             return await status_of(session, api.url)
 
-    assert 200 == run(main)
+    assert 401 == run(main)
+    assert 0 == tokens.calls
 
 
 @pytest.mark.parametrize("size", [12, 60_000])
@@ -781,17 +801,24 @@ def test_a_rejection_whose_body_breaks_later_is_replaced(tokens: Tokens) -> None
                 await arrived.wait()
                 writer.write(b"zz\r\n")
             await writer.drain()
-            writer.close()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        try:
-            async with session_of(auth_of(tokens, token=GIVEN), note) as session:
-                return await status_of(session, url)
-        finally:
-            server.close()
+        async with serving(serve) as url, session_of(auth_of(tokens, token=GIVEN), note) as session:
+            return await status_of(session, url)
 
     assert 200 == run(main)
+
+
+def test_a_rejection_that_never_ends_is_the_callers_without_its_body(serve_raw: ServeRaw) -> None:
+    """One that announced little and sends nothing is given up; without a replay the caller has its status in time."""
+    stuck = serve_raw(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 10\r\n\r\n", 30.0)
+    auth = TokenProviderAuth(lambda last: GIVEN)
+
+    async def main() -> tuple[int, bytes, bytes]:
+        async with session_of(auth) as session, session.get(stuck.url) as response:
+            return response.status, await response.read(), await response.content.read()
+
+    assert (401, b"", b"") == run(main)
+    assert 1 == stuck.connections
 
 
 def test_the_log_has_what_the_history_has_not(tokens: Tokens, api: ScriptedServer, log: Any) -> None:
