@@ -389,8 +389,10 @@ class Gateway:
     async def serve(self) -> AsyncIterator[str]:
         self._over = asyncio.Event()
         async with serving(self._serve) as url:
-            yield url
-            self._over.set()
+            try:
+                yield url
+            finally:
+                self._over.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
