@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
-import socket
 import time
 import urllib.request
 from collections.abc import Awaitable
@@ -24,6 +23,7 @@ from . import errors
 from ._flight import run_async
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.own_loop import run_alone
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
@@ -63,13 +63,6 @@ class TokenTransportError(errors.TokenTransportError, aiohttp.ClientConnectionEr
     """The token endpoint could not be reached; also what aiohttp raises for errors of its own."""
 
 
-class _EventLoop(asyncio.SelectorEventLoop):
-    """Resolves names in its own thread, where nothing else runs: at exit no other thread can begin."""
-
-    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        return socket.getaddrinfo(host, port, **options)
-
-
 class _TokenTransport:
     """Sends each token call with a session of its own, in an event loop of its own: both end with the call.
 
@@ -91,8 +84,7 @@ class _TokenTransport:
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
         # Not with the loop that the program has chosen, which may be for its main thread alone.
-        with asyncio.Runner(loop_factory=_EventLoop) as runner:
-            return runner.run(self._send(request, connect_timeout, timeout))
+        return run_alone(self._send(request, connect_timeout, timeout))
 
     async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         body = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError)

@@ -13,7 +13,6 @@ import pickle
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -41,7 +40,7 @@ from tests.support.modes import Mode
 from tests.support.rotation import Rotation, refresh_token
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
-from tests.support.waiting import await_waiting, flights_in_the_air, outcome_of, promptly
+from tests.support.waiting import await_waiting, flights_in_the_air, open_sockets, outcome_of, promptly
 
 ALSO_SHARING = True
 
@@ -792,22 +791,6 @@ WAYS_TO_CLOSE: dict[str, Callable[[Any], None]] = {
     "asyncio": _aclose("asyncio"),
     "trio": _aclose("trio"),
 }
-
-
-def open_sockets(url: str) -> list[socket.socket]:
-    """Return the sockets in this process that are connected to a server."""
-    port = int(url.rpartition(":")[2].partition("/")[0])
-
-    def is_connected(candidate: Any) -> bool:
-        # By its type, since `isinstance` asks weak proxies, too, whose objects may be gone.
-        if not issubclass(type(candidate), socket.socket) or candidate.fileno() == -1:
-            return False
-        try:
-            return bool(candidate.getpeername()[1] == port)
-        except (OSError, IndexError):
-            return False
-
-    return [candidate for candidate in gc.get_objects() if is_connected(candidate)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import functools
+import gc
 import gzip
 import json
 import pickle
@@ -16,9 +17,11 @@ import threading
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import httpx2
@@ -38,11 +41,13 @@ from oauth_auth import (
     TokenTransportError,
     basic_authorization,
 )
+from tests.servers.tls import certificate_for_loopback, tls_before
 from tests.support.clock import RetryClock
 from tests.support.modes import Mode
 from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
+from tests.support.waiting import open_sockets
 
 ALSO_SHARING = True
 
@@ -476,6 +481,29 @@ def test_an_environment_that_is_wrong_is_an_error_of_ours(
     url = closed_port()
     with pytest.raises(plugin_mode.plugin.TokenTransportError):
         controller(plugin_mode, url.replace("http:", "https:")).request_token_o_auth_ccg(BASIC)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Let nothing be freed that others still point to: what is left open isn't closed by chance."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_call_over_tls_leaves_nothing_open(
+    plugin_mode: Mode, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uncollected: None
+) -> None:
+    """The connection is closed when the call is over, and not when the other side has said farewell."""
+    certificate = certificate_for_loopback(tmp_path)
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(certificate.with_name("ca.pem")))
+    with tls_before(urlsplit(tokens.url).port or 0, certificate) as port:
+        for number in range(1, 11):
+            auth = plugin_mode.plugin.ClientCredentialsAuth(f"https://127.0.0.1:{port}/token", "client", "secret")
+            assert f"token-{number}" == auth.get_token().access_token
+        assert [] == open_sockets(f"https://127.0.0.1:{port}")
 
 
 # -- token_client ---------------------------------------------------------------------------------------------------

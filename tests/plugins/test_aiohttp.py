@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-import trustme
 from aiohttp import web
 
 from oauth_auth import ConfigurationError, InsecureTransportError, OAuthError, OAuthToken, _events
 from oauth_auth.aiohttp import ClientCredentialsAuth, TokenProviderAuth, TokenTransportError
-from tests.servers.tls import tls_before
+from tests.servers.tls import certificate_for_loopback, tls_before
 from tests.support.modes import answered
 from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, ScriptedServer
@@ -525,22 +524,11 @@ def test_a_file_that_may_still_be_read_is_not_sent_again(
 # -- Token calls ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1, its key beside it, and in `ca.pem` the authority that has signed it."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    issued.private_key_pem.write_to_path(tmp_path / "server.key")
-    for blob in issued.cert_chain_pems:
-        blob.write_to_path(tmp_path / "server.pem", append=True)
-    return tmp_path / "server.pem"
-
-
 def test_certificates_named_after_the_import_count(
-    tokens: Tokens, certificate: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+    tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
-    """Aiohttp looks at `SSL_CERT_FILE` when it's imported; our calls do when they're made."""
+    """The library looks at `SSL_CERT_FILE` when it's imported; our calls do when they're made."""
+    certificate = certificate_for_loopback(tmp_path)
     with tls_before(urlsplit(tokens.url).port or 0, certificate) as port:
         auth = ClientCredentialsAuth(f"https://127.0.0.1:{port}/token", "client", "secret")
         with pytest.raises(TokenTransportError, match="certificate"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -89,3 +91,19 @@ def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def open_sockets(url: str) -> list[socket.socket]:
+    """Return the sockets in this process that are connected to a server."""
+    port = int(url.rpartition(":")[2].partition("/")[0])
+
+    def is_connected(candidate: Any) -> bool:
+        # By its type, since `isinstance` asks weak proxies, too, whose objects may be gone.
+        if not issubclass(type(candidate), socket.socket) or candidate.fileno() == -1:
+            return False
+        try:
+            return bool(candidate.getpeername()[1] == port)
+        except (OSError, IndexError):
+            return False
+
+    return [candidate for candidate in gc.get_objects() if is_connected(candidate)]
