@@ -55,13 +55,11 @@ Script = Callable[[Received], Answer]
 class ScriptedServer:
     """Serves HTTP/1.1 with keep-alive on an address of loopback; `requests` is what arrived, in order.
 
-    With `version` it's HTTP/1.0, without keep-alive. `before_body` is called with a request's headers, all in lower
-    case, before its body is read.
+    With `version` it may be HTTP/1.0, without keep-alive.
     """
 
     def __init__(self, script: Script, host: str = "127.0.0.1", version: str = "HTTP/1.1") -> None:
         self.script = script
-        self.before_body: Callable[[dict[str, str]], object] = lambda headers: None
         self._version = version
         self.requests: list[Received] = []
         self._connections = 0
@@ -106,7 +104,6 @@ class ScriptedServer:
                     self.close_connection = True
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.before_body(headers)
                 received = Received(self.command, self.path, headers, self._body(headers), self.connection_number)
                 outer.requests.append(received)
                 self._answer(outer.script(received))
