@@ -904,7 +904,8 @@ def test_environments_proxy_gets_no_secret_that_is_for_this_machine(
         monkeypatch.setenv(name, proxy.url)
     proxy.script = lambda request: Answer(200, {"access_token": "through-the-proxy"})
     port = unused_port()
-    auth = plugin_mode.plugin.ClientCredentialsAuth(f"http://{host}:{port}/token", "client", "secret")
+    url = f"http://{host}:{port}/token"
+    auth = plugin_mode.plugin.ClientCredentialsAuth(url, "client", "secret", token_timeout=0.2)
     with pytest.raises(plugin_mode.plugin.TokenTransportError):
         auth.get_token()
 

@@ -847,7 +847,7 @@ def test_the_password_of_a_proxy_is_not_shown(
     """Where the environment's proxy can't be used, neither error nor log has its password."""
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, proxy)
-    auth = basic_client(plugin_mode, "http://auth.example/token", allow_insecure_transport=True, token_timeout=1.0)
+    auth = basic_client(plugin_mode, "http://auth.example/token", allow_insecure_transport=True, token_timeout=0.2)
     with pytest.raises(OAuthError) as caught:
         auth.get_token()
     assert [] == leaks(caught.value)
