@@ -207,7 +207,7 @@ class _Exchange(RequestsExchange):
         if not response._content_consumed:  # noqa: SLF001
             if not self._is_multiplexed:
                 response.close()
-            elif is_short(response.headers):  # else the session would wait for it when it's closed
+            elif is_short(response.headers):  # else the session can't close the connection
                 with suppress(Exception):
                     response.raw.read(decode_content=False)
             response._content, response._content_consumed = b"", True  # noqa: SLF001
@@ -233,12 +233,15 @@ class _AsyncExchange(_Exchange):
             super().discard()
 
     async def close(self) -> None:
-        response = self.response
+        response: Any = self.response
         if not isinstance(response, niquests.AsyncResponse):
             super().close()
         elif not response._content_consumed:  # noqa: SLF001
             if not self._is_multiplexed:
                 await response.close()
+            elif is_short(response.headers):  # as above
+                with suppress(Exception):
+                    await response.raw.read(decode_content=False)  # type: ignore[union-attr]
             response._content, response._content_consumed = b"", True  # noqa: SLF001
 
     async def _read_async(self) -> None:
