@@ -486,7 +486,6 @@ def test_an_environment_that_is_wrong_is_an_error_of_ours(
 @pytest.fixture
 def uncollected() -> Iterator[None]:
     """Let nothing be freed that others still point to: what is left open isn't closed by chance."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
