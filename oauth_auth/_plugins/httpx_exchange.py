@@ -42,15 +42,6 @@ class HttpxExchange(Exchange):
     # -- What the answer says -----------------------------------------------------------------------------------
 
     @property
-    def status(self) -> int:
-        return int(self.response.status_code)
-
-    @property
-    def challenges(self) -> str | None:
-        found: str | None = self.response.headers.get("WWW-Authenticate")
-        return found
-
-    @property
     def target(self) -> tuple[str | None, str]:
         request = self.response.request
         return request.method, str(request.url)

@@ -107,14 +107,15 @@ class Exchange(ABC):
     # -- What the answer says -----------------------------------------------------------------------------------
 
     @property
-    @abstractmethod
     def status(self) -> int:
         """The answer's status."""
+        return int(self.response.status_code)
 
     @property
-    @abstractmethod
     def challenges(self) -> str | None:
         """Its `WWW-Authenticate` headers, joined by commas."""
+        found: str | None = self.response.headers.get("WWW-Authenticate")
+        return found
 
     @property
     @abstractmethod

@@ -145,15 +145,6 @@ class RequestsExchange(Exchange):
     # -- What the answer says -----------------------------------------------------------------------------------
 
     @property
-    def status(self) -> int:
-        return int(self.response.status_code)
-
-    @property
-    def challenges(self) -> str | None:
-        found: str | None = self.response.headers.get("WWW-Authenticate")
-        return found
-
-    @property
     def target(self) -> tuple[str | None, str]:
         request = self.response.request
         return request.method, request.url or ""
