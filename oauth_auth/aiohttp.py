@@ -122,6 +122,9 @@ class _TokenTransport:
             if response is not None and (isinstance(error, aiohttp.ClientResponseError) or response.status // 100 == 4):
                 return answer(response.status, response.headers, response._body or b"")  # noqa: SLF001
             failure = self._wrap(error, request, None if response is None else response.status)
+        finally:
+            if response is not None:
+                response.close()  # a hook that raises leaves it open
         raise failure
 
     def _session(self, request: TokenRequest) -> ClientSession:

@@ -506,7 +506,9 @@ class Program:
         """Return the next line that the program prints."""
         assert self._process is not None
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        line = self._process.stdout.readline()
+        assert line, self.end()
+        return line.strip()
 
     def end(self) -> tuple[str, str, int]:
         """Wait for its end; return what else it printed, on both streams, and its exit status."""
