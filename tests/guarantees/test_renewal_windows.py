@@ -63,7 +63,8 @@ def test_a_slow_renewal_is_not_begun_again(
     plugin_mode: Mode, tokens: Tokens, gate: Gate, clock: Clock, open_api: ScriptedServer
 ) -> None:
     """However long the background call takes, there is one at a time."""
-    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(150))
+    # The clock goes on for the call, too.
+    auth = client_credentials(plugin_mode, tokens, token=token_that_expires_in(150), token_timeout=1000)
     with plugin_mode.client(auth) as client:
         client.get(open_api.url)
         gate.await_call()

@@ -228,10 +228,6 @@ class _Life:
         """Go on from a step at which it's held."""
         self._steps.go(step)
 
-    def counts(self) -> Counter[str]:
-        """Return how often each step was come to."""
-        return self._steps.counts.copy()
-
     def lock_waits(self) -> list[float]:
         """Return how long each renewal so far would have waited for the lock, once none is under way."""
         self._auth.close()
