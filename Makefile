@@ -5,8 +5,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 BENCH = .venv-bench
 FOREIGN = .venv-foreign
-# Two more than there are cores, since many tests wait for time to pass.
-export WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
+# One more than there are cores, since many tests wait for time to pass.
+export WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/project/wheel.py runs with both ways.
