@@ -228,7 +228,8 @@ class Flight(Generic[_T]):
         work = partial(context.run, self._run_apart)
         try:
             threading.Thread(target=work, name=self._name, daemon=self._is_daemon).start()
-        except RuntimeError:
+        except RuntimeError as error:
+            raise_interruption(error)
             return False
         return True
 
@@ -282,7 +283,11 @@ class Flight(Generic[_T]):
         """
         self.start()
         with self._counted():
-            result = self._result(timeout, tick)
+            try:
+                result = self._result(timeout, tick)
+            except RuntimeError as error:  # none of the work's, which doesn't raise
+                raise_interruption(error)
+                raise
             if self._told is not None and not _events.is_telling():
                 with suppress(FutureTimeoutError):
                     self._told.result(self.patience)
@@ -323,6 +328,12 @@ class Flight(Generic[_T]):
 def attempt(function: Callable[[], _T], *, standby: Standby | None = None) -> Flight[Outcome[_T]]:
     """Return a flight of a call that may raise, and may be given up: the interpreter doesn't wait for it."""
     return Flight(partial(capture, function), daemon=True, name="attempt", standby=standby, holds_events=False)
+
+
+def raise_interruption(error: RuntimeError) -> None:
+    """Raise what `error` has replaced: Ctrl-C at a wrong moment has a condition release a lock that it lacks."""
+    if error.__context__ is not None and "release" in str(error):
+        raise error.__context__ from None
 
 
 def mark_retrying() -> None:

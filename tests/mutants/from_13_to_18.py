@@ -34,6 +34,22 @@ MUTANTS = (
     ),
     Mutant(
         13,
+        "Ctrl-C while a thread starts counts as no thread to be had",
+        "_flight.py",
+        "            raise_interruption(error)\n            return False",
+        "            return False",
+        ("units/test_flight.py::test_ctrl_c_between_two_steps_of_a_condition",),
+    ),
+    Mutant(
+        13,
+        "Ctrl-C while a caller waits is an error of a lock",
+        "_flight.py",
+        "                raise_interruption(error)\n                raise",
+        "                raise",
+        ("units/test_flight.py::test_ctrl_c_between_two_steps_of_a_condition",),
+    ),
+    Mutant(
+        13,
         "at exit a rotated token is lost",
         "_flight.py",
         "daemon=self._is_daemon).start()",

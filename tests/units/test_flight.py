@@ -357,3 +357,31 @@ def test_those_around_know_that_it_is_tried_again() -> None:
     mark_retrying()
     outer.wait()
     assert (True, True, False) == (outer.is_retrying, inner.is_retrying, other.is_retrying)
+
+
+# -- Ctrl-C ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["of the thread's start", "for the result"])
+def test_ctrl_c_between_two_steps_of_a_condition(monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+    """Ctrl-C that meets a condition without its lock comes out as what it is, and the work goes on for the next."""
+    real, caller, waits = threading.Condition.wait, threading.current_thread(), 0
+
+    def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+        nonlocal waits
+        if threading.current_thread() is caller:
+            waits += 1
+            if waits == which:
+                condition.release()
+                raise KeyboardInterrupt
+        return real(condition, timeout)
+
+    work = Held()
+    flight = Flight(work)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Condition, "wait", wait)
+        with pytest.raises(KeyboardInterrupt):
+            flight.wait()
+    work.end()
+    assert "result" == flight.wait(20)
+    assert (0, 1) == (flight.waiting, work.calls)
