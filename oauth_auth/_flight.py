@@ -282,15 +282,15 @@ class Flight(Generic[_T]):
         was stopped, a result that has come meanwhile is still found.
         """
         self.start()
-        with self._counted():
-            try:
+        try:
+            with self._counted():
                 result = self._result(timeout, tick)
-            except RuntimeError as error:  # none of the work's, which doesn't raise
-                raise_interruption(error)
-                raise
-            if self._told is not None and not _events.is_telling():
-                with suppress(FutureTimeoutError):
-                    self._told.result(self.patience)
+                if self._told is not None and not _events.is_telling():
+                    with suppress(FutureTimeoutError):
+                        self._told.result(self.patience)
+        except RuntimeError as error:  # none of the work's, which doesn't raise
+            raise_interruption(error)
+            raise
         return result
 
     def _result(self, timeout: float | None, tick: Callable[[], object]) -> _T | None:

@@ -44,8 +44,8 @@ MUTANTS = (
         13,
         "Ctrl-C while a caller waits is an error of a lock",
         "_flight.py",
-        "                raise_interruption(error)\n                raise",
-        "                raise",
+        "            raise_interruption(error)\n            raise\n",
+        "            raise\n",
         ("units/test_flight.py::test_ctrl_c_between_two_steps_of_a_condition",),
     ),
     Mutant(
@@ -255,8 +255,8 @@ MUTANTS = (
         15,
         "callers leave those who listen no time",
         "_flight.py",
-        "            if self._told is not None and not _events.is_telling():\n                with suppress",
-        "            if False:\n                with suppress",
+        "                if self._told is not None and not _events.is_telling():\n                    with suppress",
+        "                if False:\n                    with suppress",
         ("units/test_held_events.py::test_callers_leave_listeners_a_moment",),
     ),
     Mutant(
