@@ -52,15 +52,15 @@ class Environment:
 
         `known` are all that are read; with `is_sure` a name must be all but right.
         """
+        longer = f"{self._prefix}_"
+        if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
+            return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
         read = {name for variable in (*known, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
         for name, value in sorted(os.environ.items()):
             if value and name.startswith(self._prefix) and (own := name.removeprefix(self._prefix)) not in read:
                 meant = _similar(own, set(wanted), is_sure=is_sure)
                 if meant is not None:
                     return f"; {name} is set: did you mean {self._prefix}{meant}?"
-        longer = f"{self._prefix}_"
-        if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
-            return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
         return ""
 
     def get(self, variable: str) -> str | None:
