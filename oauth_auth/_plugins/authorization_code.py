@@ -76,9 +76,10 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         request: AuthorizationRequest = outcome.unwrap()
         return request
 
-    def complete_login(self, request: AuthorizationRequest, redirected_url: str) -> OAuthToken:
+    def complete_login(self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str) -> OAuthToken:
         """Log the user in with the URL that they were redirected to, and return the token.
 
+        `request` is the one that they were sent with, or its `to_dict()`.
         The code in it is exchanged at once. The token replaces what was stored, whose refresh token is revoked where
         the server has a URL for that. The same redirect again, as by a reload, changes nothing, and returns the present
         token. Where anything goes wrong, all stays as it was.
@@ -89,7 +90,9 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         token: OAuthToken = run(self._complete(request, redirected_url)).token
         return token
 
-    async def acomplete_login(self, request: AuthorizationRequest, redirected_url: str) -> OAuthToken:
+    async def acomplete_login(
+        self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str
+    ) -> OAuthToken:
         """Log the user in without blocking the event loop, see `complete_login`."""
         token: OAuthToken = (await run_async(self._complete(request, redirected_url))).token
         return token
@@ -97,6 +100,8 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
     def _complete(self, request: Any, redirected_url: str) -> Waiting:
         from ..login._request import AuthorizationRequest  # noqa: PLC0415 - programs without logins needn't load it
 
+        if isinstance(request, Mapping):
+            request = AuthorizationRequest.from_dict(request)
         if not isinstance(request, AuthorizationRequest):
             kind = type(request).__name__
             raise ConfigurationError(
