@@ -47,7 +47,7 @@ mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one a
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
-figures: $(VENV)/dev.stamp ## measures what the contract puts figures on, for docs/performance.md
+figures: $(VENV)/dev.stamp ## measures what the library promises in figures, for docs/performance.md
 	$(BIN)/python -m benchmarks --write docs/performance.md
 
 # In an environment of its own, since it installs the peers.

@@ -24,7 +24,7 @@ from markdown_it import MarkdownIt
 __all__ = ["Block", "Unit", "blocks_of", "requirements_of", "run", "units_of"]
 
 _LANGUAGES = {"python": "python", "sh": "sh", "shell": "sh", "bash": "sh", "console": "sh", "pycon": "python"}
-_OTHERS = {"text", "yaml", "ini", "html", "{eval-rst}", "{toctree}", "{image}", "{literalinclude}"}
+_OTHERS = {"text", "yaml", "ini", "html", "{eval-rst}", "{toctree}", "{image}", "{literalinclude}", "{include}"}
 _CONTINUES = "*Continues the block above:*"
 _CELL = "*A notebook's cell:*"
 _INSTALL = "pip install "
