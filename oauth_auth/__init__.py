@@ -17,6 +17,7 @@ from ._lazy import attach
 from ._server.controller import Server
 from ._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
 from ._wire.token import OAuthToken
+from ._wire.token_request import TokenRequest
 from .errors import (
     AuthorizationResponseError,
     ConfigurationError,
@@ -34,6 +35,7 @@ from .stores import MemoryTokenStore, TokenStore
 
 if TYPE_CHECKING:
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
+    from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
 logging.getLogger("oauth_auth").addHandler(logging.NullHandler())
 
@@ -45,7 +47,9 @@ __all__ = [
     "ClientSecretPost",
     "ConfigurationError",
     "ConsoleLogin",
+    "FileTokenStore",
     "InsecureTransportError",
+    "KeyringTokenStore",
     "MemoryTokenStore",
     "OAuthError",
     "OAuthProviderError",
@@ -53,8 +57,10 @@ __all__ = [
     "OAuthToken",
     "PublicClient",
     "ReauthorizationRequired",
+    "RedisTokenStore",
     "Server",
     "TokenError",
+    "TokenRequest",
     "TokenResponseError",
     "TokenStore",
     "TokenStoreError",
@@ -62,6 +68,18 @@ __all__ = [
     "basic_authorization",
 ]
 
-__getattr__, __dir__ = attach(
-    __name__, {"AuthorizationRequest": ".login", "BrowserLogin": ".login", "ConsoleLogin": ".login"}
-)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = attach(
+        __name__,
+        {
+            **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),
+            **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
+        },
+        {
+            name: f"from oauth_auth.requests import {name}, or from .niquests, .httpx, .httpx2 or .aiohttp"
+            for name in (
+                *("AuthorizationCodeAuth", "BearerAuth", "ClientCredentialsAuth", "DeviceCodeAuth", "PasswordAuth"),
+                *("OAuthAuthorizationController", "RefreshTokenAuth", "TokenProviderAuth"),
+            )
+        },
+    )

@@ -1,4 +1,4 @@
-"""Names of a module that are imported at their first use (PEP 562)."""
+"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["attach"]
+__all__ = ["attach", "point_elsewhere"]
 
 
-def attach(module: str, sources: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def attach(
+    module: str, sources: Mapping[str, str], places: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return a module's `__getattr__` and `__dir__`.
 
-    `sources` maps each name to the submodule, such as "._file", that it comes from; `dir()` lists `__all__`.
+    `sources` maps each name to the submodule, such as "._file", that it comes from; `dir()` lists `__all__`. `places`
+    maps names that people look for here to the statement that imports them: that's an `ImportError` which says so.
     """
 
     def load(name: str) -> Any:
+        if places is not None and name in places:
+            raise ImportError(f"{name} isn't in {module}: write {places[name]}")
         if name not in sources:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         return getattr(importlib.import_module(sources[name], module), name)
@@ -25,3 +30,14 @@ def attach(module: str, sources: Mapping[str, str]) -> tuple[Callable[[str], Any
         return list(sys.modules[module].__all__)
 
     return load, list_names
+
+
+def point_elsewhere(module: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a plug-in, which says where to import what's in `oauth_auth` itself."""
+
+    def fail(name: str) -> Any:
+        if name in sys.modules["oauth_auth"].__all__:
+            raise ImportError(f"{name} isn't in {module}: write from oauth_auth import {name}")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return fail

@@ -7,11 +7,11 @@ import inspect
 import io
 import time
 import urllib.request
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import aiohttp
@@ -21,6 +21,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 
 from . import errors
 from ._flight import run_async
+from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.own_loop import run_alone
@@ -36,7 +37,8 @@ from ._plugins.rejection import (
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
 from ._server import controller as _controller
-from ._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from ._wire.messages import MAX_BODY, TokenResponse
+from ._wire.token_request import TokenRequest
 from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for
 
 __all__ = [
@@ -51,7 +53,11 @@ __all__ = [
     "TokenTransportError",
 ]
 
+if not TYPE_CHECKING:
+    __getattr__ = point_elsewhere(__name__)
+
 _AUTHORIZATION = hdrs.AUTHORIZATION
+_MakeSession = Callable[[], aiohttp.ClientSession]
 _NO_TRACING = aiohttp.TraceConfig()
 _NO_TRACING.freeze()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -365,29 +371,29 @@ def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:
     return was_sent and rewind(file, body._start_position)  # noqa: SLF001
 
 
-class ClientCredentialsAuth(ClientCredentials, AiohttpAuth):
+class ClientCredentialsAuth(ClientCredentials[_MakeSession], AiohttpAuth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode, AiohttpAuth):
+class AuthorizationCodeAuth(AuthorizationCode[_MakeSession], AiohttpAuth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode, AiohttpAuth):
+class DeviceCodeAuth(DeviceCode[_MakeSession], AiohttpAuth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password, AiohttpAuth):
+class PasswordAuth(Password[_MakeSession], AiohttpAuth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken, AiohttpAuth):
+class RefreshTokenAuth(RefreshToken[_MakeSession], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider, AiohttpAuth):
+class TokenProviderAuth(Provider[_MakeSession], AiohttpAuth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer, AiohttpAuth):
+class BearerAuth(Bearer[_MakeSession], AiohttpAuth):
     __doc__ = Bearer.__doc__

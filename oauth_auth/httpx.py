@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import httpx
@@ -10,6 +10,7 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
     raise ImportError('oauth_auth.httpx needs httpx: pip install "oauth_auth[httpx]"') from error
 
 from . import errors
+from ._lazy import point_elsewhere
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.httpx_like import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
@@ -26,6 +27,9 @@ __all__ = [
     "TokenProviderAuth",
     "TokenTransportError",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = point_elsewhere(__name__)
 
 
 class TokenTransportError(errors.TokenTransportError, httpx.TransportError):
@@ -54,29 +58,29 @@ class HttpxAuth(HttpxFlow, httpx.Auth):
     _controller_class = OAuthAuthorizationController
 
 
-class ClientCredentialsAuth(ClientCredentials, HttpxAuth):
+class ClientCredentialsAuth(ClientCredentials[httpx.Client], HttpxAuth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode, HttpxAuth):
+class AuthorizationCodeAuth(AuthorizationCode[httpx.Client], HttpxAuth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode, HttpxAuth):
+class DeviceCodeAuth(DeviceCode[httpx.Client], HttpxAuth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password, HttpxAuth):
+class PasswordAuth(Password[httpx.Client], HttpxAuth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken, HttpxAuth):
+class RefreshTokenAuth(RefreshToken[httpx.Client], HttpxAuth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider, HttpxAuth):
+class TokenProviderAuth(Provider[httpx.Client], HttpxAuth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer, HttpxAuth):
+class BearerAuth(Bearer[httpx.Client], HttpxAuth):
     __doc__ = Bearer.__doc__

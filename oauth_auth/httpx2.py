@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import httpx2
@@ -10,6 +10,7 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
     raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
 
 from . import errors
+from ._lazy import point_elsewhere
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.httpx_like import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
@@ -26,6 +27,9 @@ __all__ = [
     "TokenProviderAuth",
     "TokenTransportError",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = point_elsewhere(__name__)
 
 
 class TokenTransportError(errors.TokenTransportError, httpx2.TransportError):
@@ -54,29 +58,29 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
     _controller_class = OAuthAuthorizationController
 
 
-class ClientCredentialsAuth(ClientCredentials, Httpx2Auth):
+class ClientCredentialsAuth(ClientCredentials[httpx2.Client], Httpx2Auth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode, Httpx2Auth):
+class AuthorizationCodeAuth(AuthorizationCode[httpx2.Client], Httpx2Auth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode, Httpx2Auth):
+class DeviceCodeAuth(DeviceCode[httpx2.Client], Httpx2Auth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password, Httpx2Auth):
+class PasswordAuth(Password[httpx2.Client], Httpx2Auth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken, Httpx2Auth):
+class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider, Httpx2Auth):
+class TokenProviderAuth(Provider[httpx2.Client], Httpx2Auth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer, Httpx2Auth):
+class BearerAuth(Bearer[httpx2.Client], Httpx2Auth):
     __doc__ = Bearer.__doc__

@@ -14,7 +14,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import niquests
@@ -25,6 +25,7 @@ from niquests.packages import urllib3
 
 from . import errors
 from ._flight import run, run_async
+from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
@@ -47,6 +48,9 @@ __all__ = [
     "TokenProviderAuth",
     "TokenTransportError",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = point_elsewhere(__name__)
 
 PreparedRequest = niquests.PreparedRequest
 Response = niquests.Response
@@ -302,29 +306,29 @@ async def _rewind_async(request: Any) -> bool:
         return False
 
 
-class ClientCredentialsAuth(ClientCredentials, NiquestsAuth):
+class ClientCredentialsAuth(ClientCredentials[niquests.Session], NiquestsAuth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode, NiquestsAuth):
+class AuthorizationCodeAuth(AuthorizationCode[niquests.Session], NiquestsAuth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode, NiquestsAuth):
+class DeviceCodeAuth(DeviceCode[niquests.Session], NiquestsAuth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password, NiquestsAuth):
+class PasswordAuth(Password[niquests.Session], NiquestsAuth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken, NiquestsAuth):
+class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider, NiquestsAuth):
+class TokenProviderAuth(Provider[niquests.Session], NiquestsAuth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer, NiquestsAuth):
+class BearerAuth(Bearer[niquests.Session], NiquestsAuth):
     __doc__ = Bearer.__doc__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 try:
     import requests
@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 
 from . import errors
 from ._flight import run
+from ._lazy import point_elsewhere
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.rejection import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
@@ -31,6 +32,9 @@ __all__ = [
     "TokenProviderAuth",
     "TokenTransportError",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = point_elsewhere(__name__)
 
 PreparedRequest = requests.PreparedRequest
 Response = requests.Response
@@ -96,29 +100,29 @@ class RequestsAuth(RequestsHooks, AuthBase):
         return answer
 
 
-class ClientCredentialsAuth(ClientCredentials, RequestsAuth):
+class ClientCredentialsAuth(ClientCredentials[requests.Session], RequestsAuth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode, RequestsAuth):
+class AuthorizationCodeAuth(AuthorizationCode[requests.Session], RequestsAuth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode, RequestsAuth):
+class DeviceCodeAuth(DeviceCode[requests.Session], RequestsAuth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password, RequestsAuth):
+class PasswordAuth(Password[requests.Session], RequestsAuth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken, RequestsAuth):
+class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider, RequestsAuth):
+class TokenProviderAuth(Provider[requests.Session], RequestsAuth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer, RequestsAuth):
+class BearerAuth(Bearer[requests.Session], RequestsAuth):
     __doc__ = Bearer.__doc__

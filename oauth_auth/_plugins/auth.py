@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from typing import Any, ClassVar, Self
 
 from .._flight import run, run_async
@@ -11,13 +12,12 @@ from .._renewal.store_entry import StoreEntry
 from .._server.controller import OAuthAuthorizationController
 from .._server.grants import Grant
 from .._wire.token import OAuthToken
-from .options import Settings
+from .options import PLUGINS, Settings
 from .origins import Origins
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
-PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
-"""The HTTP libraries that there are plug-ins for."""
+_OUR_MODULES = frozenset(f"oauth_auth.{library}" for library in PLUGINS)
 
 
 class TokenAuth:
@@ -32,8 +32,17 @@ class TokenAuth:
     """The attributes that `_prepare` sets."""
     _source: TokenSource
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute that there is; an object of a class of ours has no others, but a subclass's may."""
+        if type(self).__module__ in _OUR_MODULES and not name.startswith("_") and not hasattr(type(self), name):
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r} to set: options are given to the constructor"
+            )
+        super().__setattr__(name, value)
+
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
         """Set the attributes from what the constructor has read."""
+        self._scope, self._store = settings.scope, settings.store
         self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
         self._store_key = entry.key
         self._allowed_origins = settings.allowed_origins
@@ -119,8 +128,31 @@ class TokenAuth:
         """Share everything, as a connection pool would: some clients deep-copy their arguments for each request."""
         return copy.copy(self)
 
+    def _describe(self) -> dict[str, object]:
+        """Return what `repr` tells first: which server and client it's for."""
+        return {}
+
     def __repr__(self) -> str:
-        return f"<{type(self).__module__}.{type(self).__qualname__} {self.token!r}>"
+        token, store = self.token, self._store
+        # What another's store says of itself may hold a password.
+        is_ours = type(store).__module__.startswith("oauth_auth.")
+        told = {
+            **self._describe(),
+            "scope": self._scope,
+            "store": store if store is None or is_ours else type(store),
+            "expires": "no token yet" if token is None else _tell_expiry(token),
+        }
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"{name}({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+
+
+def _tell_expiry(token: OAuthToken) -> str:
+    if token.expiry is None:
+        return "never"
+    try:
+        return dt.datetime.fromtimestamp(token.expiry, dt.UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):  # beyond what the system's dates can say
+        return f"{token.expiry} s"
 
 
 class AsyncTokens(TokenAuth):

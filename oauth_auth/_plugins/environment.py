@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from .._server.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
-from .token_endpoint import Location, TokenEndpointAuth
+from .token_endpoint import TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store"]
 
@@ -18,7 +18,13 @@ _T = TypeVar("_T", bound=TokenEndpointAuth)
 
 _ROTATED = {"CLIENT_SECRET", "PASSWORD"}
 """Those that are read anew from their files when the server refuses them."""
-_COMMON = {"SCOPE": "scope", "REVOCATION_URL": "revocation_url"}
+_COMMON = {"SCOPE": "scope", "AUDIENCE": "audience", "RESOURCE": "resource", "REVOCATION_URL": "revocation_url"}
+_LISTS = {"AUDIENCE", "RESOURCE"}
+"""Those that may hold several values, separated by spaces."""
+_ELSEWHERE = {"PROFILE", "GRANT", "AUTHORIZATION_PARAMETER"}
+"""What only the command `oauth-auth` reads."""
+_WRONG_NAMES = {"SECRET": "CLIENT_SECRET", "ID": "CLIENT_ID", "URL": "TOKEN_URL", "USER": "USERNAME", "SCOPES": "SCOPE"}
+"""What people write for another name that isn't just misspelt."""
 
 
 class Environment:
@@ -40,6 +46,22 @@ class Environment:
     def mention(self, variable: str) -> str:
         """Return a variable's name for messages."""
         return self.name(variable)
+
+    def hint(self, wanted: Iterable[str], known: Iterable[str], *, is_sure: bool = False) -> str:
+        """Return what to say of a variable that is set and misspelt for one of those that are wanted; "" for none.
+
+        `known` are all that are read; with `is_sure` a name must be all but right.
+        """
+        read = {name for variable in (*known, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
+        for name, value in sorted(os.environ.items()):
+            if value and name.startswith(self._prefix) and (own := name.removeprefix(self._prefix)) not in read:
+                meant = _similar(own, set(wanted), is_sure=is_sure)
+                if meant is not None:
+                    return f"; {name} is set: did you mean {self._prefix}{meant}?"
+        longer = f"{self._prefix}_"
+        if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
+            return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
+        return ""
 
     def get(self, variable: str) -> str | None:
         """Return a variable's value, or the text of the file that the variable with `_FILE` after its name names.
@@ -63,6 +85,17 @@ class Environment:
         return FileSecret(text, path) if variable in _ROTATED else text
 
 
+def _similar(name: str, wanted: Iterable[str], *, is_sure: bool) -> str | None:
+    """Return the variable that was meant by another name, if any of those that are wanted."""
+    import difflib  # noqa: PLC0415 - only messages need it
+
+    if name in _WRONG_NAMES and _WRONG_NAMES[name] in wanted:
+        return _WRONG_NAMES[name]
+    plain = name.removesuffix("_FILE")
+    near = difflib.get_close_matches(plain, list(wanted), n=1, cutoff=0.85 if is_sure else 0.7)
+    return f"{near[0]}{name[len(plain) :]}" if near else None
+
+
 def make_from_environment(
     cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
 ) -> _T:
@@ -72,14 +105,11 @@ def make_from_environment(
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
-            values[parameter] = open_store(environment.mention(variable), value) if variable == "STORE" else value
+            values[parameter] = _read(environment.mention(variable), variable, value)
     values |= options
     _check(environment, names, values)
-    issuer = values.pop("issuer", None)
-    token_url = values.pop("token_url", None)
-    client_id, client_secret = values.pop("client_id"), values.pop("client_secret", None)
     try:
-        return cls._at(Location(token_url, issuer), client_id, client_secret, **values)
+        return cls._from_parameters(values)
     except ConfigurationError as error:
         # The text names parameters, but the user set variables.
         words = set(re.findall(r"\w+", str(error)))
@@ -92,11 +122,22 @@ def _check(environment: Environment, names: Mapping[str, str], values: Mapping[s
     """Raise `ConfigurationError` if a required variable is missing."""
     if values.get("issuer") is None and values.get("token_url") is None:
         both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
-        raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint")
+        hint = environment.hint({"ISSUER", "TOKEN_URL"}, names)
+        raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint{hint}")
     for parameter in ("client_id", "username", "password", "refresh_token"):
         for variable in (variable for variable, name in names.items() if name == parameter):
             if values.get(parameter) is None:
-                raise ConfigurationError(f"{environment.mention(variable)} must be set")
+                hint = environment.hint({variable}, names)
+                raise ConfigurationError(f"{environment.mention(variable)} must be set{hint}")
+    missing = {variable for variable, parameter in names.items() if values.get(parameter) is None}
+    if hint := environment.hint(missing, names, is_sure=True):
+        raise ConfigurationError(f"a variable isn't read{hint}")
+
+
+def _read(name: str, variable: str, value: str) -> Any:
+    if variable == "STORE":
+        return open_store(name, value)
+    return value.split() if variable in _LISTS and value.split()[1:] else value
 
 
 def open_store(name: str, value: str) -> TokenStore:

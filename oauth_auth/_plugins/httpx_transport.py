@@ -7,7 +7,8 @@ import weakref
 from typing import Any, ClassVar
 
 from .. import errors
-from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._wire.messages import MAX_BODY, TokenResponse
+from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
 from .token_transport import Body, answer, tls_context, unreachable

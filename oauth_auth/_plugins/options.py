@@ -2,88 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any, TypeVar, cast
 
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
-from .._wire.messages import FieldParameters, build_token_request, join_scope
+from .._wire.messages import join_scope
 from .._wire.token import OAuthToken
-from .._wire.urls import read_origins
+from .._wire.token_request import FieldParameters, TokenRequest, build_token_request
+from .._wire.urls import check_resource, read_origins
 from ..errors import ConfigurationError
 from ..stores import TokenStore
 
 __all__ = [
-    "CommonOptions",
-    "EndpointOptions",
-    "Options",
+    "PLUGINS",
+    "HTTPClient",
     "Settings",
+    "check_arguments",
     "check_callback",
     "derive_store_key",
+    "read_environment",
     "read_options",
 ]
 
+PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
+"""The HTTP libraries that there are plug-ins for."""
 
-class CommonOptions(TypedDict, total=False):
-    """Keyword-only options of all auth classes.
+HTTPClient = TypeVar("HTTPClient")
+"""A sync client of a plug-in's HTTP library; for aiohttp, a function that makes one of its sessions."""
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-    scope: text with names separated by spaces, or an iterable of names.
-    field_parameters: additional form fields of each token call, with the last word; a sequence repeats its field,
-        None drops it.
-    client_auth: `ClientSecretBasic()` (the default with a secret), `ClientSecretPost()` or `PublicClient()` (the
-        default without).
-    store, store_key: a `TokenStore`, and the key to use in it; by default one derived from what the token is for.
-    on_token_update: called with each new token, after it was saved and before any request uses it, in a thread of
-        its own. What it raises is logged; if it takes longer than token_timeout, the requests go on without it.
-    token_client: a sync client of the same HTTP library that sends the token calls; it stays yours to close.
-    token_timeout: seconds that a whole token call with its retries may take; one attempt takes at most half of it.
-        It bounds a provider and on_token_update, too.
-    leeway: a token this near its expiry, in seconds, is not sent unless no better one can be had; at most a tenth
-        of the token's lifetime.
-    refresh_window: seconds before that in which the token is renewed in the background; at most a fifth of its
-        lifetime.
-    allowed_origins: the origins that the token may go to, such as "https://api.example.com"; None allows any that
-        the caller addresses. Requests to others go without the token.
-    allow_insecure_transport: allow http:// beyond loopback.
-    rejection_statuses: the statuses by which an API says that it rejects the token.
-    """
-
-    scope: str | Iterable[str] | None
-    field_parameters: FieldParameters | None
-    client_auth: ClientAuthentication | None
-    store: TokenStore | None
-    store_key: str | None
-    on_token_update: Callable[[OAuthToken], object] | None
-    token_client: Any
-    token_timeout: float
-    leeway: float
-    refresh_window: float
-    allowed_origins: Iterable[str] | None
-    allow_insecure_transport: bool
-    rejection_statuses: Iterable[int]
-
-
-class Options(CommonOptions, total=False):
-    """The options of all classes that don't take their token as an argument.
-
-    token: a token to begin with; of it and a stored one the later expiry wins.
-    """
-
-    token: OAuthToken | None
-
-
-class EndpointOptions(Options, total=False):
-    """The options of all classes that call a token endpoint.
-
-    revocation_url: where tokens are ended (RFC 7009); if it's None and the metadata has none, `revoke` only forgets.
-    """
-
-    revocation_url: str | None
+_HINTS = {
+    "verify": "certificates are your own client's business: pass token_client=, a client with this option",
+    "proxies": "proxies are your own client's business: pass token_client=, a client with this option",
+    "proxy": "proxies are your own client's business: pass token_client=, a client with this option",
+    "cert": "certificates are your own client's business: pass token_client=, a client with this option",
+    "session": "did you mean 'token_client'?",
+    "client": "did you mean 'token_client'?",
+    "timeout": "did you mean 'token_timeout'?",
+}
+"""What to write instead of options that people know from HTTP libraries."""
 
 
 class Settings(Record):
@@ -92,30 +56,77 @@ class Settings(Record):
     renewal: RenewalSettings
     scope: str | None
     field_parameters: FieldParameters
+    targets: FieldParameters
+    """Audience and resource as fields: `field_parameters` has them, too, unless it overrides them."""
+    offline_access: bool | None
     client_auth: ClientAuthentication | None
     token: OAuthToken | None
     store: TokenStore | None
     store_key: str | None
+    token_request_hook: Callable[[TokenRequest], TokenRequest] | None
+    token_response_hook: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None
     token_client: Any
     allowed_origins: frozenset[str] | None
     allow_insecure_transport: bool
     rejection_statuses: tuple[int, ...]
-    revocation_url: str | None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Settings:
-    """Check the options. Raises `ConfigurationError` with a text that says what to write instead."""
-    known = kind.__annotations__
-    for name in options:
-        if name not in known:
-            import difflib  # noqa: PLC0415 - only this message needs it
+def check_arguments(function: _Function) -> _Function:
+    """Have a constructor or factory say what to write for what Python's own errors leave open.
 
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-            raise ConfigurationError(f"unknown option {name!r}: {hint}")
+    `ConfigurationError` for options that it doesn't have; `TypeError` where an HTTP library calls the class with a
+    request, since the class was given to it in place of an object.
+    """
+    known = _parameters_of(function)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **options: Any) -> Any:
+        if not known.issuperset(options):
+            raise _unknown(options, known)
+        if len(args) > 1 and type(args[1]).__module__.partition(".")[0] in PLUGINS:
+            name = type(args[0]).__name__
+            raise TypeError(f"the class {name} was given in place of an object: write {name}(…), with its options")
+        return function(*args, **options)
+
+    return cast("_Function", checked)
+
+
+def read_environment(function: _Function) -> _Function:
+    """Have `_from_environment` do what a factory declares, with the options that are really given: None is one, too."""
+    known = _parameters_of(function)
+
+    @functools.wraps(function)
+    def make(cls: Any, prefix: str = "OAUTH_", **options: Any) -> Any:
+        if not known.issuperset(options):
+            raise _unknown(options, known)
+        return cls._from_environment(prefix, options)
+
+    return cast("_Function", make)
+
+
+def _parameters_of(function: Callable[..., Any]) -> frozenset[str]:
+    code = function.__code__
+    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+
+
+def _unknown(options: Iterable[str], parameters: frozenset[str]) -> ConfigurationError:
+    import difflib  # noqa: PLC0415 - only this message needs it
+
+    known = sorted(parameters - {"self", "cls"})
+    name = next(name for name in options if name not in known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return ConfigurationError(f"unknown option {name!r}: {_HINTS.get(name, hint)}")
+
+
+def read_options(options: Mapping[str, Any]) -> Settings:
+    """Check the options that all classes share; one that isn't given has its default, and others are left aside.
+
+    Raises `ConfigurationError` with a text that says what to write instead.
+    """
     token, store_key = options.get("token"), options.get("store_key")
     if token is not None and not isinstance(token, OAuthToken):
         raise ConfigurationError(f"token must be an OAuthToken, not {type(token).__name__}: OAuthToken(access_token=…)")
@@ -125,20 +136,40 @@ def read_options(options: Mapping[str, Any], kind: type[CommonOptions]) -> Setti
     if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "authenticate")):
         raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
     insecure = require_flag("allow_insecure_transport", options.get("allow_insecure_transport", False))
+    offline_access = options.get("offline_access")
+    if offline_access is not None:
+        require_flag("offline_access", offline_access)
+    targets = {name: _read_target(name, options.get(name)) for name in ("audience", "resource")}
+    targets = {name: value for name, value in targets.items() if value}
     return Settings(
         renewal=_read_renewal(options),
         scope=join_scope(options.get("scope")),
-        field_parameters=_read_field_parameters(options.get("field_parameters")),
+        field_parameters={**targets, **_read_field_parameters(options.get("field_parameters"))},
+        targets=targets,
+        offline_access=offline_access,
         client_auth=client_auth,
         token=token,
         store=_read_store(options.get("store")),
         store_key=store_key,
+        token_request_hook=check_callback("token_request_hook", options.get("token_request_hook")),
+        token_response_hook=check_callback("token_response_hook", options.get("token_response_hook")),
         token_client=options.get("token_client"),
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
         allow_insecure_transport=insecure,
         rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
-        revocation_url=options.get("revocation_url"),
     )
+
+
+def _read_target(name: str, value: Any) -> str | list[str]:
+    """Return one text, or a list of several; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise ConfigurationError(f"{name} must be text, or an iterable of texts, not {type(value).__name__}")
+    texts = [value] if isinstance(value, str) else list(value)
+    check = check_resource if name == "resource" else functools.partial(require_text, "audience")
+    texts = [check(text) for text in texts]
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:

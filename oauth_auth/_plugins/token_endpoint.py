@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from .._record import Record
 from .._renewal.store_entry import StoreEntry
-from .._server.calls import EndpointCalls
+from .._server.calls import EndpointCalls, TokenHooks
 from .._server.client import Client
 from .._server.grants import Grant, TokenCalls
 from .._server.metadata import Endpoints
@@ -15,16 +14,9 @@ from .._wire.checks import require_text
 from .._wire.urls import without_query
 from ..errors import ConfigurationError
 from .auth import TokenAuth
-from .options import Settings, derive_store_key
+from .options import Settings, derive_store_key, read_options
 
-__all__ = ["Location", "TokenEndpointAuth"]
-
-
-class Location(Record):
-    """Where the authorization server is: its token URL, or its issuer, whose metadata may name that URL."""
-
-    token_url: str | None
-    issuer: str | None = None
+__all__ = ["TokenEndpointAuth"]
 
 
 class TokenEndpointAuth(TokenAuth):
@@ -33,70 +25,64 @@ class TokenEndpointAuth(TokenAuth):
     _grant_type: ClassVar[str]
     _variables: ClassVar[Mapping[str, str]] = {}
     """What `from_env` reads for this class alone: the variable's name without its prefix, and the parameter's."""
+    _own_urls: ClassVar[tuple[str, ...]] = ()
+    """The parameters of this class that are URLs of the server, too."""
     _endpoints: Endpoints
+    _client: Client
+    _grant: Any
 
     @classmethod
-    def from_issuer(cls, issuer: str, client_id: str, client_secret: str | None = None, **options: Any) -> Self:
-        """Make one that takes the server's URLs from its metadata (RFC 8414, OpenID Discovery) when first needed.
+    def _from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Make one for a server at an `issuer` or a `token_url`, in place of the constructor."""
+        auth = cls.__new__(cls)
+        auth._set_up(parameters)  # noqa: SLF001 - in place of __init__
+        return auth
 
-        Options are those of the class; URLs among them, `token_url` included, override what the metadata says.
-        """
-        if issuer is None:
+    @classmethod
+    def _from_issuer(cls, parameters: Mapping[str, Any]) -> Self:
+        if parameters["issuer"] is None:
             raise ConfigurationError("issuer must be a URL as text, not NoneType")
-        return cls._at(Location(options.pop("token_url", None), issuer), client_id, client_secret, **options)
+        return cls._from_parameters(parameters)
 
     @classmethod
-    def from_env(cls, prefix: str = "OAUTH_", **options: Any) -> Self:
-        """Make one from environment variables; options override them.
-
-        All classes read ISSUER or TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, REVOCATION_URL and STORE ("file:PATH",
-        "keyring:" or "redis://…"), and some USERNAME, PASSWORD, REFRESH_TOKEN, AUTHORIZATION_URL, REDIRECT_URI and
-        DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose name ends in _FILE names a file that holds
-        the value; those of secret and password are read anew when the server refuses what was in them. Raises
-        `ConfigurationError`, which names the variable.
-        """
+    def _from_environment(cls, prefix: str, options: Mapping[str, Any]) -> Self:
         from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
 
         return make_from_environment(cls, Environment(prefix), cls._variables, options)
 
-    @classmethod
-    def _at(cls, location: Location, client_id: str, client_secret: str | None, **options: Any) -> Self:
-        """Make one for a server at this location; the constructor takes a token URL only."""
-        auth = cls.__new__(cls)
-        auth._set_up(location, client_id, client_secret, **options)  # noqa: SLF001 - in place of __init__
-        return auth
+    def _set_up(self, parameters: Mapping[str, Any]) -> None:
+        """Make the objects that call the server, from the inside out, and take them.
 
-    def _set_up(self, location: Location, client_id: str, client_secret: str | None, **options: Any) -> None:
-        """Do what the constructor does; `options` are those of the class."""
-        raise NotImplementedError
-
-    def _connect(
-        self,
-        location: Location,
-        client_id: str,
-        client_secret: str | None,
-        settings: Settings,
-        make_grant: Callable[[TokenCalls], Grant],
-        *,
-        subject: str = "",
-        **urls: str | None,
-    ) -> None:
-        """Make the objects that call the server, from the inside out, and set up the auth object with them."""
-        require_text("client_id", client_id, "the text that the authorization server issued")
+        `parameters` are those of a constructor or factory, by name; what isn't among them has its default.
+        """
+        settings = read_options(parameters)
+        token_url, issuer = parameters.get("token_url"), parameters.get("issuer")
+        client_id, client_secret = parameters.get("client_id"), parameters.get("client_secret")
+        subject = self._check_own(parameters, has_issuer=issuer is not None)
+        client_id = require_text("client_id", client_id, "the text that the authorization server issued")
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
-        calls = EndpointCalls(transport, settings.renewal.token_timeout)
-        token_url, issuer = location.token_url, location.issuer
-        given = {"token_url": token_url, "revocation_url": settings.revocation_url, **urls}
+        hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook)
+        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks)
+        urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", *self._own_urls)}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
-        self._endpoints = Endpoints(given, issuer, calls, allow_insecure=settings.allow_insecure_transport)
+        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=settings.allow_insecure_transport)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
-        client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
-        server_calls = TokenCalls(controller, self._endpoints, client, settings.scope, settings.field_parameters)
+        self._client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
+        server_calls = TokenCalls(controller, self._endpoints, self._client, settings.scope, settings.field_parameters)
         entry = self._store_entry(settings, issuer or token_url or "", client_id, subject)
-        self._take(settings, make_grant(server_calls), token=settings.token, entry=entry)
+        self._grant = self._make_grant(server_calls, settings, parameters)
+        self._take(settings, self._grant, token=settings.token, entry=entry)
+
+    def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
+        """Check the parameters that only this class has; return what tells its tokens from those of other users."""
+        return ""
+
+    def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
+        """Return the grant, made of the parameters that only this class has."""
+        raise NotImplementedError
 
     def _store_entry(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
         if settings.store_key is None:
@@ -107,3 +93,7 @@ class TokenEndpointAuth(TokenAuth):
     def _find_endpoint(self, name: str) -> str | None:
         """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""
         return self._endpoints.calls.run(self._endpoints.find(name))
+
+    def _describe(self) -> dict[str, object]:
+        server = self._endpoints.issuer or self._endpoints.given.get("token_url", "")
+        return {"server": without_query(server), "client_id": self._client.client_id}

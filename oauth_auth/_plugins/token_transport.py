@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._wire.encodings import decompress
-from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
+from .._wire.messages import MAX_BODY, TokenResponse
+from .._wire.token_request import TokenRequest
 from .._wire.urls import without_query, without_secrets
 from ..errors import TokenTransportError
 

@@ -22,13 +22,12 @@ from .._record import Record
 from .._server.calls import HeldUp, Steps
 from .._server.grants import ends_refresh_token, reauthorization
 from .._wire.token import Credential, OAuthToken
-from ..errors import OAuthError, ReauthorizationRequired, TokenError, TokenStoreError
+from ..errors import ReauthorizationRequired, TokenError
 from ..stores import LockTaken
 from .decisions import Purpose, Reason
-from .effects import Authorize, Await, Delete, Load, Lock, Save, StillHeld, Unlock
-from .entry import Entry, store_unread
+from .effects import Authorize, Await, Load, Lock, StillHeld, Unlock
+from .entry import store_unread
 from .known_tokens import KnownTokens
-from .merge import Known
 from .store_entry import Locked
 
 __all__ = ["Acquired", "Acquisition", "Deferred"]
@@ -113,28 +112,6 @@ class Acquisition(KnownTokens):
             yield from self._save()
         return Deferred() if token is None else Acquired(token, is_own=False)
 
-    def revoke(self) -> Steps[None]:
-        """Revoke the newest token at the server, and forget it in the store and here; then raise what went wrong.
-
-        The store keeps a mark of the logout: siblings then end this login, too (see `merge`), and don't save it again.
-        """
-        yield from self._take_lock(Purpose(Reason.FORCED), None)
-        yield from self._look(())
-        failure: OAuthError | None = None
-        try:
-            yield from self._grant.revoke(self.known.last)
-        except OAuthError as error:
-            failure = error
-        except GeneratorExit:
-            raise
-        except BaseException:  # whatever happened, the token isn't used any more
-            yield from self._forget()
-            raise
-        if not (yield from self._forget()) and failure is None:
-            failure = TokenStoreError("the token is forgotten here, but the store could not delete it: see the log")
-        if failure is not None:
-            raise failure
-
     def _renew(
         self, purpose: Purpose, excluded: Collection[str | None]
     ) -> Steps[Acquired | Deferred | _InteractionRequired]:
@@ -158,18 +135,23 @@ class Acquisition(KnownTokens):
         return result
 
     def _under_lock(
-        self, purpose: Purpose, excluded: Collection[str | None], make: Callable[[], Steps[_Result]]
+        self, purpose: Purpose, excluded: Collection[str | None] | None, make: Callable[[], Steps[_Result]]
     ) -> Steps[_Result | Acquired | Deferred]:
-        """Take the lock, look, and make a token; look again if the program was held up between look and call."""
+        """Take the lock, look, and make a token; look again if the program was held up between look and call.
+
+        With `excluded` None, a token is made whatever a sibling has saved meanwhile.
+        """
         for is_last in (False,) * _MOST_HOLD_UPS + (True,):
             found = yield from self._take_lock(purpose, excluded)
             if found is not None:
                 return found
             if self._entry.is_shared:
                 # A sibling may have renewed, or failed, while this one waited for the lock.
-                if (token := (yield from self._look(excluded))) is not None:
-                    return Acquired(token, is_own=False)
-                self._raise_shared_failure(purpose)
+                token = yield from self._look(excluded or ())
+                if excluded is not None:
+                    if token is not None:
+                        return Acquired(token, is_own=False)
+                    self._raise_shared_failure(purpose)
             try:
                 return (yield from make())
             except HeldUp:
@@ -276,21 +258,3 @@ class Acquisition(KnownTokens):
             self._stored = yield Load()  # the store may work by now
         yield from self._save()
         return Acquired(token, is_own=True)
-
-    def _forget(self) -> Steps[bool]:
-        """Forget all tokens, and leave the mark of a logout in the store; return whether that worked."""
-        # An earlier mark stays: some siblings may not have seen it yet.
-        given = frozenset() if self._given is None else frozenset({self._given})
-        stored = self._stored.entry
-        # Nor may what is stored be news to siblings, if this program has forgotten it in an attempt before.
-        in_store = Known(stored.token, login=stored.login).digests()
-        ended = self.known.digests() | in_store | given | (stored.logged_out or frozenset())
-        for token in (self.known.last, self.known.previous):
-            self._grant.invalidate(token)
-        self.known = self.known.logged_out()
-        if not self._entry.is_shared:
-            return True
-        if ended and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended))):
-            return True
-        is_deleted: bool = yield Delete()
-        return is_deleted

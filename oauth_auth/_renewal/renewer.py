@@ -24,10 +24,11 @@ from .._server.calls import GivenUp, Run, Steps, unexpected
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired
-from .acquisition import Acquired, Acquisition, Deferred
+from .acquisition import Acquired, Deferred
 from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
+from .logins import Logins
 from .store_entry import StoreEntry
 
 __all__ = ["FlightLike", "FlightOutcome", "Landing", "Renewer", "decision_lock"]
@@ -154,7 +155,7 @@ class Renewer:
     _state: State
     _token: OAuthToken | None
     """The newest token known when the last flight landed; with a store to look at first, it need not be sent yet."""
-    acquisition: Acquisition
+    acquisition: Logins
     current: Credential | None
     """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
 
@@ -215,6 +216,25 @@ class Renewer:
                 outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
         return outcome
 
+    def _complete_login(
+        self, is_complete: Callable[[], bool], redeem: Callable[[], Steps[OAuthToken]]
+    ) -> Steps[FlightOutcome]:
+        """Replace the login, see `Acquisition.complete_login`; where that fails, all stays as it was."""
+        begun, held = self._clock().monotonic, self.current
+        try:
+            result = yield from self.acquisition.complete_login(is_complete, redeem)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
+            yield Unlock()
+            self._conclude(self._state)
+            return FlightOutcome(None, _as_error(error, "login"), is_inconclusive=True)
+        yield Unlock()
+        assert not isinstance(result, Deferred)  # noqa: S101 - a login that's there is never put off
+        if result.is_own:
+            yield from self._notify(result.token)
+        return self._land(held, result, Reason.LOGIN, self._clock().monotonic - begun)
+
     def _flush(self) -> Steps[FlightOutcome]:
         """Save what couldn't be saved, or take what a sibling saved meanwhile."""
         held = self.current
@@ -240,12 +260,8 @@ class Renewer:
             yield from self.acquisition.revoke()
         except GeneratorExit:
             raise
-        except OAuthError as error:
-            failure = error.without_traceback()
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
-            text = "a revocation ended in an unexpected error:\n%(error)s"
-            emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
-            failure = unexpected(f"the revocation ended in an unexpected {type(error).__name__}: see the log")
+            failure = _as_error(error, "revocation")
         yield Unlock()
         self._conclude(State())
         return FlightOutcome(None, failure, is_inconclusive=True)
@@ -308,12 +324,7 @@ class Renewer:
         return FlightOutcome.deferred()
 
     def _land_failed(self, error: BaseException, duration: float) -> FlightOutcome:
-        if isinstance(error, OAuthError):
-            ours = error.without_traceback()
-        else:
-            text = "a renewal ended in an unexpected error:\n%(error)s"
-            emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
-            ours = unexpected(f"the renewal ended in an unexpected {type(error).__name__}: see the log")
+        ours = _as_error(error, "renewal")
         state = self._state
         if state.credential is not None and self.acquisition.known.last is None:
             state = State(failure=state.failure)  # the user has logged out in another program
@@ -354,3 +365,12 @@ class Renewer:
 def _traceback_text(error: BaseException) -> str:
     """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
     return "".join(traceback.format_exception(error))
+
+
+def _as_error(error: BaseException, work: str) -> OAuthError:
+    """Return an error of ours without a traceback; any other is logged, and stands for itself alone."""
+    if isinstance(error, OAuthError):
+        return error.without_traceback()
+    text = "a %(work)s ended in an unexpected error:\n%(error)s"
+    emit(logging.ERROR, "crashed", text, work=work, error=_traceback_text(error))
+    return unexpected(f"the {work} ended in an unexpected {type(error).__name__}: see the log")

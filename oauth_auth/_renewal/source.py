@@ -20,7 +20,6 @@ from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
 from ..errors import TokenError
-from .acquisition import Acquisition
 from .backoff import OriginBreaker
 from .decisions import (
     Around,
@@ -37,6 +36,7 @@ from .decisions import (
     for_request,
 )
 from .effects import carry_out_renewal
+from .logins import Logins
 from .renewer import FlightLike, FlightOutcome, Landing, Renewer, decision_lock
 from .store_entry import StoreEntry
 
@@ -83,7 +83,7 @@ class TokenSource(Renewer):
         self._clock = clock
         self._chance = chance
         self._begin = begin
-        self.acquisition = Acquisition(grant, settings, self._entry, token=token, clock=clock, chance=chance)
+        self.acquisition = Logins(grant, settings, self._entry, token=token, clock=clock, chance=chance)
         self._token = token
         self._forget_the_moment()
         # With a store or a code, the token given isn't sent before a flight has looked at these.
@@ -170,6 +170,19 @@ class TokenSource(Renewer):
             if decision.launch is not None:
                 return self._settle(outcome or FlightOutcome.deferred(), forced=True)
 
+    def complete_login(
+        self, is_complete: Callable[[], bool], redeem: Callable[[], Steps[OAuthToken]]
+    ) -> Generator[Step, Any, Credential]:
+        """Replace whatever token there is by that of a login that was led elsewhere; return the new credential.
+
+        Raises what went wrong; then all stays as it was.
+        """
+        outcome = yield from self._launch_alone(lambda: self._complete_login(is_complete, redeem))
+        if outcome.error is not None:
+            raise outcome.error.without_traceback()
+        assert outcome.credential is not None  # noqa: S101 - without an error there's one
+        return outcome.credential
+
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
         self._token = carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
@@ -180,18 +193,24 @@ class TokenSource(Renewer):
 
         A login under way is cancelled.
         """
+        outcome = yield from self._launch_alone(self._revoke)
+        if outcome.error is not None:
+            raise outcome.error.without_traceback()
+
+    def _launch_alone(self, procedure: Callable[[], Steps[FlightOutcome]]) -> Generator[Step, Any, FlightOutcome]:
+        """Return the outcome of a flight of the caller's own, after the one under way; a login in that is cancelled."""
         while True:
             with decision_lock:
                 flight = self._under_way()
                 is_own = flight is None
                 if flight is None:
-                    flight = self._launch(self._revoke())
+                    flight = self._launch(procedure())
             self._cancel_login()
-            outcome = yield Landing(_joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True)
+            outcome: FlightOutcome | None = yield Landing(
+                _joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True
+            )
             if is_own and outcome is not None:
-                if outcome.error is not None:
-                    raise outcome.error.without_traceback()
-                return
+                return outcome
 
     def wait_idle(self) -> Generator[Step, Any, None]:
         """Wait until no flight is under way, and cancel a login; then try once more to save what is unsaved."""

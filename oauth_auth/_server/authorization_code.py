@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["AuthorizationCodeGrant"]
 
 
+_MOST_COMPLETED = 8
+
+
 class AuthorizationCodeGrant(RefreshingGrant):
     """RFC 6749 section 4.1, with PKCE's verifier (RFC 7636); a code is redeemed once; `login` gets another."""
 
@@ -30,15 +33,20 @@ class AuthorizationCodeGrant(RefreshingGrant):
         code_verifier: str | None,
         login: Login | None = None,
         authorization_parameters: Mapping[str, Any] | None = None,
+        targets: Mapping[str, Any] | None = None,
+        offline_access: bool | None = None,
     ) -> None:
         super().__init__(calls)
         self._login = login
-        self._authorization_parameters = authorization_parameters
+        self._authorization_parameters = {**(targets or {}), **(authorization_parameters or {})}
+        self._offline_access = offline_access
         self._given_redirect_uri = redirect_uri
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
         self._redeemed_code: str | None = None
+        self._completed: tuple[str, ...] = ()
+        """Digests of the last codes that have brought a login by `complete`: the same redirect may come again."""
 
     @property
     def has_unredeemed_code(self) -> bool:
@@ -69,7 +77,11 @@ class AuthorizationCodeGrant(RefreshingGrant):
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
         self._endpoints.calls.run(self._endpoints.require("authorization_url"))
-        context = LoginContext(self._make_request, self._given_redirect_uri, cancelled)
+
+        def make(redirect_uri: str) -> AuthorizationRequest:
+            return self._endpoints.calls.run(self.authorization_request(redirect_uri))
+
+        context = LoginContext(make, self._given_redirect_uri, cancelled)
         try:
             redirected_url = self._login(context)
         except OAuthError:
@@ -88,21 +100,42 @@ class AuthorizationCodeGrant(RefreshingGrant):
 
         return redeem
 
-    def _make_request(self, redirect_uri: str) -> AuthorizationRequest:
+    def authorization_request(self, redirect_uri: str | None) -> Steps[AuthorizationRequest]:
+        """Return a new request that a user authorize the client. Raises `OAuthError`."""
         from ..login._request import AuthorizationRequest  # noqa: PLC0415 - see above
 
-        run, endpoints = self._endpoints.calls.run, self._endpoints
-        metadata = run(endpoints.metadata())
+        endpoints = self._endpoints
+        redirect_uri = redirect_uri or self._given_redirect_uri
+        if redirect_uri is None:
+            raise ConfigurationError("an authorization request needs the redirect_uri: pass it")
+        authorization_url = yield from endpoints.require("authorization_url")
+        metadata = yield from endpoints.metadata()
+        scope, is_offline = yield from endpoints.scope_of_login(self._scope, self._offline_access)
+        consent = {"prompt": "consent"} if is_offline else {}
         return AuthorizationRequest(
-            run(endpoints.require("authorization_url")),
+            authorization_url,
             self._client.client_id,
             redirect_uri,
-            scope=self._scope,
+            scope=scope,
             issuer=endpoints.issuer,
             issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
-            parameters=self._authorization_parameters,
+            parameters={**consent, **self._authorization_parameters},
             allow_insecure_transport=endpoints.allow_insecure,
         )
+
+    def has_completed(self, code: str) -> bool:
+        """Return whether this code has brought the stored login."""
+        return digest(code) in self._completed
+
+    def complete(self, code: str, redirect_uri: str, code_verifier: str) -> Steps[OAuthToken]:
+        """Redeem the code of a login that a web application has led. Raises `TokenError`, and then changes nothing."""
+        token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, code_verifier=code_verifier)
+        self._mark_redeemed(code)
+        self._note_completion(digest(code))
+        return token
+
+    def _note_completion(self, code_digest: str) -> None:
+        self._completed = (*(one for one in self._completed if one != code_digest), code_digest)[-_MOST_COMPLETED:]
 
     def invalidate(self, token: OAuthToken | None) -> None:
         super().invalidate(token)
@@ -113,13 +146,17 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._redeemed_code = digest(code)
 
     def dump_state(self) -> dict[str, Any]:
-        redeemed = {} if self._redeemed_code is None else {"code": self._redeemed_code}
+        redeemed: dict[str, Any] = {} if self._redeemed_code is None else {"code": self._redeemed_code}
+        if self._redeemed_code in self._completed:
+            redeemed["completed"] = True
         return {**super().dump_state(), **redeemed}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what was learned; a code that brought the stored token, before a restart, isn't sent again."""
         super().load_state(state)
         redeemed = state.get("code")
+        if isinstance(redeemed, str) and state.get("completed") is True:
+            self._note_completion(redeemed)
         if self._code is not None and redeemed == digest(self._code):
             self._mark_redeemed(self._code)
         elif self._redeemed_code is None and isinstance(redeemed, str):

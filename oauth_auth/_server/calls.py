@@ -9,15 +9,19 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Standby, attempt, carry_out, mark_retrying
 from .._record import Record
-from .._wire.messages import TokenRequest, TokenResponse
-from ..errors import OAuthError, TokenError, TokenTransportError
+from .._wire.messages import TokenResponse, read_token_response
+from .._wire.token import OAuthToken
+from .._wire.token_request import TokenRequest
+from .._wire.urls import check_transport, without_query
+from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
 
 __all__ = [
     "Ask",
@@ -27,6 +31,7 @@ __all__ = [
     "Run",
     "Sleep",
     "Steps",
+    "TokenHooks",
     "TokenTransport",
     "crashed",
     "no_retry",
@@ -112,25 +117,45 @@ class HeldUp(TokenError):
     retryable = True
 
 
+class TokenHooks(Record):
+    """The user's functions for servers that aren't standard, see `EndpointCalls.call_token_endpoint`."""
+
+    request: Callable[[TokenRequest], TokenRequest] | None = None
+    response: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+
 class EndpointCalls:
     """Sends requests through one transport. `timeout` bounds a call with its retries, in seconds."""
 
-    __slots__ = ("_chance", "_clock", "timeout", "transport")
+    __slots__ = ("_chance", "_clock", "_hooks", "timeout", "transport")
 
     pauses: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.3), (0.5, 1.5))
     """Bounds, in seconds, of the random pause after the first and the second attempt."""
 
     def __init__(
-        self, transport: TokenTransport, timeout: float, *, clock: Clock = Now.read, chance: Chance = CHANCE
+        self,
+        transport: TokenTransport,
+        timeout: float,
+        hooks: TokenHooks | None = None,
+        *,
+        clock: Clock = Now.read,
+        chance: Chance = CHANCE,
     ) -> None:
         self.transport = transport
         self.timeout = timeout
+        self._hooks = hooks or TokenHooks()
         self._clock = clock
         self._chance = chance
 
     def run(self, steps: Steps[_T]) -> _T:
         """Return what the steps return; block meanwhile."""
         return carry_out(steps, perform)
+
+    def call_token_endpoint(self, request: TokenRequest, **how: Any) -> Steps[OAuthToken]:
+        """Return the token that a call of the token endpoint brings; the user's hooks see each attempt, see `call`."""
+        prepare = None if self._hooks.request is None else partial(_prepare, self._hooks.request)
+        read = partial(read_token_response, adapt=self._hooks.response)
+        return (yield from self.call(request, read, prepare=prepare, **how))
 
     def call(
         self,
@@ -140,12 +165,14 @@ class EndpointCalls:
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         single_use: bool = False,
         statuses: list[int | None] | None = None,
+        prepare: Callable[[TokenRequest], TokenRequest] | None = None,
     ) -> Steps[_T]:
         """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
 
         `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
         by then counts a second use as theft, and ends all tokens that came from it.
-        `statuses` collects each attempt's HTTP status, None without an answer.
+        `statuses` collects each attempt's HTTP status, None without an answer. `prepare` makes of the request what an
+        attempt sends.
         """
         statuses = [] if statuses is None else statuses
         deadline = self._clock().monotonic + self.timeout
@@ -154,11 +181,12 @@ class EndpointCalls:
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
             try:
-                response = yield Ask(request, self.transport, half, left if single_use else half, single_use)
+                sent = request if prepare is None else prepare(request)
+                response = yield Ask(sent, self.transport, half, left if single_use else half, single_use)
                 if response is None:
                     raise HeldUp("the program was held up before it could ask for a token")
                 statuses[-1] = response.status_code
-                return read(request, response._replace(received_at=self._clock().wall))
+                return read(sent, response._replace(received_at=self._clock().wall))
             except TokenError as error:
                 statuses[-1] = error.status_code
                 if pauses is None or isinstance(error, HeldUp) or not repeatable(error):
@@ -171,6 +199,23 @@ class EndpointCalls:
             if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
                 raise failure
         raise AssertionError  # pragma: no cover - the last round returns or raises
+
+
+def _prepare(hook: Callable[[TokenRequest], TokenRequest], request: TokenRequest) -> TokenRequest:
+    """Return what the user's hook makes of a request. Raises `TokenError` for anything that can't be sent."""
+    try:
+        changed = hook(request)
+    except Exception as error:
+        raise TokenError(f"token_request_hook raised {type(error).__name__}") from error
+    if not isinstance(changed, TokenRequest):
+        raise TokenError(f"token_request_hook must return the TokenRequest to send, not {type(changed).__name__}")
+    try:
+        if changed.url != request.url:
+            check_transport(changed.url, allow_insecure=without_query(request.url).startswith("http://"))
+        _ = changed.body
+    except ConfigurationError as error:
+        raise TokenError(f"token_request_hook returned what can't be sent: {error}") from None
+    return changed.with_secrets_of(request)
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

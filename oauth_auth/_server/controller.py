@@ -15,8 +15,9 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 from .. import _events
 from .._events import emit
 from .._wire.checks import require_flag, require_seconds, require_text
-from .._wire.messages import FieldParameters, TokenRequest, build_token_request, join_scope, read_token_response
+from .._wire.messages import join_scope
 from .._wire.token import OAuthToken
+from .._wire.token_request import FieldParameters, TokenRequest, build_token_request
 from .._wire.urls import check_endpoint, without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
 from .calls import EndpointCalls, Steps, TokenTransport
@@ -233,8 +234,8 @@ class OAuthAuthorizationController:
         begun, result = time.monotonic(), "ok"
         statuses: list[int | None] = []
         try:
-            token = yield from self.calls.call(
-                request, read_token_response, repeatable=repeatable, single_use=single_use, statuses=statuses
+            token = yield from self.calls.call_token_endpoint(
+                request, repeatable=repeatable, single_use=single_use, statuses=statuses
             )
         except GeneratorExit:  # a simulated program has died
             raise

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import ClassVar, Protocol
 
 from .._wire.client_auth import ClientAuthParameters
-from .._wire.messages import DeviceResponse, build_token_request, read_device_response, read_token_response
+from .._wire.messages import DeviceResponse, read_device_response
 from .._wire.token import OAuthToken
+from .._wire.token_request import build_token_request
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
 from .grants import RefreshingGrant, TokenCalls, reauthorization
@@ -60,9 +61,10 @@ class DeviceCodeGrant(RefreshingGrant):
     shortest_interval: ClassVar[float] = 1.0
     """The least that a server's interval counts as, in seconds."""
 
-    def __init__(self, calls: TokenCalls, *, show: Show) -> None:
+    def __init__(self, calls: TokenCalls, *, show: Show, offline_access: bool | None = None) -> None:
         super().__init__(calls)
         self._show = show
+        self._offline_access = offline_access
 
     @property
     def is_interactive(self) -> bool:
@@ -95,7 +97,8 @@ class DeviceCodeGrant(RefreshingGrant):
 
     def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
         url = yield from self._endpoints.require("device_authorization_url")
-        fields = {"client_id": self._client.client_id, "scope": self._scope, **client.fields, **self._field_parameters}
+        scope, _ = yield from self._endpoints.scope_of_login(self._scope, self._offline_access)
+        fields = {"client_id": self._client.client_id, "scope": scope, **client.fields, **self._field_parameters}
         request = build_token_request(url, client.authorization, fields)
         return (yield from self._controller.calls.call(request, read_device_response))
 
@@ -127,9 +130,7 @@ class DeviceCodeGrant(RefreshingGrant):
         url = yield from self._endpoints.require("token_url")
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self._field_parameters}
         request = build_token_request(url, client.authorization, fields)
-        return (
-            yield from self._controller.calls.call(request, read_token_response, repeatable=no_retry, single_use=True)
-        )
+        return (yield from self._controller.calls.call_token_endpoint(request, repeatable=no_retry, single_use=True))
 
 
 def _longer(interval: float, error: TokenError) -> float:

@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
-from .._wire.messages import FieldParameters, build_token_request, read_revocation_response
+from .._wire.messages import read_revocation_response
 from .._wire.token import OAuthToken, digest
+from .._wire.token_request import FieldParameters, build_token_request
 from ..errors import (
     OAuthError,
     OAuthProviderError,
@@ -115,6 +116,10 @@ class Grant:
         """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""
         yield from ()
 
+    def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
+        """Revoke this token's refresh token alone, as `revoke` does."""
+        yield from ()
+
     def invalidate(self, token: OAuthToken | None) -> None:
         """Mark this token's refresh token, and the code or refresh token the grant was constructed with, as dead."""
 
@@ -211,6 +216,12 @@ class _TokenEndpointGrant(Grant):
                     failure = failure or error
         if failure is not None:
             raise failure
+
+    def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
+        refresh_token = self.live_refresh_token(token)
+        url = None if refresh_token is None else (yield from self._endpoints.find("revocation_url"))
+        if url is not None and refresh_token is not None:
+            yield from self._revoke(url, refresh_token, "refresh_token")
 
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:
         def send(client: ClientAuthParameters) -> Steps[None]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._wire.messages import REQUEST_HEADERS, NoMetadata, TokenRequest, read_metadata_response
+from .._wire.messages import NoMetadata, read_metadata_response
+from .._wire.token_request import REQUEST_HEADERS, TokenRequest
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
@@ -19,6 +20,8 @@ _FIELDS = {
     "device_authorization_url": "device_authorization_endpoint",
     "revocation_url": "revocation_endpoint",
 }
+
+_OFFLINE_ACCESS = "offline_access"
 
 
 class Endpoints:
@@ -44,8 +47,10 @@ class Endpoints:
         self._metadata: Mapping[str, Any] | None = None
 
     def require(self, name: str) -> Steps[str]:
-        """Return an endpoint's URL. Raises `OAuthError` if there's none."""
+        """Return an endpoint's URL. Raises `TokenError` if there's none in the metadata, else `ConfigurationError`."""
         url = yield from self.find(name)
+        if url is None and self.issuer is None:
+            raise ConfigurationError(f"there's no {name}: pass it, or use from_issuer()")
         if url is None:
             raise TokenResponseError(f"the metadata of {self.issuer} has no {_FIELDS[name]}: pass {name}=")
         return url
@@ -72,11 +77,25 @@ class Endpoints:
             self._metadata = yield from self._fetch(self.issuer)
         return self._metadata
 
+    def scope_of_login(self, scope: str | None, offline_access: bool | None) -> Steps[tuple[str | None, bool]]:  # noqa: FBT001 - an option
+        """Return the scope to have a user agree to, and whether it asks for offline access (OpenID Core 11).
+
+        That's what some servers give a refresh token for. Unless the option says so, it's asked for where there's a
+        scope, and the metadata lists it.
+        """
+        names = (scope or "").split()
+        if offline_access is None and names:
+            supported = (yield from self.metadata()).get("scopes_supported")
+            offline_access = isinstance(supported, list) and _OFFLINE_ACCESS in supported
+        if not offline_access:
+            return scope, False
+        return " ".join(dict.fromkeys([*names, _OFFLINE_ACCESS])), True
+
     def _fetch(self, issuer: str) -> Steps[Mapping[str, Any]]:
         """Return the metadata from the first well-known URL that has this issuer's."""
         failures = []
         for url in _places(issuer):
-            request = TokenRequest(url, REQUEST_HEADERS, b"", (), method="GET")
+            request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
             try:
                 return (
                     yield from self.calls.call(

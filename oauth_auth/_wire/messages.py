@@ -1,9 +1,8 @@
-"""Requests to an authorization server and its answers: build the one, read the others. Pure, no I/O.
+"""The answers of an authorization server: what they say, or which error they are. Pure, no I/O.
 
 Servers deviate from the RFCs where the meaning is still clear: lifetimes as text, form-encoded answers, errors with
 status 200. Whatever arrives, a reader returns what was asked for or raises an `OAuthError`, and nothing else.
 
-    build_token_request    RFC 6749 section 4, and all other forms that are posted
     read_token_response    RFC 6749 section 5
     read_revocation_response    RFC 7009 section 2.2
     read_device_response    RFC 8628 section 3.2
@@ -12,31 +11,26 @@ status 200. Whatever arrives, a reader returns what was asked for or raises an `
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import email.utils
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
+from urllib.parse import parse_qsl
 
 from .._record import Record
-from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
-from .checks import require_encodable
-from .token import CENTURY, OAuthToken, is_sendable, read_answer
+from ..errors import ConfigurationError, OAuthProviderException, TokenError, TokenResponseError
+from .token import CENTURY, OAuthToken, read_answer
+from .token_request import TokenRequest
 from .urls import without_query
 
 __all__ = [
     "MAX_BODY",
-    "REQUEST_HEADERS",
     "DeviceResponse",
-    "FieldParameters",
     "NoMetadata",
-    "TokenRequest",
     "TokenResponse",
-    "build_token_request",
     "join_scope",
     "read_device_response",
     "read_metadata_response",
@@ -49,31 +43,7 @@ __all__ = [
 MAX_BODY = 1024 * 1024
 """The longest answer that's read, in bytes; token answers are far shorter."""
 
-REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
-"""Headers of all requests; answers are short, and compressed ones may unpack to any length."""
-
-FieldValue = str | int | float | bool
-FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
-
-_SECRET_FIELDS = {
-    *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
-    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
-}
-
 _MEDIA_TYPE = r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}"
-
-
-class TokenRequest(Record):
-    """A request to an authorization server; `secrets` is what its headers and body hold that must not be shown."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    secrets: tuple[str, ...]
-    method: str = "POST"
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(url={self.url!r})"
 
 
 class TokenResponse(Record):
@@ -87,46 +57,6 @@ class TokenResponse(Record):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(status_code={self.status_code}, …)"
-
-
-def build_token_request(url: str, authorization: str | None, fields: Mapping[str, Any]) -> TokenRequest:
-    """Build the request; a sequence repeats its field, `None` drops it. Raises `ConfigurationError` on other values."""
-    form: list[tuple[str, str]] = []
-    for name, value in fields.items():
-        values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
-        require_encodable("the name of a field parameter", name)
-        form.extend((name, _field_text(name, one)) for one in values if one is not None)
-    headers = {**REQUEST_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
-    secrets = [text for name, value in form if name in _SECRET_FIELDS for text in (value, quote_plus(value))]
-    if authorization is not None:
-        if not isinstance(authorization, str) or not is_sendable(authorization):
-            raise ConfigurationError("authorization must be one line of printable ASCII: see basic_authorization()")
-        headers["Authorization"] = authorization
-        secrets += _secrets_of(authorization)
-    return TokenRequest(url, headers, urlencode(form).encode("ascii"), tuple(s for s in secrets if len(s) > 3))
-
-
-def _secrets_of(authorization: str) -> list[str]:
-    """Return what must not be shown of a header: its value, and the secret inside it if it's Basic."""
-    value = authorization.partition(" ")[2] or authorization
-    try:
-        secret = base64.b64decode(value, validate=True).decode().partition(":")[2]
-    except ValueError:
-        return [value]
-    return [value, secret, unquote_plus(secret)]
-
-
-def _field_text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, str):
-        return require_encodable(f"field parameter {name!r}", value)
-    raise ConfigurationError(
-        f"field parameter {name!r} must be text, a number, a sequence of them, or None to leave it out; "
-        f"it is {type(value).__name__}"
-    )
 
 
 def join_scope(scope: str | Iterable[str] | None) -> str | None:
@@ -145,13 +75,19 @@ def join_scope(scope: str | Iterable[str] | None) -> str | None:
     return " ".join(name for name in names if name) or None
 
 
-def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuthToken:
+def read_token_response(
+    request: TokenRequest,
+    response: TokenResponse,
+    *,
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> OAuthToken:
     """Read an answer of the token endpoint; `expiry` counts from when it was received.
 
+    `adapt`, a hook of the user's, returns the fields as the RFC has them, from those that came.
     Raises `OAuthProviderException` for an error of RFC 6749 section 5.2, whatever its status, and
     `TokenResponseError` for all else that is no token.
     """
-    fields = read_fields(request, response, "token endpoint")
+    fields = read_fields(request, response, "token endpoint", adapt)
     try:
         return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
@@ -166,7 +102,12 @@ def read_revocation_response(request: TokenRequest, response: TokenResponse) -> 
         read_fields(request, response, "revocation endpoint")
 
 
-def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -> Mapping[str, Any]:
+def read_fields(
+    request: TokenRequest,
+    response: TokenResponse,
+    endpoint: str,
+    adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+) -> Mapping[str, Any]:
     """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
     status, body = response.status_code, response.body
     where, kind = _where(request, response), _content_type(response)
@@ -176,6 +117,8 @@ def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -
         message = f"the {endpoint} redirects, and token calls follow no redirect: give its final URL"
         raise TokenResponseError(message, content_type=kind, **where)
     fields = _parse(body, response.headers.get("content-type", "").partition(";")[0].strip().lower() or None)
+    if adapt is not None:
+        fields = _adapt(adapt, fields, status)
     error = fields.get("error")
     if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
         raise OAuthProviderException(
@@ -188,6 +131,28 @@ def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -
         message = f"the {endpoint} refused, without an error of RFC 6749 section 5.2"
         raise TokenResponseError(message, content_type=kind, **where)
     return fields
+
+
+def _adapt(
+    hook: Callable[[Mapping[str, Any]], Mapping[str, Any]], fields: Mapping[str, Any], status: int
+) -> Mapping[str, Any]:
+    """Return what the user's hook makes of an answer's fields. Raises `TokenError` if it can't make a token of them."""
+    is_error = not 200 <= status < 300 or bool(fields.get("error"))
+    adapted: object = None
+    cause = None
+    try:
+        adapted = hook(fields)
+    except Exception as error:  # noqa: BLE001 - it's the user's code
+        cause, text = error, f"token_response_hook raised {type(error).__name__}"
+    else:
+        text = f"token_response_hook must return the answer's fields, not {type(adapted).__name__}"
+    if isinstance(adapted, Mapping):
+        return adapted
+    if is_error:  # then the server's own words tell more
+        return fields
+    failure = TokenError(text)
+    failure.status_code = status
+    raise failure from cause
 
 
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:

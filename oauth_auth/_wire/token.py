@@ -63,6 +63,11 @@ class OAuthToken:
             object.__setattr__(self, "expiry", time.time() + self.expires_in)
         object.__setattr__(self, "extra", dict(self.extra))
 
+    @property
+    def authorization(self) -> str:
+        """The value of the Authorization header that carries the token (RFC 6750 section 2.1), a secret."""
+        return f"Bearer {self.access_token}"
+
     def is_expired(self, leeway: float = 0.0) -> bool:
         """Return whether the token expires within `leeway` seconds from now. A token without expiry never does."""
         return self.expiry is not None and time.time() >= self.expiry - leeway
@@ -217,7 +222,7 @@ class Credential(Record):
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
         due_at = stale_at - min(refresh_window, lifetime / 5) * chance.uniform(0.5, 1.0)
-        text = f"Bearer {token.access_token}"
+        text = token.authorization
         return cls(token, Header(text), text, due_at, due_at, stale_at, token.expiry)
 
     def next_deadline(self, wall: float) -> float:
@@ -227,7 +232,7 @@ class Credential(Record):
     @classmethod
     def unending(cls, token: OAuthToken) -> Credential:
         """Make a credential that's sent whatever its age, since there's no other."""
-        text = f"Bearer {token.access_token}"
+        text = token.authorization
         return cls(token, Header(text), text, math.inf, math.inf, math.inf, math.inf)
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from ..errors import ConfigurationError, InsecureTransportError
 __all__ = [
     "MOST_ORIGINS",
     "check_endpoint",
+    "check_resource",
     "check_transport",
     "is_plain_loopback",
     "leads_elsewhere",
@@ -62,6 +63,21 @@ def _security(scheme: str) -> str:
     """Return the scheme of HTTP that another one stands for; niquests names an implementation after it: `ws+x`."""
     plain, _, variant = scheme.partition("+")
     return scheme if variant == "unix" else _SAME_SECURITY.get(plain, plain)
+
+
+def check_resource(resource: object) -> str:
+    """Return the URI of a resource (RFC 8707 section 2). Raises `ConfigurationError`."""
+    if not isinstance(resource, str) or not resource.isascii() or not resource.isprintable() or " " in resource:
+        raise ConfigurationError("resource must be the URI of an API, in ASCII, such as 'https://api.example.com'")
+    try:
+        is_absolute = bool(urlsplit(resource).scheme)
+    except ValueError:
+        is_absolute = False
+    if not is_absolute:
+        raise ConfigurationError("resource must be an absolute URI, such as 'https://api.example.com' (RFC 8707)")
+    if "#" in resource:
+        raise ConfigurationError("resource must have no fragment (RFC 8707 section 2): leave out '#' and what follows")
+    return resource
 
 
 def check_transport(url: str, *, allow_insecure: bool) -> None:

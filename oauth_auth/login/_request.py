@@ -69,6 +69,11 @@ class AuthorizationRequest:
         }
 
     @property
+    def client_id(self) -> str:
+        """The client that the user is asked to authorize."""
+        return str(self._fields["client_id"])
+
+    @property
     def redirect_uri(self) -> str:
         """The URI that the user is redirected back to."""
         return str(self._fields["redirect_uri"])

@@ -6,6 +6,7 @@ The options that all classes share, and URLs, have tables of their own: tests/un
 from __future__ import annotations
 
 import inspect
+import pydoc
 import re
 from collections.abc import Callable
 from typing import Any
@@ -247,31 +248,137 @@ def test_construction_sends_nothing(plugin_mode: Mode, tokens: Tokens) -> None:
 
 
 ENDPOINT = {"token_url": EMPTY, "client_id": EMPTY, "client_secret": None}
+SHARED = {
+    **dict.fromkeys(("scope", "field_parameters", "client_auth", "store", "store_key", "on_token_update")),
+    **dict.fromkeys(("token_client", "allowed_origins")),
+    "token_timeout": 10.0,
+    "leeway": 10.0,
+    "refresh_window": 300.0,
+    "allow_insecure_transport": False,
+    "rejection_statuses": (401,),
+}
+CALLING = {
+    **SHARED,
+    **dict.fromkeys(("token", "audience", "resource", "revocation_url", "token_request_hook", "token_response_hook")),
+}
+LOGIN = {**CALLING, "offline_access": None}
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "ClientCredentialsAuth": (ENDPOINT, {}),
+    "ClientCredentialsAuth": (ENDPOINT, CALLING),
     "AuthorizationCodeAuth": (
         ENDPOINT,
-        dict.fromkeys(
+        LOGIN
+        | dict.fromkeys(
             (
                 *("code", "redirect_uri", "code_verifier"),
                 *("authorization_url", "authorization_parameters", "login"),
             )
         ),
     ),
-    "DeviceCodeAuth": (ENDPOINT, {"device_authorization_url": None, "show": None}),
-    "PasswordAuth": (ENDPOINT, {"username": EMPTY, "password": EMPTY}),
-    "RefreshTokenAuth": (ENDPOINT, {"refresh_token": EMPTY}),
-    "TokenProviderAuth": ({"provider": EMPTY}, {}),
-    "BearerAuth": ({"token": EMPTY}, {}),
+    "DeviceCodeAuth": (ENDPOINT, {**LOGIN, "device_authorization_url": None, "show": None}),
+    "PasswordAuth": (ENDPOINT, {**CALLING, "username": EMPTY, "password": EMPTY}),
+    "RefreshTokenAuth": (ENDPOINT, {**CALLING, "refresh_token": EMPTY}),
+    "TokenProviderAuth": ({"provider": EMPTY}, {**SHARED, "token": None}),
+    "BearerAuth": ({"token": EMPTY}, SHARED),
 }
+FACTORIES = [name for name, (positional, _) in SIGNATURES.items() if positional is ENDPOINT]
+
+
+def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(function).parameters.values() if p.name not in {"self", "cls"}]
+
+
+def defaults(parameters: list[inspect.Parameter], kind: Any) -> dict[str, Any]:
+    return {p.name: p.default for p in parameters if p.kind is kind}
 
 
 def test_the_classes_have_the_contracts_parameters(plugin_mode: Mode) -> None:
-    """Each class has exactly the contract's positional parameters, and its own by name alone."""
+    """Each class has exactly the contract's positional parameters, and its options by name alone, each with a type."""
     for name, (positional, own) in SIGNATURES.items():
-        parameters = inspect.signature(getattr(plugin_mode.plugin, name)).parameters.values()
-        assert positional == {p.name: p.default for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}, name
-        assert own == {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}, name
+        parameters = parameters_of(getattr(plugin_mode.plugin, name))
+        assert positional == defaults(parameters, inspect.Parameter.POSITIONAL_OR_KEYWORD), name
+        assert own == defaults(parameters, inspect.Parameter.KEYWORD_ONLY), name
+        assert [] == [p.name for p in parameters if p.annotation is EMPTY], name
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_the_factories_have_the_constructors_options(plugin_mode: Mode, name: str) -> None:
+    """`from_issuer` and `from_env` have each option of the constructor, of the same type and with the same default."""
+    auth_class = getattr(plugin_mode.plugin, name)
+    options = {p.name: (p.annotation, p.default) for p in parameters_of(auth_class)}
+    url = {"token_url": ("str | None", None)}
+    from_issuer = {p.name: (p.annotation, p.default) for p in parameters_of(auth_class.from_issuer)}
+    assert {**options, **url, "issuer": ("str", EMPTY)} == from_issuer
+    optional = {
+        option: (kind, default) if default is not EMPTY else (f"{kind} | None", None)
+        for option, (kind, default) in options.items()
+    }
+    from_env = {p.name: (p.annotation, p.default) for p in parameters_of(auth_class.from_env)}
+    assert {**optional, **url, "issuer": ("str | None", None), "prefix": ("str", "OAUTH_")} == from_env
+
+
+def test_help_tells_each_option(plugin_mode: Mode) -> None:
+    """`help()` has each option's meaning, in the same words in each class."""
+    meanings: dict[str, set[str]] = {}
+    for name in SIGNATURES:
+        auth_class = getattr(plugin_mode.plugin, name)
+        text = re.sub(r" {2,}", " ", pydoc.plain(pydoc.render_doc(auth_class)).replace("|", ""))
+        for parameter in parameters_of(auth_class):
+            found = re.search(rf"\n {parameter.name}: ((?:.|\n )*?)\n(?: \w+: | \n)", text)
+            assert found is not None, (name, parameter.name)
+            meanings.setdefault(parameter.name, set()).add(" ".join(found[1].split()))
+    assert {"scope", "leeway", "provider"} <= meanings.keys()
+    assert [] == [name for name, texts in meanings.items() if len(texts) > 1 and name != "token"]
+
+
+@pytest.mark.parametrize("name", ["leeway", "tokn", "scope"])
+def test_a_name_that_there_is_not_cannot_be_set(plugin_mode: Mode, name: str) -> None:
+    """An option set on the object would have no effect, so that's an error; what there is can be patched."""
+    auth = plugin_mode.plugin.BearerAuth("token")
+    with pytest.raises(AttributeError, match=f"no attribute '{name}' to set: options are given to the constructor"):
+        setattr(auth, name, 5)
+    auth.get_token = lambda: "patched"
+    assert "patched" == auth.get_token()
+    del auth.get_token
+    assert "token" == auth.get_token().access_token
+
+
+def test_subclasses_are_free(plugin_mode: Mode) -> None:
+    """A class of the user's own can have attributes of its own."""
+
+    class Own(plugin_mode.plugin.BearerAuth):  # type: ignore[name-defined, misc]
+        pass
+
+    auth = Own("token")
+    auth.tenant = "mine"
+    assert "mine" == auth.tenant
+
+
+@pytest.mark.parametrize("name", list(SIGNATURES))
+def test_a_repr_tells_which_it_is(plugin_mode: Mode, name: str) -> None:
+    """A repr has the class, the server, the client, the scope, the store and the expiry."""
+
+    class OwnStore(MemoryTokenStore):
+        def __repr__(self) -> str:
+            return "password"
+
+    options: dict[str, Any] = {"scope": ["b", "a"], "token": OAuthToken(access_token="s3cret", expiry=1_800_000_000)}
+    positional, own = SIGNATURES[name]
+    required = {option: "s3cret-but-for-name" for option, default in own.items() if default is EMPTY}
+    if name == "DeviceCodeAuth":
+        required["device_authorization_url"] = "https://auth.example/device"
+    if positional is ENDPOINT:
+        args: list[Any] = [f"{URL}?tenant=1", "orders", "s3cret"]
+    else:
+        args = [(lambda _: None) if name == "TokenProviderAuth" else options.pop("token")]
+        options["store_key"] = "key"
+    shown = repr(getattr(plugin_mode.plugin, name)(*args, **options, **required, store=OwnStore()))
+    assert shown.startswith(f"{plugin_mode.plugin.__name__}.{name}(")
+    assert "scope='b a'" in shown
+    assert "expires='2027-01-15T08:00:00+00:00'" in shown
+    assert (positional is ENDPOINT) == (f"server='{URL}', client_id='orders'" in shown)
+    assert "OwnStore" in shown
+    assert "s3cret" not in shown
+    assert "password" not in shown
 
 
 def test_all_plugins_export_the_same_names() -> None:

@@ -594,7 +594,7 @@ MUTANTS = (
     Mutant(
         18,
         "a token that the server refuses to end isn't forgotten",
-        "_renewal/acquisition.py",
+        "_renewal/logins.py",
         "        except OAuthError as error:\n            failure = error\n        except GeneratorExit:",
         "        except OAuthError:\n            raise\n        except GeneratorExit:",
         ("units/test_acquisition.py::test_a_logout_that_the_server_refuses_is_one_all_the_same",),
@@ -618,7 +618,7 @@ MUTANTS = (
     Mutant(
         18,
         "a logout leaves no mark for siblings",
-        "_renewal/acquisition.py",
+        "_renewal/logins.py",
         "        if ended and (yield Save(",
         "        if False and (yield Save(",
         ("units/test_acquisition.py::test_a_logout_leaves_a_mark",),

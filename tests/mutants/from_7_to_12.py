@@ -223,11 +223,11 @@ MUTANTS = (
         9,
         "the store isn't looked into under the lock",
         "_renewal/acquisition.py",
-        "                if (token := (yield from self._look(excluded))) is not None:\n"
-        "                    return Acquired(token, is_own=False)\n"
-        "                self._raise_shared_failure(purpose)\n"
+        "                    if token is not None:\n"
+        "                        return Acquired(token, is_own=False)\n"
+        "                    self._raise_shared_failure(purpose)\n"
         "            try:",
-        "                self._raise_shared_failure(purpose)\n            try:",
+        "                    self._raise_shared_failure(purpose)\n            try:",
         ("units/test_acquisition.py::test_a_siblings_token_is_taken_under_the_lock",),
     ),
     Mutant(
@@ -352,7 +352,7 @@ MUTANTS = (
         10,
         "a token of an unknown type isn't sent as Bearer",
         "_wire/token.py",
-        'text = f"Bearer {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
+        "text = token.authorization\n        return cls(token, Header(text), text, due_at,",
         'text = f"{token.token_type} {token.access_token}"\n        return cls(token, Header(text), text, due_at,',
         ("guarantees/test_answers.py::test_an_unknown_token_type_is_sent_as_bearer_and_logged_once[requests]",),
     ),
@@ -491,7 +491,7 @@ MUTANTS = (
     Mutant(
         12,
         "an echo of PKCE's verifier is shown",
-        "_wire/messages.py",
+        "_wire/token_request.py",
         '"password", "code", "code_verifier", "device_code"',
         '"password", "code", "device_code"',
         ("guarantees/test_secrets.py::test_fields_that_are_secret_by_their_name_are_not_echoed",),
@@ -507,8 +507,8 @@ MUTANTS = (
     Mutant(
         12,
         "a request's repr shows its body",
-        "_wire/messages.py",
-        'return f"{type(self).__name__}(url={self.url!r})"',
+        "_wire/token_request.py",
+        'return f"{type(self).__name__}(method={self.method!r}, url={self.url!r})"',
         'return f"{type(self).__name__}(url={self.url!r}, body={self.body!r})"',
         ("units/test_messages.py::test_a_token_request_shows_no_secret",),
     ),

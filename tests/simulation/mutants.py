@@ -74,7 +74,7 @@ MUTANTS = [
     ),
     Mutant(
         "4: a logout leaves no mark",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/logins.py",
         "        if ended and (yield Save(",
         "        if False and (yield Save(",
         ("logout",),
@@ -311,10 +311,10 @@ MUTANTS = [
     Mutant(
         "no second look under the lock",
         f"{RENEWAL}/acquisition.py",
-        "                if (token := (yield from self._look(excluded))) is not None:\n"
-        "                    return Acquired(token, is_own=False)\n"
-        "                self._raise_shared_failure(purpose)\n            try:",
-        "                self._raise_shared_failure(purpose)\n            try:",
+        "                    if token is not None:\n"
+        "                        return Acquired(token, is_own=False)\n"
+        "                    self._raise_shared_failure(purpose)\n            try:",
+        "                    self._raise_shared_failure(purpose)\n            try:",
         ("calm", "revoked"),
     ),
     Mutant(
@@ -412,7 +412,7 @@ MUTANTS = [
     ),
     Mutant(
         "a second logout deletes the first one's mark",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/logins.py",
         " | (stored.logged_out or frozenset())",
         "",
         ("logout",),

@@ -7,7 +7,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qsl
 
-from oauth_auth._wire.messages import TokenRequest, TokenResponse
+from oauth_auth._wire.messages import TokenResponse
+from oauth_auth._wire.token_request import TokenRequest
 from oauth_auth.errors import TokenTransportError
 
 from .world import World

@@ -15,7 +15,8 @@ from oauth_auth._server.controller import OAuthAuthorizationController
 from oauth_auth._server.grants import TokenCalls
 from oauth_auth._server.metadata import Endpoints
 from oauth_auth._wire.client_auth import ClientAuthentication
-from oauth_auth._wire.messages import TokenRequest, TokenResponse
+from oauth_auth._wire.messages import TokenResponse
+from oauth_auth._wire.token_request import TokenRequest
 from oauth_auth.errors import TokenTransportError
 
 __all__ = ["TOKEN_URL", "HandClock", "Highest", "Lowest", "Script", "answer", "at", "form_of", "play", "token_calls"]

@@ -20,7 +20,7 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome
-from oauth_auth._renewal.acquisition import Acquired, Acquisition, Deferred
+from oauth_auth._renewal.acquisition import Acquired, Deferred
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
@@ -35,6 +35,7 @@ from oauth_auth._renewal.effects import (
     Unlock,
 )
 from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
+from oauth_auth._renewal.logins import Logins
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
@@ -85,7 +86,7 @@ class World:
         self.provided: list[OAuthToken] = []
         self.cancelled = threading.Event()
         self.store_entry = StoreEntry(MemoryTokenStore() if shared else None, "key", clock=self.clock)
-        self.acquisition = Acquisition(
+        self.acquisition = Logins(
             grant or ClientCredentialsGrant(token_calls(clock=self.clock)),
             SETTINGS,
             self.store_entry,

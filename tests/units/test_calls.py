@@ -10,7 +10,8 @@ import pytest
 from oauth_auth import OAuthProviderException, OAuthToken, TokenError, TokenResponseError, TokenTransportError
 from oauth_auth._clock import Chance, Now
 from oauth_auth._server.calls import Ask, EndpointCalls, HeldUp, Sleep, no_retry
-from oauth_auth._wire.messages import build_token_request, read_token_response
+from oauth_auth._wire.messages import read_token_response
+from oauth_auth._wire.token_request import build_token_request
 from tests.support.steps import (
     TOKEN_URL,
     HandClock,

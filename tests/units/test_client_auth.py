@@ -23,7 +23,8 @@ from oauth_auth import (
 from oauth_auth._server.calls import Steps
 from oauth_auth._server.client import Client, refuses_client
 from oauth_auth._wire.client_auth import ClientAuthentication, ClientAuthParameters
-from oauth_auth._wire.messages import TokenResponse, build_token_request, read_token_response
+from oauth_auth._wire.messages import TokenResponse, read_token_response
+from oauth_auth._wire.token_request import build_token_request
 from tests.support.steps import TOKEN_URL, Script, answer, play, token_calls
 
 CLIENT_ID, CLIENT_SECRET = "client id/é", "s3cr:et +%20/é&="

@@ -26,7 +26,7 @@ from oauth_auth._renewal.effects import (
 )
 from oauth_auth._renewal.entry import Entry, SharedFailure
 from oauth_auth._server.calls import Ask, Sleep
-from oauth_auth._wire.messages import build_token_request
+from oauth_auth._wire.token_request import build_token_request
 from tests.support.steps import TOKEN_URL, HandClock, Transport
 
 REQUEST = build_token_request(TOKEN_URL, None, {})

@@ -32,8 +32,9 @@ from oauth_auth._server.grants import (
     ends_refresh_token,
     reauthorization,
 )
-from oauth_auth._wire.messages import TokenResponse, build_token_request, read_token_response
+from oauth_auth._wire.messages import TokenResponse, read_token_response
 from oauth_auth._wire.token import digest
+from oauth_auth._wire.token_request import build_token_request
 from tests.support.steps import TOKEN_URL, Script, answer, play, token_calls
 
 TOKEN = answer(200, {"access_token": "new"})

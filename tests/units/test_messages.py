@@ -21,9 +21,7 @@ from oauth_auth._wire.messages import (
     MAX_BODY,
     DeviceResponse,
     NoMetadata,
-    TokenRequest,
     TokenResponse,
-    build_token_request,
     join_scope,
     read_device_response,
     read_metadata_response,
@@ -31,6 +29,7 @@ from oauth_auth._wire.messages import (
     read_revocation_response,
     read_token_response,
 )
+from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from tests.support.steps import answer, at
 
 FORM = "application/x-www-form-urlencoded"
@@ -419,7 +418,7 @@ def test_an_authorization_that_is_no_header_is_refused(authorization: Any) -> No
 
 def test_a_token_request_shows_no_secret() -> None:
     """The repr of a request has the URL alone."""
-    assert "TokenRequest(url='https://auth.example/token?tenant=1')" == repr(REQUEST)
+    assert "TokenRequest(method='POST', url='https://auth.example/token?tenant=1')" == repr(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -664,6 +663,6 @@ def test_metadata_is_bounded() -> None:
 
 def test_reading_changes_nothing() -> None:
     """Reading an answer is pure: the same answer gives the same token, and a request object is never changed."""
-    request = TokenRequest("https://auth.example/token", {}, b"", ())
+    request = TokenRequest(url="https://auth.example/token", headers={}, fields={})
     response = TokenResponse(200, {"content-type": "application/json"}, JSON_TOKEN.encode(), at(0).wall)
     assert read_token_response(request, response) == read_token_response(request, response)

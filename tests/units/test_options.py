@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import pickle
 from typing import Any
 
@@ -17,8 +18,9 @@ from oauth_auth import (
     OAuthError,
     OAuthToken,
 )
-from oauth_auth._plugins.options import CommonOptions, Options, derive_store_key, read_options
+from oauth_auth._plugins.options import derive_store_key, read_options
 from oauth_auth._renewal.decisions import RenewalSettings
+from oauth_auth.requests import BearerAuth, ClientCredentialsAuth, DeviceCodeAuth
 
 
 async def async_function(*_: object) -> None:
@@ -89,6 +91,16 @@ WRONG_OPTIONS: list[tuple[str, list[Any], str]] = [
     ),
     ("allowed_origins", [[5], [None], [b"https://api.example"], 5, True], "allowed_origins"),
     ("allow_insecure_transport", ["yes", "", 1, 0, None, []], "must be True or False"),
+    ("audience", [5, b"api", [5], [""], ["api", None], "\ud800"], "audience must be|surrogate"),
+    (
+        "resource",
+        ["api.example", "/api", ["https://api.example", "x y"], "http://[", 5, "https://bücher"],
+        "resource must",
+    ),
+    ("resource", ["https://api.example#part"], "leave out '#'"),
+    ("offline_access", ["yes", 1, 0], "must be True or False"),
+    ("token_request_hook", [5, "json"], "token_request_hook must be a function"),
+    ("token_response_hook", [async_function, AsyncCallable()], "plain function, not async"),
     ("rejection_statuses", [401, None, 4.5], r"sequence of statuses: \("),
     ("rejection_statuses", ["401", (200,), (99,), (600,), (401.0,), (True,), [None], ["401"]], r"such as \(401, 403\)"),
 ]
@@ -101,7 +113,7 @@ def test_wrong_options_are_refused(name: str, values: list[Any], text: str) -> N
     """An option of a wrong type or value is a `ConfigurationError` that names it and says what to write."""
     for value in values:
         with pytest.raises(ConfigurationError, match=f"(?s){text}") as caught:
-            read_options({name: value}, Options)
+            read_options({name: value})
         assert name.partition("_")[0] in str(caught.value)
 
 
@@ -113,19 +125,26 @@ def test_wrong_options_are_refused(name: str, values: list[Any], text: str) -> N
         ("timeout", "did you mean 'token_timeout'?"),
         ("clientauth", "did you mean 'client_auth'?"),
         ("on_update", "did you mean 'on_token_update'?"),
+        ("verify", "certificates .* pass token_client="),
+        ("cert", "certificates .* pass token_client="),
+        ("proxies", "proxies .* pass token_client="),
+        ("session", "did you mean 'token_client'?"),
         ("xyz", "there are .*allowed_origins.*token_timeout"),
     ],
 )
 def test_unknown_options_are_refused(name: str, hint: str) -> None:
     """An option that there isn't is a `ConfigurationError` that names the one that was meant."""
+    make: Any = ClientCredentialsAuth
     with pytest.raises(ConfigurationError, match=f"unknown option '{name}': {hint}"):
-        read_options({name: "x"}, Options)
+        make("https://auth.example/token", "client", **{name: "x"})
 
 
 def test_an_option_of_some_classes_is_unknown_to_others() -> None:
-    """`BearerAuth` takes its token as an argument, and has no option of that name."""
-    with pytest.raises(ConfigurationError, match="unknown option 'token'"):
-        read_options({"token": OAuthToken(access_token="x")}, CommonOptions)
+    """`BearerAuth` calls no server, and has no option for that."""
+    make: Any = BearerAuth
+    for name in ("audience", "revocation_url", "offline_access"):
+        with pytest.raises(ConfigurationError, match=f"unknown option '{name}'"):
+            make("token", **{name: "x"})
 
 
 # -- What is right --------------------------------------------------------------------------------------------------
@@ -133,6 +152,12 @@ def test_an_option_of_some_classes_is_unknown_to_others() -> None:
 RIGHT_OPTIONS: dict[str, list[Any]] = {
     "scope": [None, "", "a b", ["a", "b"], ("a",), {"a", "b"}, (name for name in "ab")],
     "field_parameters": [None, {}, {"a": "b"}, {"a": ["b", 1, 1.5, True]}, {"a": None}],
+    "audience": [None, "api", [], ["api", "other"], ("api",), (name for name in "ab")],
+    "resource": [None, "https://api.example", ["https://api.example/v1", "urn:api"]],
+    "offline_access": [None, True, False],
+    "token_request_hook": [None, lambda request: request],
+    "token_response_hook": [None, dict],
+    "revocation_url": [None],
     "client_auth": [None, ClientSecretBasic(), ClientSecretBasic(encode=False), ClientSecretPost()],
     "token": [None, OAuthToken(access_token="x")],
     "store": [None, MemoryTokenStore()],
@@ -157,19 +182,20 @@ RIGHT_OPTIONS: dict[str, list[Any]] = {
 
 def test_all_options_are_tried_here() -> None:
     """The table of right values has each option that there is."""
-    assert set(Options.__annotations__) | set(CommonOptions.__annotations__) == set(RIGHT_OPTIONS)
+    own = {"self", "token_url", "client_id", "client_secret", "device_authorization_url", "show"}
+    assert set(inspect.signature(DeviceCodeAuth.__init__).parameters) - own == set(RIGHT_OPTIONS)
 
 
 @pytest.mark.parametrize("name", RIGHT_OPTIONS)
 def test_right_options_are_taken(name: str) -> None:
     """Each option takes what the contract says."""
     for value in RIGHT_OPTIONS[name]:
-        read_options({name: value}, Options)
+        read_options({name: value})
 
 
 def test_the_defaults_are_the_contracts() -> None:
     """Without options, times and statuses are those of the contract."""
-    settings = read_options({}, Options)
+    settings = read_options({})
     assert RenewalSettings(10.0, 300.0, 10.0, None) == settings.renewal
     assert (None, {}, None, None, None, None, None, None, False, (401,)) == (
         settings.scope,
@@ -201,7 +227,7 @@ def test_configuration_errors_are_value_errors(error: ConfigurationError) -> Non
 
 def key_of(options: dict[str, Any], *rest: str) -> str:
     grant_type, token_url, client_id, subject = rest or ("grant", "https://a/", "client", "")
-    return derive_store_key(read_options(options, Options), grant_type, token_url, client_id, subject)
+    return derive_store_key(read_options(options), grant_type, token_url, client_id, subject)
 
 
 def test_a_key_is_that_of_what_gets_equal_tokens() -> None:
@@ -218,6 +244,8 @@ def test_all_that_tells_tokens_apart_makes_another_key() -> None:
         key_of({"scope": "a b"}),
         key_of({"field_parameters": {"audience": "x"}}),
         key_of({"field_parameters": {"audience": "y"}}),
+        key_of({"audience": ["x", "y"]}),
+        key_of({"resource": "https://api.example"}),
         key_of({}, "another", "https://a/", "client", ""),
         key_of({}, "grant", "https://b/", "client", ""),
         key_of({}, "grant", "https://a/", "another", ""),

@@ -26,16 +26,9 @@ from oauth_auth import (
 from oauth_auth._clock import Now
 from oauth_auth._wire.challenges import bearer_errors, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
-from oauth_auth._wire.messages import (
-    MAX_BODY,
-    TokenRequest,
-    TokenResponse,
-    build_token_request,
-    join_scope,
-    read_retry_after,
-    read_token_response,
-)
+from oauth_auth._wire.messages import MAX_BODY, TokenResponse, join_scope, read_retry_after, read_token_response
 from oauth_auth._wire.token import Credential, is_sendable
+from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from oauth_auth._wire.urls import check_endpoint, check_transport, origin_of, read_origins, without_query
 
 # Examples are many and cheap; a machine that's busy is no reason to fail.
@@ -389,7 +382,7 @@ def test_any_fields_are_sent_or_refused(parameters: dict[str, Any], authorizatio
         return
     assert request.body.isascii()
     assert all(name.isascii() and value.isascii() and value.isprintable() for name, value in request.headers.items())
-    assert "TokenRequest(url='https://auth.example/token')" == repr(request)
+    assert "TokenRequest(method='POST', url='https://auth.example/token')" == repr(request)
 
 
 @thorough

@@ -15,7 +15,8 @@ from authlib.oauth2.rfc6749 import OAuth2Token
 from freezegun import freeze_time
 
 from oauth_auth import ConfigurationError, OAuthToken
-from oauth_auth._wire.messages import build_token_request, read_token_response
+from oauth_auth._wire.messages import read_token_response
+from oauth_auth._wire.token_request import build_token_request
 from tests.support.steps import TOKEN_URL, answer
 
 NOW = 1_893_456_000.0

@@ -1,0 +1,132 @@
+"""Requests to an authorization server: `TokenRequest`, and how one is built (RFC 6749 section 4). Pure, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import quote_plus, unquote_plus, urlencode
+
+from ..errors import ConfigurationError
+from .checks import require_encodable
+from .token import is_sendable
+
+__all__ = ["REQUEST_HEADERS", "FieldParameters", "TokenRequest", "build_token_request"]
+
+REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""Headers of all requests; answers are short, and compressed ones may unpack to any length."""
+
+FieldValue = str | int | float | bool
+FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
+
+_SECRET_FIELDS = {
+    *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
+    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class TokenRequest:
+    """A request to an authorization server, as it's about to be sent. Immutable; its repr shows no secret.
+
+    Change one by `dataclasses.replace`. `fields` are those of the body; a list repeats its field. They are sent as a
+    form, or as JSON where the header `Content-Type` is `application/json`.
+    """
+
+    method: str = "POST"
+    url: str
+    headers: Mapping[str, str]
+    fields: Mapping[str, Any]
+    secrets: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """What was in headers and fields at first that must not be shown."""
+
+    @property
+    def body(self) -> bytes:
+        """What is sent. Raises `ConfigurationError` for fields that can't be."""
+        if self.method == "GET":
+            return b""
+        if _media_type(self.headers) == "application/json":
+            try:
+                return json.dumps(dict(self.fields)).encode()
+            except (TypeError, ValueError):
+                raise ConfigurationError("the fields of a request must be what JSON can carry") from None
+        return urlencode(list(_form(self.fields))).encode("ascii")
+
+    def as_json(self) -> Self:
+        """Return the same request with its fields as JSON."""
+        others = {name: value for name, value in self.headers.items() if name.lower() != "content-type"}
+        return dataclasses.replace(self, headers={**others, "Content-Type": "application/json"})
+
+    def with_secrets_of(self, original: TokenRequest) -> Self:
+        """Return the same request, which knows its own secrets and those of the one that it was made from."""
+        secrets = (*original.secrets, *self.secrets, *_secrets_in(self.headers, self.fields))
+        return dataclasses.replace(self, secrets=tuple(dict.fromkeys(secrets)))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(method={self.method!r}, url={self.url!r})"
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    value = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
+    return value.partition(";")[0].strip().lower()
+
+
+def _form(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of a form; a sequence repeats its field, `None` drops it."""
+    for name, value in fields.items():
+        require_encodable("the name of a field parameter", name)
+        for one in value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]:
+            if one is not None:
+                yield name, _field_text(name, one)
+
+
+def build_token_request(url: str, authorization: str | None, fields: Mapping[str, Any]) -> TokenRequest:
+    """Build the request; a sequence repeats its field, `None` drops it. Raises `ConfigurationError` on other values."""
+    form: dict[str, list[str]] = {}
+    for name, text in _form(fields):
+        form.setdefault(name, []).append(text)
+    headers = {**REQUEST_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
+    if authorization is not None:
+        if not isinstance(authorization, str) or not is_sendable(authorization):
+            raise ConfigurationError("authorization must be one line of printable ASCII: see basic_authorization()")
+        headers["Authorization"] = authorization
+    texts = {name: values[0] if len(values) == 1 else values for name, values in form.items()}
+    return TokenRequest(url=url, headers=headers, fields=texts, secrets=tuple(_secrets_in(headers, texts)))
+
+
+def _secrets_in(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what must not be shown of a request's headers and fields, each in all forms that it may come back in."""
+    for name, value in fields.items():
+        if name in _SECRET_FIELDS:
+            for text in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(text, str) and len(text) > 3:
+                    yield text
+                    yield quote_plus(text)
+    for name, value in headers.items():
+        if name.lower() == "authorization":
+            yield from (text for text in _secrets_of(value) if len(text) > 3)
+
+
+def _secrets_of(authorization: str) -> list[str]:
+    """Return what must not be shown of a header: its value, and the secret inside it if it's Basic."""
+    value = authorization.partition(" ")[2] or authorization
+    try:
+        secret = base64.b64decode(value, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return [value]
+    return [value, secret, unquote_plus(secret)]
+
+
+def _field_text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str):
+        return require_encodable(f"field parameter {name!r}", value)
+    raise ConfigurationError(
+        f"field parameter {name!r} must be text, a number, a sequence of them, or None to leave it out; "
+        f"it is {type(value).__name__}"
+    )
