@@ -75,7 +75,7 @@ def test_code_runs(
         for name in ("ca.pem", "client.pem"):
             (folder / name).write_bytes((hosts.folder / name).read_bytes())
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("COV_")},
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             **hosts.environment,
             "PATH": f"{programs[number]}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
@@ -168,6 +168,26 @@ def test_what_the_runner_does_not_know() -> None:
     for text in ("```\nx\n```", "*Continues the block above:*\n\n```python\n```", "<!-- prints -->\n```text\n```"):
         with pytest.raises(ValueError, match="line"):
             list(units_of(blocks_of(text)))
+
+
+def test_each_provider_has_its_facts() -> None:
+    """Each provider of the table has a block that makes an auth object, links to where it was read, and the date."""
+    text = (ROOT / "docs" / "providers.md").read_text()
+    names = re.findall(r"^\| \[([^]]+)\]\(#", text, re.MULTILINE)
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+
+    assert names == list(sections)
+    for section in sections.values():
+        assert [block.kind for block in blocks_of(section)] == ["python"]
+        assert re.search(r"\]\(https://", section)
+        assert "*Read on 28 November 2026, not run here.*" in section
+
+
+def test_no_words_from_inside() -> None:
+    """Pages are for users: they don't speak of how the project came about."""
+    for page in PAGES:
+        text = re.sub(r"store[ _]contract|StoreContract", "", (ROOT / page).read_text())
+        assert not re.search(r"\b(contract|goals?|defects?|acceptance checks?|issue \d+)\b", text, re.IGNORECASE), page
 
 
 @pytest.mark.parametrize(
