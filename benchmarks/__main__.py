@@ -1,4 +1,4 @@
-"""Measure what the contract puts figures on: python -m benchmarks [--write FILE]."""
+"""Measure what the library promises in figures: python -m benchmarks [--write FILE]."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main() -> None:
     for part in (hot_path, load, tenants, fleet, cost):
         print(f"{part.__name__} ...", flush=True)
         for figure in part.run():
-            mark = "✓" if figure.reached else "✗"
-            print(f"  {mark} {figure.what}: {figure.measured} (goal: {figure.goal})", flush=True)
+            mark = "✓" if figure.kept else "✗"
+            print(f"  {mark} {figure.what}: {figure.measured} (promised: {figure.promised})", flush=True)
             figures.append(figure)
     if arguments.write:
         write_part(arguments.write, "figures", part_of_page(figures))
@@ -31,14 +31,14 @@ def main() -> None:
 
 def part_of_page(figures: list[Figure]) -> str:
     libraries = ", ".join(f"{name} {version(name)}" for name in ("requests", "niquests", "httpx", "httpx2", "aiohttp"))
-    rows = [[f.what, f.measured, f.goal, "yes" if f.reached else "**no**"] for f in figures]
+    rows = [[f.what, f.measured, f.promised, "yes" if f.kept else "**no**"] for f in figures]
     intro = (
         f"Measured on {dt.datetime.now(dt.UTC):%d %B %Y} by `make figures` (`python -m benchmarks`): Python "
         f"{platform.python_version()}, {libraries}, {os.cpu_count()} cores shared with the server. Each figure is "
         "a comparison within one run; ratios are medians over many rounds in turn."
     )
-    head = "## What the contract promises"
-    return "\n\n".join([head, intro, table(["what", "measured", "goal", "reached"], rows)])
+    head = "## What is promised"
+    return "\n\n".join([head, intro, table(["what", "measured", "promised", "kept"], rows)])
 
 
 if __name__ == "__main__":

@@ -8,5 +8,5 @@ from typing import NamedTuple
 class Figure(NamedTuple):
     what: str
     measured: str
-    goal: str
-    reached: bool
+    promised: str
+    kept: bool

@@ -1,7 +1,7 @@
 """What processes and objects on one store cost each other: renewals, waits, and the store's traffic.
 
 Token calls are counted twice. Per token served: one call for each token that requests were sent with is what the
-contract asks for. Per nominal lifetime, the run's length divided by `expires_in`, there are more by design: tokens are
+library promises. Per nominal lifetime, the run's length divided by `expires_in`, there are more by design: tokens are
 renewed before they expire, one of 2 s after 1.4 to 1.6 s, since its refresh window is a fifth of its lifetime.
 """
 

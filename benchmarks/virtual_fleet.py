@@ -65,8 +65,9 @@ def part_of_page(figures: list[Figures]) -> str:
 
 def draw_plot(folder: Path, figures: list[Figures]) -> None:
     """Write the plot: how long it takes until all have a new token, and store operations, by the number of programs."""
-    import matplotlib as mpl  # what only measures needn't have it
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # what only measures needn't have it
+
+    from benchmarks.peers._plots import save
 
     calm = [one for one in figures if one.weather.name == "calm"]
     figure = Figure(figsize=(9.2, 3.2), layout="constrained")
@@ -80,9 +81,7 @@ def draw_plot(folder: Path, figures: list[Figures]) -> None:
     right.set(
         xscale="log", ylim=(0, None), xlabel="programs on one store", title="store operations per program and token"
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "fleet", "svg.fonttype": "none"}):
-        figure.savefig(folder / "fleet.svg", metadata={"Date": None}, facecolor="white")
+    save(figure, folder / "fleet.svg")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
   worker had no valid token: the one it held before, unless that had expired by its own clock, which may be a wrong
   one, is tried again after the failure, and if the API takes it, the request could have succeeded;
 - its answer is a second 401, since the replay's token, a sibling's, was issued before all tokens were revoked, or its
-  family was lost for a reason below. By contract a request is replayed once;
+  family was lost for a reason below. A request is replayed once;
 - its answer is a second 401, since the replay's token had expired, which the worker couldn't know from its clock,
   or by that of the worker that had got the token: it was set wrong;
 - the store was out of order, and the worker's grant has no other way to a token;

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks._page import write_part
 
-from . import _plots, _report
+from . import _comparison, _plots, _report
 from ._contender import SCENARIOS, Contender
 from ._worker import ALL
 
@@ -33,7 +33,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few seconds for each, to see whether it runs")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="the page whose part about the peers to write")
     parser.add_argument("--only", choices=SCENARIOS, action="append", help="this scenario; may be repeated")
+    parser.add_argument("--redraw", type=Path, metavar="PAGE", help="only draw the comparison of the page's table")
     arguments = parser.parse_args()
+    if arguments.redraw:
+        draw_comparison(arguments.redraw)
+        return
     names = arguments.only or SCENARIOS
     where = _report.surroundings()
     begun = time.monotonic()
@@ -44,6 +48,12 @@ def main() -> None:
         for name, rows in results.items():
             _plots.draw(arguments.write.parent / "performance", name, scenarios[name], rows)
         write_part(arguments.write, "peers", _report.part_of_page(where, scenarios, results))
+        draw_comparison(arguments.write)
+
+
+def draw_comparison(page: Path) -> None:
+    """Write the picture that the README and the documentation's first page show."""
+    _plots.compare(page.parent / "_static" / "comparison.svg", _comparison.read(page.read_text(encoding="utf-8")))
 
 
 def run_scenario(scenario: str, module: Any, *, quick: bool) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One picture for each scenario: bars for what was measured, one row for each library."""
+"""One picture for each scenario, and one of all: bars for what was measured, one row for each library."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmarks._svg import for_both_themes
+
+from ._comparison import Comparison
 from ._scenario import Column, in_order, middle, spread
 
 OURS, PEERS, BARE = "#1b6ca8", "#c97b3d", "#9a9a9a"
@@ -26,9 +29,39 @@ def draw(folder: Path, name: str, module: Any, rows: Sequence[dict[str, Any]]) -
         _draw_column(axis, column, module.PARAMETERS, ordered)
     axes[0].set_yticks(range(len(ordered)), [row["name"] for row in ordered])
     figure.suptitle(module.TITLE.format(**module.PARAMETERS), fontsize=12)
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, facecolor="white")
+    save(figure, folder / f"{name}.svg")
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure as SVG, the same bytes for the same numbers, for light and dark pages."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": file.stem, "svg.fonttype": "none"}):
+        figure.savefig(file, metadata={"Date": None}, facecolor="white")
+    file.write_text(for_both_themes(file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def compare(file: Path, comparison: Comparison) -> None:
+    """Write the picture of all libraries and of what went wrong with them."""
+    height = 0.9 + 0.25 * len(comparison.libraries)
+    figure = Figure(figsize=(10.4, height), layout="constrained")
+    axes = figure.subplots(1, len(comparison.headings), sharey=True, squeeze=False)[0]
+    for axis, heading, cells in zip(axes, comparison.headings, comparison.columns, strict=True):
+        greatest = max((int(cell) for cell in cells if cell.isdigit()), default=0) or 1
+        for place, (library, cell) in enumerate(zip(comparison.libraries, cells, strict=True)):
+            number = int(cell) if cell.isdigit() else 0
+            color = OURS if number == 0 and cell.isdigit() else PEERS
+            axis.barh(place, number, height=0.66, color=_color(library))
+            style = {"color": color, "weight": "bold"} if cell.isdigit() else {"color": MISSING, "style": "italic"}
+            axis.annotate(cell, (number, place), (4, 0), textcoords="offset points", va="center", fontsize=8.5, **style)
+        axis.set_title(heading, fontsize=9, loc="left")
+        axis.set_xlim(0, 1.25 * greatest)
+        axis.set_ylim(len(cells) - 0.5, -0.5)
+        axis.tick_params(left=False, bottom=False, labelbottom=False, labelsize=9)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+    axes[0].set_yticks(range(len(comparison.libraries)), comparison.libraries)
+    for label in axes[0].get_yticklabels():
+        label.set_weight("bold" if label.get_text().startswith("oauth_auth") else "normal")
+    save(figure, file)
 
 
 def _draw_column(axis: Any, column: Column, parameters: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from benchmarks._page import write_part
+from benchmarks._svg import for_both_themes
+from benchmarks.peers._comparison import read
 from benchmarks.peers._report import part_of_page, pinned_versions
 from benchmarks.peers._scenario import Column
 
+ROOT = Path(__file__).parents[2]
 WHERE = {"date": "1 May 2026", "python": "3.13.0", "cores": "2", "load": "0.1", "versions": "peer 1.0"}
 
 
@@ -84,3 +88,37 @@ def test_a_stampede_makes_one_token_call(contender: str) -> None:
     assert finished.returncode == 0, finished.stderr
     values = json.loads(finished.stdout)
     assert ([0], [1]) == (values["failures"], values["calls"])
+
+
+def test_the_picture_shows_the_measured_table() -> None:
+    """The comparison has each number of the page's table, in its order, so that none is from another run."""
+    comparison = read((ROOT / "docs" / "performance.md").read_text())
+    picture = (ROOT / "docs" / "_static" / "comparison.svg").read_text()
+    texts = re.findall(r"<text [^>]*>([^<]+)</text>", picture)
+
+    assert [cell for column in comparison.columns for cell in column] == [
+        text for text in texts if text == "can't" or text.isdigit()
+    ]
+    assert set(comparison.libraries) <= set(texts)
+    assert all("0" == column[row] for column in comparison.columns for row in (0, 1, 2))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_figures_are_measured_ones(page: str) -> None:
+    """A number of requests that a first page boasts of is in the page of measurements."""
+    measured = (ROOT / "docs" / "performance.md").read_text().replace(",", "")
+    numbers = re.findall(r"\b(\d,\d{3}|\d{3}) (?:requests|tasks)", (ROOT / page).read_text())
+
+    assert 3 <= len(numbers)
+    for number in numbers:
+        assert re.search(rf"\b{number.replace(',', '')} (requests|tasks)|of {number.replace(',', '')} waited", measured)
+
+
+def test_a_picture_follows_the_theme() -> None:
+    """No ink or paper is left that's the same on light and dark pages."""
+    for file in [*(ROOT / "docs" / "performance").glob("*.svg"), ROOT / "docs" / "_static" / "comparison.svg"]:
+        picture = file.read_text().partition("</style>")[2]
+        assert "#000000" not in picture
+        assert "#ffffff" not in picture
+    with pytest.raises(ValueError, match="without a style sheet"):
+        for_both_themes("<svg/>")
