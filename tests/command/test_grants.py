@@ -63,6 +63,15 @@ def test_a_service_gets_its_own_token(person: LocalProvider, environment: pytest
     assert 3 * ["client_credentials"] == grants(person)
 
 
+@pytest.mark.parametrize("grant", ["authorization_code", "device", "password"])
+def test_a_grant_is_that_token_alone(user: LocalProvider, grant: str) -> None:
+    """`status` and `logout` for a user leave the client's own token alone."""
+    token = run("token", "--grant", "client_credentials")
+    assert 1 == run("status", "--grant", grant).status
+    assert Ended(0, "", "You were not logged in.\n") == run("logout", "--grant", grant)
+    assert token == run("token", "--grant", "client_credentials")
+
+
 def test_a_password(user: LocalProvider, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`--grant password` takes user name and password from the environment; afterwards neither is needed."""
     token = run("token", "--grant", "password")

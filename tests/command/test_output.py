@@ -21,7 +21,7 @@ from oauth_auth import cli
 from oauth_auth._command.setup import Setup
 from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.testing import LocalProvider
-from tests.command.running import COMMAND, SECRET, Browser, Ended, run
+from tests.command.running import COMMAND, SECRET, Browser, Ended, age, run
 from tests.support.scripted import Answer, Received, ScriptedServer
 
 
@@ -67,18 +67,27 @@ def test_status_for_programs(person: LocalProvider, browser: Browser) -> None:
     } == fields
 
 
-def test_status_names_the_user(serve: Callable[..., ScriptedServer], browser: Browser) -> None:
+def test_status_names_the_user(
+    serve: Callable[..., ScriptedServer], browser: Browser, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The user of the login's ID token, also when the token was renewed without one."""
     id_token = "e30.eyJzdWIiOiAiMSIsICJwcmVmZXJyZWRfdXNlcm5hbWUiOiAiYWxpY2UifQ.x"
-    answers = [{"id_token": id_token}, {}]
+    answers = [{"id_token": id_token}, {}, {}]
     token = {"access_token": "t", "refresh_token": "r", "expires_in": 3600}
     server = serve(lambda request: Answer(200, {**token, **answers.pop(0)}))
     browser.answer = {"code": "c"}
     urls = {"TOKEN_URL": f"{server.url}/token", "AUTHORIZATION_URL": f"{server.url}/a", "CLIENT_ID": "c"}
-    assert 0 == run("login", **urls).status
-    status = run("status", "--format", "json")
-    assert ("alice", None) == (json.loads(status.stdout)["user"], json.loads(status.stdout)["issuer"])
-    assert 0 == run("login", "--authorization-parameter", "x=y", **urls).status  # which brings no ID token
+    urls["STORE"] = f"file:{tmp_path / 'tokens'}"
+    for name, value in urls.items():
+        environment.setenv(f"OAUTH_{name}", value)
+    assert 0 == run("login").status
+    for left in (3600, -10):
+        age(left)
+        assert 0 == run("token").status
+        status = json.loads(run("status", "--format", "json").stdout)
+        assert ("alice", None) == (status["user"], status["issuer"])
+    assert [{}] == answers
+    assert 0 == run("login").status  # which brings no ID token
     assert json.loads(run("status", "--format", "json").stdout)["user"] is None
 
 

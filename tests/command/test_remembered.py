@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,19 @@ def test_profiles_are_added_one_by_one(file: Path) -> None:
     for name, settings in (("work", B), ("home", A), ("work", A)):
         SettingsFile(file).remember(name, settings)
     assert Remembered({"work": A, "home": A}, "work") == SettingsFile(file).read()
+
+
+def test_logins_at_the_same_time_are_all_remembered(file: Path, pool: ThreadPoolExecutor) -> None:
+    """None of them writes over another's settings."""
+    names = [f"profile-{number}" for number in range(8)]
+    together = threading.Barrier(len(names))
+
+    def remember(name: str) -> None:
+        together.wait(10)
+        SettingsFile(file).remember(name, B)
+
+    list(pool.map(remember, names))
+    assert set(names) == SettingsFile(file).read().profiles.keys()
 
 
 def damage(file: Path) -> None:
