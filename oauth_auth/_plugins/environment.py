@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from .token_endpoint import TokenEndpointAuth
 
-__all__ = ["Environment", "make_from_environment", "open_store"]
+__all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
 
 _T = TypeVar("_T", bound=TokenEndpointAuth)
 
@@ -96,12 +96,17 @@ def _similar(name: str, wanted: Iterable[str], *, is_sure: bool) -> str | None:
     return f"{near[0]}{name[len(plain) :]}" if near else None
 
 
+def variables_of(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a class by the variables that are read for it; `own` are those that only it has."""
+    names = {**_COMMON, **own, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
+    return names | {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
+
+
 def make_from_environment(
     cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
 ) -> _T:
     """Return an auth object of a class; `variables` maps variables to the parameters that only this class has."""
-    names = {**_COMMON, **variables, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
-    names |= {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
+    names = variables_of(variables)
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
