@@ -30,8 +30,9 @@ from ._plugins.rejection import (
     Exchange,
     is_short,
     may_be_short,
-    note_acceptance,
+    note_answer,
     replacing,
+    telling_statuses,
 )
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
@@ -174,7 +175,7 @@ class AiohttpAuth(AsyncTokens):
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
-        self._telling = _REDIRECTS.union(self._rejection_statuses)
+        self._telling = _REDIRECTS.union(telling_statuses(self._rejection_statuses))
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -217,8 +218,10 @@ class AiohttpAuth(AsyncTokens):
         course = _Course.of(request)
         was_replayed = course is not None and course.was_replayed
         if response.status not in self._rejection_statuses:
-            note_acceptance(self._source, origin, header, exchange, is_replay=was_replayed)
-        elif not was_replayed:
+            note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
+        elif was_replayed:
+            exchange.tell_rejected_again(origin, header)
+        else:
             await run_async(replacing(self._source, origin, header, exchange))
         return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
 
@@ -259,7 +262,7 @@ class _Exchange(Exchange):
     """A request of a session, and its latest answer."""
 
     def __init__(self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: Any) -> None:
-        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of this module
+        super().__init__(auth, response)
         self._request = request
         self._handler = handler
 

@@ -68,6 +68,11 @@ class Grant:
     """Whether a renewal calls code of the user's."""
 
     @property
+    def scope(self) -> str | None:
+        """The scope that it asks for, if any."""
+        return None
+
+    @property
     def transport_error(self) -> type[TokenTransportError]:
         """The class of the error if the server can't be reached; a plug-in's is an error of its HTTP library, too."""
         return TokenTransportError
@@ -164,6 +169,10 @@ class _TokenEndpointGrant(Grant):
         self._client = calls.client
         self._scope = calls.scope
         self._field_parameters = calls.field_parameters
+
+    @property
+    def scope(self) -> str | None:
+        return self._scope
 
     @property
     def transport_error(self) -> type[TokenTransportError]:

@@ -381,8 +381,8 @@ MUTANTS = (
         5,
         "a rejected replay is replayed",
         "_plugins/rejection.py",
-        "        if replacement.is_final:\n            return\n",
-        "",
+        "        if replacement.is_final or is_last:\n",
+        "        if is_last:\n",
         (
             "guarantees/test_rejection.py::test_second_rejection_is_returned[requests]",
             "guarantees/test_rejection.py::test_second_rejection_is_returned[httpx]",

@@ -49,7 +49,7 @@ MUTANTS = (
         7,
         "the token goes to origins that aren't allowed",
         "_plugins/origins.py",
-        "if self._allowed is not None and origin_of(url) not in self._allowed:",
+        "if self._allowed is not None and (origin := origin_of(url)) not in self._allowed:",
         "if False:",
         (
             "guarantees/test_origins.py::test_origin_that_is_not_allowed_gets_the_request_without_the_token[requests-200]",
