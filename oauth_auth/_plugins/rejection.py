@@ -20,8 +20,8 @@ from .._record import Record
 from .._renewal.source import Replacement, TokenSource, Waiting
 from .._wire.challenges import SCOPE_STATUSES, bearer_errors, is_rejection, tells_acceptance, wanted_scope
 from .._wire.encodings import can_decompress
-from .._wire.messages import redact
 from .._wire.urls import origin_of, without_query
+from .._wire.words import redact
 from ..errors import OAuthError
 from .auth import TokenAuth
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY, TokenRequest, TokenResponse
-from .._wire.urls import without_query, without_secrets
+from .._wire.urls import without_query
+from .._wire.words import without_secrets
 from ..errors import TokenTransportError
 
 __all__ = ["Body", "answer", "make_tls_context", "tls_context", "unreachable"]

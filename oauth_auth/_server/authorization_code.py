@@ -47,7 +47,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
-            reason = "no user has logged in yet" if self._redeemed_code is None else "the authorization code is used up"
+            reason = None if self._redeemed_code is None else "the authorization code is used up"
             raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:

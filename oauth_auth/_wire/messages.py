@@ -20,13 +20,15 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, quote_plus, unquote_plus, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode, urljoin
 
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
 from .checks import require_encodable
+from .refusals import explain_failure
 from .token import CENTURY, OAuthToken, is_sendable, read_answer
 from .urls import without_query
+from .words import is_page, redact, server_words
 
 __all__ = [
     "MAX_BODY",
@@ -43,7 +45,6 @@ __all__ = [
     "read_retry_after",
     "read_revocation_response",
     "read_token_response",
-    "redact",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -97,7 +98,7 @@ def build_token_request(url: str, authorization: str | None, fields: Mapping[str
         require_encodable("the name of a field parameter", name)
         form.extend((name, _field_text(name, one)) for one in values if one is not None)
     headers = {**REQUEST_HEADERS, "Content-Type": "application/x-www-form-urlencoded"}
-    secrets = [text for name, value in form if name in _SECRET_FIELDS for text in (value, quote_plus(value))]
+    secrets = [value for name, value in form if name in _SECRET_FIELDS]
     if authorization is not None:
         if not isinstance(authorization, str) or not is_sendable(authorization):
             raise ConfigurationError("authorization must be one line of printable ASCII: see basic_authorization()")
@@ -155,8 +156,14 @@ def read_token_response(request: TokenRequest, response: TokenResponse) -> OAuth
     try:
         return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
-        message = "the token endpoint's answer has no access_token that a header can carry"
-        failure = TokenResponseError(message, content_type=_content_type(response), **_where(request, response))
+        words = server_words(fields, _text(response), request.secrets)
+        said = f': "{words}"' if words else ""
+        failure = TokenResponseError(
+            f"the token endpoint's answer has no access_token that a header can carry{said}",
+            content_type=_content_type(response),
+            server_message=words,
+            **_where(request, response),
+        )
     raise failure
 
 
@@ -168,26 +175,57 @@ def read_revocation_response(request: TokenRequest, response: TokenResponse) -> 
 
 def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -> Mapping[str, Any]:
     """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
-    status, body = response.status_code, response.body
+    status, body, text = response.status_code, response.body, _text(response)
     where, kind = _where(request, response), _content_type(response)
     if len(body) > MAX_BODY:
         raise TokenResponseError(f"the {endpoint} answered with more than {MAX_BODY} bytes", content_type=kind, **where)
     if 300 <= status < 400:
-        message = f"the {endpoint} redirects, and token calls follow no redirect: give its final URL"
+        message = f"the {endpoint} redirects{_target(request, response)}, and token calls follow no redirect"
+        raise TokenResponseError(f"{message}: give its final URL", content_type=kind, **where)
+    if status == 407:
+        message = f"a proxy before {without_query(request.url)} wants a login: put user and password into its URL"
         raise TokenResponseError(message, content_type=kind, **where)
-    fields = _parse(body, response.headers.get("content-type", "").partition(";")[0].strip().lower() or None)
-    error = fields.get("error")
-    if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
+    declared = response.headers.get("content-type", "").partition(";")[0].strip().lower() or None
+    fields = {} if is_page(text) else _parse(text, declared)
+    error, is_success = fields.get("error"), 200 <= status < 300
+    if is_success and fields and (fields.get("access_token") or not isinstance(error, str) or not error):
+        return fields
+    words = server_words(fields, text, request.secrets)
+    if isinstance(error, str) and error:
+        code = redact(error, request.secrets) or "unreadable"
+        description = redact(fields.get("error_description"), request.secrets)
+        words = description or words
         raise OAuthProviderException(
-            redact(error, request.secrets) or "unreadable",
-            error_description=redact(fields.get("error_description"), request.secrets),
+            code,
+            error_description=description,
             error_uri=redact(fields.get("error_uri"), request.secrets),
+            message=explain_failure(request, endpoint, status, error=code, words=words),
+            server_message=words,
             **where,
         )
-    if not 200 <= status < 300:
-        message = f"the {endpoint} refused, without an error of RFC 6749 section 5.2"
-        raise TokenResponseError(message, content_type=kind, **where)
+    if not is_success:
+        message = explain_failure(request, endpoint, status, error=None, words=words)
+        raise TokenResponseError(message, content_type=kind, server_message=words, **where)
+    if is_page(text) or declared == "text/html":
+        title = f', "{words}"' if words else ""
+        message = (
+            f"the {endpoint} answered with a web page{title}: is this the authorization URL, or does a proxy answer?"
+        )
+        raise TokenResponseError(message, content_type=kind, server_message=words, **where)
     return fields
+
+
+def _target(request: TokenRequest, response: TokenResponse) -> str:
+    """Return where a redirect leads, as the end of a sentence."""
+    try:
+        target = urljoin(request.url, response.headers["location"])
+    except (KeyError, ValueError):
+        return ""
+    return f" to {redact(without_query(target), request.secrets)}"
+
+
+def _text(response: TokenResponse) -> str:
+    return response.body.decode("utf-8-sig", "replace").strip()
 
 
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
@@ -210,9 +248,8 @@ def _content_type(response: TokenResponse) -> str | None:
     return kind if re.fullmatch(_MEDIA_TYPE, kind) else None
 
 
-def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
+def _parse(text: str, content_type: str | None) -> Mapping[str, Any]:
     """Read JSON, else a form if it's declared so or might be one. An unreadable body has no fields."""
-    text = body.decode("utf-8-sig", "replace").strip()
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -225,16 +262,6 @@ def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
         except ValueError:
             pass
     return {}
-
-
-def redact(value: object, secrets: Iterable[str]) -> str | None:
-    """Return a server's text fit for an error message: one line, of bounded length, without what we sent."""
-    if not isinstance(value, str):
-        return None
-    value = value[:10_000]
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
-        value = value.replace(secret, "[redacted]")
-    return "".join(char if char.isprintable() else " " for char in value[:500]).strip() or None
 
 
 def read_retry_after(value: str | None, sent_at: float) -> float | None:
@@ -334,7 +361,8 @@ def read_metadata_response(request: TokenRequest, response: TokenResponse, issue
     if status == 429 or status >= 500:
         raise TokenResponseError("the issuer's metadata could not be fetched", **where)
     if 300 <= status < 400:
-        reason = "it redirects to another place for its metadata, and redirects aren't followed: give the final URL"
+        place = _target(request, response) or " to another place"
+        reason = f"it redirects{place} for its metadata, and redirects aren't followed: give the final URL"
         raise no_metadata("there's a redirect", reason)
     if status != 200:
         raise no_metadata("there's no metadata there")
