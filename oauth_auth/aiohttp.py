@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import io
 import time
-import urllib.request
 from collections.abc import Awaitable
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
@@ -21,6 +20,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 
 from . import errors
 from ._flight import run_async
+from ._plugins import token_transport as transport
 from ._plugins.auth import AsyncTokens
 from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
 from ._plugins.own_loop import run_alone
@@ -35,10 +35,9 @@ from ._plugins.rejection import (
     telling_statuses,
 )
 from ._plugins.replay import rewind, with_new_cookies
-from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
 from ._server import controller as _controller
 from ._wire.messages import MAX_BODY, TokenRequest, TokenResponse
-from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for
+from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -88,7 +87,7 @@ class _TokenTransport:
         return run_alone(self._send(request, connect_timeout, timeout))
 
     async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        body = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError)
+        body = transport.Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError)
         response: ClientResponse | None = None
 
         async def keep(call: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -113,25 +112,25 @@ class _TokenTransport:
                 ) as answered,
             ):
                 if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
-                    return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
+                    return transport.answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
                 async for chunk in answered.content.iter_any():
                     if body.takes(chunk):
                         break
-            return answer(answered.status, answered.headers, body.content)
+            return transport.answer(answered.status, answered.headers, body.content)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             # By a hook of the user's that raises for a status, or the status says enough.
             if response is not None and (isinstance(error, aiohttp.ClientResponseError) or response.status // 100 == 4):
-                return answer(response.status, response.headers, response._body or b"")  # noqa: SLF001
-            failure = self._wrap(error, request, None if response is None else response.status)
+                return transport.answer(response.status, response.headers, response._body or b"")  # noqa: SLF001
+            failure = self._wrap(error, request, response, session._default_proxy)  # noqa: SLF001
         finally:
             if response is not None:
                 response.close()  # a hook that raises leaves it open
         raise failure
 
     def _session(self, request: TokenRequest) -> ClientSession:
-        proxy = proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
         if self._make_session is None:
-            resolver, tls = aiohttp.ThreadedResolver(), tls_context(make_tls_context)
+            proxy = transport.http_proxy("aiohttp", request.url)
+            resolver, tls = aiohttp.ThreadedResolver(), transport.tls_context(transport.make_tls_context)
             connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls, force_close=True)
             jar = aiohttp.DummyCookieJar()
             return ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False, proxy=proxy)
@@ -142,20 +141,25 @@ class _TokenTransport:
             raise errors.ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
         # It's made for this call, whose credentials are the client's own: not those of a .netrc either.
         if session.trust_env and session._default_proxy is None:  # noqa: SLF001 - nothing public says so
-            session._default_proxy = proxy  # noqa: SLF001
+            with suppress(errors.ConfigurationError):  # one that aiohttp doesn't know
+                session._default_proxy = transport.http_proxy("aiohttp", request.url)  # noqa: SLF001
         session._default_auth, session._auto_decompress, session._trust_env = None, False, False  # noqa: SLF001
         session.headers.pop(_AUTHORIZATION, None)
         return session
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""
-        return self._wrap(aiohttp.ServerTimeoutError(f"no answer in {timeout:.3g} s"), request, None)
+        return self._wrap(aiohttp.ServerTimeoutError(f"no answer in {timeout:.3g} s"), request, None, None)
 
-    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
+    def _wrap(self, error: Exception, request: TokenRequest, response: Any, proxy: Any) -> errors.TokenTransportError:
         """Return what is raised for an error of the library or of the environment."""
         copy = aiohttp.ServerTimeoutError if isinstance(error, TimeoutError) else aiohttp.ClientConnectionError
         retryable = isinstance(error, aiohttp.ClientError | TimeoutError) and not isinstance(error, ValueError)
-        wrapped = unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        around = transport.circumstances(proxy, is_own_client=self._make_session is None)
+        status = None if response is None else response.status
+        wrapped = transport.unreachable(
+            self.error_class, request, error, copy, around, status_code=status, retryable=retryable
+        )
         wrapped.is_unexpected = not isinstance(error, aiohttp.ClientError | TimeoutError)  # a hook's
         return wrapped
 

@@ -284,7 +284,7 @@ MUTANTS = (
         4,
         "the pause that the server asks for isn't kept between attempts",
         "_server/calls.py",
-        "pause = max(self._chance.uniform(*pauses), error.retry_after or 0.0)",
+        "pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)",
         "pause = self._chance.uniform(*pauses)",
         ("units/test_calls.py::test_retry_after_makes_the_pause_longer",),
     ),

@@ -163,17 +163,20 @@ REFUSALS: dict[str, tuple[Mapping[str, str], str | None, str, list[str], list[st
         {"grant_type": "refresh_token", "refresh_token": "r3fresh"},
         BASIC,
         "invalid_client",
-        ["client 'orders' (refresh_token)", "The secret was sent in the Authorization header (ClientSecretBasic)."],
+        [
+            "client 'orders' (refresh_token)",
+            "The client was authenticated in the Authorization header (ClientSecretBasic).",
+        ],
         ["No secret", "ClientSecretPost"],
     ),
     "a secret in the form": (
         {**PUBLIC, "client_secret": "s3cret"},
         None,
         "invalid_client",
-        ["The secret was sent in the form (ClientSecretPost)."],
+        ["The client was authenticated in the form (ClientSecretPost)."],
         ["No secret", "ClientSecretBasic"],
     ),
-    "an assertion": ({**PUBLIC, "client_assertion": "s3cret"}, None, "invalid_client", ["'orders'"], ["secret was"]),
+    "an assertion": ({**PUBLIC, "client_assertion": "s3cret"}, None, "invalid_client", ["'orders'"], ["authenticated"]),
     "white space in the header": (
         PUBLIC,
         basic_authorization("orders", "s3cret\n"),
@@ -186,7 +189,7 @@ REFUSALS: dict[str, tuple[Mapping[str, str], str | None, str, list[str], list[st
         None,
         "unauthorized_client",
         ["The client_id that was sent begins or ends", "The client_secret that was sent begins or ends"],
-        ["secret was sent in"],
+        ["authenticated"],
     ),
     "white space in a password": (
         {"grant_type": "password", "username": "john", "password": "s3cret ", "client_id": "orders"},
@@ -199,7 +202,7 @@ REFUSALS: dict[str, tuple[Mapping[str, str], str | None, str, list[str], list[st
     "no scope": ({"grant_type": "client_credentials"}, BASIC, "invalid_scope", ["No scope was asked for"], []),
     "a code": (CODE, BASIC, "invalid_grant", ["used before", "expired", "redirect_uri or code_verifier"], []),
     "no client": ({"grant_type": "x"}, None, "invalid_client", ["a client without client_id (x)", "No secret"], []),
-    "another scheme": (PUBLIC, "Digest s3cret", "invalid_client", ["client 'orders'"], ["secret was"]),
+    "another scheme": (PUBLIC, "Digest s3cret", "invalid_client", ["client 'orders'"], ["authenticated"]),
     "a Basic header that can't be read": (PUBLIC, "Basic s3cret!", "invalid_client", ["without client_id"], []),
     "no grant": ({"token": "t0ken", "client_id": "orders"}, None, "x", [f"{URL} refused client 'orders': x, "], []),
 }
