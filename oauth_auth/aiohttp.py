@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import io
 import time
-import urllib.request
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
@@ -22,26 +20,25 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from . import errors
 from ._flight import run_async
 from ._lazy import point_elsewhere
+from ._plugins.aiohttp_transport import AiohttpTokenTransport
 from ._plugins.auth import AsyncTokens
 from ._plugins.login_classes import AuthorizationCode, DeviceCode
-from ._plugins.own_loop import run_alone
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
     is_short,
     may_be_short,
-    note_acceptance,
+    note_answer,
     replacing,
+    telling_statuses,
 )
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
-from ._wire.messages import MAX_BODY, TokenResponse
-from ._wire.token_request import TokenRequest
-from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of, proxy_for
+from ._wire.messages import MAX_BODY
+from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -70,100 +67,11 @@ class TokenTransportError(errors.TokenTransportError, aiohttp.ClientConnectionEr
     """The token endpoint could not be reached; also what aiohttp raises for errors of its own."""
 
 
-class _TokenTransport:
-    """Sends each token call with a session of its own, in an event loop of its own: both end with the call.
+class _TokenTransport(AiohttpTokenTransport):
+    __slots__ = ()
 
-    A session belongs to one event loop, so a user gives a function that makes one.
-    """
-
-    __slots__ = ("_make_session",)
-
+    _library: ClassVar[Any] = aiohttp
     error_class: ClassVar[type[errors.TokenTransportError]] = TokenTransportError
-
-    def __init__(self, token_client: Any) -> None:
-        if token_client is not None and (not callable(token_client) or inspect.iscoroutinefunction(token_client)):
-            raise errors.ConfigurationError(
-                "token_client must be a plain function that makes an aiohttp.ClientSession, which belongs to one event "
-                f"loop, not {type(token_client)}: token_client=lambda: aiohttp.ClientSession(…)"
-            )
-        self._make_session = token_client
-
-    def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        """Send once. Raises `TokenTransportError`."""
-        # Not with the loop that the program has chosen, which may be for its main thread alone.
-        return run_alone(self._send(request, connect_timeout, timeout))
-
-    async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
-        body = Body(time.monotonic() + timeout, aiohttp.ServerTimeoutError)
-        response: ClientResponse | None = None
-
-        async def keep(call: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-            nonlocal response
-            response = await handler(call)
-            return response
-
-        waits = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_read=timeout)
-        session = self._session(request)
-        try:
-            async with (
-                session,
-                session.request(
-                    request.method,
-                    request.url,
-                    data=request.body or None,
-                    headers=request.headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=waits,
-                    middlewares=(keep,),
-                ) as answered,
-            ):
-                if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
-                    return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
-                async for chunk in answered.content.iter_any():
-                    if body.takes(chunk):
-                        break
-            return answer(answered.status, answered.headers, body.content)
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            # By a hook of the user's that raises for a status, or the status says enough.
-            if response is not None and (isinstance(error, aiohttp.ClientResponseError) or response.status // 100 == 4):
-                return answer(response.status, response.headers, response._body or b"")  # noqa: SLF001
-            failure = self._wrap(error, request, None if response is None else response.status)
-        finally:
-            if response is not None:
-                response.close()  # a hook that raises leaves it open
-        raise failure
-
-    def _session(self, request: TokenRequest) -> ClientSession:
-        proxy = proxy_for(request.url, urllib.request.getproxies(), urllib.request.proxy_bypass)
-        if self._make_session is None:
-            resolver, tls = aiohttp.ThreadedResolver(), tls_context(make_tls_context)
-            connector = aiohttp.TCPConnector(resolver=resolver, ssl=tls, force_close=True)
-            jar = aiohttp.DummyCookieJar()
-            return ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False, proxy=proxy)
-        session = self._make_session()
-        if not isinstance(session, ClientSession):
-            if inspect.iscoroutine(session):
-                session.close()
-            raise errors.ConfigurationError(f"token_client must return an aiohttp.ClientSession, not {type(session)}")
-        # It's made for this call, whose credentials are the client's own: not those of a .netrc either.
-        if session.trust_env and session._default_proxy is None:  # noqa: SLF001 - nothing public says so
-            session._default_proxy = proxy  # noqa: SLF001
-        session._default_auth, session._auto_decompress, session._trust_env = None, False, False  # noqa: SLF001
-        session.headers.pop(_AUTHORIZATION, None)
-        return session
-
-    def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
-        """Return the error for an answer that hasn't come within `timeout` seconds."""
-        return self._wrap(aiohttp.ServerTimeoutError(f"no answer in {timeout:.3g} s"), request, None)
-
-    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Return what is raised for an error of the library or of the environment."""
-        copy = aiohttp.ServerTimeoutError if isinstance(error, TimeoutError) else aiohttp.ClientConnectionError
-        retryable = isinstance(error, aiohttp.ClientError | TimeoutError) and not isinstance(error, ValueError)
-        wrapped = unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
-        wrapped.is_unexpected = not isinstance(error, aiohttp.ClientError | TimeoutError)  # a hook's
-        return wrapped
 
 
 class OAuthAuthorizationController(_controller.OAuthAuthorizationController):
@@ -181,7 +89,7 @@ class AiohttpAuth(AsyncTokens):
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
-        self._telling = _REDIRECTS.union(self._rejection_statuses)
+        self._telling = _REDIRECTS.union(telling_statuses(self._rejection_statuses))
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -224,8 +132,10 @@ class AiohttpAuth(AsyncTokens):
         course = _Course.of(request)
         was_replayed = course is not None and course.was_replayed
         if response.status not in self._rejection_statuses:
-            note_acceptance(self._source, origin, header, exchange, is_replay=was_replayed)
-        elif not was_replayed:
+            note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
+        elif was_replayed:
+            exchange.tell_rejected_again(origin, header)
+        else:
             await run_async(replacing(self._source, origin, header, exchange))
         return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
 
@@ -266,7 +176,7 @@ class _Exchange(Exchange):
     """A request of a session, and its latest answer."""
 
     def __init__(self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: Any) -> None:
-        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of this module
+        super().__init__(auth, response)
         self._request = request
         self._handler = handler
 

@@ -206,6 +206,8 @@ def _find_token(setup: Setup) -> tuple[Auth, OAuthToken]:
             own = " (the client itself gets a token with --grant client_credentials)" if is_service else ""
             fail(f"{reason}{own}; run: {command}")
         if setup.settings.grant is not None:
+            if user.token is None:
+                fail("you are not logged in; to log in, give --issuer or the authorization server's other URLs")
             raise
     auth = setup.client()
     return auth, _live_token(auth)

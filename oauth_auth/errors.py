@@ -97,6 +97,8 @@ class TokenError(OAuthError):
     """The HTTP status of its answer, or None if it did not answer."""
     retry_after: float | None = None
     """The `Retry-After` of its answer, in seconds (RFC 9110 section 10.2.3)."""
+    server_message: str | None = None
+    """What the server said, in its own words: `error_description`, or what it has in place of that; no secret."""
     is_unexpected: bool = False
     """Whether it comes from an error of an unknown kind, such as a mock's, or of a hook of `token_client`: neither the
     server nor the configuration said so, and the next request asks again."""
@@ -105,7 +107,8 @@ class TokenError(OAuthError):
 class OAuthProviderException(TokenError):
     """The authorization server answered with an error (RFC 6749 section 5.2).
 
-    `error` is a member of `OAuthProviderError` if it's one of the RFC's codes, else the server's text.
+    `error` is a member of `OAuthProviderError` if it's one of the RFC's codes, else the server's text. `message` stands
+    in the error's text in place of `error` and `error_description`.
     """
 
     def __init__(
@@ -117,13 +120,17 @@ class OAuthProviderException(TokenError):
         status_code: int = 400,
         token_url: str | None = None,
         retry_after: float | None = None,
+        server_message: str | None = None,
+        message: str | None = None,
     ) -> None:
         meaning = _MEANINGS.get(status_code, "OAuth 2 provider returned an error.")
         detail = f": {error_description}" if error_description else ""
-        super().__init__(f"{meaning} {error}{detail} (status {status_code} from {token_url})")
+        where = f"(status {status_code})" if message else f"(status {status_code} from {token_url})"
+        super().__init__(f"{meaning} {message or error + detail} {where}")
         self.error: OAuthProviderError | str = _known_error(error)
         self.error_description = error_description
         self.error_uri = error_uri
+        self.server_message = error_description or server_message
         self.status_code = status_code
         self.token_url = token_url
         self.retry_after = retry_after
@@ -163,8 +170,11 @@ class TokenResponseError(TokenError):
         content_type: str | None = None,
         token_url: str | None = None,
         retry_after: float | None = None,
+        server_message: str | None = None,
     ) -> None:
-        super().__init__(f"{message} (status {status_code}, content type {content_type}, from {token_url})")
+        source = "" if token_url is not None and token_url in message else f", from {token_url}"
+        super().__init__(f"{message} (status {status_code}, content type {content_type}{source})")
+        self.server_message = server_message
         self.status_code = status_code
         self.content_type = content_type
         self.token_url = token_url

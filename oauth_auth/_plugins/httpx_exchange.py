@@ -31,7 +31,7 @@ class HttpxExchange(Exchange):
     """A request of a client, and its latest answer, after redirects."""
 
     def __init__(self, auth: HttpxFlow, origin: Origin, position: int | None, response: Any) -> None:
-        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of the package
+        super().__init__(auth, response)
         self._auth = auth
         self._origin = origin
         self._position = position

@@ -13,7 +13,7 @@ from .._flight import run, run_async
 from .._record import Record
 from .auth import AsyncTokens
 from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin
-from .rejection import SendAgain, note_acceptance, replacing
+from .rejection import SendAgain, note_answer, replacing, telling_statuses
 from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]
@@ -29,11 +29,12 @@ class HttpxFlow(AsyncTokens):
     _library: ClassVar[Any]
     _byte_stream: ClassVar[type]
     _fast_path: ClassVar[FastPath]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_addressable"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_addressable", "_telling"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._addressable = self._origins.known
+        self._telling = telling_statuses(self._rejection_statuses)
 
     if not TYPE_CHECKING:  # with it, type checkers would take it for an auth of the other libraries
 
@@ -57,12 +58,12 @@ class HttpxFlow(AsyncTokens):
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
-        if response.status_code not in self._rejection_statuses:
-            if self._source.rejecting_origins:
-                exchange = HttpxExchange(self, origin, position, response)
-                note_acceptance(self._source, origin, header, exchange, is_replay=False)
+        if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = HttpxExchange(self, origin, position, response)
+        if response.status_code not in self._rejection_statuses:
+            note_answer(self._source, origin, header, exchange, is_replay=False)
+            return
         steps = replacing(self._source, origin, header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
@@ -94,12 +95,12 @@ class HttpxFlow(AsyncTokens):
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
-        if response.status_code not in self._rejection_statuses:
-            if self._source.rejecting_origins:
-                exchange = AsyncHttpxExchange(self, origin, position, response)
-                note_acceptance(self._source, origin, header, exchange, is_replay=False)
+        if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = AsyncHttpxExchange(self, origin, position, response)
+        if response.status_code not in self._rejection_statuses:
+            note_answer(self._source, origin, header, exchange, is_replay=False)
+            return
         steps = replacing(self._source, origin, header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None

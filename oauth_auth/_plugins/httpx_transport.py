@@ -11,7 +11,7 @@ from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
-from .token_transport import Body, answer, tls_context, unreachable
+from .token_transport import Body, answer, circumstances, lacks_package, tls_context, unreachable
 
 __all__ = ["HttpxTokenTransport"]
 
@@ -44,10 +44,13 @@ class HttpxTokenTransport:
         timeouts = (connect_timeout, timeout)
         if self._client is not None:
             return self._send(self._client, request, timeouts)
+        failure: errors.OAuthError
         try:
             client = self._library.Client(**self._client_options(request.url))
         except (OSError, ValueError, self._library.InvalidURL) as error:
-            failure = self._wrap(error, request, None)
+            failure = self._wrap(error, request, None, None)
+        except ImportError as error:
+            failure = lacks_package(str(error))
         else:
             with client:
                 return self._send(client, request, timeouts)
@@ -55,10 +58,13 @@ class HttpxTokenTransport:
 
     async def send_async(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once, from a task of asyncio. Raises `TokenTransportError`."""
+        failure: errors.OAuthError
         try:
             shared = SharedClient.of_this_loop(self._library, self._client_options(request.url))
         except (OSError, ValueError, self._library.InvalidURL) as error:
-            failure = self._wrap(error, request, None)
+            failure = self._wrap(error, request, None, None)
+        except ImportError as error:
+            failure = lacks_package(str(error))
         else:
             async with shared as client:
                 return await self._send_async(client, request, (connect_timeout, timeout))
@@ -78,7 +84,7 @@ class HttpxTokenTransport:
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""
-        return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None)
+        return self._wrap(self._library.ReadTimeout(f"no answer in {timeout:.3g} s"), request, None, None)
 
     def _send(self, client: Any, request: TokenRequest, timeouts: tuple[float, float]) -> TokenResponse:
         body, response = self._body(timeouts), None
@@ -95,7 +101,7 @@ class HttpxTokenTransport:
                 response.close()
             return answer(response.status_code, response.headers, body.content)
         except self._expected_errors as error:
-            result = self._judge(error, request, response)
+            result = self._judge(error, request, response, client)
         if isinstance(result, TokenResponse):
             return result
         raise result
@@ -115,7 +121,7 @@ class HttpxTokenTransport:
                 await response.aclose()
             return answer(response.status_code, response.headers, body.content)
         except self._expected_errors as error:
-            result = self._judge(error, request, response)
+            result = self._judge(error, request, response, client)
         if isinstance(result, TokenResponse):
             return result
         raise result
@@ -139,23 +145,35 @@ class HttpxTokenTransport:
         return (library.HTTPStatusError, library.HTTPError, library.InvalidURL, RuntimeError, OSError, ValueError)
 
     def _judge(
-        self, error: Exception, request: TokenRequest, response: Any
+        self, error: Exception, request: TokenRequest, response: Any, client: Any
     ) -> TokenResponse | errors.TokenTransportError:
         """Return the answer that there is in spite of an error, or the error that it's wrapped in."""
         if isinstance(error, self._library.HTTPStatusError):  # a hook of the user's that raises for a status
             return _decoded(error.response)
         if response is not None and 400 <= response.status_code < 500:
             return answer(response.status_code, response.headers, b"")  # the status says enough
-        failure = self._wrap(error, request, None if response is None else response.status_code)
+        failure = self._wrap(error, request, None if response is None else response.status_code, client)
         failure.is_unexpected = not isinstance(error, self._library.HTTPError | self._library.InvalidURL)  # a hook's
         return failure
 
-    def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
-        """Return what is raised for an error of the library or of the environment."""
+    def _wrap(
+        self, error: Exception, request: TokenRequest, status_code: int | None, client: Any
+    ) -> errors.TokenTransportError:
+        """Return what is raised for an error of the library or of the environment; `client` is None if there's none."""
         library = self._library
         copy = type(error) if isinstance(error, library.TransportError) else library.TransportError
         retryable = isinstance(error, library.RequestError) and not isinstance(error, library.UnsupportedProtocol)
-        return unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        around = circumstances(_proxy_of(client, request.url), is_own_client=self._client is None)
+        return unreachable(self.error_class, request, error, copy, around, status_code=status_code, retryable=retryable)
+
+
+def _proxy_of(client: Any, url: str) -> str | None:
+    """Return the proxy that a client uses for this URL, if that can be found out: nothing public says so."""
+    try:
+        proxy = client._transport_for_url(client.build_request("POST", url).url)._pool._proxy_url  # noqa: SLF001
+        return bytes(proxy).decode("ascii", "replace")
+    except Exception:  # noqa: BLE001 - there's none, or it's a version of the library with other internals
+        return None
 
 
 def _decoded(response: Any) -> TokenResponse:

@@ -11,17 +11,19 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from .._events import emit
 from .._flight import Step
 from .._record import Record
 from .._renewal.source import Replacement, TokenSource, Waiting
-from .._wire.challenges import is_rejection, tells_acceptance
+from .._wire.challenges import SCOPE_STATUSES, bearer_errors, is_rejection, tells_acceptance, wanted_scope
 from .._wire.encodings import can_decompress
-from .._wire.urls import without_query
+from .._wire.urls import origin_of, without_query
+from .._wire.words import redact
 from ..errors import OAuthError
+from .auth import TokenAuth
 
 __all__ = [
     "DRAIN_LIMIT",
@@ -32,9 +34,10 @@ __all__ = [
     "SendAgain",
     "is_short",
     "may_be_short",
-    "note_acceptance",
+    "note_answer",
     "path_of",
     "replacing",
+    "telling_statuses",
 ]
 
 DRAIN_LIMIT = 64 * 1024
@@ -75,6 +78,29 @@ class Rejection(Record):
         text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
         emit(logging.INFO, "replayed", text, **self._asdict())
 
+    def emit_rejected_again(self, error: str | None) -> None:
+        """Log that it rejects a new token, too; `error` is the challenge's."""
+        text = (
+            "a new token was rejected, too: %(method)s %(url)s was answered with %(status)s, error %(error)s; "
+            "does the API want another audience or scope, or the tokens of another server?"
+        )
+        emit(logging.WARNING, "rejected_again", text, **self._asdict(), error=error)
+
+    def emit_insufficient_scope(self, wanted: str | None, present: str) -> None:
+        """Log that the token's scope isn't enough."""
+        text = (
+            "the token's scope isn't enough: %(method)s %(url)s was answered with %(status)s and wants scope "
+            "%(wanted_scope)s; the token has %(token_scope)s"
+        )
+        emit(
+            logging.WARNING,
+            "insufficient_scope",
+            text,
+            **self._asdict(),
+            wanted_scope=wanted,
+            token_scope=present,
+        )
+
 
 class Do(Record):
     """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
@@ -98,9 +124,11 @@ class SendAgain(Do):
 class Exchange(ABC):
     """A request that carried a token, and its latest answer. In async code the operations may return awaitables."""
 
-    def __init__(self, source: TokenSource, rejection_statuses: tuple[int, ...], response: Any) -> None:
-        self._source = source
-        self._rejection_statuses = rejection_statuses
+    def __init__(self, auth: TokenAuth, response: Any) -> None:
+        # Of the package, as this class is.
+        self._source = auth._source  # noqa: SLF001
+        self._origins = auth._origins  # noqa: SLF001
+        self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
 
@@ -136,6 +164,9 @@ class Exchange(ABC):
         is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses)
         if not is_rejecting or not self._source.renews or not self.carried(header):
             return None
+        return self._summary()
+
+    def _summary(self) -> Rejection:
         method, url = self.target
         return Rejection(method, without_query(url), self.status)
 
@@ -146,6 +177,26 @@ class Exchange(ABC):
         """
         accepts = self.leads_elsewhere or tells_acceptance(self.status)
         return path_of(*self.target) if accepts and self.carried(header) else None
+
+    # -- What is told of it, each thing once ----------------------------------------------------------------------
+
+    def tell_insufficient_scope(self, header: str) -> None:
+        """Log it if the answer says that the scope of the token with this header isn't enough."""
+        wanted = wanted_scope(self.status, self.challenges)
+        if wanted is None or not self.carried(header):
+            return
+        wanted = redact(wanted, _secrets(header))
+        if self._origins.is_news("insufficient_scope", origin_of(self.target[1]), wanted):
+            self._summary().emit_insufficient_scope(wanted, self._source.scope_of(header) or "unknown")
+
+    def tell_rejected_again(self, origin: Hashable, header: str) -> None:
+        """Log it if the answer rejects the token with this header, which is a new one."""
+        rejection = self.rejection(header)
+        if rejection is None:
+            return
+        if self._source.record_rejection_of_new(origin, path_of(rejection.method, rejection.url)):
+            errors = bearer_errors(self.challenges or "")
+            rejection.emit_rejected_again(redact(errors[0], _secrets(header)) if errors else None)
 
     # -- What is done with it -----------------------------------------------------------------------------------
 
@@ -175,9 +226,10 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
 
     A sibling's token may have been revoked as well, so it's replaced once more.
     """
-    for _ in range(2):
+    for is_last in (False, True):
         rejection = exchange.rejection(header)
         if rejection is None:
+            exchange.tell_insufficient_scope(header)
             return
         try:
             replacement = yield from _replacement(source, origin, header, exchange, rejection)
@@ -190,8 +242,9 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
             return
         header = replacement.credential.header
         yield SendAgain(partial(exchange.send_again, header))
-        note_acceptance(source, origin, header, exchange, is_replay=True)
-        if replacement.is_final:
+        note_answer(source, origin, header, exchange, is_replay=True)
+        if replacement.is_final or is_last:
+            exchange.tell_rejected_again(origin, header)
             return
 
 
@@ -213,11 +266,23 @@ def _replacement(
     return replacement
 
 
-def note_acceptance(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
-    """Note that the origin accepts the token, if the answer shows it."""
+@lru_cache(maxsize=16)
+def telling_statuses(rejection_statuses: tuple[int, ...]) -> frozenset[int]:
+    """Return the statuses of answers that say something of the token, but for that it's good."""
+    return SCOPE_STATUSES.union(rejection_statuses)
+
+
+def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
+    """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
+    exchange.tell_insufficient_scope(header)
     path = exchange.accepted_path(header)
     if path is not None:
         source.record_acceptance(origin, path, header, is_replay=is_replay)
+
+
+def _secrets(header: str) -> tuple[str, ...]:
+    """Return what an answer may repeat of a token's header."""
+    return (header.partition(" ")[2],)
 
 
 def path_of(method: str | None, url: str) -> str:

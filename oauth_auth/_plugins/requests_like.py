@@ -24,7 +24,8 @@ from .rejection import (
     Exchange,
     is_short,
     may_be_short,
-    note_acceptance,
+    note_answer,
+    telling_statuses,
 )
 from .replay import is_fixed, rewind
 
@@ -60,13 +61,17 @@ class RequestsHooks(TokenAuth):
     """
 
     _library: ClassVar[Any]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_latest"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_latest", "_telling"})
 
     _latest: tuple[str, Any]
     """The hooks used last, and their origin with a slash at the end: most programs use the same again.
 
     They are made once per origin, and kept by the URL's text up to its path.
     """
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self._telling = telling_statuses(self._rejection_statuses)
 
     def _make_hook(self, origin: str) -> Any:
         """Return what is hooked to a request to the origin."""
@@ -97,15 +102,15 @@ class RequestsHooks(TokenAuth):
     def _begin_exchange(
         self, kind: type[RequestsExchange], origin: str, led_to: str | None, response: Any, kwargs: dict[str, Any]
     ) -> tuple[Header, RequestsExchange] | None:
-        """Return the header that this response rejects, and what to do about it; note it if it accepts one.
+        """Return the header that this response may reject, and the exchange; note what it says if it doesn't.
 
         `led_to` is where a request was redirected after it was sent again: there it isn't sent again, too.
         """
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
-        is_rejecting = response.status_code in self._rejection_statuses
-        if not is_rejecting and not self._source.rejecting_origins:
+        status = response.status_code
+        if status not in self._telling and not self._source.rejecting_origins:
             return None
         request = response.request
         sent = request.headers.get("Authorization")
@@ -113,11 +118,13 @@ class RequestsHooks(TokenAuth):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         exchange = kind(self, origin, response, kwargs)
-        if not is_rejecting:
-            note_acceptance(self._source, origin, header, exchange, is_replay=was_led_here)
+        if status not in self._rejection_statuses:
+            note_answer(self._source, origin, header, exchange, is_replay=was_led_here)
             return None
-        was_replayed = getattr(response, "_answers_replay", False)  # some sessions of others call its hooks again
-        if was_replayed or was_led_here or not self._source.renews or exchange.rejection(header) is None:
+        if was_led_here:
+            exchange.tell_rejected_again(origin, header)
+            return None
+        if getattr(response, "_answers_replay", False):  # some sessions of others call its hooks again
             return None
         return header, exchange
 
@@ -135,7 +142,7 @@ class RequestsExchange(Exchange):
     """A request of a session, and its latest answer."""
 
     def __init__(self, auth: RequestsHooks, origin: str, response: Any, kwargs: dict[str, Any]) -> None:
-        super().__init__(auth._source, auth._rejection_statuses, response)  # noqa: SLF001 - of the package
+        super().__init__(auth, response)
         self._auth = auth
         self._origin = origin
         # What adapters take; some sessions of others hand on more.

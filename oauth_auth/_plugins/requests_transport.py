@@ -12,9 +12,14 @@ from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
-from .token_transport import Body, answer, unreachable
+from .token_transport import Body, answer, circumstances, lacks_package, unreachable
+from .trouble import Circumstances
 
 __all__ = ["RequestsTokenTransport"]
+
+
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""The variables of the environment that name certificates for these libraries."""
 
 
 class RequestsTokenTransport:
@@ -92,7 +97,11 @@ class RequestsTokenTransport:
             # OSError is a CA bundle that doesn't exist, ValueError a proxy that is no URL.
             if response is not None and 400 <= response.status_code < 500:
                 return answer(response.status_code, response.headers, b"")  # the status says enough
-            failure = self._wrap(error, request, None if response is None else response.status_code)
+            failure = self._failure(error, request, None if response is None else response.status_code)
+        except ImportError as error:
+            if session is self._session:  # it's a hook's
+                raise
+            failure = lacks_package(str(error))
         raise failure
 
     def _read(self, response: Any, body: Body) -> TokenResponse:
@@ -109,6 +118,20 @@ class RequestsTokenTransport:
                     break
         return answer(response.status_code, response.headers, body.content)
 
+    def _failure(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.OAuthError:
+        """Return what is raised instead of an error."""
+        if isinstance(error, self._library.exceptions.InvalidSchema) and "SOCKS" in str(error):
+            return lacks_package(f'{error} pip install "{self._library.__name__}[socks]"')
+        return self._wrap(error, request, status_code)
+
+    def _around(self, error: Exception) -> Circumstances:
+        proxy = None
+        if isinstance(error, self._library.exceptions.ProxyError):
+            # Of the pool that has given up, if it says so.
+            found = getattr(getattr(error.args[0] if error.args else None, "pool", None), "proxy", None)
+            proxy = found or ""
+        return circumstances(proxy, is_own_client=self._session is None, variables=_CERTIFICATES)
+
     def _wrap(self, error: Exception, request: TokenRequest, status_code: int | None) -> errors.TokenTransportError:
         """Return what is raised for an error of the library or of the environment."""
         library = self._library
@@ -122,7 +145,10 @@ class RequestsTokenTransport:
 
         is_known = isinstance(error, library.RequestException | self._urllib3.exceptions.HTTPError)
         retryable = is_known and not isinstance(error, ValueError)  # that's a URL, of a proxy, say
-        wrapped = unreachable(self.error_class, request, error, copy, status_code=status_code, retryable=retryable)
+        around = self._around(error)
+        wrapped = unreachable(
+            self.error_class, request, error, copy, around, status_code=status_code, retryable=retryable
+        )
         # A hook's, or a CA bundle that doesn't exist: no call is made for that.
         wrapped.is_unexpected = not is_known or isinstance(error, library.exceptions.InvalidJSONError)
         return wrapped

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Self
 
 from .._renewal.store_entry import StoreEntry
-from .._server.grants import ClientCredentialsGrant, FixedToken, Grant, TokenCalls, TokenProvider
+from .._server.given_tokens import FixedToken, TokenProvider
+from .._server.grants import ClientCredentialsGrant, Grant, TokenCalls
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken
 from .._wire.token_request import FieldParameters, TokenRequest

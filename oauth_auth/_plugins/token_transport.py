@@ -11,10 +11,21 @@ from typing import Any
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.token_request import TokenRequest
-from .._wire.urls import without_query, without_secrets
-from ..errors import TokenTransportError
+from .._wire.urls import proxy_for, without_query
+from .._wire.words import redact, without_secrets
+from ..errors import ConfigurationError, TokenTransportError
+from .trouble import Circumstances, diagnose
 
-__all__ = ["Body", "answer", "make_tls_context", "tls_context", "unreachable"]
+__all__ = [
+    "Body",
+    "answer",
+    "circumstances",
+    "http_proxy",
+    "lacks_package",
+    "make_tls_context",
+    "tls_context",
+    "unreachable",
+]
 
 
 class Body:
@@ -53,21 +64,60 @@ def unreachable(
     request: TokenRequest,
     error: Exception,
     copy: Callable[[str], Exception],
+    around: Circumstances,
     *,
     status_code: int | None = None,
     retryable: bool = True,
 ) -> TokenTransportError:
     """Return what is raised for a library's error in a token call; no secret can be reached from it.
 
-    `copy` makes its cause of a text: an error of the library without request, answer and traceback.
+    `copy` makes its cause of a text, the library's: an error without request, answer and traceback.
     """
     endpoint = without_query(request.url)
-    text = without_secrets(str(error)) or type(error).__name__
+    text = _clean(str(error), request) or type(error).__name__
+    trouble = diagnose(error, request.url, around)
+    said = text if trouble is None else _clean(trouble.text, request)
     wrapped = error_class(
-        f"{endpoint} could not be reached: {text}", token_url=endpoint, status_code=status_code, retryable=retryable
+        f"{endpoint} could not be reached: {said}",
+        token_url=endpoint,
+        status_code=status_code,
+        retryable=retryable and (trouble is None or trouble.may_pass),
     )
     wrapped.__cause__ = copy(text)
     return wrapped
+
+
+def _clean(text: str, request: TokenRequest) -> str:
+    return redact(without_secrets(text), request.secrets) or ""
+
+
+def lacks_package(text: str) -> ConfigurationError:
+    """Return what is raised if the library lacks a package for the call, such as one for SOCKS proxies."""
+    return ConfigurationError(f"the token call can't be made, since a package is missing: {without_secrets(text)}")
+
+
+def http_proxy(library: str, url: str) -> str | None:
+    """Return the proxy that the environment names for a URL. Raises `ConfigurationError` for one of SOCKS."""
+    import urllib.request  # noqa: PLC0415 - most plug-ins leave it to their library
+
+    proxy = proxy_for(url, urllib.request.getproxies(), urllib.request.proxy_bypass)
+    if proxy is not None and proxy.lower().startswith("socks"):
+        kind = proxy.partition(":")[0]
+        raise ConfigurationError(f"{library} has no {kind} proxies, but the environment names one: pass a token_client")
+    return proxy
+
+
+def circumstances(
+    proxy: object, *, is_own_client: bool, variables: tuple[str, ...] = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+) -> Circumstances:
+    """Return what is known around a call: its proxy's URL, and of the variables that may name certificates."""
+    missing = None
+    for name in variables:
+        path = os.environ.get(name)
+        if path and not os.path.exists(path):  # noqa: PTH110 - as it's given
+            missing = missing or f"{name} names {path}, which isn't there"
+    shown = None if proxy is None else without_query(str(proxy)).rstrip("/")
+    return Circumstances(shown, missing, is_own_client)
 
 
 def make_tls_context() -> Any:

@@ -97,7 +97,7 @@ class Acquisition(KnownTokens):
             return result
         if purpose.reason not in _INTERACTIVE:
             # Retryable, so that it doesn't keep later callers from asking a user.
-            later = reauthorization("no user has logged in yet", self.known.last, result.refusal)
+            later = reauthorization(None, self.known.last, result.refusal)
             later.retryable = True
             raise later
         return (yield from self._authorize(excluded, cancelled))
@@ -228,7 +228,7 @@ class Acquisition(KnownTokens):
             while True:
                 outcome = yield Await(_LOOK_INTERVAL)
                 if cancelled.is_set() and (outcome is None or outcome.error is not None):
-                    raise ReauthorizationRequired("the user must log in again: the auth object was closed meanwhile")
+                    raise ReauthorizationRequired("the user must log in: the auth object was closed meanwhile")
                 if outcome is not None:
                     break
                 if self._entry.is_shared and (token := (yield from self._look(excluded))) is not None:

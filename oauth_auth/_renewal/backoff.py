@@ -94,6 +94,8 @@ class OriginBreaker(Record):
     """Those that the renewals were for: once one of them accepts a token, the breaker is dropped."""
     accepting: frozenset[tuple[str, str]] = frozenset()
     """Paths that have accepted a token meanwhile, with its header."""
+    is_told: bool = False
+    """Whether it was told that the origin has rejected a new token, since it last accepted one."""
 
     @classmethod
     def after(cls, past: OriginBreaker | None, now: Now, path: str, *, is_interactive: bool) -> OriginBreaker:
@@ -115,12 +117,22 @@ class OriginBreaker(Record):
         """
         return self.cooldown.remaining(now) > 0 and (path, header) not in self.accepting
 
+    @classmethod
+    def told(cls, past: OriginBreaker | None, now: Now, path: str) -> OriginBreaker:
+        """Return the breaker after it was told that the origin has rejected a new token; nothing more is counted."""
+        if past is None:
+            return cls(0, Cooldown.begin(now, 0.0), frozenset({path}), is_told=True)
+        return past._replace(is_told=True)
+
     def accepted(self, path: str, header: str) -> OriginBreaker:
         """Return the breaker after a path has accepted a token; what accepted other tokens is forgotten."""
-        if (path, header) in self.accepting:
+        accepting = self.accepting
+        if (path, header) not in accepting:
+            kept = frozenset(known for known in accepting if known[1] == header)
+            accepting = _bounded(kept, (path, header))
+        elif not self.is_told:
             return self
-        kept = frozenset(known for known in self.accepting if known[1] == header)
-        return self._replace(accepting=_bounded(kept, (path, header)))
+        return self._replace(accepting=accepting, is_told=False)
 
     def is_over(self, now: Now) -> bool:
         """Return whether the last vain renewal was long enough ago to be forgotten."""

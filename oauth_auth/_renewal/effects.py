@@ -194,7 +194,7 @@ class Runner:
     def await_login(self, effect: Await) -> Outcome[Any] | None:
         assert self._login is not None  # noqa: S101 - it was begun before
         if not threading.main_thread().is_alive():
-            raise ReauthorizationRequired("the user must log in again: the program ended before the login did")
+            raise ReauthorizationRequired("the user must log in: the program ended before the login did")
         return self._login.wait(effect.seconds)
 
 

@@ -36,7 +36,16 @@ _MOST_SUPERSEDED = 8
 """How many digests of replaced tokens an entry keeps, two for each renewal: some stores have little room."""
 _NUMBERS = {"status_code", "retry_after"}
 _LARGE = 1e15
-_SHARED_FIELDS = ("error", "error_description", "error_uri", "status_code", "token_url", "retry_after", "content_type")
+_SHARED_FIELDS = (
+    "error",
+    "error_description",
+    "error_uri",
+    "status_code",
+    "token_url",
+    "retry_after",
+    "content_type",
+    "server_message",
+)
 
 
 class SharedFailure(Record):

@@ -111,6 +111,12 @@ class TokenSource(Renewer):
         """Whether there can ever be another token than the first."""
         return self._grant.renews
 
+    def scope_of(self, header: str) -> str | None:
+        """Return the scope of the token with this header, else the one asked for; None if it isn't known."""
+        current = self.current
+        granted = current.token.scope if current is not None and current.header == header else None
+        return granted or self._grant.scope
+
     def obtain(self) -> Generator[Step, Any, Credential]:
         """Return a credential to send now; wait if there is none yet. Raises `OAuthError`."""
         while True:
@@ -239,14 +245,24 @@ class TokenSource(Renewer):
                 else:
                     self.rejecting_origins[origin] = breaker.accepted(path, header)
 
-    def _count_rejection(self, origin: Hashable, path: str) -> None:
+    def record_rejection_of_new(self, origin: Hashable, path: str) -> bool:
+        """Note that an origin has rejected a new token, too; return whether that's news, since it last accepted one."""
         with decision_lock:
             past = self.rejecting_origins.get(origin)
-            if past is None and len(self.rejecting_origins) >= MOST_ORIGINS:
-                self.rejecting_origins.clear()
-            is_interactive = self._grant.is_interactive
-            breaker = OriginBreaker.after(past, self._clock(), path, is_interactive=is_interactive)
-            self.rejecting_origins[origin] = breaker
+            if past is not None and past.is_told:
+                return False
+            self._set_breaker(origin, OriginBreaker.told(past, self._clock(), path))
+            return True
+
+    def _count_rejection(self, origin: Hashable, path: str) -> None:
+        with decision_lock:
+            past, is_interactive = self.rejecting_origins.get(origin), self._grant.is_interactive
+            self._set_breaker(origin, OriginBreaker.after(past, self._clock(), path, is_interactive=is_interactive))
+
+    def _set_breaker(self, origin: Hashable, breaker: OriginBreaker) -> None:
+        if origin not in self.rejecting_origins and len(self.rejecting_origins) >= MOST_ORIGINS:
+            self.rejecting_origins.clear()
+        self.rejecting_origins[origin] = breaker
 
     # -- Pickles ------------------------------------------------------------------------------------------------
 

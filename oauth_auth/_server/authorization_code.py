@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
@@ -38,7 +39,8 @@ class AuthorizationCodeGrant(RefreshingGrant):
     ) -> None:
         super().__init__(calls)
         self._login = login
-        self._authorization_parameters = {**(targets or {}), **(authorization_parameters or {})}
+        self._authorization_parameters = authorization_parameters or {}
+        self._targets = targets or {}
         self._offline_access = offline_access
         self._given_redirect_uri = redirect_uri
         self._code = code
@@ -55,7 +57,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
-            reason = "no user has logged in yet" if self._redeemed_code is None else "the authorization code is used up"
+            reason = None if self._redeemed_code is None else "the authorization code is used up"
             raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
@@ -111,7 +113,9 @@ class AuthorizationCodeGrant(RefreshingGrant):
         authorization_url = yield from endpoints.require("authorization_url")
         metadata = yield from endpoints.metadata()
         scope, is_offline = yield from endpoints.scope_of_login(self._scope, self._offline_access)
-        consent = {"prompt": "consent"} if is_offline else {}
+        defaults = {**({"prompt": "consent"} if is_offline else {}), **self._targets}
+        in_url = {name for name, _ in parse_qsl(urlsplit(authorization_url).query, keep_blank_values=True)}
+        defaults = {name: value for name, value in defaults.items() if name not in in_url}
         return AuthorizationRequest(
             authorization_url,
             self._client.client_id,
@@ -119,7 +123,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
             scope=scope,
             issuer=endpoints.issuer,
             issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
-            parameters={**consent, **self._authorization_parameters},
+            parameters={**defaults, **self._authorization_parameters},
             allow_insecure_transport=endpoints.allow_insecure,
         )
 

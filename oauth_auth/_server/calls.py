@@ -193,7 +193,8 @@ class EndpointCalls:
         attempt sends.
         """
         statuses = [] if statuses is None else statuses
-        deadline = self._clock().monotonic + self.timeout
+        begun = self._clock().monotonic
+        deadline = begun + self.timeout
         for pauses in (*self.pauses, None):
             statuses.append(None)
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
@@ -207,16 +208,23 @@ class EndpointCalls:
                 return read(sent, response._replace(received_at=self._clock().wall))
             except TokenError as error:
                 statuses[-1] = error.status_code
-                if pauses is None or isinstance(error, HeldUp) or not repeatable(error):
-                    raise
-                pause = max(self._chance.uniform(*pauses), error.retry_after or 0.0)
-                if self._clock().monotonic + pause + _WORTHWHILE > deadline:
-                    raise
                 failure = error
+            if pauses is None or isinstance(failure, HeldUp) or not repeatable(failure):
+                break
+            pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)
+            if self._clock().monotonic + pause + _WORTHWHILE > deadline:
+                break
             yield Sleep(pause)
             if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
-                raise failure
-        raise AssertionError  # pragma: no cover - the last round returns or raises
+                break
+        raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
+
+    def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:
+        """Return a failure to reach the server with what was done; another failure as it is."""
+        if not isinstance(failure, TokenTransportError):
+            return failure
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return failure.without_traceback(f" ({times} in {seconds:.1f} s; token_timeout is {self.timeout:.3g} s)")
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

@@ -93,7 +93,7 @@ class DeviceCodeGrant(RefreshingGrant):
 
     def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
         yield from ()
-        raise reauthorization("no user has logged in yet", last, refusal) from refusal
+        raise reauthorization(None, last, refusal) from refusal
 
     def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
         url = yield from self._endpoints.require("device_authorization_url")
@@ -107,14 +107,14 @@ class DeviceCodeGrant(RefreshingGrant):
         interval = max(interval, self.shortest_interval)
         while True:
             if self.wait(cancelled, min(interval, max(deadline - time.monotonic(), 0.0))):
-                raise ReauthorizationRequired("the user must log in again: the login was cancelled")
+                raise ReauthorizationRequired("the user must log in: the login was cancelled")
             if time.monotonic() >= deadline:
-                raise ReauthorizationRequired("the user must log in again: the code wasn't entered in time")
+                raise ReauthorizationRequired("the user must log in: the code wasn't entered in time")
             try:
                 return self._controller.calls.run(self._client.call(lambda c: self._ask_once(c, device.device_code)))
             except OAuthProviderException as error:
                 if error.error == "expired_token":
-                    raise ReauthorizationRequired("the user must log in again: the code has expired") from error
+                    raise ReauthorizationRequired("the user must log in: the code has expired") from error
                 if error.error == "slow_down":
                     interval += _SLOWER
                 elif error.error != "authorization_pending":

@@ -7,7 +7,6 @@ about time, sharing or storing; it's used by one renewal at a time. Its calls of
 from __future__ import annotations
 
 import dataclasses
-import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -18,7 +17,6 @@ from .._wire.messages import read_revocation_response
 from .._wire.token import OAuthToken, digest
 from .._wire.token_request import FieldParameters, build_token_request
 from ..errors import (
-    OAuthError,
     OAuthProviderError,
     OAuthProviderException,
     ReauthorizationRequired,
@@ -26,7 +24,7 @@ from ..errors import (
     TokenResponseError,
     TokenTransportError,
 )
-from .calls import GivenUp, Run, Steps, sends_async
+from .calls import Steps, sends_async
 from .client import Client, refuses_client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
@@ -34,13 +32,11 @@ from .secret_file import read_anew
 
 __all__ = [
     "ClientCredentialsGrant",
-    "FixedToken",
     "Grant",
     "PasswordGrant",
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
-    "TokenProvider",
     "ends_refresh_token",
     "reauthorization",
 ]
@@ -67,6 +63,11 @@ class Grant:
     """Whether there can ever be a token other than the first one."""
     runs_code: ClassVar[bool] = False
     """Whether a renewal calls code of the user's."""
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that it asks for, if any."""
+        return None
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
@@ -169,6 +170,10 @@ class _TokenEndpointGrant(Grant):
         self._client = calls.client
         self._scope = calls.scope
         self._field_parameters = calls.field_parameters
+
+    @property
+    def scope(self) -> str | None:
+        return self._scope
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
@@ -337,54 +342,21 @@ class RefreshTokenGrant(RefreshingGrant):
         self.bury([digest(self._given)])
 
 
-class TokenProvider(Grant):
-    """The user's own function, which gets the last token or None and returns the next, within `timeout` seconds."""
+def reauthorization(reason: str | None, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
+    """Return the error that says why the user must log in.
 
-    runs_code = True
-
-    def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], timeout: float) -> None:
-        self._provider = provider
-        self._timeout = timeout
-
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
-        failure: TokenError
-        try:
-            token = yield Run(functools.partial(self._provider, last), self._timeout)
-        except TokenError:
-            raise
-        except GivenUp:
-            failure = TokenError(f"the token provider hasn't returned within {self._timeout:.3g} s (token_timeout)")
-            failure.retryable = True
-            raise failure from None
-        except Exception as error:
-            reason = f": {error}" if isinstance(error, OAuthError) else ""  # the text of others may hold a secret
-            failure = TokenError(f"the token provider raised {type(error).__name__}{reason}")
-            failure.retryable = True
-            raise failure from error
-        if not isinstance(token, OAuthToken):
-            raise TokenError(f"the token provider must return an OAuthToken, not {type(token).__name__}")
-        return token
-
-
-class FixedToken(Grant):
-    """A token that came from elsewhere and that nothing here can renew."""
-
-    renews = False
-
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
-        yield from ()
-        raise ReauthorizationRequired("BearerAuth can't renew its token: make a new one with a new token")
-
-
-def reauthorization(reason: str, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
-    """Return the error that says why the user must log in; `reason` is used where nothing more exact is known."""
+    `reason` is used where nothing more exact is known; without one, nobody is logged in.
+    """
     if refusal is not None:
         reason = f"the server refused the refresh token ({refusal})"
     elif last is not None and last.refresh_token is None:
         reason = "the token can't be renewed, since it came without a refresh token"
     elif last is not None:
         reason = "the refresh token was refused before"
+    if reason is None:
+        return ReauthorizationRequired("nobody is logged in: pass login=, such as BrowserLogin(), code= or token=")
     error = ReauthorizationRequired(f"the user must log in again: {reason}")
     if refusal is not None:
         error.token_url, error.status_code = refusal.token_url, refusal.status_code
+        error.server_message = refusal.server_message
     return error

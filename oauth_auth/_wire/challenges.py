@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["bearer_errors", "is_rejection", "tells_acceptance"]
+__all__ = ["SCOPE_STATUSES", "bearer_errors", "is_rejection", "tells_acceptance", "wanted_scope"]
+
+SCOPE_STATUSES = frozenset({401, 403})
+"""The statuses with which a challenge may say that the token's scope isn't enough (RFC 6750 section 3.1: 403)."""
 
 _MAX_HEADER_LENGTH = 8192
 
@@ -40,20 +43,38 @@ def is_rejection(status_code: int, www_authenticate: str | None, rejection_statu
 
 def bearer_errors(www_authenticate: str) -> list[str]:
     """Return the `error` of each Bearer challenge in a `WWW-Authenticate` value; several headers joined by commas."""
+    return [value for challenge in _bearer_challenges(www_authenticate) for name, value in challenge if name == "error"]
+
+
+def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
+    """Return the scope that an answer says the token lacks, "" if it names none; None if it says no such thing."""
+    if status_code not in SCOPE_STATUSES or not www_authenticate:
+        return None
+    for challenge in _bearer_challenges(www_authenticate):
+        if ("error", "insufficient_scope") in challenge:
+            return dict(challenge).get("scope", "")
+    return None
+
+
+def _bearer_challenges(www_authenticate: str) -> list[list[tuple[str, str]]]:
+    """Return the parameters of each Bearer challenge, their names in lower case."""
     if len(www_authenticate) > _MAX_HEADER_LENGTH:
         return []
     parameter, challenge = re.compile(_PARAMETER), re.compile(_SCHEME)
-    errors: list[str] = []
+    challenges: list[list[tuple[str, str]]] = []
     scheme, position = "", 0
     while True:
         # A parameter is tried first: "error = x" would else read as a scheme.
         if scheme and (found := parameter.match(www_authenticate, position)):
-            if scheme == "bearer" and found[1].lower() == "error":
-                errors.append(found[3] or re.sub(r"\\(.)", r"\1", found[2] or "", flags=re.DOTALL))
+            if scheme == "bearer":
+                value = found[3] or re.sub(r"\\(.)", r"\1", found[2] or "", flags=re.DOTALL)
+                challenges[-1].append((found[1].lower(), value))
         elif found := challenge.match(www_authenticate, position):
             scheme = found[1].lower()
+            if scheme == "bearer":
+                challenges.append([])
         else:
-            return errors
+            return challenges
         position = found.end()
 
 

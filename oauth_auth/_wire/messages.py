@@ -18,13 +18,15 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urljoin
 
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenError, TokenResponseError
+from .refusals import explain_failure
 from .token import CENTURY, OAuthToken, read_answer
 from .token_request import TokenRequest
 from .urls import without_query
+from .words import is_page, redact, server_words
 
 __all__ = [
     "MAX_BODY",
@@ -37,7 +39,6 @@ __all__ = [
     "read_retry_after",
     "read_revocation_response",
     "read_token_response",
-    "redact",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -91,8 +92,14 @@ def read_token_response(
     try:
         return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
-        message = "the token endpoint's answer has no access_token that a header can carry"
-        failure = TokenResponseError(message, content_type=_content_type(response), **_where(request, response))
+        words = server_words(fields, _text(response), request.secrets)
+        said = f': "{words}"' if words else ""
+        failure = TokenResponseError(
+            f"the token endpoint's answer has no access_token that a header can carry{said}",
+            content_type=_content_type(response),
+            server_message=words,
+            **_where(request, response),
+        )
     raise failure
 
 
@@ -109,27 +116,45 @@ def read_fields(
     adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Mapping[str, Any]:
     """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
-    status, body = response.status_code, response.body
+    status, body, text = response.status_code, response.body, _text(response)
     where, kind = _where(request, response), _content_type(response)
     if len(body) > MAX_BODY:
         raise TokenResponseError(f"the {endpoint} answered with more than {MAX_BODY} bytes", content_type=kind, **where)
     if 300 <= status < 400:
-        message = f"the {endpoint} redirects, and token calls follow no redirect: give its final URL"
+        message = f"the {endpoint} redirects{_target(request, response)}, and token calls follow no redirect"
+        raise TokenResponseError(f"{message}: give its final URL", content_type=kind, **where)
+    if status == 407:
+        message = f"a proxy before {without_query(request.url)} wants a login: put user and password into its URL"
         raise TokenResponseError(message, content_type=kind, **where)
-    fields = _parse(body, response.headers.get("content-type", "").partition(";")[0].strip().lower() or None)
+    declared = response.headers.get("content-type", "").partition(";")[0].strip().lower() or None
+    fields = {} if is_page(text) else _parse(text, declared)
     if adapt is not None:
         fields = _adapt(adapt, fields, status)
-    error = fields.get("error")
-    if isinstance(error, str) and error and not (200 <= status < 300 and fields.get("access_token")):
+    error, is_success = fields.get("error"), 200 <= status < 300
+    if is_success and fields and (fields.get("access_token") or not isinstance(error, str) or not error):
+        return fields
+    words = server_words(fields, text, request.secrets)
+    if isinstance(error, str) and error:
+        code = redact(error, request.secrets) or "unreadable"
+        description = redact(fields.get("error_description"), request.secrets)
+        words = description or words
         raise OAuthProviderException(
-            redact(error, request.secrets) or "unreadable",
-            error_description=redact(fields.get("error_description"), request.secrets),
+            code,
+            error_description=description,
             error_uri=redact(fields.get("error_uri"), request.secrets),
+            message=explain_failure(request, endpoint, status, error=code, words=words),
+            server_message=words,
             **where,
         )
-    if not 200 <= status < 300:
-        message = f"the {endpoint} refused, without an error of RFC 6749 section 5.2"
-        raise TokenResponseError(message, content_type=kind, **where)
+    if not is_success:
+        message = explain_failure(request, endpoint, status, error=None, words=words)
+        raise TokenResponseError(message, content_type=kind, server_message=words, **where)
+    if is_page(text) or declared == "text/html":
+        title = f', "{words}"' if words else ""
+        message = (
+            f"the {endpoint} answered with a web page{title}: is this the authorization URL, or does a proxy answer?"
+        )
+        raise TokenResponseError(message, content_type=kind, server_message=words, **where)
     return fields
 
 
@@ -137,7 +162,7 @@ def _adapt(
     hook: Callable[[Mapping[str, Any]], Mapping[str, Any]], fields: Mapping[str, Any], status: int
 ) -> Mapping[str, Any]:
     """Return what the user's hook makes of an answer's fields. Raises `TokenError` if it can't make a token of them."""
-    is_error = not 200 <= status < 300 or bool(fields.get("error"))
+    is_error = not 200 <= status < 300 or not fields or bool(fields.get("error"))
     adapted: object = None
     cause = None
     try:
@@ -153,6 +178,19 @@ def _adapt(
     failure = TokenError(text)
     failure.status_code = status
     raise failure from cause
+
+
+def _target(request: TokenRequest, response: TokenResponse) -> str:
+    """Return where a redirect leads, as the end of a sentence."""
+    try:
+        target = urljoin(request.url, response.headers["location"])
+    except (KeyError, ValueError):
+        return ""
+    return f" to {redact(without_query(target), request.secrets)}"
+
+
+def _text(response: TokenResponse) -> str:
+    return response.body.decode("utf-8-sig", "replace").strip()
 
 
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
@@ -175,9 +213,8 @@ def _content_type(response: TokenResponse) -> str | None:
     return kind if re.fullmatch(_MEDIA_TYPE, kind) else None
 
 
-def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
+def _parse(text: str, content_type: str | None) -> Mapping[str, Any]:
     """Read JSON, else a form if it's declared so or might be one. An unreadable body has no fields."""
-    text = body.decode("utf-8-sig", "replace").strip()
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
@@ -190,16 +227,6 @@ def _parse(body: bytes, content_type: str | None) -> Mapping[str, Any]:
         except ValueError:
             pass
     return {}
-
-
-def redact(value: object, secrets: Iterable[str]) -> str | None:
-    """Return a server's text fit for an error message: one line, of bounded length, without what we sent."""
-    if not isinstance(value, str):
-        return None
-    value = value[:10_000]
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
-        value = value.replace(secret, "[redacted]")
-    return "".join(char if char.isprintable() else " " for char in value[:500]).strip() or None
 
 
 def read_retry_after(value: str | None, sent_at: float) -> float | None:
@@ -299,7 +326,8 @@ def read_metadata_response(request: TokenRequest, response: TokenResponse, issue
     if status == 429 or status >= 500:
         raise TokenResponseError("the issuer's metadata could not be fetched", **where)
     if 300 <= status < 400:
-        reason = "it redirects to another place for its metadata, and redirects aren't followed: give the final URL"
+        place = _target(request, response) or " to another place"
+        reason = f"it redirects{place} for its metadata, and redirects aren't followed: give the final URL"
         raise no_metadata("there's a redirect", reason)
     if status != 200:
         raise no_metadata("there's no metadata there")

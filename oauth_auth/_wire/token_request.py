@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import quote_plus, unquote_plus, urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from .._record import Record
 from ..errors import ConfigurationError
@@ -98,13 +98,12 @@ def build_token_request(url: str, authorization: str | None, fields: Mapping[str
 
 
 def _secrets_in(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what must not be shown of a request's headers and fields, each in all forms that it may come back in."""
+    """Yield what must not be shown of a request's headers and fields."""
     for name, value in fields.items():
         if name in _SECRET_FIELDS:
             for text in value if isinstance(value, list | tuple) else [value]:
                 if isinstance(text, str) and len(text) > 3:
                     yield text
-                    yield quote_plus(text)
     for name, value in headers.items():
         if name.lower() == "authorization":
             yield from (text for text in _secrets_of(value) if len(text) > 3)

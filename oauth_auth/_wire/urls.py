@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -21,14 +20,11 @@ __all__ = [
     "proxy_for",
     "read_origins",
     "without_query",
-    "without_secrets",
 ]
 
 MOST_ORIGINS = 1000
 """How many origins an auth object remembers at most, so that a crawler doesn't grow with the sites that it visits."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_QUERY = r"(?<=[^\s?])\?[^\s'\")]+"
-_USER_INFO = r"(?<=//)[^\s/'\"]*@|[^\s/'\"(:@]+:[^\s/'\"@]*@"
 _SAME_SECURITY = {"ws": "http", "wss": "https", "psse": "http", "sse": "https"}
 """Schemes of what is spoken over HTTP, and HTTP's own: WebSockets, and server-sent events in niquests (3.21)."""
 
@@ -188,8 +184,3 @@ def without_query(url: str) -> str:
         return "an unreadable URL"
     prefix = f"{parts.scheme}://" if parts.scheme else ""
     return f"{prefix}{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def without_secrets(text: str) -> str:
-    """Return an error's text without the user info and the queries of the URLs in it."""
-    return re.sub(_QUERY, "", re.sub(_USER_INFO, "", text))

@@ -13,6 +13,7 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from .._wire.urls import without_query
 from ..errors import AuthorizationResponseError, ConfigurationError, ReauthorizationRequired
 from ._context import LoginContext
 from ._request import AuthorizationRequest
@@ -34,16 +35,23 @@ class BrowserLogin:
 
     The redirect URI is http://127.0.0.1:PORT/callback, unless the auth object is given another on loopback; with
     `port` 0 the system chooses the port. `timeout` is how long to wait for the user, in seconds. `open_browser` is
-    called with the URL; if it returns False or raises, the URL is printed to stderr.
+    called with the URL, which is printed to stderr, too, and after 10 s what to look for; with `quiet` nothing is.
     """
 
+    _hint_seconds = 10.0
+    """How long the user may take before they are told what may be wrong."""
     _idle_seconds = 10.0
     """How long a connection may send nothing."""
     _last_page_seconds = 3.0
     """How long the listener waits for the browser to fetch the last page."""
 
     def __init__(
-        self, *, port: int = 0, timeout: float = 300.0, open_browser: Callable[[str], object] = webbrowser.open
+        self,
+        *,
+        port: int = 0,
+        timeout: float = 300.0,
+        open_browser: Callable[[str], object] = webbrowser.open,
+        quiet: bool = False,
     ) -> None:
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65536:
             raise ConfigurationError("port must be a number from 0, for any free port, to 65535")
@@ -51,9 +59,12 @@ class BrowserLogin:
             raise ConfigurationError("timeout must be a positive number of seconds, such as 300.0")
         if not callable(open_browser):
             raise ConfigurationError("open_browser must be a function that takes a URL, such as webbrowser.open")
+        if not isinstance(quiet, bool):
+            raise ConfigurationError("quiet must be True or False")
         self._port = port
         self._timeout = float(timeout)
         self._open_browser = open_browser
+        self._quiet = quiet
 
     def __call__(self, begin: LoginContext) -> str:
         """Return the URL that the browser was redirected to.
@@ -70,22 +81,31 @@ class BrowserLogin:
             listener.expect(request, origin)
             threading.Thread(target=listener.serve_forever, args=(0.05,), name="oauth_auth-login", daemon=True).start()
             try:
-                self._show(request.url)
-                return listener.wait(begin, self._timeout, self._last_page_seconds)
+                self._tell(f"Opening your browser to log in. If nothing opens, visit:\n{request.url}")
+                self._open(request.url)
+                is_answered = listener.wait(begin, min(self._hint_seconds, self._timeout))
+                if not is_answered and self._timeout > self._hint_seconds:
+                    self._tell(_hint(request.redirect_uri, is_port_ours=port == 0))
+                    is_answered = listener.wait(begin, self._timeout - self._hint_seconds)
+                if not is_answered:
+                    raise ReauthorizationRequired(_too_late(request, self._timeout))
+                return listener.take_answer(self._last_page_seconds)
             finally:
                 listener.shutdown()
                 listener.hang_up()
 
-    def _show(self, url: str) -> None:
+    def _tell(self, text: str) -> None:
+        """Print a text to stderr, if there is one that takes it."""
+        if not self._quiet and sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                print(text, file=sys.stderr, flush=True)
+
+    def _open(self, url: str) -> None:
         """Open the browser, in a thread: `webbrowser.open` returns only when a text browser such as w3m is closed."""
 
         def show() -> None:
-            try:
-                opened = self._open_browser(url)
-            except BaseException:  # noqa: BLE001 - then the user opens it by hand
-                opened = False
-            if opened is False:
-                print(f"To log in, open this URL in a browser:\n\n    {url}\n", file=sys.stderr, flush=True)
+            with suppress(BaseException):  # the user opens it by hand
+                self._open_browser(url)
 
         # In this context, so that an `open_browser` which uses the auth object gets an error, and no deadlock.
         context = contextvars.copy_context()
@@ -159,14 +179,18 @@ class _Listener(ThreadingHTTPServer):
         if target == self._last_page:
             self._shown.set()
 
-    def wait(self, begin: LoginContext, timeout: float, last_page_timeout: float) -> str:
-        """Return the answer, once the browser has the last page; times in seconds."""
+    def wait(self, begin: LoginContext, timeout: float) -> bool:
+        """Wait for the answer, `timeout` seconds at most; return whether it's there."""
         deadline = time.monotonic() + timeout
         while not self._answered.wait(min(_CANCEL_CHECK_SECONDS, max(deadline - time.monotonic(), 0.0))):
             if begin.is_cancelled:
-                raise ReauthorizationRequired("the user must log in again: the login was cancelled")
+                raise ReauthorizationRequired("the user must log in: the login was cancelled")
             if time.monotonic() >= deadline:
-                raise ReauthorizationRequired(f"the user must log in again: they didn't within {timeout:.0f} s")
+                return False
+        return True
+
+    def take_answer(self, last_page_timeout: float) -> str:
+        """Return the answer, once the browser has the last page, or after so many seconds."""
         self._shown.wait(last_page_timeout)
         return self._answer
 
@@ -282,6 +306,28 @@ _DONE = _page(
 )
 _FAILED = _page("\N{BALLOT X}", "The login did not work", "Go back to the program that asked you: it says why.")
 _ELSEWHERE = _page("", "Nothing to see here", "This address only takes the answer to a login that is under way.")
+
+
+def _hint(redirect_uri: str, *, is_port_ours: bool) -> str:
+    """Return what to do if the page in the browser shows an error."""
+    port = urlsplit(redirect_uri).port
+    registered = redirect_uri.replace(f":{port}", "", 1) if is_port_ours else redirect_uri
+    text = (
+        "Still waiting for the login. If the page shows an error, such as an unregistered redirect URI, register "
+        f"{registered} with the server."
+    )
+    if is_port_ours:
+        text += f" If it compares literally, register {redirect_uri} and pass port={port} to BrowserLogin."
+    return text
+
+
+def _too_late(request: AuthorizationRequest, timeout: float) -> str:
+    """Return the text of the error after the time-out: the query of the URL holds the state, and isn't shown."""
+    return (
+        f"the user must log in: they didn't within {timeout:.3g} s. The page at {without_query(request.url)} should "
+        f"have led back to {request.redirect_uri}: if it shows an error, is that redirect URI registered? Without a "
+        "browser: DeviceCodeAuth or ConsoleLogin in a program, --device or --console with the command"
+    )
 
 
 def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, str]:

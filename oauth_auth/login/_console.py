@@ -29,7 +29,7 @@ class ConsoleLogin:
             _print("Then paste the whole URL that the browser ends at, even if it shows an error there:")
             line = _read_line()
             if not line:
-                raise ReauthorizationRequired("the user must log in again: the input ended before a URL was pasted")
+                raise ReauthorizationRequired("the user must log in: the input ended before a URL was pasted")
             if request.is_answered_by(line.strip()) or not attempts_left:
                 return line.strip()
             _print("That isn't the URL that this login ends at.")

@@ -11,8 +11,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .._wire.checks import require_encodable
-from .._wire.messages import join_scope, redact
+from .._wire.messages import join_scope
 from .._wire.urls import check_endpoint
+from .._wire.words import redact
 from ..errors import AuthorizationResponseError, ConfigurationError
 
 __all__ = ["AuthorizationRequest", "check_redirect_uri", "read_parameters"]

@@ -63,7 +63,8 @@ def run(*args: str, **variables: str) -> Ended:
     result = CliRunner().invoke(cli.main, args, env=environment, prog_name="oauth-auth")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Ended(result.exit_code, result.stdout, result.stderr)
+    stderr = re.sub(r"\AOpening your browser to log in\..*\n.*\n", "", result.stderr)
+    return Ended(result.exit_code, result.stdout, stderr)
 
 
 def start(*args: str, **variables: str) -> subprocess.Popen[str]:

@@ -539,7 +539,7 @@ def test_a_device_login_at_a_real_server(real: OidcProvider) -> None:
     approve_device(read_until(process, r"http\S+user_code=\S+"))
     login = finish(process)
     assert (0, "") == (login.status, login.stdout)
-    assert "You are logged in.\nScope: api\n" in login.stderr
+    assert "You are logged in.\nScope: api offline_access\n" in login.stderr  # which the server's metadata lists
     token = run("token", SCOPE="api")
     headers = {"Authorization": f"Bearer {token.stdout.strip()}"}
     assert 200 == requests.get(real.api_url, headers=headers, timeout=10).status_code

@@ -146,6 +146,30 @@ def reject_a_stream(stage: Stage) -> None:
     reject(stage, (part for part in [b"x"]) if stage.mode.backend is None else parts())
 
 
+def reject_for_ever(stage: Stage) -> None:
+    def echo(request: Received) -> Answer:
+        return Answer(401, b"", (("WWW-Authenticate", f'Bearer error="{request.authorization}"'),))
+
+    stage.api.script = echo
+    with stage.mode.client(stage.auth()) as client:
+        client.get(f"{stage.api.url}?key=s3cret")
+
+
+def want_another_scope(stage: Stage) -> None:
+    def echo(request: Received) -> Answer:
+        challenge = f'Bearer error="insufficient_scope", scope="{request.authorization}"'
+        return Answer(403, b"", (("WWW-Authenticate", challenge),))
+
+    stage.api.script = echo
+    with stage.mode.client(stage.auth()) as client:
+        client.get(f"{stage.api.url}?key=s3cret")
+
+
+def leave_the_allowed_origins(stage: Stage) -> None:
+    with stage.mode.client(stage.auth(allowed_origins=["https://api.example.com"])) as client:
+        client.get(f"{stage.api.url}?key=s3cret")
+
+
 def renew(stage: Stage) -> None:
     auth = stage.auth()
     stage.mode.refresh(auth)
@@ -239,6 +263,9 @@ OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "rejected": reject,
     "replayed": reject,
     "not_replayed": reject_a_stream,
+    "rejected_again": reject_for_ever,
+    "insufficient_scope": want_another_scope,
+    "withheld": leave_the_allowed_origins,
     "store_failed": lose_the_store,
     "store_recovered": lose_the_store,
     "entry_ignored": damage_an_entry,

@@ -186,11 +186,11 @@ def test_trouble_in_a_callback_is_logged_with_its_traceback(
 
 
 def test_a_person_who_must_log_in_is_logged(plugin_mode: Mode, tokens: Tokens, log: Log) -> None:
-    """That the user must log in again is in the log, too."""
+    """That the user must log in is in the log, too."""
     auth = plugin_mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret")
     with pytest.raises(ReauthorizationRequired):
         plugin_mode.get_token(auth)
-    assert 1 == len(log.with_word("the user must log in again"))
+    assert 1 == len(log.with_word("nobody is logged in: pass login="))
 
 
 def test_one_failure_is_one_record_for_many_callers(

@@ -139,6 +139,15 @@ def test_the_users_own_prompt_stays(plugin_mode: Mode, tokens: Tokens) -> None:
     assert ["login"] == parse_qs(urlsplit(auth.authorization_request().url).query)["prompt"]
 
 
+def test_what_the_url_says_is_not_said_twice(plugin_mode: Mode, tokens: Tokens) -> None:
+    """Servers refuse a parameter that comes twice: one in the `authorization_url` stays alone."""
+    url = "https://auth.example/authorize?prompt=login&audience=other"
+    options = {"authorization_url": url, "offline_access": True, **TARGETS}
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(tokens.url, "client", **options)
+    query = parse_qs(urlsplit(auth.authorization_request(REDIRECT_URI).url).query)
+    assert (["login"], ["other"], SENT["resource"]) == (query["prompt"], query["audience"], query["resource"])
+
+
 def test_a_token_gives_its_header(plugin_mode: Mode) -> None:
     """`OAuthToken.authorization` is what goes into the Authorization header."""
     assert "Bearer abc" == OAuthToken(access_token="abc", token_type="mac").authorization

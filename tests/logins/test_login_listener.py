@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import threading
@@ -120,6 +121,7 @@ def test_a_redirect_uri_elsewhere_is_refused(redirect_uri: str) -> None:
         *({"timeout": seconds} for seconds in (0, -1, "5", None, True, float("nan"))),
         {"open_browser": None},
         {"open_browser": "firefox"},
+        {"quiet": 1},
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
@@ -328,7 +330,7 @@ def test_a_browser_that_never_fetches_the_last_page_holds_up_nobody() -> None:
 
 def test_a_time_out() -> None:
     """No user comes: `ReauthorizationRequired`, which says for how long it waited."""
-    with Listening(timeout=0.3) as login, pytest.raises(ReauthorizationRequired, match=r"they didn.t within 0 s"):
+    with Listening(timeout=0.3) as login, pytest.raises(ReauthorizationRequired, match=r"they didn.t within 0\.3 s"):
         login.outcome.result(20)
 
 
@@ -353,28 +355,76 @@ def _exit(_: str) -> object:
     raise SystemExit(3)
 
 
-@pytest.mark.parametrize("open_browser", [lambda url: False, _raise, _exit], ids=["False", "raises", "exits"])
-def test_without_a_browser_the_url_is_printed(open_browser: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """A browser that can't be opened: the URL is on stderr, on a line of its own, and waiting goes on."""
+OPENERS = {
+    "True": lambda url: True,
+    "None": lambda url: None,
+    "False": lambda url: False,
+    "raises": _raise,
+    "exits": _exit,
+}
+
+
+@pytest.mark.parametrize("open_browser", OPENERS.values(), ids=OPENERS)
+def test_the_url_is_told_at_once(open_browser: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever `open_browser` does, the URL is on stderr before, on a line of its own, and nothing else is."""
     with Listening(open_browser=open_browser) as login:
-        printed = ""
-        deadline = time.monotonic() + 20
-        while login.request.url not in printed.split():
-            assert time.monotonic() < deadline
-            out, err = capfd.readouterr()
-            assert "" == out
-            printed += err
+        said = f"Opening your browser to log in. If nothing opens, visit:\n{login.request.url}\n"
+        assert ("", said) == capfd.readouterr()
         login.log_in()
         assert "the-code" == login.request.code_from(login.outcome.result(20))
-
-
-@pytest.mark.parametrize("returned", [True, None])
-def test_with_a_browser_nothing_is_printed(returned: object, capfd: pytest.CaptureFixture[str]) -> None:
-    """A browser that was opened, or a function that doesn't say: no noise."""
-    with Listening(open_browser=lambda url: returned) as login:
-        login.log_in()
-        login.outcome.result(20)
     assert ("", "") == capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("redirect_uri", "registered", "is_port_ours"),
+    [
+        (None, r"http://127\.0\.0\.1/callback", True),
+        ("http://localhost/a?b=c", r"http://localhost/a\?b=c", True),
+        ("http://127.0.0.1:PORT/callback", r"http://127\.0\.0\.1:PORT/callback", False),
+    ],
+)
+def test_a_user_who_takes_long_is_told_what_may_be_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    redirect_uri: str | None,
+    registered: str,
+    is_port_ours: bool,
+) -> None:
+    """After a while, once: which redirect URI to register, with the port where it isn't ours to choose."""
+    monkeypatch.setattr(BrowserLogin, "_hint_seconds", 0.01)
+    port = str(free_port())
+    with Listening(redirect_uri and redirect_uri.replace("PORT", port), timeout=0.3) as login:
+        error = login.outcome.exception(20)
+    told = capfd.readouterr().err.partition(f"{login.request.url}\n")[2]
+    assert 1 == len(told.splitlines())
+    assert re.search(rf"unregistered redirect URI, register {registered.replace('PORT', port)} with the server\.", told)
+    literal = f"compares literally, register {login.request.redirect_uri} and pass port={login.address[1]}"
+    assert is_port_ours is (literal in told)
+
+    for fact in ("https://auth.example.com/authorize ", login.request.redirect_uri, "--device", "--console"):
+        assert fact in str(error)
+    for fact in ("DeviceCodeAuth", "ConsoleLogin", "0.3 s"):
+        assert fact in str(error)
+    assert login.request.state not in str(error)
+
+
+def test_a_quiet_login_prints_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """`quiet=True`: whatever `open_browser` returns, and however long it takes; the error has it all."""
+    monkeypatch.setattr(BrowserLogin, "_hint_seconds", 0.01)
+    with Listening(open_browser=lambda url: False, timeout=0.1, quiet=True) as login:
+        assert login.request.redirect_uri in str(login.outcome.exception(20))
+    assert ("", "") == capfd.readouterr()
+
+
+@pytest.mark.parametrize("stderr", ["is None", "is closed"])
+def test_a_program_without_stderr(monkeypatch: pytest.MonkeyPatch, stderr: str) -> None:
+    """Where nothing can be printed, as in a program without a console, the login goes on."""
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr("sys.stderr", None if stderr == "is None" else stream)
+    with Listening() as login:
+        login.log_in()
+        assert "the-code" == login.request.code_from(login.outcome.result(20))
 
 
 def test_a_browser_that_comes_back_only_at_its_end() -> None:

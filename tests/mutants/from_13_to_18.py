@@ -205,6 +205,22 @@ MUTANTS = (
     ),
     Mutant(
         15,
+        "it's said of each request that the token is withheld",
+        "_plugins/origins.py",
+        "self._told.setdefault(what, mark) is mark",
+        "True",
+        ("guarantees/test_warnings.py::test_an_origin_that_is_not_allowed[requests]",),
+    ),
+    Mutant(
+        15,
+        "an origin that rejects a new token is told of once for all",
+        "_renewal/backoff.py",
+        "self._replace(accepting=accepting, is_told=False)",
+        "self._replace(accepting=accepting)",
+        ("units/test_backoff.py::test_what_was_told_counts_for_nothing_and_ends_with_an_acceptance[None]",),
+    ),
+    Mutant(
+        15,
         "a listener that raises breaks the request",
         "_events.py",
         "            with suppress(Exception):\n                listener(event.name, event.fields)",

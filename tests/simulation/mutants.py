@@ -453,8 +453,8 @@ MUTANTS = [
     Mutant(
         "Retry-After is ignored within a call",
         f"{SERVER}/calls.py",
-        "                pause = max(self._chance.uniform(*pauses), error.retry_after or 0.0)",
-        "                pause = self._chance.uniform(*pauses)",
+        "            pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)",
+        "            pause = self._chance.uniform(*pauses)",
         ("server",),
     ),
     Mutant(

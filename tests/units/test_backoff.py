@@ -217,6 +217,17 @@ def test_what_is_known_changes_nothing() -> None:
     assert breaker.accepted("/a", "Bearer 1") is breaker
 
 
+@pytest.mark.parametrize("past", [None, breaker_after(1), breaker_after(3).accepted("/a", "Bearer 1")])
+def test_what_was_told_counts_for_nothing_and_ends_with_an_acceptance(past: OriginBreaker | None) -> None:
+    """That an origin rejects new tokens is told until it accepts one; renewals are spaced as if nobody was told."""
+    told = OriginBreaker.told(past, at(0), "/vain")
+    assert told.is_told
+    assert not told.accepted("/a", "Bearer 1").is_told
+    (one, other) = (OriginBreaker.after(breaker, at(0), "/b", is_interactive=False) for breaker in (past, told))
+    assert (one.times, one.cooldown) == (other.times, other.cooldown)
+    assert {"/vain", "/b"} <= other.vain_paths
+
+
 def test_paths_are_bounded() -> None:
     """A program that visits ever more paths remembers 1,000 of each kind."""
     breaker = breaker_after(3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_auth._wire.challenges import bearer_errors, is_rejection, tells_acceptance
+from oauth_auth._wire.challenges import bearer_errors, is_rejection, tells_acceptance, wanted_scope
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 304, 400, 403, 404, 405, 409, 410, 415, 422, 451])
@@ -71,3 +71,23 @@ def test_statuses_are_the_users_to_choose(status: int, statuses: tuple[int, ...]
 def test_errors_are_found(header: str, errors: list[str]) -> None:
     """The errors of all Bearer challenges are found among parameters and other schemes."""
     assert errors == bearer_errors(header)
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "scope"),
+    [
+        (403, 'Bearer error="insufficient_scope", scope="a b"', "a b"),
+        (401, 'Bearer scope=a, error="insufficient_scope"', "a"),
+        (403, 'Bearer error="insufficient_scope"', ""),
+        (403, 'Bearer scope="no", Bearer error="insufficient_scope", scope="a"', "a"),
+        (403, 'Bearer error="invalid_token", scope="a"', None),
+        (403, 'Basic error="insufficient_scope", scope="a"', None),
+        (404, 'Bearer error="insufficient_scope", scope="a"', None),
+        (403, "", None),
+        (403, None, None),
+        (403, "Bearer " + "x" * 9000 + ' error="insufficient_scope"', None),
+    ],
+)
+def test_a_scope_that_is_wanted(status: int, header: str | None, scope: str | None) -> None:
+    """The scope is that of the challenge that says it's lacking, and is read from no other."""
+    assert scope == wanted_scope(status, header)

@@ -247,7 +247,11 @@ ERRORS: dict[str, TokenError] = {
         retry_after=7.0,
     ),
     "answer": TokenResponseError(
-        "no token", status_code=502, content_type="text/html", token_url="https://auth.example/token"
+        "no token",
+        status_code=502,
+        content_type="text/html",
+        token_url="https://auth.example/token",
+        server_message="Bad Gateway",
     ),
     "transport": TokenTransportError("could not be reached", token_url="https://auth.example/token"),
 }
@@ -269,7 +273,8 @@ def test_a_failure_is_restored(name: str) -> None:
     kind = PluginsTransportError if name == "transport" else type(error)
     text = f"{error} (another program on the same store asked)"
     assert (kind, text, True) == (type(restored), str(restored), restored.retryable)
-    for field in ("error", "error_description", "error_uri", "status_code", "token_url", "content_type"):
+    plain = ("error", "error_description", "error_uri", "status_code", "token_url", "content_type", "server_message")
+    for field in plain:
         assert getattr(error, field, None) == getattr(restored, field, None)
     assert (None if error.retry_after is None else 2.0) == restored.retry_after
 

@@ -22,13 +22,12 @@ from oauth_auth import (
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import GivenUp, Run
 from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.given_tokens import FixedToken, TokenProvider
 from oauth_auth._server.grants import (
     ClientCredentialsGrant,
-    FixedToken,
     PasswordGrant,
     RefreshingGrant,
     RefreshTokenGrant,
-    TokenProvider,
     ends_refresh_token,
     reauthorization,
 )
@@ -453,7 +452,7 @@ def test_there_may_be_nothing_to_end(given: Any) -> None:
 @pytest.mark.parametrize(
     ("last", "refusal", "text"),
     [
-        (None, None, "no user has logged in yet"),
+        (None, None, "nobody is logged in: pass login="),
         (OAuthToken(access_token="a"), None, "came without a refresh token"),
         (BOTH, None, "was refused before"),
         (BOTH, TokenResponseError("no", status_code=400, token_url=TOKEN_URL), "the server refused the refresh token"),
@@ -461,7 +460,7 @@ def test_there_may_be_nothing_to_end(given: Any) -> None:
 )
 def test_why_a_user_must_log_in(last: OAuthToken | None, refusal: TokenError | None, text: str) -> None:
     """The error says why, with what the server said of it."""
-    error = reauthorization("no user has logged in yet", last, refusal)
+    error = reauthorization(None, last, refusal)
     assert text in str(error)
     expected = (None, None) if refusal is None else (400, TOKEN_URL)
     assert expected == (error.status_code, error.token_url)

@@ -283,7 +283,8 @@ def test_errors_are_read_with_any_status(status: int, body: str, content_type: s
         error.error_uri,
         error.status_code,
     )
-    assert "invalid_scope: No such scope." in str(error)
+    assert 'invalid_scope, "No such scope.".' in str(error)
+    assert f"(status {status})" in str(error)
 
 
 @pytest.mark.parametrize("known", list(OAuthProviderError))
