@@ -123,6 +123,15 @@ def proxy_for(url: str, proxies: Mapping[str, str], bypasses: Callable[[str], ob
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+_EXAMPLE = "https://auth.example.com/token"
+_EXAMPLES = {
+    "issuer": "https://auth.example.com",
+    "authorization_url": "https://auth.example.com/authorize",
+    "device_authorization_url": "https://auth.example.com/device",
+    "revocation_url": "https://auth.example.com/revoke",
+}
+
+
 def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
     """Return the URL of an endpoint. Raises `ConfigurationError`, which says what to write instead."""
     if not isinstance(url, str):
@@ -130,7 +139,7 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
     parts = _split(name, url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
         raise ConfigurationError(
-            f"{name} must be an absolute URL such as 'https://auth.example.com/token', not {without_query(url)!r}"
+            f"{name} must be an absolute URL such as {_EXAMPLES.get(name, _EXAMPLE)!r}, not {without_query(url)!r}"
         )
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(f"{name} must hold no user or password: pass client_id and client_secret instead")

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from oauth_auth import (
+    BrowserLogin,
     ConfigurationError,
+    MemoryTokenStore,
     OAuthError,
     OAuthProviderException,
     OAuthToken,
@@ -332,6 +334,73 @@ MISTAKES |= {
         ConfigurationError,
         ("SOCKS|socks",),
         ("could not be reached",),
+    ),
+}
+
+
+# -- What can't be right: told at construction, or at the first import ------------------------------------------
+
+
+def class_as_auth(stage: Stage) -> Any:
+    with stage.mode.client(stage.mode.plugin.ClientCredentialsAuth) as client:
+        client.get(stage.tokens.url)
+
+
+def client_of_another_library(stage: Stage) -> Any:
+    return stage.auth(token_client=object())
+
+
+def import_from_the_package(_: Stage) -> Any:
+    from oauth_auth import ClientCredentialsAuth  # type: ignore[attr-defined]  # noqa: F401
+
+
+def import_from_the_plugin(stage: Stage) -> Any:
+    exec(f"from {stage.mode.plugin.__name__} import FileTokenStore")
+
+
+def from_issuer(issuer: Any, **options: Any) -> Callable[[Stage], Any]:
+    return lambda stage: stage.mode.plugin.AuthorizationCodeAuth.from_issuer(issuer, "orders", **options)
+
+
+def with_option(**option: Any) -> Callable[[Stage], Any]:
+    return lambda stage: stage.auth(**option)
+
+
+NO_LOGIN = ("login must be an object such as BrowserLogin(), or a function: mind the parentheses",)
+MISTAKES |= {
+    "a class as auth": Mistake(
+        class_as_auth,
+        TypeError,
+        ("the class ClientCredentialsAuth was given in place of an object: write ClientCredentialsAuth(…)",),
+        calls=0,
+    ),
+    "a class as login": Mistake(from_issuer("https://auth.example", login=BrowserLogin), ConfigurationError, NO_LOGIN),
+    "a class as store": Mistake(with_option(store=MemoryTokenStore), ConfigurationError, ("MemoryTokenStore()",)),
+    "a client that's none": Mistake(client_of_another_library, ConfigurationError, ("token_client must be",)),
+    "an import from the package": Mistake(
+        import_from_the_package, ImportError, ("write from oauth_auth.requests import ClientCredentialsAuth",)
+    ),
+    "an import from the plug-in": Mistake(
+        import_from_the_plugin, ImportError, ("write from oauth_auth import FileTokenStore",)
+    ),
+    "verify": Mistake(with_option(verify=False), ConfigurationError, ("unknown option 'verify'", "token_client=")),
+    "proxies": Mistake(with_option(proxies={}), ConfigurationError, ("unknown option 'proxies'", "token_client=")),
+    "cert": Mistake(with_option(cert="c.pem"), ConfigurationError, ("unknown option 'cert'", "token_client=")),
+    "timeout": Mistake(with_option(timeout=5), ConfigurationError, ("did you mean 'token_timeout'?",)),
+    "scopes": Mistake(with_option(scopes="a"), ConfigurationError, ("did you mean 'scope'?",)),
+    "an issuer without https": Mistake(
+        from_issuer("auth.example.com"), ConfigurationError, ("such as 'https://auth.example.com'",), ("/token",)
+    ),
+    "an authorization URL that's none": Mistake(
+        from_issuer("https://auth.example", authorization_url="authorize"),
+        ConfigurationError,
+        ("authorization_url must be an absolute URL such as 'https://auth.example.com/authorize'",),
+        ("/token",),
+    ),
+    "an audience that's no text": Mistake(with_option(audience=5), ConfigurationError, ("audience must be text",)),
+    "a resource that's no URI": Mistake(with_option(resource="api"), ConfigurationError, ("absolute URI", "RFC 8707")),
+    "a hook that's no function": Mistake(
+        with_option(token_request_hook="json"), ConfigurationError, ("token_request_hook must be a function, not str",)
     ),
 }
 

@@ -801,6 +801,13 @@ def test_a_completed_login_is_not_completed_twice() -> None:
         assert ["Lock", "Load"] == world.trace
 
 
+def test_a_code_that_was_only_spent_is_no_login() -> None:
+    """Where a code was given at construction and refused, the store's mark of it doesn't stand for a login."""
+    world = led_elsewhere(CODE_ANSWER)
+    world.entry = BEFORE._replace(grant_state={"code": digest("code")})
+    assert "new" == completing(world).token.access_token
+
+
 @pytest.mark.parametrize("code", ["code", "another"])
 def test_a_code_is_known_by_itself(code: str) -> None:
     """Another login's code is spent, though one was completed before; the one before that is known, too."""

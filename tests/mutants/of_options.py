@@ -1,0 +1,173 @@
+"""Faults in what the newest options do: targets, hooks, offline access, and logins that are led elsewhere."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+__all__ = ["MUTANTS"]
+
+MUTANTS = (
+    # -- 17: Logins that a web application leads ----------------------------------------------------------------------
+    Mutant(
+        17,
+        "a redirect that comes again sends its code again",
+        "_renewal/logins.py",
+        "            if is_complete():\n",
+        "            if False:\n",
+        ("units/test_acquisition.py::test_a_completed_login_is_not_completed_twice",),
+    ),
+    Mutant(
+        17,
+        "siblings don't learn that a login is complete",
+        "_server/authorization_code.py",
+        '            redeemed["completed"] = True\n',
+        "            pass\n",
+        ("units/test_acquisition.py::test_a_completed_login_is_not_completed_twice",),
+    ),
+    Mutant(
+        17,
+        "a code that was refused counts as a completed login",
+        "_server/authorization_code.py",
+        'state.get("completed") is True',
+        "True",
+        ("units/test_acquisition.py::test_a_code_that_was_only_spent_is_no_login",),
+    ),
+    Mutant(
+        17,
+        "a sibling's token takes the place of a new login",
+        "_renewal/logins.py",
+        "self._under_lock(Purpose(Reason.LOGIN), None, make)",
+        "self._under_lock(Purpose(Reason.LOGIN), (), make)",
+        ("units/test_acquisition.py::test_no_siblings_token_takes_the_place_of_a_new_login",),
+    ),
+    Mutant(
+        17,
+        "the refresh token of the login before isn't ended",
+        "_renewal/logins.py",
+        "                yield from self._end_login(before)\n",
+        "                pass\n",
+        ("units/test_acquisition.py::test_a_login_led_elsewhere_replaces_the_one_before",),
+    ),
+    Mutant(
+        17,
+        "a refresh token that the server has issued again is ended",
+        "_renewal/logins.py",
+        "if before is not None and before.refresh_token != token.refresh_token:",
+        "if before is not None:",
+        ("units/test_acquisition.py::test_only_another_refresh_token_is_ended",),
+    ),
+    Mutant(
+        17,
+        "a refused revocation fails the new login",
+        "_renewal/logins.py",
+        "            yield from self._grant.revoke_refresh_token(token)\n        except OAuthError as error:",
+        "            yield from self._grant.revoke_refresh_token(token)\n        except KeyError as error:",
+        ("units/test_acquisition.py::test_a_new_login_stands_if_the_old_one_cannot_be_ended",),
+    ),
+    Mutant(
+        17,
+        "the old refresh token is used after it was ended",
+        "_renewal/logins.py",
+        "        self._grant.bury([] if token.refresh_token is None",
+        "        (lambda _: None)([] if token.refresh_token is None",
+        ("units/test_acquisition.py::test_a_new_login_stands_if_the_old_one_cannot_be_ended",),
+    ),
+    Mutant(
+        17,
+        "a failed login leaves its failure to the requests",
+        "_renewal/renewer.py",
+        '            self._conclude(self._state)\n            return FlightOutcome(None, _as_error(error, "login")',
+        '            self._land_failed(error, 0.0)\n            return FlightOutcome(None, _as_error(error, "login")',
+        ("logins/test_web_logins.py::test_a_login_that_fails_changes_nothing[requests]",),
+    ),
+    Mutant(
+        17,
+        "the redirect isn't checked",
+        "_plugins/authorization_code.py",
+        "code, grant = request.code_from(redirected_url), self._grant",
+        'code, grant = redirected_url.partition("code=")[2].partition("&")[0], self._grant',
+        ("logins/test_web_logins.py::test_a_login_that_fails_changes_nothing[requests]",),
+    ),
+    Mutant(
+        17,
+        "a request of another client is taken",
+        "_plugins/authorization_code.py",
+        "if request.client_id != self._client.client_id:",
+        "if False:",
+        ("logins/test_web_logins.py::test_what_does_not_belong_together_is_refused[requests]",),
+    ),
+    # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
+    Mutant(
+        12,
+        "a secret that a hook has moved is shown",
+        "_server/calls.py",
+        "return changed.with_secrets_of(request)",
+        "return changed",
+        ("guarantees/test_token_hooks.py::test_a_secret_that_a_hook_has_moved_is_not_shown[requests]",),
+    ),
+    Mutant(
+        18,
+        "a hook may send a secret over plain http",
+        "_server/calls.py",
+        "            check_transport(changed.url, allow_insecure=self.allow_insecure)\n",
+        "",
+        ("guarantees/test_token_hooks.py::test_a_hook_that_fails_is_a_token_error",),
+    ),
+    Mutant(
+        18,
+        "a hook sees the first attempt alone",
+        "_server/calls.py",
+        "sent = request if prepare is None else prepare(request)",
+        "sent = request if prepare is None or statuses[1:] else prepare(request)",
+        ("guarantees/test_token_hooks.py::test_a_hook_sees_each_attempt[requests]",),
+    ),
+    Mutant(
+        10,
+        "a hook that fails hides the server's words",
+        "_wire/messages.py",
+        "    if is_error:  # then the server's own words tell more\n",
+        "    if False:\n",
+        ("guarantees/test_token_hooks.py::test_the_servers_words_stand_where_a_hook_fails_on_an_error",),
+    ),
+    # -- 10: What a token is for --------------------------------------------------------------------------------------
+    Mutant(
+        10,
+        "the authorization request has no audience",
+        "_server/authorization_code.py",
+        "**self._targets}",
+        "}",
+        ("guarantees/test_targets.py::test_the_authorization_request_says_it_too[requests]",),
+    ),
+    Mutant(
+        10,
+        "what the URL says is said twice",
+        "_server/authorization_code.py",
+        "for name, value in defaults.items() if name not in in_url}",
+        "for name, value in defaults.items()}",
+        ("guarantees/test_targets.py::test_what_the_url_says_is_not_said_twice[requests]",),
+    ),
+    Mutant(
+        10,
+        "offline access is asked for where the server doesn't offer it",
+        "_server/metadata.py",
+        "isinstance(supported, list) and _OFFLINE_ACCESS in supported",
+        "True",
+        ("guarantees/test_targets.py::test_offline_access_is_asked_for_where_the_server_offers_it",),
+    ),
+    Mutant(
+        10,
+        "a resource may have a fragment",
+        "_wire/urls.py",
+        '    if "#" in resource:\n',
+        "    if False:\n",
+        ("units/test_options.py::test_wrong_options_are_refused",),
+    ),
+    Mutant(
+        14,
+        "a class in place of an object is told as a missing argument",
+        "_plugins/options.py",
+        "if len(args) > 1 and type(args[1]).__module__",
+        "if False and type(args[1]).__module__",
+        ("guarantees/test_mistakes.py::test_a_mistake_is_explained",),
+    ),
+)
