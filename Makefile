@@ -2,18 +2,18 @@
 # make; `make` alone lists the others. `make test PYTHON=python3.12 VENV=.venv-3.12` is for another Python.
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(VENV)/bin
+BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BENCH = .venv-bench
 FOREIGN = .venv-foreign
-# One more than there are cores, since many tests wait for time to pass.
-export WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
+# Two for each core, since most tests wait for time to pass.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test lint types unit mutants docs figures bench fleet chaos foreign format clean
+.PHONY: help demo test suite lint types unit rehearse release mutants docs figures bench fleet chaos foreign format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -21,17 +21,26 @@ help: ## this list
 demo: $(VENV)/demo.stamp ## the library at work: requests under load through expiry, revocation and an outage
 	$(BIN)/python examples/demo.py
 
+# The distributions are tested beside the suite; what that says is shown at the end, whatever came of either.
 test: lint types tests/servers/oidc/node_modules/.package-lock.json ## everything that CI runs
+	@$(MAKE) --no-print-directory docs rehearse >$(VENV)/beside.log 2>&1 & beside=$$!; \
+	$(MAKE) --no-print-directory suite; status=$$?; \
+	wait $$beside || status=1; \
+	cat $(VENV)/beside.log; exit $$status
+
+suite: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json ## all tests, and the lines that they run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(MAKE) --no-print-directory docs
-	$(BIN)/python tests/project/wheel.py
 
-lint: $(VENV)/dev.stamp ## how the code is written: ruff
+lint: $(VENV)/dev.stamp ## how the code is written: ruff; and the schemas of what the hosting site reads
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.readthedocs .readthedocs.yaml
 
 types: $(VENV)/dev.stamp ## the types: mypy and pyright
 	$(BIN)/mypy
@@ -40,6 +49,12 @@ types: $(VENV)/dev.stamp ## the types: mypy and pyright
 unit: $(VENV)/dev.stamp ## the tables of the pure modules: no server, no sleep, seconds in all
 	$(BIN)/python -m pytest tests/units -n 2
 
+rehearse: $(VENV)/dev.stamp ## a release whose distributions are checked, tested and thrown away
+	$(BIN)/python -m tests.project.release --rehearse
+
+release: $(VENV)/dev.stamp ## builds the distributions into dist/, checks them, and tests them on each Python
+	$(BIN)/python -m tests.project.release
+
 mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one at a time, no test or simulation notices
 	$(BIN)/python -m tests.mutants
 	$(BIN)/python -m tests.simulation.mutants
@@ -47,7 +62,7 @@ mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one a
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
 
-figures: $(VENV)/dev.stamp ## measures what the library promises in figures, for docs/performance.md
+figures: $(VENV)/dev.stamp ## measures the figures of docs/performance.md
 	$(BIN)/python -m benchmarks --write docs/performance.md
 
 # In an environment of its own, since it installs the peers.

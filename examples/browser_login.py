@@ -13,9 +13,8 @@ from typing import Any
 
 import requests
 
-from oauth_auth import BrowserLogin
+from oauth_auth import BrowserLogin, FileTokenStore
 from oauth_auth.requests import AuthorizationCodeAuth
-from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
 
 
@@ -30,8 +29,8 @@ def main() -> None:
     options: dict[str, Any] = {
         "login": BrowserLogin(timeout=120),
         # Most servers give a refresh token, which saves users the next login, only to those who ask for it.
-        "scope": "openid offline_access",
-        "authorization_parameters": {"prompt": "consent"},
+        "scope": "openid",
+        "offline_access": True,
     }
     if issuer := os.environ.get("ISSUER"):
         client = os.environ["CLIENT_ID"], os.environ.get("CLIENT_SECRET")

@@ -20,7 +20,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.middleware.sessions import SessionMiddleware
 
 from oauth_auth import (
-    AuthorizationRequest,
     AuthorizationResponseError,
     MemoryTokenStore,
     OAuthError,
@@ -29,6 +28,8 @@ from oauth_auth import (
 from oauth_auth.httpx import AuthorizationCodeAuth
 from oauth_auth.testing import LocalProvider
 
+log = logging.getLogger("uvicorn.error")
+
 LOGIN = '<a href="/login">Log in</a>'
 LOGOUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 
@@ -36,9 +37,6 @@ LOGOUT = '<form method="post" action="/logout"><button>Log out</button></form>'
 class Server(NamedTuple):
     """The authorization server, this app's registration there, and the API."""
 
-    authorization_url: str
-    token_url: str
-    revocation_url: str | None
     issuer: str
     client_id: str
     client_secret: str | None
@@ -58,18 +56,17 @@ def create_app(server: Server) -> FastAPI:
     tokens = MemoryTokenStore()
     logins: dict[str, dict[str, Any]] = {}
 
-    def make_auth(user: str, **options: Any) -> AuthorizationCodeAuth:
-        return AuthorizationCodeAuth(
-            server.token_url,
+    @lru_cache(1000)
+    def auth_of(user: str) -> AuthorizationCodeAuth:
+        return AuthorizationCodeAuth.from_issuer(
+            server.issuer,
             server.client_id,
             server.client_secret,
+            scope="openid",
+            offline_access=True,  # most servers give a refresh token only to those who ask for it
             store=tokens,
             store_key=user,  # one user's tokens are never another's
-            revocation_url=server.revocation_url,
-            **options,
         )
-
-    auth_of = lru_cache(1000)(make_auth)
 
     @app.get("/")
     async def home(request: Request) -> HTMLResponse:
@@ -83,14 +80,7 @@ def create_app(server: Server) -> FastAPI:
 
     @app.get("/login")
     async def login(request: Request) -> RedirectResponse:
-        authorization = AuthorizationRequest(
-            server.authorization_url,
-            server.client_id,
-            str(request.url_for("callback")),
-            scope="openid offline_access",
-            issuer=server.issuer,
-            parameters={"prompt": "consent"},
-        )
+        authorization = await auth_of("nobody yet").aauthorization_request(str(request.url_for("callback")))
         request.session["login"] = login_id = secrets.token_urlsafe()
         logins[login_id] = authorization.to_dict()
         if len(logins) > 10_000:  # most users come back within minutes, and some never do
@@ -102,15 +92,8 @@ def create_app(server: Server) -> FastAPI:
         begun = logins.pop(request.session.pop("login", ""), None)  # each login is good for one answer
         if begun is None:
             raise HTTPException(400, "No login is under way.")
-        authorization = AuthorizationRequest.from_dict(begun)
         user = secrets.token_urlsafe()  # or, with OpenID Connect, the subject of the ID token
-        auth = make_auth(
-            user,
-            code=authorization.code_from(str(request.url)),
-            redirect_uri=authorization.redirect_uri,
-            code_verifier=authorization.code_verifier,
-        )
-        await auth.aget_token()
+        await auth_of(user).acomplete_login(begun, str(request.url))
         request.session.clear()  # what another put there before the login isn't carried over
         request.session["user"] = user
         return RedirectResponse("/")
@@ -121,12 +104,13 @@ def create_app(server: Server) -> FastAPI:
             try:
                 await auth_of(user).arevoke()
             except OAuthError as error:
-                logging.getLogger("uvicorn.error").warning("the server could not end a login: %s", error)
+                log.warning("the server could not end a login: %s", error)
         return RedirectResponse("/", 303)
 
     @app.exception_handler(AuthorizationResponseError)
     async def refused(request: Request, error: AuthorizationResponseError) -> HTMLResponse:
-        return page("The login did not work", str(error), LOGIN, 400)
+        log.warning("a login did not work: %s", error)  # its text comes from whoever made the URL
+        return page("The login did not work", "Please try again.", LOGIN, 400)
 
     @app.exception_handler(ReauthorizationRequired)
     async def log_in_again(request: Request, error: ReauthorizationRequired) -> RedirectResponse:
@@ -136,27 +120,14 @@ def create_app(server: Server) -> FastAPI:
     return app
 
 
-def given_server(issuer: str) -> Server:
-    metadata = httpx.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration").raise_for_status().json()
-    return Server(
-        metadata["authorization_endpoint"],
-        metadata["token_endpoint"],
-        metadata.get("revocation_endpoint"),
-        metadata["issuer"],
-        os.environ["CLIENT_ID"],
-        os.environ.get("CLIENT_SECRET"),
-        os.environ["API_URL"],
-    )
-
-
 def main() -> None:
     port = int(os.environ.get("PORT", "8000"))
     if issuer := os.environ.get("ISSUER"):
-        uvicorn.run(create_app(given_server(issuer)), port=port)
+        server = Server(issuer, os.environ["CLIENT_ID"], os.environ.get("CLIENT_SECRET"), os.environ["API_URL"])
+        uvicorn.run(create_app(server), port=port)
         return
     with LocalProvider() as local:
-        urls = local.authorization_url, local.token_url, local.revocation_url, local.issuer
-        uvicorn.run(create_app(Server(*urls, local.client_id, local.client_secret, local.api_url)), port=port)
+        uvicorn.run(create_app(Server(local.issuer, local.client_id, local.client_secret, local.api_url)), port=port)
 
 
 if __name__ == "__main__":

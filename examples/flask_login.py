@@ -16,7 +16,6 @@ import requests
 from werkzeug.wrappers import Response
 
 from oauth_auth import (
-    AuthorizationRequest,
     AuthorizationResponseError,
     MemoryTokenStore,
     OAuthError,
@@ -35,9 +34,6 @@ PAGE = """<!doctype html>
 class Server(NamedTuple):
     """The authorization server, this app's registration there, and the API."""
 
-    authorization_url: str
-    token_url: str
-    revocation_url: str | None
     issuer: str
     client_id: str
     client_secret: str | None
@@ -53,18 +49,17 @@ def create_app(server: Server) -> flask.Flask:
     # Flask's session is a cookie that's signed and can be read: it holds names of what is kept here, no secret.
     logins: dict[str, dict[str, Any]] = {}
 
-    def make_auth(user: str, **options: Any) -> AuthorizationCodeAuth:
-        return AuthorizationCodeAuth(
-            server.token_url,
+    @lru_cache(1000)
+    def auth_of(user: str) -> AuthorizationCodeAuth:
+        return AuthorizationCodeAuth.from_issuer(
+            server.issuer,
             server.client_id,
             server.client_secret,
+            scope="openid",
+            offline_access=True,  # most servers give a refresh token only to those who ask for it
             store=tokens,
             store_key=user,  # one user's tokens are never another's
-            revocation_url=server.revocation_url,
-            **options,
         )
-
-    auth_of = lru_cache(1000)(make_auth)
 
     @app.get("/")
     def home() -> str:
@@ -77,14 +72,7 @@ def create_app(server: Server) -> flask.Flask:
 
     @app.get("/login")
     def login() -> Response:
-        request = AuthorizationRequest(
-            server.authorization_url,
-            server.client_id,
-            flask.url_for("callback", _external=True),
-            scope="openid offline_access",
-            issuer=server.issuer,
-            parameters={"prompt": "consent"},
-        )
+        request = auth_of("nobody yet").authorization_request(flask.url_for("callback", _external=True))
         flask.session["login"] = login_id = secrets.token_urlsafe()
         logins[login_id] = request.to_dict()
         if len(logins) > 10_000:  # most users come back within minutes, and some never do
@@ -96,10 +84,8 @@ def create_app(server: Server) -> flask.Flask:
         begun = logins.pop(flask.session.pop("login", ""), None)  # each login is good for one answer
         if begun is None:
             flask.abort(400, "No login is under way.")
-        request = AuthorizationRequest.from_dict(begun)
-        code = request.code_from(flask.request.url)
         user = secrets.token_urlsafe()  # or, with OpenID Connect, the subject of the ID token
-        make_auth(user, code=code, redirect_uri=request.redirect_uri, code_verifier=request.code_verifier).get_token()
+        auth_of(user).complete_login(begun, flask.request.url)
         flask.session.clear()  # what another put there before the login isn't carried over
         flask.session["user"] = user
         return flask.redirect("/")
@@ -115,7 +101,8 @@ def create_app(server: Server) -> flask.Flask:
 
     @app.errorhandler(AuthorizationResponseError)
     def refused(error: AuthorizationResponseError) -> tuple[str, int]:
-        return flask.render_template_string(PAGE, title="The login did not work", text=str(error)), 400
+        app.logger.warning("a login did not work: %s", error)  # its text comes from whoever made the URL
+        return flask.render_template_string(PAGE, title="The login did not work", text="Please try again."), 400
 
     @app.errorhandler(ReauthorizationRequired)
     def log_in_again(error: ReauthorizationRequired) -> Response:
@@ -125,27 +112,14 @@ def create_app(server: Server) -> flask.Flask:
     return app
 
 
-def given_server(issuer: str) -> Server:
-    metadata = requests.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=5).json()
-    return Server(
-        metadata["authorization_endpoint"],
-        metadata["token_endpoint"],
-        metadata.get("revocation_endpoint"),
-        metadata["issuer"],
-        os.environ["CLIENT_ID"],
-        os.environ.get("CLIENT_SECRET"),
-        os.environ["API_URL"],
-    )
-
-
 def main() -> None:
     port = int(os.environ.get("PORT", "5000"))
     if issuer := os.environ.get("ISSUER"):
-        create_app(given_server(issuer)).run(port=port)
+        server = Server(issuer, os.environ["CLIENT_ID"], os.environ.get("CLIENT_SECRET"), os.environ["API_URL"])
+        create_app(server).run(port=port)
         return
     with LocalProvider() as local:
-        urls = local.authorization_url, local.token_url, local.revocation_url, local.issuer
-        create_app(Server(*urls, local.client_id, local.client_secret, local.api_url)).run(port=port)
+        create_app(Server(local.issuer, local.client_id, local.client_secret, local.api_url)).run(port=port)
 
 
 if __name__ == "__main__":

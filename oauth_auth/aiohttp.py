@@ -23,7 +23,7 @@ from . import errors
 from ._flight import run_async
 from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
-from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.login_classes import AuthorizationCode, DeviceCode
 from ._plugins.own_loop import run_alone
 from ._plugins.rejection import (
     DRAIN_LIMIT,
@@ -35,7 +35,9 @@ from ._plugins.rejection import (
     replacing,
 )
 from ._plugins.replay import rewind, with_new_cookies
+from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_transport import Body, answer, make_tls_context, tls_context, unreachable
+from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import MAX_BODY, TokenResponse
 from ._wire.token_request import TokenRequest
@@ -57,7 +59,6 @@ if not TYPE_CHECKING:
     __getattr__ = point_elsewhere(__name__)
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
-_MakeSession = Callable[[], aiohttp.ClientSession]
 _NO_TRACING = aiohttp.TraceConfig()
 _NO_TRACING.freeze()
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -371,29 +372,29 @@ def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:
     return was_sent and rewind(file, body._start_position)  # noqa: SLF001
 
 
-class ClientCredentialsAuth(ClientCredentials[_MakeSession], AiohttpAuth):
+class ClientCredentialsAuth(ClientCredentials[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = ClientCredentials.__doc__
 
 
-class AuthorizationCodeAuth(AuthorizationCode[_MakeSession], AiohttpAuth):
+class AuthorizationCodeAuth(AuthorizationCode[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = AuthorizationCode.__doc__
 
 
-class DeviceCodeAuth(DeviceCode[_MakeSession], AiohttpAuth):
+class DeviceCodeAuth(DeviceCode[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = DeviceCode.__doc__
 
 
-class PasswordAuth(Password[_MakeSession], AiohttpAuth):
+class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = Password.__doc__
 
 
-class RefreshTokenAuth(RefreshToken[_MakeSession], AiohttpAuth):
+class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
 
 
-class TokenProviderAuth(Provider[_MakeSession], AiohttpAuth):
+class TokenProviderAuth(Provider[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = Provider.__doc__
 
 
-class BearerAuth(Bearer[_MakeSession], AiohttpAuth):
+class BearerAuth(Bearer[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = Bearer.__doc__

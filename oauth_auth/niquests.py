@@ -27,11 +27,13 @@ from . import errors
 from ._flight import run, run_async
 from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
-from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.login_classes import AuthorizationCode, DeviceCode
 from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_transport import Body
+from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import TokenResponse
 from ._wire.token import Header

@@ -15,10 +15,12 @@ from requests.auth import AuthBase
 from . import errors
 from ._flight import run
 from ._lazy import point_elsewhere
-from ._plugins.classes import AuthorizationCode, Bearer, ClientCredentials, DeviceCode, Password, Provider, RefreshToken
+from ._plugins.login_classes import AuthorizationCode, DeviceCode
 from ._plugins.rejection import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 
 __all__ = [

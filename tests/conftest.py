@@ -163,7 +163,8 @@ def keyring_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     folder.mkdir()
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "tests.servers.keyring_in_files.KeyringInFiles")
     monkeypatch.setenv(FOLDER, str(folder))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for kind in ("STATE", "CONFIG", "DATA"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path))
     back_end: Any = KeyringInFiles
     before = keyring.get_keyring()
     keyring.set_keyring(back_end())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._flight import run, run_async
 from .._renewal.source import TokenSource
@@ -32,13 +32,15 @@ class TokenAuth:
     """The attributes that `_prepare` sets."""
     _source: TokenSource
 
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute that there is; an object of a class of ours has no others, but a subclass's may."""
-        if type(self).__module__ in _OUR_MODULES and not name.startswith("_") and not hasattr(type(self), name):
-            raise AttributeError(
-                f"{type(self).__name__} has no attribute {name!r} to set: options are given to the constructor"
-            )
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # with it, type checkers would let any name be set
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Set an attribute that there is; an object of a class of ours has no others, but a subclass's may."""
+            if type(self).__module__ in _OUR_MODULES and not name.startswith("_") and not hasattr(type(self), name):
+                raise AttributeError(
+                    f"{type(self).__name__} has no attribute {name!r} to set: options are given to the constructor"
+                )
+            super().__setattr__(name, value)
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
         """Set the attributes from what the constructor has read."""

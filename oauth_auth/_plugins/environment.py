@@ -12,7 +12,7 @@ from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from .token_endpoint import TokenEndpointAuth
 
-__all__ = ["Environment", "make_from_environment", "open_store"]
+__all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
 
 _T = TypeVar("_T", bound=TokenEndpointAuth)
 
@@ -52,15 +52,15 @@ class Environment:
 
         `known` are all that are read; with `is_sure` a name must be all but right.
         """
+        longer = f"{self._prefix}_"
+        if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
+            return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
         read = {name for variable in (*known, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
         for name, value in sorted(os.environ.items()):
             if value and name.startswith(self._prefix) and (own := name.removeprefix(self._prefix)) not in read:
                 meant = _similar(own, set(wanted), is_sure=is_sure)
                 if meant is not None:
                     return f"; {name} is set: did you mean {self._prefix}{meant}?"
-        longer = f"{self._prefix}_"
-        if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
-            return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
         return ""
 
     def get(self, variable: str) -> str | None:
@@ -96,12 +96,17 @@ def _similar(name: str, wanted: Iterable[str], *, is_sure: bool) -> str | None:
     return f"{near[0]}{name[len(plain) :]}" if near else None
 
 
+def variables_of(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a class by the variables that are read for it; `own` are those that only it has."""
+    names = {**_COMMON, **own, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
+    return names | {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
+
+
 def make_from_environment(
     cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
 ) -> _T:
     """Return an auth object of a class; `variables` maps variables to the parameters that only this class has."""
-    names = {**_COMMON, **variables, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
-    names |= {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
+    names = variables_of(variables)
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
 from .._record import Record
@@ -35,9 +35,11 @@ class HttpxFlow(AsyncTokens):
         super()._prepare()
         self._addressable = self._origins.known
 
-    def __call__(self, request: object) -> NoReturn:
-        """Raise `TypeError`: the other libraries take any callable as auth, so httpx's must refuse to be called."""
-        raise self._wrong_library(request)
+    if not TYPE_CHECKING:  # with it, type checkers would take it for an auth of the other libraries
+
+        def __call__(self, request: object) -> NoReturn:
+            """Raise `TypeError`: the other libraries take any callable as auth, so httpx's must refuse to be called."""
+            raise self._wrong_library(request)
 
     # The part of the flows that each request runs is written out twice: one more call would use up a request's budget.
 

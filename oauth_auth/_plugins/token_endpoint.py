@@ -63,12 +63,13 @@ class TokenEndpointAuth(TokenAuth):
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
-        hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook)
+        insecure = settings.allow_insecure_transport
+        hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
         calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks)
         urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", *self._own_urls)}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
-        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=settings.allow_insecure_transport)
+        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
         self._client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
         server_calls = TokenCalls(controller, self._endpoints, self._client, settings.scope, settings.field_parameters)

@@ -20,7 +20,7 @@ from .._record import Record
 from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
 from .._wire.token_request import TokenRequest
-from .._wire.urls import check_transport, without_query
+from .._wire.urls import check_transport
 from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
 
 __all__ = [
@@ -122,6 +122,25 @@ class TokenHooks(Record):
 
     request: Callable[[TokenRequest], TokenRequest] | None = None
     response: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    allow_insecure: bool = False
+    """Whether a request may be changed to go over plain http."""
+
+    def prepare(self, request: TokenRequest) -> TokenRequest:
+        """Return what to send in place of a request. Raises `TokenError` for anything that can't be sent."""
+        if self.request is None:
+            return request
+        try:
+            changed: object = self.request(request)
+        except Exception as error:
+            raise TokenError(f"token_request_hook raised {type(error).__name__}") from error
+        if not isinstance(changed, TokenRequest):
+            raise TokenError(f"token_request_hook must return the TokenRequest to send, not {type(changed).__name__}")
+        try:
+            check_transport(changed.url, allow_insecure=self.allow_insecure)
+            _ = changed.body
+        except ConfigurationError as error:
+            raise TokenError(f"token_request_hook returned what can't be sent: {error}") from None
+        return changed.with_secrets_of(request)
 
 
 class EndpointCalls:
@@ -153,9 +172,8 @@ class EndpointCalls:
 
     def call_token_endpoint(self, request: TokenRequest, **how: Any) -> Steps[OAuthToken]:
         """Return the token that a call of the token endpoint brings; the user's hooks see each attempt, see `call`."""
-        prepare = None if self._hooks.request is None else partial(_prepare, self._hooks.request)
         read = partial(read_token_response, adapt=self._hooks.response)
-        return (yield from self.call(request, read, prepare=prepare, **how))
+        return (yield from self.call(request, read, prepare=self._hooks.prepare, **how))
 
     def call(
         self,
@@ -199,23 +217,6 @@ class EndpointCalls:
             if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
                 raise failure
         raise AssertionError  # pragma: no cover - the last round returns or raises
-
-
-def _prepare(hook: Callable[[TokenRequest], TokenRequest], request: TokenRequest) -> TokenRequest:
-    """Return what the user's hook makes of a request. Raises `TokenError` for anything that can't be sent."""
-    try:
-        changed = hook(request)
-    except Exception as error:
-        raise TokenError(f"token_request_hook raised {type(error).__name__}") from error
-    if not isinstance(changed, TokenRequest):
-        raise TokenError(f"token_request_hook must return the TokenRequest to send, not {type(changed).__name__}")
-    try:
-        if changed.url != request.url:
-            check_transport(changed.url, allow_insecure=without_query(request.url).startswith("http://"))
-        _ = changed.body
-    except ConfigurationError as error:
-        raise TokenError(f"token_request_hook returned what can't be sent: {error}") from None
-    return changed.with_secrets_of(request)
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

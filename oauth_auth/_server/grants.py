@@ -105,12 +105,12 @@ class Grant:
         return False
 
     def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
-        """Run the interactive login; return the steps that redeem its result.
+        """Run the interactive login, if there is one; return the steps that redeem its result, or that do without.
 
         `cancelled` is set when the login is no longer needed. Blocks for as long as the user takes, so it's called
         without the store's lock. Raises `OAuthError`.
         """
-        raise NotImplementedError
+        return lambda: self.request_token(None, None)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
         """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote_plus, unquote_plus, urlencode
 
+from .._record import Record
 from ..errors import ConfigurationError
 from .checks import require_encodable
 from .token import is_sendable
@@ -27,19 +28,19 @@ _SECRET_FIELDS = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class TokenRequest:
+@dataclasses.dataclass(init=False, repr=False, eq=False)
+class TokenRequest(Record):
     """A request to an authorization server, as it's about to be sent. Immutable; its repr shows no secret.
 
     Change one by `dataclasses.replace`. `fields` are those of the body; a list repeats its field. They are sent as a
     form, or as JSON where the header `Content-Type` is `application/json`.
     """
 
-    method: str = "POST"
     url: str
     headers: Mapping[str, str]
     fields: Mapping[str, Any]
-    secrets: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    method: str = "POST"
+    secrets: tuple[str, ...] = ()
     """What was in headers and fields at first that must not be shown."""
 
     @property

@@ -4,10 +4,8 @@ import hashlib
 import logging
 import os
 import stat
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from .._events import emit
@@ -15,12 +13,12 @@ from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
 from ._entry import EncryptionKey, SerializedStore, store_errors
 from ._file_lock import file_lock, make_folder, require_filelock
+from ._file_write import replace_file
 from ._protocol import LOCK_WAIT
 
 __all__ = ["FileTokenStore"]
 
 _MAX_READ_BYTES = 2 * 1024 * 1024
-_LEFTOVER_SECONDS = 3600.0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -71,7 +69,7 @@ class FileTokenStore(SerializedStore):
         self._check_replaceable(key)
         with _store_errors():
             self._make_folder()
-            self._replace(self._path(key), entry)
+            replace_file(self._path(key), entry)
 
     def _remove(self, key: str) -> None:
         with _store_errors():
@@ -107,31 +105,6 @@ class FileTokenStore(SerializedStore):
             reason = f"another user may have planted the token in {path}"
             raise TokenStoreError(f"{reason}: run rm {path}, or chmod 600 {path} if it's your own")
 
-    def _replace(self, path: Path, entry: bytes) -> None:
-        """Write a file beside it, then rename that: after a crash there is the old file or the new one."""
-        self._remove_leftovers(path)
-        descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=self._folder)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                if hasattr(os, "fchmod"):
-                    os.fchmod(file.fileno(), 0o600)  # whatever the umask
-                file.write(entry)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105 - `mkstemp` returns text
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108 - as above
-            raise
-        _sync_folder(self._folder)
-
-    def _remove_leftovers(self, path: Path) -> None:
-        """Remove the temporary files of processes that were killed while they wrote."""
-        for leftover in self._folder.glob(f"{path.stem}.*.tmp"):
-            with suppress(OSError):
-                if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
-                    leftover.unlink()
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._folder)!r})"
 
@@ -147,13 +120,3 @@ def _read_path(folder: object) -> Path:
 
 def _store_errors() -> AbstractContextManager[None]:
     return store_errors(lambda error: f"{error.strerror or error}: {error.filename or 'the token file'}", OSError)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the rename to disk, so that it survives a power cut, where the system can open folders."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -19,6 +19,7 @@ _PIECE_CHARACTERS = 1000
 """How long a piece is: Windows' Credential Manager takes 2,560 bytes, which are 1,280 characters."""
 _MAX_PIECES = 40
 _PIECES_MARK = "oauth_auth pieces"
+_TRIAL = "oauth_auth trial"
 _REMEDY = "have the package keyring use a back end that keeps passwords, or use FileTokenStore"
 
 
@@ -92,6 +93,33 @@ class KeyringTokenStore(SerializedStore):
         with _store_errors():
             if isinstance(self._keyring.get_keyring(), null.Keyring):
                 raise TokenStoreError(self._keeps_nothing())
+
+    def _find_fault(self, *, writes: bool) -> str | None:
+        """Return why this keyring can't keep tokens, or None if it can; with `writes` an entry is tried, and removed.
+
+        Raises `TokenStoreError` if it's locked: then it may hold tokens.
+        """
+        from keyring.errors import KeyringLocked
+
+        try:
+            self._check_back_end()
+            with _store_errors():
+                self._keyring.get_password(self._service, _TRIAL)
+                if writes:
+                    self._try_out(f"{_TRIAL} {secrets.token_hex(4)}")
+        except TokenStoreError as error:
+            if isinstance(error.__cause__, KeyringLocked):
+                raise
+            return str(error).removesuffix(f": {_REMEDY}")
+        return None
+
+    def _try_out(self, name: str) -> None:
+        self._keyring.set_password(self._service, name, _TRIAL)
+        kept = self._keyring.get_password(self._service, name)
+        with suppress(Exception):  # it's no secret
+            self._keyring.delete_password(self._service, name)
+        if kept != _TRIAL:
+            raise TokenStoreError(self._keeps_nothing())
 
     def _keeps_nothing(self) -> str:
         back_end = type(self._keyring.get_keyring())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import re
@@ -11,165 +10,39 @@ import signal
 import subprocess
 import sys
 import time
-import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-from click.testing import CliRunner
 from freezegun import freeze_time
 
 import oauth_auth.requests
-from oauth_auth import OAuthToken, ReauthorizationRequired, cli
+from oauth_auth import ReauthorizationRequired
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
+from tests.command.running import (
+    COMMAND,
+    ROOT,
+    SECRET,
+    Browser,
+    Ended,
+    age,
+    finish,
+    grants,
+    read_until,
+    run,
+    start,
+    stored,
+)
 from tests.servers.login import approve_device, authorize
 from tests.servers.oidc_provider import OidcProvider
 from tests.servers.programs import of_machine
 from tests.support.clock import Clock
 from tests.support.scripted import Answer, Received, ScriptedServer
 
-ROOT = Path(__file__).parents[2]
-SECRET = "hunter2-x"
-COMMAND = str(Path(sys.executable).with_name("oauth-auth"))
-
-
-@dataclasses.dataclass
-class Ended:
-    """How a command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def error(self) -> str:
-        """The one line of an error; nothing else was printed."""
-        assert "" == self.stdout
-        assert self.stderr.startswith("oauth-auth: ")
-        assert 1 == self.stderr.count("\n"), self.stderr
-        return self.stderr.removeprefix("oauth-auth: ").rstrip("\n")
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keyring_folder: Path) -> pytest.MonkeyPatch:
-    """No variable but those that a test sets; a keyring that's empty; no browser."""
-    for name in list(os.environ):
-        if name.startswith("OAUTH_") and name != "OAUTH_AUTH_TEST_KEYRING":
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("BROWSER", "true")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("NO_PROXY", "*")
-    return monkeypatch
-
-
-def run(*args: str, **variables: str) -> Ended:
-    """Run the command in this process."""
-    environment = {f"OAUTH_{name}": value for name, value in variables.items()}
-    result = CliRunner().invoke(cli.main, args, env=environment, prog_name="oauth-auth")
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return Ended(result.exit_code, result.stdout, result.stderr)
-
-
-def start(*args: str, **variables: str) -> subprocess.Popen[str]:
-    """Run it in a process of its own."""
-    environment = {f"OAUTH_{name}": value for name, value in variables.items()}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [COMMAND, *args], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=os.environ | environment
-    )
-
-
-def finish(process: subprocess.Popen[str], text: str | None = None) -> Ended:
-    stdout, stderr = process.communicate(text, timeout=60)
-    return Ended(process.returncode, stdout, stderr)
-
-
-def read_until(process: subprocess.Popen[str], pattern: str) -> str:
-    """Read stderr up to the line that matches; return the match."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if found := re.search(pattern, line):
-            return found[0]
-    raise AssertionError(f"no line with {pattern}")
-
-
-class Browser(webbrowser.BaseBrowser):
-    """A browser in this process. It follows redirects, as a person does whom the server knows already."""
-
-    def __init__(self) -> None:
-        super().__init__("for tests")
-        self.opened: list[str] = []
-        self.answer: dict[str, str] | None = None
-        """Parameters to come back with, in place of what the server says."""
-        self.is_there = True
-
-    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
-        if not self.is_there:
-            return False
-        self.opened.append(url)
-        if self.answer is not None:
-            query = dict(parse_qsl(urlsplit(url).query))
-            parameters = {"state": query["state"], **self.answer}
-            requests.get(query["redirect_uri"], params=parameters, timeout=10)
-        else:
-            requests.get(url, timeout=10)
-        return True
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    browser = Browser()
-    webbrowser.register(browser.name, None, browser, preferred=True)
-    yield browser
-    browser.is_there = False  # what is registered stays
-
-
-@pytest.fixture
-def person(provider: LocalProvider, environment: pytest.MonkeyPatch, tmp_path: Path) -> LocalProvider:
-    """A server where people can log in, and the variables for it, with a folder as the store."""
-    variables = {
-        "ISSUER": provider.issuer,
-        "CLIENT_ID": provider.client_id,
-        "CLIENT_SECRET": provider.client_secret,
-        "STORE": f"file:{tmp_path}/tokens",
-    }
-    for name, value in variables.items():
-        environment.setenv(f"OAUTH_{name}", value)
-    return provider
-
-
-@pytest.fixture
-def machine(person: LocalProvider, environment: pytest.MonkeyPatch) -> LocalProvider:
-    """A server that is only known by its token endpoint."""
-    environment.setenv("OAUTH_ISSUER", "")
-    environment.setenv("OAUTH_TOKEN_URL", person.token_url)
-    return person
-
-
-def stored(auth: str = "AuthorizationCodeAuth") -> OAuthToken | None:
-    """What the store has for the variables."""
-    made = getattr(oauth_auth.requests, auth).from_env()
-    return made._stored_token()  # type: ignore[no-any-return]
-
-
-def age(seconds_left: float, **changes: Any) -> None:
-    """Have the person's stored token expire in so many seconds."""
-    auth = oauth_auth.requests.AuthorizationCodeAuth.from_env()
-    token = auth._stored_token()
-    assert token is not None
-    store, key = auth._source._entry.store, auth._store_key
-    assert store is not None
-    store.save(key, dataclasses.replace(token, expiry=time.time() + seconds_left, **changes))
-
-
-def grants(provider: LocalProvider) -> list[str]:
-    return [request.form["grant_type"][0] for request in provider.token_requests]
+NOBODY = "you are not logged in (the client itself gets a token with --grant client_credentials); run: oauth-auth login"
 
 
 # -- A person's token -------------------------------------------------------------------------------------------
@@ -177,7 +50,7 @@ def grants(provider: LocalProvider) -> list[str]:
 
 def test_a_login_serves_scripts(person: LocalProvider, browser: Browser) -> None:
     """Log in once; then `token` prints the access token and nothing else, without a call, until `logout` ends it."""
-    assert "you are not logged in; run: oauth-auth login" == run("token").error
+    assert NOBODY == run("token").error
     login = run("login")
     assert (0, "") == (login.status, login.stdout)
     assert login.stderr.startswith("You are logged in.\n")
@@ -370,7 +243,7 @@ def test_a_client_gets_a_token_by_itself(machine: LocalProvider) -> None:
 def test_where_a_person_can_log_in_it_is_theirs(machine: LocalProvider, variable: str) -> None:
     """A client's own token isn't put in place of a person's."""
     hint = "oauth-auth login" if variable == "AUTHORIZATION_URL" else "oauth-auth login --device"
-    assert f"you are not logged in; run: {hint}" == run("token", **{variable: machine.authorization_url}).error
+    assert NOBODY.replace("oauth-auth login", hint) == run("token", **{variable: machine.authorization_url}).error
     assert [] == machine.token_requests
 
 
@@ -495,17 +368,19 @@ def test_the_keyring_is_the_default(person: LocalProvider, browser: Browser, key
     """Without a store, the token is where the system keeps secrets."""
     assert 0 == run("login", "--store", "").status
     assert [1, True] == [len(list(keyring_folder.iterdir())), run("token", "--store", "keyring:").status == 0]
-    assert "you are not logged in; run: oauth-auth login" == run("token").error
+    assert NOBODY == run("token").error
 
 
 @pytest.mark.parametrize("kind", ["fail", "null"])
-def test_without_a_keyring(person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch, kind: str) -> None:
-    """Without a keyring that keeps tokens, that's the error, before anybody has logged in for nothing."""
+def test_a_keyring_that_is_asked_for_and_is_not_there(
+    person: LocalProvider, browser: Browser, environment: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Where one is asked for that keeps no tokens, that's the error, before anybody has logged in for nothing."""
     import keyring.core
 
     environment.setenv("PYTHON_KEYRING_BACKEND", f"keyring.backends.{kind}.Keyring")
     environment.setattr(keyring.core, "_keyring_backend", None)
-    environment.setenv("OAUTH_STORE", "")
+    environment.setenv("OAUTH_STORE", "keyring:")
     for args in (["login"], ["login", "--device"], ["token"], ["status"], ["logout"]):
         options = ["--device-authorization-url", person.authorization_url] if "--device" in args else []
         ended = run(*args, *options)

@@ -543,6 +543,51 @@ def test_wrong_arguments_are_told(enough: Variables, plugin_mode: Mode) -> None:
     assert "OAUTH_AUTHORIZATION_URL" in refused(plugin_mode.plugin.AuthorizationCodeAuth, login=lambda begin: "")
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"ISSUR": "https://a.example", "CLIENT_ID": "c"}, "OAUTH_ISSUR is set: did you mean OAUTH_ISSUER?"),
+        ({"ISSUER_URL": "https://a.example", "CLIENT_ID": "c"}, "OAUTH_ISSUER_URL is set: did you mean OAUTH_ISSUER?"),
+        ({"TOKENURL": "https://a.example", "CLIENT_ID": "c"}, "OAUTH_TOKENURL is set: did you mean OAUTH_TOKEN_URL?"),
+        ({"TOKEN_URL": "https://a.example", "CLIENTID": "c"}, "OAUTH_CLIENTID is set: did you mean OAUTH_CLIENT_ID?"),
+        ({"TOKEN_URL": "https://a.example", "ID": "c"}, "OAUTH_ID is set: did you mean OAUTH_CLIENT_ID?"),
+        (
+            {"TOKEN_URL": "https://a.example", "CLIENT_ID": "c", "SECRET": SECRET},
+            "OAUTH_SECRET is set: did you mean OAUTH_CLIENT_SECRET?",
+        ),
+        (
+            {"TOKEN_URL": "https://a.example", "CLIENT_ID": "c", "CLIENT_SECERT_FILE": "/run/secret"},
+            "OAUTH_CLIENT_SECERT_FILE is set: did you mean OAUTH_CLIENT_SECRET_FILE?",
+        ),
+        ({"TOKEN_URL": "https://a.example", "CLIENT_ID": "c", "SCOPES": "a"}, "did you mean OAUTH_SCOPE?"),
+    ],
+)
+def test_a_misspelt_variable_is_named(variables: Variables, plugin_mode: Mode, given: Any, hint: str) -> None:
+    """The error names the variable that is set, and the one that was meant."""
+    variables.set(**given)
+    assert hint in refused(plugin_mode.plugin.ClientCredentialsAuth)
+
+
+@pytest.mark.parametrize("name", ["TOKEN", "DEBUG", "CLIENT", "PROFILE", "GRANT", "ISSUER_FILE"])
+def test_a_variable_of_somebody_else_is_none_of_ours(enough: Variables, plugin_mode: Mode, name: str) -> None:
+    """A name that's only somewhat similar, one of the command's, or an empty one, makes no error."""
+    enough.set(**{name: "" if name == "ISSUER_FILE" else "x"}, CLIENT_SECRET="", SCOPES="")
+    plugin_mode.plugin.ClientCredentialsAuth.from_env()
+
+
+def test_a_prefix_without_its_underscore_is_told(enough: Variables, plugin_mode: Mode) -> None:
+    """`from_env("OAUTH")` says that the variables begin with `OAUTH_`."""
+    assert "pass the prefix 'OAUTH_'" in refused(plugin_mode.plugin.ClientCredentialsAuth, "OAUTH")
+
+
+def test_targets_are_read(enough: Variables, tokens: Tokens, plugin_mode: Mode) -> None:
+    """AUDIENCE and RESOURCE hold one value, or several between spaces."""
+    enough.set(TOKEN_URL=tokens.url, AUDIENCE="orders", RESOURCE="https://a.example https://b.example")
+    plugin_mode.plugin.ClientCredentialsAuth.from_env().get_token()
+    [call] = tokens.server.requests
+    assert (["orders"], ["https://a.example", "https://b.example"]) == (call.form["audience"], call.form["resource"])
+
+
 # -- Stores -----------------------------------------------------------------------------------------------------
 
 

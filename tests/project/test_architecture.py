@@ -25,7 +25,7 @@ LAYERS = (
     {"_renewal"},
     {"_plugins"},
     set(PLUGINS),
-    {"otel", "_cli", "cli", "controller", "__main__"},
+    {"otel", "_command", "cli", "controller", "__main__"},
 )
 
 

@@ -1,7 +1,6 @@
-"""Build the wheel, install it on each supported Python, and run the core's tests from another folder.
+"""Install the wheel on each supported Python, and run the core's tests from another folder.
 
-Run by `make test`, and by hand: `python tests/project/wheel.py [3.12 ...]`. The package is flat, so from the checkout
-`import oauth_auth` would test the checkout.
+The package is flat, so from the checkout `import oauth_auth` would test the checkout. See tests/project/release.py.
 """
 
 from __future__ import annotations
@@ -10,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,18 +37,26 @@ OF_PYTHON = (
 """What another Python, or another version of an HTTP library, may do in another way."""
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        run(sys.executable, "-m", "build", "--quiet", "--wheel", "--outdir", folder, str(ROOT))
-        (wheel,) = Path(folder).glob("*.whl")
-        for version in sys.argv[1:] or (*VERSIONS, *NEWER):
-            python = interpreter(version)
-            if python is not None:
-                check(python, wheel, Path(folder, version))
-            elif os.environ.get("CI") and version not in NEWER:
-                sys.exit(f"Python {version} is missing: install it, as `python{version}` or through pyenv")
-            else:
-                print(f"skipped: Python {version} is missing; install it, as `python{version}` or through pyenv")
+@contextmanager
+def check_wheel(wheel: Path, unpacked: Path, folder: Path, versions: Iterable[str] = ()) -> Iterator[None]:
+    """Make the environments, all at once, while the caller does something else; then test the wheel in each.
+
+    `unpacked` is the source distribution, whose tests are run.
+    """
+    pythons = {}
+    for version in versions or (*VERSIONS, *NEWER):
+        python = interpreter(version)
+        if python is not None:
+            pythons[version] = python
+        elif os.environ.get("CI") and version not in NEWER:
+            sys.exit(f"Python {version} is missing: install it, as `python{version}` or through pyenv")
+        else:
+            print(f"skipped: Python {version} is missing; install it, as `python{version}` or through pyenv")
+    with ThreadPoolExecutor() as pool:
+        ready = [pool.submit(install, python, wheel, unpacked, folder / version) for version, python in pythons.items()]
+        yield
+        for installed in ready:
+            check(installed.result())
 
 
 def interpreter(version: str) -> str | None:
@@ -62,33 +71,41 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def check(python: str, wheel: Path, folder: Path) -> None:
-    """Install the wheel in a new environment and test it there."""
+def install(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
+    """Install the wheel and what tests need in a new environment, with the tests beside it; return their folder."""
+    libraries = oldest_libraries() if folder.name == OLDEST else []
+    run(python, "-m", "venv", str(folder / "venv"))
+    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet")
+    run(*pip, "--upgrade", "pip>=25.1")
+    groups = [part for name in ("core", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
+    run(*pip, f"oauth_auth @ {wheel.as_uri()}", *groups, *libraries, env=environment(folder))
+    for name in ("tests", "examples"):
+        shutil.copytree(unpacked / name, folder / name)
+    shutil.copy(unpacked / "pyproject.toml", folder)
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the variables by which niquests leaves urllib3 as it is, or not."""
+    apart = {"URLLIB3_NO_OVERRIDE": "1", "PIP_NO_BINARY": "urllib3-future"}
+    others = {name: value for name, value in os.environ.items() if name not in apart}
+    return others if folder.name == OVERRIDDEN else others | apart
+
+
+def check(folder: Path) -> None:
+    """Test the wheel that's installed there."""
     is_overridden = folder.name == OVERRIDDEN
     urllib3 = "urllib3 overridden" if is_overridden else "urllib3 as it is"
     libraries = oldest_libraries() if folder.name == OLDEST else []
     print(f"wheel on Python {folder.name}, {', '.join([urllib3, *libraries])}", flush=True)
-    apart = {"URLLIB3_NO_OVERRIDE": "1", "PIP_NO_BINARY": "urllib3-future"}
-    for name, value in apart.items():
-        os.environ.pop(name, None)
-        if not is_overridden:
-            os.environ[name] = value
-    run(python, "-m", "venv", str(folder / "venv"))
-    installed = str(folder / "venv" / "bin" / "python")
-    run(installed, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1")
-    groups = [part for name in ("core", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
-    run(installed, "-m", "pip", "install", "--quiet", f"oauth_auth @ {wheel.as_uri()}", *groups, *libraries)
-    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("node_modules", "__pycache__"))
-    shutil.copytree(ROOT / "examples", folder / "examples")
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    python, env = str(folder / "venv" / "bin" / "python"), environment(folder)
     check_origin = f"import oauth_auth; assert oauth_auth.__file__.startswith({str(folder)!r}), oauth_auth.__file__"
-    run(installed, "-c", check_origin, cwd=folder)
+    run(python, "-c", check_origin, cwd=folder, env=env)
     check_urllib3 = f"import niquests; assert niquests.HAS_LEGACY_URLLIB3 is {not is_overridden}"
-    run(installed, "-c", check_urllib3, cwd=folder)
+    run(python, "-c", check_urllib3, cwd=folder, env=env)
     tests = OF_THE_WHEEL if folder.name == RUNNING else OF_THE_WHEEL + OF_PYTHON
-    workers = os.environ.get("WORKERS", "auto")  # of the Makefile
-    parallel = ("-n", workers, "--dist", "worksteal")
-    run(installed, "-m", "pytest", "-q", *parallel, *(f"tests/{name}" for name in tests), cwd=folder)
+    parallel = ("-n", "auto", "--dist", "worksteal")
+    run(python, "-m", "pytest", "-q", *parallel, *(f"tests/{name}" for name in tests), cwd=folder, env=env)
 
 
 def oldest_libraries() -> list[str]:
@@ -97,9 +114,9 @@ def oldest_libraries() -> list[str]:
     return [extras[library][0].replace(">=", "==") for library in ("requests", "niquests", "httpx", "aiohttp")]
 
 
-def run(*command: str, cwd: Path | None = None) -> None:
-    subprocess.run(command, cwd=cwd, check=True)
-
-
-if __name__ == "__main__":
-    main()
+def run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, quiet: bool = False) -> None:
+    """Run a command; if it fails, so does this program. With `quiet`, what it says is shown only then."""
+    finished = subprocess.run(command, cwd=cwd, env=env, check=False, capture_output=quiet, text=True)
+    if finished.returncode:
+        output = f"{finished.stdout}{finished.stderr}" if quiet else ""
+        sys.exit(f"{output}failed: {' '.join(command)}")

@@ -135,6 +135,7 @@ def test_the_command(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
         **{f"OAUTH_{name}": value for name, value in environment_of(oidc).items()},
         "OAUTH_SCOPE": "openid",
         "OAUTH_STORE": f"file:{tmp_path / 'tokens'}",
+        "XDG_CONFIG_HOME": str(tmp_path),
         "BROWSER": f"{sys.executable} {opener} {told} %s",
     }
     command = [sys.executable, "-m", "oauth_auth"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import OAuthToken
+from oauth_auth.errors import TokenStoreError
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, LockTaken
 
 KEY = "key"
@@ -79,6 +82,28 @@ def test_a_failed_save_leaves_the_old_token(store: FileTokenStore, monkeypatch: 
     assert [".json"] == [path.suffix for path in store._folder.iterdir()]
 
 
+@pytest.mark.parametrize("refusals", [0, 1, 3, 6, 7])
+def test_a_file_in_use_is_replaced_when_it_is_free(
+    store: FileTokenStore, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    """Windows refuses to replace a file that a sibling reads: a save waits, longer each time and 0.63 s in all."""
+    store.save(KEY, OAuthToken(access_token="old"))
+    replace, refused, pauses = os.replace, iter(range(refusals)), list[float]()
+
+    def refuse_or_replace(*paths: Any) -> None:
+        if next(refused, None) is not None:
+            raise PermissionError(errno.EACCES, "in use", paths[1])
+        replace(*paths)
+
+    with monkeypatch.context() as patch, pytest.raises(TokenStoreError) if refusals > 6 else nullcontext():
+        patch.setattr(os, "replace", refuse_or_replace)
+        patch.setattr(time, "sleep", pauses.append)
+        store.save(KEY, OAuthToken(access_token="new"))
+    assert [0.01, 0.02, 0.04, 0.08, 0.16, 0.32][:refusals] == pauses
+    assert OAuthToken(access_token="old" if refusals > 6 else "new") == store.load(KEY)
+    assert [".json"] == [path.suffix for path in store._folder.iterdir()]
+
+
 def test_what_killed_writers_left_is_removed(store: FileTokenStore) -> None:
     """After an hour, when nobody can be writing it any more; another key's files are that key's."""
     store.save(KEY, OAuthToken(access_token="a"))
@@ -105,6 +130,7 @@ def line_from(process: subprocess.Popen[str]) -> str:
 KILLER = """
 import os, random, signal, time
 from oauth_auth import OAuthToken
+from oauth_auth.errors import TokenStoreError
 from oauth_auth.stores import FileTokenStore
 store = FileTokenStore(sys.argv[1])
 
@@ -144,6 +170,7 @@ def test_a_writer_that_is_killed(store: FileTokenStore) -> None:
 FORKER = """
 import os, time
 from oauth_auth import OAuthToken
+from oauth_auth.errors import TokenStoreError
 from oauth_auth.stores import FileTokenStore
 store = FileTokenStore(sys.argv[1])
 lock = store.lock("key")
@@ -200,6 +227,7 @@ def test_a_child_does_not_free_the_lock(store: FileTokenStore, how: tuple[str, .
 FORKED_USER = """
 import os
 from oauth_auth import OAuthToken
+from oauth_auth.errors import TokenStoreError
 from oauth_auth.stores import FileTokenStore
 store = FileTokenStore(sys.argv[1])
 with store.lock("key"):

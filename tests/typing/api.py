@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import assert_type
+from typing import Any, assert_type
 
 import aiohttp
 import httpx
@@ -19,13 +20,17 @@ import oauth_auth.niquests
 import oauth_auth.otel
 import oauth_auth.requests
 from oauth_auth import (
+    AuthorizationRequest,
+    BrowserLogin,
     ClientSecretBasic,
     ClientSecretPost,
+    FileTokenStore,
     MemoryTokenStore,
     OAuthProviderException,
     OAuthToken,
     PublicClient,
     Server,
+    TokenRequest,
     TokenStore,
     basic_authorization,
 )
@@ -144,11 +149,36 @@ def all_options() -> None:
     oauth_auth.httpx.ClientCredentialsAuth("https://a.example/token", "id", client_auth=PublicClient())
 
 
-def mistakes() -> None:
-    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id", "secret", scop="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id", "secret", leeway="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    oauth_auth.requests.PasswordAuth("https://a.example/token", "id", "secret")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    oauth_auth.requests.ClientCredentialsAuth("https://a.example/token", "id").aget_token()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+def from_the_factories() -> None:
+    auth = oauth_auth.requests.ClientCredentialsAuth.from_issuer(
+        "https://a.example", "id", "secret", audience="orders", resource=["https://api.example"], token_url=None
+    )
+    assert_type(auth, oauth_auth.requests.ClientCredentialsAuth)
+    assert_type(oauth_auth.httpx.PasswordAuth.from_env(), oauth_auth.httpx.PasswordAuth)
+    oauth_auth.httpx.PasswordAuth.from_env("MY_", username="alice", scope="read", token_client=httpx.Client())
+    oauth_auth.aiohttp.DeviceCodeAuth.from_issuer("https://a.example", "id", offline_access=True)
+
+
+def as_json(request: TokenRequest) -> TokenRequest:
+    return dataclasses.replace(request, headers={**request.headers, "X": "y"}).as_json()
+
+
+def unpack(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"access_token": fields["body"]["token"]}
+
+
+async def in_a_web_application() -> None:
+    auth = oauth_auth.httpx.AuthorizationCodeAuth.from_issuer(
+        "https://a.example", "id", "secret", token_request_hook=as_json, token_response_hook=unpack
+    )
+    request = auth.authorization_request("https://app.example/callback")
+    assert_type(request, AuthorizationRequest)
+    assert_type(await auth.aauthorization_request("https://app.example/callback"), AuthorizationRequest)
+    assert_type(auth.complete_login(request, "https://app.example/callback?code=c"), OAuthToken)
+    assert_type((await auth.acomplete_login(request, "?code=c")).authorization, str)
+    oauth_auth.requests.AuthorizationCodeAuth.from_issuer(
+        "https://a.example", "id", login=BrowserLogin(), store=FileTokenStore("~/.tokens")
+    )
 
 
 def in_the_controller() -> None:

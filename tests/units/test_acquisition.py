@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -754,6 +755,111 @@ def test_a_failure_while_redeeming_is_not_shared() -> None:
     world = logging_in(World(interactive(), *[BUSY] * 3))
     assert isinstance(world.acquire(), TokenError)
     assert None is world.entry.failure
+
+
+# -- Logins that were led elsewhere ---------------------------------------------------------------------------------
+
+CODE_ANSWER = answer(200, {"access_token": "new", "expires_in": 3600, "refresh_token": "new-refresh"})
+
+
+def completing(world: World, code: str = "code") -> Any:
+    """Complete a login with a code; return what it brings, or the error."""
+    grant: Any = world.acquisition._grant
+    redeem = partial(grant.complete, code, "https://app.example/", "verifier")
+    return world.ending(world.acquisition.complete_login(partial(grant.has_completed, code), redeem))
+
+
+def led_elsewhere(*answers: Any, **options: Any) -> World:
+    calls = token_calls(client_secret=None, given=REVOCATION)
+    grant = AuthorizationCodeGrant(calls, code=None, redirect_uri=None, code_verifier=None)
+    return World(grant, *answers, **options)
+
+
+BEFORE = stored(token("before", refresh_token="old-refresh"))
+
+
+def test_a_login_led_elsewhere_replaces_the_one_before() -> None:
+    """The code is spent under the lock; the old refresh token is ended once the new one is saved."""
+    world = led_elsewhere(CODE_ANSWER, answer(200))
+    world.entry = BEFORE
+    assert completing(world).is_own
+    assert ["Lock", "Load", "Ask", "StillHeld", "Save", "Ask"] == world.trace
+    assert world.entry.token is not None
+    assert ("new", identity(world.entry.token)) == (world.entry.token.access_token, world.entry.login)
+    assert ["code", "old-refresh"] == [world.forms[0]["code"], world.forms[1]["token"]]
+    assert {digest("before"), digest("old-refresh")} <= set(world.entry.superseded)
+
+
+def test_a_completed_login_is_not_completed_twice() -> None:
+    """What the store says counts, also for a program that has just started; then nothing is sent or saved."""
+    first = led_elsewhere(CODE_ANSWER)
+    completing(first)
+    for world in (first, led_elsewhere()):
+        world.entry, world.effects = first.entry, []
+        result = completing(world)
+        assert (False, "new") == (result.is_own, result.token.access_token)
+        assert ["Lock", "Load"] == world.trace
+
+
+@pytest.mark.parametrize("code", ["code", "another"])
+def test_a_code_is_known_by_itself(code: str) -> None:
+    """Another login's code is spent, though one was completed before; the one before that is known, too."""
+    world = led_elsewhere(CODE_ANSWER, CODE_ANSWER, CODE_ANSWER)
+    completing(world, "code")
+    completing(world, "another")
+    calls = len(world.forms)
+    assert not completing(world, code).is_own
+    assert calls == len(world.forms)
+
+
+def test_no_siblings_token_takes_the_place_of_a_new_login() -> None:
+    """A sibling that renews the old login meanwhile doesn't keep the user in it."""
+    world = led_elsewhere(CODE_ANSWER, answer(200), last=token("before", refresh_token="old-refresh"))
+    world.entry = BEFORE
+    world.before[Load] = [world.put(stored(token("renewed", refresh_token="renewed-refresh"), login=BEFORE.login))]
+    assert "new" == completing(world).token.access_token
+    assert "renewed-refresh" == world.forms[1]["token"]
+
+
+def test_a_siblings_failure_does_not_count_for_a_new_login() -> None:
+    """A server that has just failed a sibling is asked all the same: the user waits."""
+    failure = SharedFailure.of(TokenTransportError("down"), by="sibling", times=1, now=at(0), pause=60)
+    world = led_elsewhere(CODE_ANSWER)
+    world.entry = Entry(failure=failure)
+    assert completing(world).is_own
+
+
+def test_a_refused_code_changes_nothing() -> None:
+    """The entry stays as it was, and the same code is sent again when asked: its refusal is told again."""
+    world = led_elsewhere(*[answer(400, {"error": "invalid_grant"})] * 2)
+    world.entry = BEFORE
+    for calls in (1, 2):
+        assert isinstance(completing(world), OAuthProviderException)
+        assert (BEFORE, calls) == (world.entry, len(world.forms))
+
+
+def test_a_new_login_stands_if_the_old_one_cannot_be_ended() -> None:
+    """A refused revocation harms nothing; and the old refresh token isn't used any more."""
+    world = led_elsewhere(CODE_ANSWER, answer(400, {"error": "invalid_request"}))
+    world.entry = BEFORE
+    assert completing(world).is_own
+    assert None is world.acquisition._grant.live_refresh_token(BEFORE.token)
+
+
+@pytest.mark.parametrize("before", [None, stored(token("before")), stored(token("b", refresh_token="new-refresh"))])
+def test_only_another_refresh_token_is_ended(before: Entry | None) -> None:
+    """Where there was none, or the server has issued the same again, no revocation is sent."""
+    world = led_elsewhere(CODE_ANSWER)
+    world.entry = before or Entry()
+    assert completing(world).is_own
+    assert 1 == len(world.forms)
+
+
+def test_a_program_that_was_held_up_looks_again_before_it_spends_a_code() -> None:
+    """A code that a sibling may have spent meanwhile isn't sent."""
+    world = led_elsewhere(None, CODE_ANSWER)
+    assert completing(world).is_own
+    assert ["Lock", "Load", "Ask", "Unlock", "Lock", "Load", "Ask", "StillHeld", "Save"] == world.trace
 
 
 # -- Logging out ----------------------------------------------------------------------------------------------------

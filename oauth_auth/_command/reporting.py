@@ -1,19 +1,21 @@
-"""How the command `oauth-auth` reports errors and warnings, and with which status it exits."""
+"""What the command `oauth-auth` prints where, how it reports errors and warnings, and with which status it exits."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
 
-from .errors import ConfigurationError, OAuthError, TokenStoreError
+from ..errors import ConfigurationError, OAuthError, TokenStoreError
 
-__all__ = ["OneLineGroup", "echo", "fail", "reporting"]
+__all__ = ["OneLineGroup", "echo", "fail", "output", "reporting"]
 
 
 class OneLineGroup(click.Group):
@@ -21,8 +23,16 @@ class OneLineGroup(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command and exit with its status; a usage error is 2."""
+        stdout = sys.stdout
         try:
             sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
+        except OSError as error:
+            _fail_to_print(error)
+        except SystemExit as end:
+            if end.code and sys.stdout is not stdout:  # click's way with a reader that has gone
+                sys.stdout = stdout
+                _fail_to_print(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            raise
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(2)
@@ -44,7 +54,9 @@ def _usage(error: click.UsageError) -> str:
         near = f" (did you mean {' or '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
         return f"{command} has no option {name}{near}; see {command} --help"
     if isinstance(error, click.BadParameter) and error.param is not None:
-        return f"{error.param.opts[0]} can't be read: see {command} --help"
+        kind = error.param.type
+        wanted = f"must be one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else "can't be read"
+        return f"{error.param.opts[0]} {wanted}: see {command} --help"
     if isinstance(error, click.BadOptionUsage):
         return f"{error.format_message().rstrip('.')}; see {command} --help"
     if command == "oauth-auth":
@@ -105,5 +117,25 @@ def fail(text: str, *, status: int = 1) -> NoReturn:
 
 
 def echo(*lines: str) -> None:
-    """Print lines to stderr."""
-    click.echo("\n".join(lines), err=True)
+    """Print lines to stderr, if it can be written."""
+    with suppress(OSError):
+        click.echo("\n".join(lines), err=True)
+
+
+def output(text: str) -> None:
+    """Print to stdout; if that can't be written, exit with an error."""
+    if sys.stdout is None:
+        fail("stdout can't be written: it's closed")
+    try:
+        click.echo(text)
+    except OSError as error:
+        _fail_to_print(error)
+
+
+def _fail_to_print(error: OSError) -> NoReturn:
+    """Exit with an error; what couldn't be printed isn't tried again at exit, which would end in another error."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    fail(f"stdout can't be written: {error.strerror or error}")

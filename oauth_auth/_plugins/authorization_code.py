@@ -1,27 +1,65 @@
-"""Logins that a web application leads: it redirects the user, and gets the redirect back."""
+"""What `AuthorizationCodeAuth` does: its checks, its grant, and logins that a web application leads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._flight import attempt, run, run_async
 from .._server.authorization_code import AuthorizationCodeGrant
+from .._server.grants import Grant, TokenCalls
+from .._wire.checks import require_text
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError
+from .options import Settings
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
     from .._renewal.source import Waiting
     from ..login._request import AuthorizationRequest
 
-__all__ = ["WebLogins"]
+__all__ = ["AuthorizationCodeLogins"]
 
 
-class WebLogins(TokenEndpointAuth):
+class AuthorizationCodeLogins(TokenEndpointAuth):
     """An auth object whose users log in by an authorization request."""
 
+    _grant_type = "authorization_code"
+    _variables: ClassVar[Mapping[str, str]] = {
+        "AUTHORIZATION_URL": "authorization_url",
+        "REDIRECT_URI": "redirect_uri",
+    }
+    _own_urls = ("authorization_url",)
     _grant: AuthorizationCodeGrant
+
+    def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
+        return AuthorizationCodeGrant(
+            calls,
+            code=own.get("code"),
+            redirect_uri=own.get("redirect_uri"),
+            code_verifier=own.get("code_verifier"),
+            login=own.get("login"),
+            authorization_parameters=own.get("authorization_parameters"),
+            targets=settings.targets,
+            offline_access=settings.offline_access,
+        )
+
+    def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
+        for name in ("code", "redirect_uri", "code_verifier"):
+            if own.get(name) is not None:
+                require_text(name, own.get(name), "text that isn't empty, or None")
+        if own.get("code") is not None and own.get("redirect_uri") is None:
+            raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
+        if own.get("login") is not None or own.get("authorization_parameters") is not None:
+            from ..login._context import check_login, check_parameters  # noqa: PLC0415 - see above
+
+            check_parameters(own.get("authorization_parameters"))
+            if own.get("login") is not None:
+                check_login(own.get("login"))
+                if own.get("authorization_url") is None and not has_issuer:
+                    raise ConfigurationError("login needs the authorization_url: pass it, or use from_issuer()")
+        return ""
 
     def authorization_request(self, redirect_uri: str | None = None) -> AuthorizationRequest:
         """Return a new request that a user authorize the client: redirect them to its `url`.
@@ -38,9 +76,10 @@ class WebLogins(TokenEndpointAuth):
         request: AuthorizationRequest = outcome.unwrap()
         return request
 
-    def complete_login(self, request: AuthorizationRequest, redirected_url: str) -> OAuthToken:
+    def complete_login(self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str) -> OAuthToken:
         """Log the user in with the URL that they were redirected to, and return the token.
 
+        `request` is the one that they were sent with, or its `to_dict()`.
         The code in it is exchanged at once. The token replaces what was stored, whose refresh token is revoked where
         the server has a URL for that. The same redirect again, as by a reload, changes nothing, and returns the present
         token. Where anything goes wrong, all stays as it was.
@@ -51,7 +90,9 @@ class WebLogins(TokenEndpointAuth):
         token: OAuthToken = run(self._complete(request, redirected_url)).token
         return token
 
-    async def acomplete_login(self, request: AuthorizationRequest, redirected_url: str) -> OAuthToken:
+    async def acomplete_login(
+        self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str
+    ) -> OAuthToken:
         """Log the user in without blocking the event loop, see `complete_login`."""
         token: OAuthToken = (await run_async(self._complete(request, redirected_url))).token
         return token
@@ -59,6 +100,8 @@ class WebLogins(TokenEndpointAuth):
     def _complete(self, request: Any, redirected_url: str) -> Waiting:
         from ..login._request import AuthorizationRequest  # noqa: PLC0415 - programs without logins needn't load it
 
+        if isinstance(request, Mapping):
+            request = AuthorizationRequest.from_dict(request)
         if not isinstance(request, AuthorizationRequest):
             kind = type(request).__name__
             raise ConfigurationError(

@@ -1,0 +1,158 @@
+"""The settings of one run of the command: from its options, else the environment, else what a login has remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._plugins.environment import Environment, variables_of
+from ..errors import ConfigurationError
+from .remembered import SERVER, Remembered, SettingsFile, choose
+
+__all__ = ["GRANTS", "OPTIONS", "Settings", "holds_password", "read_parameters"]
+
+_PREFIX = "OAUTH_"
+GRANTS = ("client_credentials", "authorization_code", "device", "password")
+
+_HELP = {
+    "ISSUER": "The authorization server, whose metadata has the URLs.",
+    "TOKEN_URL": "The token endpoint, if the server has no metadata.",
+    "AUTHORIZATION_URL": "The authorization endpoint, for login; may end in parameters such as ?prompt=consent.",
+    "DEVICE_AUTHORIZATION_URL": "The device authorization endpoint, for login --device.",
+    "REVOCATION_URL": "The revocation endpoint, for logout.",
+    "CLIENT_ID": "The client's id.",
+    "CLIENT_SECRET": "The client's secret. As an option, other users can see it in the list of processes: better set "
+    "OAUTH_CLIENT_SECRET, or OAUTH_CLIENT_SECRET_FILE.",
+    "SCOPE": "Scope names, separated by spaces.",
+    "AUDIENCE": "The audience that the token is for, where the server wants one.",
+    "RESOURCE": "The resource that the token is for (RFC 8707).",
+    "REDIRECT_URI": "The registered redirect URI, if it isn't http://127.0.0.1/callback.",
+    "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
+}
+_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI"), "")
+OPTIONS = {variable: text for variable, text in _HELP.items() if variable in variables_of(_OF_LOGINS)}
+"""The variables that are options, too, and their help."""
+
+_REMEMBERED = (*(name for name in OPTIONS if name not in {"CLIENT_SECRET", "STORE"}), "USERNAME")
+"""The variables whose values a login remembers as they are: no secret is among them."""
+
+
+class Settings(Environment):
+    """The options of a run, else the environment variables, else what a login of the profile has remembered."""
+
+    def __init__(self, values: Mapping[str, str | None], *, is_login: bool, file: SettingsFile | None = None) -> None:
+        given = {name.upper(): value for name, value in values.items() if value is not None}
+        super().__init__(_PREFIX, given)
+        self._file = file or SettingsFile()
+        self._remembered: Mapping[str, Any] = {}
+        self.named_profile = self.get("PROFILE")
+        """The profile that was asked for by name."""
+        self.given_grant = self._check_grant()
+        """The grant that was asked for, by option or variable."""
+        known = {name: self.get(name.upper()) for name in (*SERVER, "client_id")}
+        known = {name: value for name, value in known.items() if value is not None}
+        remembered = self._read_file(may_do_without=self.named_profile is None and bool(known.keys() & set(SERVER)))
+        if self.named_profile is not None:
+            _check_profile(self.named_profile, remembered.profiles, is_login=is_login, name=self.mention("PROFILE"))
+        self.profile, self._remembered = choose(remembered, self.named_profile, known)
+
+    def get(self, variable: str) -> str | None:
+        """Return a variable's value, as `Environment.get`, else the remembered one; an empty option unsets both."""
+        value = super().get(variable)
+        if value is not None or variable in self._values:
+            return value
+        if variable == "STORE" and self._remembered.get("store") == "":
+            raise ConfigurationError(
+                f"{self.mention(variable)} must be set again: the URL of this login's store holds a password, "
+                "which isn't remembered"
+            )
+        remembered = self._remembered.get(variable.lower())
+        return remembered if isinstance(remembered, str) else None
+
+    def option(self, variable: str) -> str | None:
+        """Return what was given as an option."""
+        return self._values.get(variable) or None
+
+    def mention(self, variable: str) -> str:
+        """Return the names of option and variable, for messages."""
+        has_option = variable in OPTIONS or variable in {"PROFILE", "GRANT"}
+        return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})" if has_option else self.name(variable)
+
+    @property
+    def grant(self) -> str | None:
+        """The grant that was asked for, or that the remembered login used."""
+        grant = self.given_grant or self._remembered.get("grant")
+        return grant if grant in GRANTS else None
+
+    @property
+    def parameters(self) -> Mapping[str, list[str]]:
+        """The authorization parameters of the remembered login."""
+        parameters: Mapping[str, list[str]] = self._remembered.get("authorization_parameters", {})
+        return parameters
+
+    @property
+    def default_store(self) -> str | None:
+        """Where the token of the remembered login is, if no store was given."""
+        return self._remembered.get("default_store")
+
+    @property
+    def user(self) -> str | None:
+        """The user of the remembered login, or whose password is used."""
+        return self._remembered.get("user") or (self.get("USERNAME") if self.grant == "password" else None)
+
+    def remember(self, **more: Any) -> None:
+        """Write down these settings, and others, as those of the profile's last login; no secret."""
+        values = {variable.lower(): self.get(variable) for variable in _REMEMBERED}
+        values |= more
+        self._file.remember(self.profile, {name: value for name, value in values.items() if value is not None})
+
+    def _check_grant(self) -> str | None:
+        grant = self.get("GRANT")
+        if grant is not None and grant not in GRANTS:
+            raise ConfigurationError(f"{self.mention('GRANT')} must be one of {', '.join(GRANTS)}")
+        return grant
+
+    def _read_file(self, *, may_do_without: bool) -> Remembered:
+        try:
+            return self._file.read()
+        except ConfigurationError:
+            if may_do_without:
+                return Remembered()
+            raise
+
+
+def _check_profile(profile: str, known: Iterable[str], *, is_login: bool, name: str) -> None:
+    """Raise `ConfigurationError` for a profile that nobody has logged in to, or whose name can't be shown."""
+    if not profile.isprintable() or profile.strip() != profile or len(profile) > 100:
+        raise ConfigurationError(f"{name} must be a name of at most 100 printable characters, such as work")
+    if not is_login and profile not in known:
+        there_are = f"there are {', '.join(sorted(known))}" if known else "there are none yet"
+        raise ConfigurationError(
+            f"there is no profile {profile!r} ({there_are}); make it with: oauth-auth login --profile NAME"
+        )
+
+
+def read_parameters(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the authorization parameters in texts of the form NAME=VALUE. Raises `ConfigurationError`."""
+    from ..login._request import read_parameters as check
+
+    read: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigurationError("--authorization-parameter must be NAME=VALUE, such as prompt=consent")
+        read.setdefault(name, []).append(value)
+    try:
+        return check(read)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--authorization-parameter: {error}") from None
+
+
+def holds_password(store: str) -> bool:
+    """Return whether the URL of a store has a password in it."""
+    try:
+        parts = urlsplit(store)
+    except ValueError:
+        return True
+    return parts.password is not None or "password" in parts.query.lower()
