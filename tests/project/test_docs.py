@@ -119,7 +119,6 @@ def test_little_continues() -> None:
 
     assert {
         "docs/howto/many-processes.md": 1,
-        "docs/howto/script.md": 2,
     } == continuing
     assert {"docs/howto/processes.md": 1} == Counter(page for page, block in found if block.kind == "cell")
 
