@@ -29,6 +29,7 @@ PAGES = [page for page in PAGES if not page.startswith("docs/_build")]
 BESIDE = (ROOT / "tests" / "support" / "sitecustomize.py", ROOT / "tests" / "servers" / "keyring_in_files.py")
 
 
+@functools.cache
 def blocks(page: str) -> list[Block]:
     return blocks_of((ROOT / page).read_text())
 
@@ -118,19 +119,18 @@ def test_little_continues() -> None:
 
     assert {
         "docs/howto/many-processes.md": 1,
-        "docs/howto/script.md": 2,
     } == continuing
     assert {"docs/howto/processes.md": 1} == Counter(page for page, block in found if block.kind == "cell")
 
 
 def test_what_is_installed_exists() -> None:
     """What the pages tell to install is known by that name, extras included, in a version that's tested."""
-    for page in PAGES:
-        text = (ROOT / page).read_text()
-        for unit in units_of(blocks(page)):
-            distributions_of(requirements_of(text, unit))
-        for line in re.findall("pip install .*", text):
-            distributions_of(f"oauth_auth[{extra}]" for extra in re.findall(r"\[([\w,]+)\]", line))
+    texts = {page: (ROOT / page).read_text() for page in PAGES}
+    wanted = {requirements_of(text, unit) for page, text in texts.items() for unit in units_of(blocks(page))}
+    lines = [line for text in texts.values() for line in re.findall("pip install .*", text)]
+    extras = {extra for line in lines for extra in re.findall(r"\[([\w,]+)\]", line)}
+    for requirements in (*wanted, {f"oauth_auth[{extra}]" for extra in extras}):
+        distributions_of(requirements)
     with pytest.raises(LookupError, match="oauth_auth has no extra curl"):
         distributions_of(["oauth_auth[curl]"])
 
