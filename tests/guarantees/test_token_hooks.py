@@ -157,6 +157,22 @@ def test_a_secret_that_a_hook_has_moved_is_not_shown(plugin_mode: Mode, tokens: 
     assert SECRET not in f"{caught.value} {caught.value.error_description}"
 
 
+def test_a_secret_that_a_hook_adds_is_not_shown(plugin_mode: Mode, tokens: Tokens) -> None:
+    """What a hook puts into the header, or into a field that's secret by its name, is one of the secrets."""
+
+    def add(request: TokenRequest) -> TokenRequest:
+        headers, fields = (
+            {**request.headers, "Authorization": f"Key {SECRET}"},
+            {**request.fields, "assertion": "a55ert"},
+        )
+        return dataclasses.replace(request, headers=headers, fields=fields)
+
+    tokens.answer = lambda request: Answer(400, {"error": "invalid_request", "error_description": f"{SECRET} a55ert"})
+    with pytest.raises(OAuthProviderException) as caught:
+        client_credentials(plugin_mode, tokens, token_request_hook=add).get_token()
+    assert "[redacted] [redacted]" == caught.value.error_description
+
+
 def test_other_calls_are_not_adapted(plugin_mode: Mode, tokens: Tokens) -> None:
     """A revocation is no token call: it goes as it is."""
     auth = client_credentials(

@@ -143,6 +143,17 @@ def test_a_login_that_fails_changes_nothing(web: Web, log: Log) -> None:
     assert auth.refresh() is not None
 
 
+def test_a_failed_login_is_no_failure_of_the_requests(web: Web, log: Log) -> None:
+    """What was wrong with a redirect is told to its caller alone: a request says that nobody is logged in."""
+    auth = web.auth()
+    request = web.request(auth)
+    with pytest.raises(OAuthProviderException, match="invalid_grant"):
+        web.complete(auth, request, authorize(request.url, REDIRECT_URI).replace("code=", "code=x"))
+    assert [] == log.of_event("failed")
+    with pytest.raises(ReauthorizationRequired, match="nobody is logged in"):
+        web.mode.get_token(auth)
+
+
 def test_a_server_out_of_reach_can_be_asked_again(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failure on the way the same redirect completes the login."""
     auth = web.auth()

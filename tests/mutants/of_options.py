@@ -78,7 +78,7 @@ MUTANTS = (
         "_renewal/renewer.py",
         '            self._conclude(self._state)\n            return FlightOutcome(None, _as_error(error, "login")',
         '            self._land_failed(error, 0.0)\n            return FlightOutcome(None, _as_error(error, "login")',
-        ("logins/test_web_logins.py::test_a_login_that_fails_changes_nothing[requests]",),
+        ("logins/test_web_logins.py::test_a_failed_login_is_no_failure_of_the_requests[requests]",),
     ),
     Mutant(
         17,
@@ -99,11 +99,11 @@ MUTANTS = (
     # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
     Mutant(
         12,
-        "a secret that a hook has moved is shown",
+        "a secret that a hook adds is shown",
         "_server/calls.py",
         "return changed.with_secrets_of(request)",
         "return changed",
-        ("guarantees/test_token_hooks.py::test_a_secret_that_a_hook_has_moved_is_not_shown[requests]",),
+        ("guarantees/test_token_hooks.py::test_a_secret_that_a_hook_adds_is_not_shown[requests]",),
     ),
     Mutant(
         18,

@@ -803,7 +803,7 @@ def test_a_completed_login_is_not_completed_twice() -> None:
 
 def test_a_code_that_was_only_spent_is_no_login() -> None:
     """Where a code was given at construction and refused, the store's mark of it doesn't stand for a login."""
-    world = led_elsewhere(CODE_ANSWER)
+    world = led_elsewhere(CODE_ANSWER, answer(200))
     world.entry = BEFORE._replace(grant_state={"code": digest("code")})
     assert "new" == completing(world).token.access_token
 
