@@ -139,7 +139,7 @@ def test_responses_refuses_a_token(mocked: responses.RequestsMock) -> None:
 
 @pytest.mark.parametrize("error", [requests.ConnectionError, requests.ReadTimeout, urllib3.exceptions.ProtocolError])
 def test_responses_raises_for_token_calls(mocked: responses.RequestsMock, error: type[Exception]) -> None:
-    """A mocked connection error is retried, and then is an error of ours and of requests at once, caused by the mock's."""
+    """A mocked connection error is retried, and then is an error of ours and of requests at once, caused by it."""
     mocked.post(TOKEN_URL, body=error("mocked trouble"))
     with pytest.raises(requests.RequestException, match="could not be reached") as caught:
         requests.get(API_URL, auth=auth_of(modes.REQUESTS, token_timeout=0.4), timeout=10)

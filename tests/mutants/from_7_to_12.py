@@ -326,6 +326,17 @@ MUTANTS = (
     ),
     Mutant(
         10,
+        "a refusal doesn't say that no secret was sent",
+        "_wire/refusals.py",
+        "            if not self.is_authenticated:\n",
+        "            if False:\n",
+        (
+            "units/test_words.py::test_what_is_said_of_a_refusal",
+            "guarantees/test_mistakes.py::test_a_mistake_is_explained[requests-no secret]",
+        ),
+    ),
+    Mutant(
+        10,
         "an error with status 200 isn't read",
         "_wire/messages.py",
         '(fields.get("access_token") or not isinstance(error, str) or not error)',
