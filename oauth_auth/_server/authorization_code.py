@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
 from .calls import Steps
-from .grants import RefreshingGrant, TokenCalls, reauthorization
+from .grants import RefreshingGrant, TokenCalls
+from .reauthorization import reauthorization
 
 if TYPE_CHECKING:
     from ..login._context import Login

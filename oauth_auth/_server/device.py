@@ -14,7 +14,8 @@ from .._wire.messages import DeviceResponse, build_token_request, read_device_re
 from .._wire.token import OAuthToken
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
-from .grants import RefreshingGrant, TokenCalls, reauthorization
+from .grants import RefreshingGrant, TokenCalls
+from .reauthorization import reauthorization
 
 __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 

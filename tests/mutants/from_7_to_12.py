@@ -389,7 +389,7 @@ MUTANTS = (
         10,
         "a date in `Retry-After` is compared with the local clock",
         "_wire/messages.py",
-        'sent_at = _read_date(response.headers.get("date")) or _received_at(response)',
+        'sent_at = read_date(response.headers.get("date")) or _received_at(response)',
         "sent_at = _received_at(response)",
         ("units/test_messages.py::test_a_pause_counts_from_the_answers_own_date",),
     ),

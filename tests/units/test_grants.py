@@ -30,8 +30,8 @@ from oauth_auth._server.grants import (
     RefreshTokenGrant,
     TokenProvider,
     ends_refresh_token,
-    reauthorization,
 )
+from oauth_auth._server.reauthorization import reauthorization
 from oauth_auth._wire.messages import TokenResponse, build_token_request, read_token_response
 from oauth_auth._wire.token import digest
 from tests.support.steps import TOKEN_URL, Script, answer, play, token_calls

@@ -26,13 +26,13 @@ from oauth_auth import (
 from oauth_auth._clock import Now
 from oauth_auth._wire.challenges import bearer_errors, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
+from oauth_auth._wire.dates import read_retry_after
 from oauth_auth._wire.messages import (
     MAX_BODY,
     TokenRequest,
     TokenResponse,
     build_token_request,
     join_scope,
-    read_retry_after,
     read_token_response,
 )
 from oauth_auth._wire.token import Credential, is_sendable
