@@ -24,7 +24,6 @@ from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenResponseError
 from .checks import require_encodable
 from .dates import read_date, read_retry_after
-from .refusals import explain_failure
 from .token import OAuthToken, is_sendable, read_answer
 from .urls import without_query
 from .words import is_page, redact, server_words
@@ -187,6 +186,8 @@ def read_fields(request: TokenRequest, response: TokenResponse, endpoint: str) -
     error, is_success = fields.get("error"), 200 <= status < 300
     if is_success and fields and (fields.get("access_token") or not isinstance(error, str) or not error):
         return fields
+    from .refusals import explain_failure  # noqa: PLC0415 - most programs never need it
+
     words = server_words(fields, text, request.secrets)
     if isinstance(error, str) and error:
         code = redact(error, request.secrets) or "unreadable"
