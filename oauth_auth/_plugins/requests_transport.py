@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from .. import errors
@@ -13,7 +13,9 @@ from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
 from .token_transport import Body, answer, circumstances, lacks_package, unreachable
-from .trouble import Circumstances
+
+if TYPE_CHECKING:
+    from .trouble import Circumstances
 
 __all__ = ["RequestsTokenTransport"]
 

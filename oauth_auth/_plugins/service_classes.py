@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Self
 
 from .._renewal.store_entry import StoreEntry
-from .._server.given_tokens import FixedToken, TokenProvider
 from .._server.grants import ClientCredentialsGrant, Grant, TokenCalls
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken
@@ -228,6 +227,8 @@ class Provider(TokenAuth, Generic[HTTPClient]):
             allow_insecure_transport: Allow http:// beyond loopback.
             rejection_statuses: The statuses by which an API says that it rejects the token.
         """
+        from .._server.given_tokens import TokenProvider  # noqa: PLC0415 - few programs need it
+
         settings = read_options(locals())
         if provider is None:
             raise ConfigurationError("provider must be a function from the last OAuthToken, or None, to the next")
@@ -287,6 +288,8 @@ class Bearer(TokenAuth, Generic[HTTPClient]):
             allow_insecure_transport: Allow http:// beyond loopback.
             rejection_statuses: The statuses by which an API says that it rejects the token.
         """
+        from .._server.given_tokens import FixedToken  # noqa: PLC0415 - few programs need it
+
         settings = read_options({**locals(), "token": None})
         if isinstance(token, str):
             token = OAuthToken(access_token=token)

@@ -6,7 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY, TokenResponse
@@ -14,7 +14,9 @@ from .._wire.token_request import TokenRequest
 from .._wire.urls import proxy_for, without_query
 from .._wire.words import redact, without_secrets
 from ..errors import ConfigurationError, TokenTransportError
-from .trouble import Circumstances, diagnose
+
+if TYPE_CHECKING:
+    from .trouble import Circumstances
 
 __all__ = [
     "Body",
@@ -73,6 +75,8 @@ def unreachable(
 
     `copy` makes its cause of a text, the library's: an error without request, answer and traceback.
     """
+    from .trouble import diagnose  # noqa: PLC0415 - most programs never need it
+
     endpoint = without_query(request.url)
     text = _clean(str(error), request) or type(error).__name__
     trouble = diagnose(error, request.url, around)
@@ -111,6 +115,8 @@ def circumstances(
     proxy: object, *, is_own_client: bool, variables: tuple[str, ...] = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 ) -> Circumstances:
     """Return what is known around a call: its proxy's URL, and of the variables that may name certificates."""
+    from .trouble import Circumstances  # noqa: PLC0415 - see above
+
     missing = None
     for name in variables:
         path = os.environ.get(name)

@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
-from .._server.grants import ends_refresh_token, reauthorization
+from .._server.grants import ends_refresh_token
+from .._server.reauthorization import reauthorization
 from .._wire.token import Credential, OAuthToken
 from ..errors import ReauthorizationRequired, TokenError
 from ..stores import LockTaken

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .._events import emit
 from .._server.calls import Steps
-from .._server.grants import reauthorization
+from .._server.reauthorization import reauthorization
 from .._wire.token import OAuthToken, digest
 from ..errors import OAuthError, TokenStoreError
 from .acquisition import Acquired, Acquisition, Deferred

@@ -10,7 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
 from .calls import Steps
-from .grants import RefreshingGrant, TokenCalls, reauthorization
+from .grants import RefreshingGrant, TokenCalls
+from .reauthorization import reauthorization
 
 if TYPE_CHECKING:
     from ..login._context import Login

@@ -15,7 +15,8 @@ from .._wire.token import OAuthToken
 from .._wire.token_request import build_token_request
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
-from .grants import RefreshingGrant, TokenCalls, reauthorization
+from .grants import RefreshingGrant, TokenCalls
+from .reauthorization import reauthorization
 
 __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 

@@ -19,7 +19,6 @@ from .._wire.token_request import FieldParameters, build_token_request
 from ..errors import (
     OAuthProviderError,
     OAuthProviderException,
-    ReauthorizationRequired,
     TokenError,
     TokenResponseError,
     TokenTransportError,
@@ -28,6 +27,7 @@ from .calls import Steps, sends_async
 from .client import Client, refuses_client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
+from .reauthorization import reauthorization
 from .secret_file import read_anew
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "RefreshingGrant",
     "TokenCalls",
     "ends_refresh_token",
-    "reauthorization",
 ]
 
 _MOST_DEAD_TOKENS = 100
@@ -340,23 +339,3 @@ class RefreshTokenGrant(RefreshingGrant):
     def invalidate(self, token: OAuthToken | None) -> None:
         super().invalidate(token)
         self.bury([digest(self._given)])
-
-
-def reauthorization(reason: str | None, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
-    """Return the error that says why the user must log in.
-
-    `reason` is used where nothing more exact is known; without one, nobody is logged in.
-    """
-    if refusal is not None:
-        reason = f"the server refused the refresh token ({refusal})"
-    elif last is not None and last.refresh_token is None:
-        reason = "the token can't be renewed, since it came without a refresh token"
-    elif last is not None:
-        reason = "the refresh token was refused before"
-    if reason is None:
-        return ReauthorizationRequired("nobody is logged in: pass login=, such as BrowserLogin(), code= or token=")
-    error = ReauthorizationRequired(f"the user must log in again: {reason}")
-    if refusal is not None:
-        error.token_url, error.status_code = refusal.token_url, refusal.status_code
-        error.server_message = refusal.server_message
-    return error

@@ -11,8 +11,6 @@ status 200. Whatever arrives, a reader returns what was asked for or raises an `
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import json
 import re
 import time
@@ -22,8 +20,8 @@ from urllib.parse import parse_qsl, urljoin
 
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenError, TokenResponseError
-from .refusals import explain_failure
-from .token import CENTURY, OAuthToken, read_answer
+from .dates import read_date, read_retry_after
+from .token import OAuthToken, read_answer
 from .token_request import TokenRequest
 from .urls import without_query
 from .words import is_page, redact, server_words
@@ -36,7 +34,6 @@ __all__ = [
     "join_scope",
     "read_device_response",
     "read_metadata_response",
-    "read_retry_after",
     "read_revocation_response",
     "read_token_response",
 ]
@@ -93,9 +90,8 @@ def read_token_response(
         return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
         words = server_words(fields, _text(response), request.secrets)
-        said = f': "{words}"' if words else ""
         failure = TokenResponseError(
-            f"the token endpoint's answer has no access_token that a header can carry{said}",
+            f"the token endpoint's answer has no access_token that a header can carry{_quoted(words)}",
             content_type=_content_type(response),
             server_message=words,
             **_where(request, response),
@@ -133,6 +129,8 @@ def read_fields(
     error, is_success = fields.get("error"), 200 <= status < 300
     if is_success and fields and (fields.get("access_token") or not isinstance(error, str) or not error):
         return fields
+    from .refusals import explain_failure  # noqa: PLC0415 - most programs never need it
+
     words = server_words(fields, text, request.secrets)
     if isinstance(error, str) and error:
         code = redact(error, request.secrets) or "unreadable"
@@ -189,6 +187,11 @@ def _target(request: TokenRequest, response: TokenResponse) -> str:
     return f" to {redact(without_query(target), request.secrets)}"
 
 
+def _quoted(words: str | None) -> str:
+    """Return a server's words as the end of a sentence."""
+    return f': "{words}"' if words else ""
+
+
 def _text(response: TokenResponse) -> str:
     return response.body.decode("utf-8-sig", "replace").strip()
 
@@ -196,7 +199,7 @@ def _text(response: TokenResponse) -> str:
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
     """Return what errors say about an answer."""
     # Both dates are the server's own, so that the local clock doesn't count.
-    sent_at = _read_date(response.headers.get("date")) or _received_at(response)
+    sent_at = read_date(response.headers.get("date")) or _received_at(response)
     return {
         "status_code": response.status_code,
         "token_url": without_query(request.url),
@@ -229,32 +232,6 @@ def _parse(text: str, content_type: str | None) -> Mapping[str, Any]:
     return {}
 
 
-def read_retry_after(value: str | None, sent_at: float) -> float | None:
-    """Return the seconds that `Retry-After` asks for (RFC 9110 section 10.2.3), or None if it can't be read.
-
-    `sent_at` is when the answer was sent, in Unix time.
-    """
-    if value is None or len(value) > 64:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), CENTURY)
-    date = _read_date(value)
-    return None if date is None else min(max(date - sent_at, 0.0), CENTURY)
-
-
-def _read_date(value: str | None) -> float | None:
-    """Return an HTTP date (RFC 9110 section 5.6.7) as Unix time, or None if it can't be read."""
-    if value is None or len(value) > 64:
-        return None
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-        # Dates without a zone are in UTC, which datetime takes for local time.
-        return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
 class DeviceResponse(Record):
     """The answer of a device authorization endpoint (RFC 8628 section 3.2); times in seconds."""
 
@@ -276,10 +253,13 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
     fields = {"verification_uri": fields.get("verification_url"), **fields}
     texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
     if not all(_is_line(text) for text in texts.values()):
+        words = server_words(fields, _text(response), request.secrets)
         raise TokenResponseError(
-            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri",
+            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
+            f"{_quoted(words)}",
             status_code=response.status_code,
             token_url=without_query(request.url),
+            server_message=words,
         )
     complete = fields.get("verification_uri_complete")
     lifetime = _seconds(fields.get("expires_in"))
@@ -324,7 +304,10 @@ def read_metadata_response(request: TokenRequest, response: TokenResponse, issue
         return error
 
     if status == 429 or status >= 500:
-        raise TokenResponseError("the issuer's metadata could not be fetched", **where)
+        text = _text(response)
+        words = server_words(_parse(text, "application/json"), text, request.secrets)
+        message = f"the issuer's metadata could not be fetched{_quoted(words)}"
+        raise TokenResponseError(message, server_message=words, **where)
     if 300 <= status < 400:
         place = _target(request, response) or " to another place"
         reason = f"it redirects{place} for its metadata, and redirects aren't followed: give the final URL"

@@ -6,6 +6,7 @@ raises. So mistakes that are noticed at construction stand in the same table.
 
 from __future__ import annotations
 
+import ast
 import pickle
 import re
 import socket
@@ -16,8 +17,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import oauth_auth
 from oauth_auth import (
     BrowserLogin,
+    ClientSecretPost,
     ConfigurationError,
     MemoryTokenStore,
     OAuthError,
@@ -29,9 +32,11 @@ from oauth_auth import (
     TokenTransportError,
 )
 from tests.servers.tls import certificate_for_loopback, tls_before
+from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
+from tests.units.test_trouble import TROUBLE
 
 SECRETS = ("s3cret", "s3cr3t", "t0ken", "c0de", "r3fresh")
 """What no error may show: each secret below has one of these in it."""
@@ -113,6 +118,14 @@ def somebody(stage: Stage) -> Any:
     return stage.mode.plugin.AuthorizationCodeAuth(stage.tokens.url, "orders", "s3cret", token=token)
 
 
+def somebody_who_logged_out(stage: Stage) -> Any:
+    options: Any = {"code": "c0de-of-a-user", "redirect_uri": "https://app.example/"}
+    auth = stage.mode.plugin.AuthorizationCodeAuth(stage.tokens.url, "orders", "s3cret", **options)
+    stage.mode.get_token(auth)
+    stage.mode.revoke(auth)
+    return auth
+
+
 def an_echo(stage: Stage) -> Any:
     """Answer with all that was sent, in a page."""
 
@@ -142,7 +155,10 @@ MISTAKES: dict[str, Mistake] = {
     "a wrong secret": Mistake(
         lambda stage: stage.answered(401, {"error": "invalid_client"}),
         OAuthProviderException,
-        (f"{REFUSED}: invalid_client.", "(ClientSecretBasic)"),
+        (
+            f"{REFUSED}: invalid_client.",
+            "The client was authenticated in the Authorization header (ClientSecretBasic).",
+        ),
         ("No secret", "white space"),
     ),
     "white space in a secret": Mistake(
@@ -189,13 +205,34 @@ MISTAKES: dict[str, Mistake] = {
     "a refresh token that's dead": Mistake(
         a_dead_refresh_token,
         ReauthorizationRequired,
-        ("log in again", "{token_url} refused client 'orders' (refresh_token): invalid_grant", "session not active"),
+        (
+            "the user must log in again: the server refused the refresh token (",
+            "{token_url} refused client 'orders' (refresh_token): invalid_grant",
+            "session not active",
+        ),
         server_message="session not active",
     ),
     "nobody is logged in": Mistake(
         nobody, ReauthorizationRequired, ("nobody is logged in", "login=", "code=", "token="), ("again",), calls=0
     ),
-    "a login that's over": Mistake(somebody, ReauthorizationRequired, ("log in again", "refresh token"), calls=0),
+    "a login that's over": Mistake(
+        somebody,
+        ReauthorizationRequired,
+        ("the user must log in again: the token can't be renewed, since it came without a refresh token",),
+        calls=0,
+    ),
+    "a login that was ended": Mistake(
+        somebody_who_logged_out,
+        ReauthorizationRequired,
+        ("the user must log in again: the authorization code is used up",),
+        calls=1,
+    ),
+    "a secret in the form": Mistake(
+        lambda stage: stage.answered(401, {"error": "invalid_client"}, client_auth=ClientSecretPost()),
+        OAuthProviderException,
+        ("The client was authenticated in the form (ClientSecretPost).",),
+        ("No secret",),
+    ),
     # -- What is no token endpoint
     "the issuer's URL": Mistake(
         lambda stage: stage.answered(404),
@@ -213,13 +250,13 @@ MISTAKES: dict[str, Mistake] = {
     "the authorization URL": Mistake(
         lambda stage: stage.answered(200, SIGN_IN, ("Content-Type", "text/html")),
         TokenResponseError,
-        ("a web page", '"Sign in"', "authorization URL", "proxy"),
+        ('the token endpoint answered with a web page, "Sign in"', "authorization URL", "proxy"),
         server_message="Sign in",
     ),
     "a URL that has moved": Mistake(
         lambda stage: stage.answered(301, b"", ("Location", "https://new.example/oauth/token?x=s3cret")),
         TokenResponseError,
-        ("redirects to https://new.example/oauth/token,", "final URL"),
+        ("the token endpoint redirects to https://new.example/oauth/token,", "final URL"),
     ),
     "an answer without a token": Mistake(
         lambda stage: stage.answered(200, {"ok": True, "authed_user": {"access_token": "t0ken"}}),
@@ -415,6 +452,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, read_environment: None, quick: None) -> None:
+    """Have no proxies but a mistake's, and no pauses between attempts."""
+    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def stage(
     plugin_mode: Mode,
     tokens: Tokens,
@@ -422,18 +466,35 @@ def stage(
     serve: Callable[..., ScriptedServer],
     held: threading.Event,
     folder: Path,
-    read_environment: None,
-    quick: None,
+    environment: None,
 ) -> Stage:
-    for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
     return Stage(plugin_mode, tokens, monkeypatch, serve, held, folder)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_explained(stage: Stage, name: str) -> None:
     """The error is of its class, says each fact in one line, blames nobody else, and shows no secret."""
-    mistake = MISTAKES[name]
+    check(stage, MISTAKES[name])
+
+
+@pytest.mark.parametrize("mode", modes.SHARING, ids=str, indirect=True)
+@pytest.mark.parametrize("name", [name for name in MISTAKES if MISTAKES[name].error is not ReauthorizationRequired])
+def test_a_mistake_is_explained_in_a_shared_event_loop(
+    mode: Mode,
+    tokens: Tokens,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[..., ScriptedServer],
+    held: threading.Event,
+    folder: Path,
+    environment: None,
+    name: str,
+) -> None:
+    """It's the same where calls are sent from an event loop that many auth objects share."""
+    check(Stage(mode, tokens, monkeypatch, serve, held, folder), MISTAKES[name])
+
+
+def check(stage: Stage, mistake: Mistake) -> None:
+    """Make a mistake, and look at its error."""
     with pytest.raises(mistake.error) as caught:
         stage.mode.get_token(mistake.provoke(stage))
     error, text = caught.value, str(caught.value)
@@ -468,3 +529,28 @@ def test_the_librarys_own_text_is_in_the_cause(stage: Stage) -> None:
     with pytest.raises(TokenTransportError) as caught:
         stage.mode.get_token(nobody_listens(stage))
     assert re.search("Connect(ion)? (refused|call failed)|attempts failed", str(caught.value.__cause__))
+
+
+# -- The documentation -------------------------------------------------------------------------------------------
+
+
+def texts_of_the_package() -> Iterator[str]:
+    """Return all texts in the source; where a value is put in, there's `…`."""
+    for path in Path(oauth_auth.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]
+
+
+def test_errors_are_documented_by_their_words() -> None:
+    """What docs/errors.md says that an error says, errors do say: who searches for it finds it."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text(encoding="utf-8")
+    section = page.partition("\n## By its words\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    facts = (fact for mistake in MISTAKES.values() for fact in mistake.facts)
+    said = "\n".join((*texts_of_the_package(), *facts, *(text for _, _, text, _ in TROUBLE.values())))
+    parts = [part.strip() for cell in cells for text in re.findall("`([^`]+)`", cell) for part in text.split("…")]
+    assert len(cells) > 30
+    assert [] == [part for part in parts if part not in said]

@@ -255,6 +255,17 @@ MUTANTS = (
     ),
     Mutant(
         4,
+        "a certificate that doesn't verify is tried again",
+        "_plugins/trouble.py",
+        'f"{text}. {around.missing}", may_pass=False)',
+        'f"{text}. {around.missing}", may_pass=True)',
+        (
+            "units/test_trouble.py::test_what_is_known_is_said",
+            "guarantees/test_mistakes.py::test_a_mistake_is_explained[requests-a certificate of a private authority]",
+        ),
+    ),
+    Mutant(
+        4,
         "a code is sent again after an answer",
         "_server/controller.py",
         "    return error.retryable and error.status_code is None\n",

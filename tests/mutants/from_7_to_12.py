@@ -326,6 +326,17 @@ MUTANTS = (
     ),
     Mutant(
         10,
+        "a refusal doesn't say that no secret was sent",
+        "_wire/refusals.py",
+        "            if not self.is_authenticated:\n",
+        "            if False:\n",
+        (
+            "units/test_words.py::test_what_is_said_of_a_refusal",
+            "guarantees/test_mistakes.py::test_a_mistake_is_explained[requests-no secret]",
+        ),
+    ),
+    Mutant(
+        10,
         "an error with status 200 isn't read",
         "_wire/messages.py",
         '(fields.get("access_token") or not isinstance(error, str) or not error)',
@@ -378,7 +389,7 @@ MUTANTS = (
         10,
         "a date in `Retry-After` is compared with the local clock",
         "_wire/messages.py",
-        'sent_at = _read_date(response.headers.get("date")) or _received_at(response)',
+        'sent_at = read_date(response.headers.get("date")) or _received_at(response)',
         "sent_at = _received_at(response)",
         ("units/test_messages.py::test_a_pause_counts_from_the_answers_own_date",),
     ),

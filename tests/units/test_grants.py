@@ -29,8 +29,8 @@ from oauth_auth._server.grants import (
     RefreshingGrant,
     RefreshTokenGrant,
     ends_refresh_token,
-    reauthorization,
 )
+from oauth_auth._server.reauthorization import reauthorization
 from oauth_auth._wire.messages import TokenResponse, read_token_response
 from oauth_auth._wire.token import digest
 from oauth_auth._wire.token_request import build_token_request

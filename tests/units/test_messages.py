@@ -17,6 +17,7 @@ from oauth_auth import (
     OAuthToken,
     TokenResponseError,
 )
+from oauth_auth._wire.dates import read_retry_after
 from oauth_auth._wire.messages import (
     MAX_BODY,
     DeviceResponse,
@@ -25,7 +26,6 @@ from oauth_auth._wire.messages import (
     join_scope,
     read_device_response,
     read_metadata_response,
-    read_retry_after,
     read_revocation_response,
     read_token_response,
 )

@@ -26,7 +26,8 @@ from oauth_auth import (
 from oauth_auth._clock import Now
 from oauth_auth._wire.challenges import bearer_errors, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
-from oauth_auth._wire.messages import MAX_BODY, TokenResponse, join_scope, read_retry_after, read_token_response
+from oauth_auth._wire.dates import read_retry_after
+from oauth_auth._wire.messages import MAX_BODY, TokenResponse, join_scope, read_token_response
 from oauth_auth._wire.token import Credential, is_sendable
 from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from oauth_auth._wire.urls import check_endpoint, check_transport, origin_of, read_origins, without_query

@@ -12,7 +12,12 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from oauth_auth import OAuthProviderException, TokenError, TokenResponseError, basic_authorization
-from oauth_auth._wire.messages import TokenResponse, read_token_response
+from oauth_auth._wire.messages import (
+    TokenResponse,
+    read_device_response,
+    read_metadata_response,
+    read_token_response,
+)
 from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from oauth_auth._wire.words import redact, server_words
 from oauth_auth.errors import rebuild
@@ -119,6 +124,17 @@ def test_the_words_of_an_answer_without_a_token() -> None:
         error = refused(body, status=200)
         assert words == error.server_message
         assert f'no access_token that a header can carry: "{words}"' in str(error)
+
+
+def test_the_words_of_other_endpoints() -> None:
+    """Device endpoint and metadata are told by their words, too."""
+    answer = TokenResponse(200, {}, b'{"message": "no devices today"}')
+    with pytest.raises(TokenResponseError, match='"no devices today"') as device:
+        read_device_response(sent(PUBLIC), answer)
+    trouble = TokenResponse(503, {}, b"<html><title>Down for repair</title>")
+    with pytest.raises(TokenResponseError, match='could not be fetched: "Down for repair"') as metadata:
+        read_metadata_response(sent({}), trouble, "https://auth.example")
+    assert ("no devices today", "Down for repair") == (device.value.server_message, metadata.value.server_message)
 
 
 # -- What is said of a refusal --------------------------------------------------------------------------------------
