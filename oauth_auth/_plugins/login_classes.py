@@ -6,7 +6,7 @@ Written as those of `service_classes` are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._server.grants import Grant, TokenCalls
 from .._wire.client_auth import ClientAuthentication
@@ -15,7 +15,7 @@ from .._wire.token_request import FieldParameters, TokenRequest
 from ..errors import ConfigurationError
 from ..stores import TokenStore
 from .authorization_code import AuthorizationCodeLogins
-from .options import HTTPClient, Settings, check_arguments, check_callback, read_environment
+from .options import ForClient, HTTPClient, Settings, check_arguments, check_callback, read_environment
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:  # loaded when needed: most programs have no logins
@@ -27,7 +27,7 @@ __all__ = ["AuthorizationCode", "DeviceCode"]
 AuthorizationParameters = Mapping[str, str | Sequence[str] | None]
 
 
-class AuthorizationCode(AuthorizationCodeLogins, Generic[HTTPClient]):
+class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
     """Authorize requests for a user who logs in (RFC 6749 section 4.1, RFC 7636).
 
     A user logs in with a `code`, by `complete_login`, or by `login`; afterwards the refresh token renews. Where none
@@ -209,7 +209,7 @@ class AuthorizationCode(AuthorizationCodeLogins, Generic[HTTPClient]):
         raise NotImplementedError  # `read_environment` does it
 
 
-class DeviceCode(TokenEndpointAuth, Generic[HTTPClient]):
+class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
     """Authorize requests for a user who logs in on another device (RFC 8628).
 
     Afterwards the refresh token renews; without a live one the user logs in again.

@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
@@ -22,6 +22,7 @@ from ..stores import TokenStore
 
 __all__ = [
     "PLUGINS",
+    "ForClient",
     "HTTPClient",
     "Settings",
     "check_arguments",
@@ -36,6 +37,20 @@ PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
 
 HTTPClient = TypeVar("HTTPClient")
 """A sync client of a plug-in's HTTP library; for aiohttp, a function that makes one of its sessions."""
+if TYPE_CHECKING:
+
+    class ForClient(Generic[HTTPClient]):
+        """The base of the auth classes, as type checkers see it: with the class of the clients as a parameter."""
+
+else:
+
+    class ForClient:
+        """The base of the auth classes, which at run time are the same for all clients: generic ones take longer."""
+
+        def __class_getitem__(cls, client: object) -> type:
+            return cls
+
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _HINTS = {

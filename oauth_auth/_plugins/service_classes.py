@@ -8,7 +8,7 @@ written out in each signature, since that's where editors, type checkers and `he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Self
+from typing import Any, Self
 
 from .._renewal.store_entry import StoreEntry
 from .._server.grants import ClientCredentialsGrant, Grant, TokenCalls
@@ -18,13 +18,13 @@ from .._wire.token_request import FieldParameters, TokenRequest
 from ..errors import ConfigurationError
 from ..stores import TokenStore
 from .auth import TokenAuth
-from .options import HTTPClient, Settings, check_arguments, check_callback, read_environment, read_options
+from .options import ForClient, HTTPClient, Settings, check_arguments, check_callback, read_environment, read_options
 from .token_endpoint import TokenEndpointAuth
 
 __all__ = ["Bearer", "ClientCredentials", "Provider"]
 
 
-class ClientCredentials(TokenEndpointAuth, Generic[HTTPClient]):
+class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
     """Authorize requests as the client itself (RFC 6749 section 4.4)."""
 
     _grant_type = "client_credentials"
@@ -175,7 +175,7 @@ class ClientCredentials(TokenEndpointAuth, Generic[HTTPClient]):
         return ClientCredentialsGrant(calls)
 
 
-class Provider(TokenAuth, Generic[HTTPClient]):
+class Provider(TokenAuth, ForClient[HTTPClient]):
     """Authorize requests with tokens from a function of yours."""
 
     @check_arguments
@@ -239,7 +239,7 @@ class Provider(TokenAuth, Generic[HTTPClient]):
         self._take(settings, grant, token=settings.token, entry=entry)
 
 
-class Bearer(TokenAuth, Generic[HTTPClient]):
+class Bearer(TokenAuth, ForClient[HTTPClient]):
     """Authorize requests with one token that is never renewed (RFC 6750); a 401 is returned to the caller."""
 
     @check_arguments

@@ -6,7 +6,7 @@ Written as those of `service_classes` are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, Self
+from typing import Any, ClassVar, Self
 
 from .._server.grants import Grant, PasswordGrant, RefreshTokenGrant, TokenCalls
 from .._wire.checks import require_text
@@ -14,13 +14,13 @@ from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken, digest
 from .._wire.token_request import FieldParameters, TokenRequest
 from ..stores import TokenStore
-from .options import HTTPClient, Settings, check_arguments, read_environment
+from .options import ForClient, HTTPClient, Settings, check_arguments, read_environment
 from .token_endpoint import TokenEndpointAuth
 
 __all__ = ["Password", "RefreshToken"]
 
 
-class Password(TokenEndpointAuth, Generic[HTTPClient]):
+class Password(TokenEndpointAuth, ForClient[HTTPClient]):
     """Authorize requests for a user whose password the program knows (RFC 6749 section 4.3).
 
     Renewed with the refresh token; without a live one the password is used again.
@@ -187,7 +187,7 @@ class Password(TokenEndpointAuth, Generic[HTTPClient]):
         return require_text("username", own.get("username"))
 
 
-class RefreshToken(TokenEndpointAuth, Generic[HTTPClient]):
+class RefreshToken(TokenEndpointAuth, ForClient[HTTPClient]):
     """Authorize requests with a refresh token that came from elsewhere (RFC 6749 section 6).
 
     If the server rotates refresh tokens, a copy of the object needs the same store to follow.

@@ -20,7 +20,6 @@ from urllib.parse import parse_qsl, urljoin
 
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenError, TokenResponseError
-from .dates import read_date, read_retry_after
 from .token import OAuthToken, read_answer
 from .token_request import TokenRequest
 from .urls import without_query
@@ -198,6 +197,8 @@ def _text(response: TokenResponse) -> str:
 
 def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
     """Return what errors say about an answer."""
+    from .dates import read_date, read_retry_after  # noqa: PLC0415 - only errors need it
+
     # Both dates are the server's own, so that the local clock doesn't count.
     sent_at = read_date(response.headers.get("date")) or _received_at(response)
     return {
