@@ -178,6 +178,14 @@ def test_what_can_not_be_printed_is_an_error(
     assert (1, expected) == (exit_info.value.code, stderr.getvalue())
 
 
+def test_an_error_that_can_not_be_printed_has_its_status(environment: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of stderr, a script learns how it ended."""
+    with environment.context() as patch, pytest.raises(SystemExit) as exit_info:
+        patch.setattr(sys, "stderr", Closed(errno.ENOSPC))
+        cli.main(["token"], prog_name="oauth-auth")
+    assert 2 == exit_info.value.code
+
+
 @pytest.mark.parametrize(
     ("args", "to"),
     [("token", "> /dev/full"), ("token", "| true"), ("token", ">&-"), ("--help", "> /dev/full"), ("--help", "| true")],
