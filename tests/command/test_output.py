@@ -72,7 +72,7 @@ def test_status_names_the_user(
 ) -> None:
     """The user of the login's ID token, also when the token was renewed without one."""
     id_token = "e30.eyJzdWIiOiAiMSIsICJwcmVmZXJyZWRfdXNlcm5hbWUiOiAiYWxpY2UifQ.x"
-    answers = [{"id_token": id_token}, {}, {}]
+    answers = [{"id_token": id_token}, {}, {}, {}]
     token = {"access_token": "t", "refresh_token": "r", "expires_in": 3600}
     server = serve(lambda request: Answer(200, {**token, **answers.pop(0)}))
     browser.answer = {"code": "c"}
@@ -86,6 +86,9 @@ def test_status_names_the_user(
         assert 0 == run("token").status
         status = json.loads(run("status", "--format", "json").stdout)
         assert ("alice", None) == (status["user"], status["issuer"])
+    client = ["--grant", "client_credentials"]
+    assert 0 == run("token", *client).status
+    assert json.loads(run("status", *client, "--format", "json").stdout)["user"] is None
     assert [{}] == answers
     assert 0 == run("login").status  # which brings no ID token
     assert json.loads(run("status", "--format", "json").stdout)["user"] is None
