@@ -21,7 +21,7 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
 from ._command.formats import STATUS_FORMATS, TOKEN_FORMATS, describe, format_status, format_token, user_of
-from ._command.remembered import SettingsFile
+from ._command.remembered import DEFAULT_PROFILE, SettingsFile
 from ._command.reporting import OneLineGroup, echo, fail, output, reporting
 from ._command.settings import GRANTS, OPTIONS, read_parameters
 from ._command.setup import ELSEWHERE, Setup
@@ -238,8 +238,8 @@ def status(setup: Setup, *, kind: str) -> None:
             user = None if is_client else user_of(stored) or setup.settings.user
             output(format_status(stored, setup.about(user)))
         else:
-            named = setup.settings.named_profile
-            profile = [] if named is None else [f"Profile: {named}"]
+            name = setup.settings.profile
+            profile = [] if name == DEFAULT_PROFILE else [f"Profile: {name}"]
             output("\n".join([_OWN_TOKEN if is_client else _LOGGED_IN, *profile, *describe(stored, time.time())]))
         setup.say_place()
         return

@@ -161,7 +161,7 @@ class SettingsFile:
         if not hasattr(os, "geteuid"):
             return
         status = os.fstat(descriptor)
-        if status.st_uid not in {os.geteuid(), 0} or status.st_mode & _OTHERS_WRITE:
+        if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
             raise ConfigurationError(
                 f"other users may have changed the remembered settings: look into {self._path}, then run chmod 600 "
                 "on it, or remove it and log in again"
@@ -175,7 +175,7 @@ def user_folder(kind: str) -> Path:
     """Return the user's folder for this package's files of a kind: "config" or "data"."""
     try:
         import platformdirs
-    except ImportError as error:  # pragma: no cover - tested in a process of its own
+    except ImportError as error:
         raise ImportError('the command oauth-auth needs platformdirs: pip install "oauth_auth[cli]"') from error
     folders = {"config": platformdirs.user_config_path, "data": platformdirs.user_data_path}
     return folders[kind]("oauth_auth")

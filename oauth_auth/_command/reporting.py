@@ -133,9 +133,4 @@ def output(text: str) -> None:
 
 
 def _fail_to_print(error: OSError) -> NoReturn:
-    """Exit with an error; what couldn't be printed isn't tried again at exit, which would end in another error."""
-    with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
     fail(f"stdout can't be written: {error.strerror or error}")

@@ -472,11 +472,13 @@ def test_a_locked_keyring_is_told(person: LocalProvider, browser: Browser, keyri
     assert 0 == run("token", "--store", "keyring:").status
 
 
-@pytest.mark.parametrize("name", ["keyring", "redis", "filelock"])
+@pytest.mark.parametrize("name", ["keyring", "redis", "filelock", "platformdirs"])
 def test_a_missing_package_is_named(person: LocalProvider, environment: pytest.MonkeyPatch, name: str) -> None:
     """What isn't installed is a matter of configuration."""
     environment.setitem(sys.modules, name, None)
-    store = {"keyring": "keyring:", "redis": "redis://127.0.0.1/0", "filelock": "file:x"}[name]
+    store = {"keyring": "keyring:", "redis": "redis://127.0.0.1/0", "filelock": "file:x", "platformdirs": "file:x"}[
+        name
+    ]
     ended = run("token", "--store", store)
     assert 2 == ended.status
     assert 'pip install "oauth_auth[' in ended.error

@@ -72,7 +72,7 @@ def test_status_names_the_user(
 ) -> None:
     """The user of the login's ID token, also when the token was renewed without one."""
     id_token = "e30.eyJzdWIiOiAiMSIsICJwcmVmZXJyZWRfdXNlcm5hbWUiOiAiYWxpY2UifQ.x"
-    answers = [{"id_token": id_token}, {}, {}]
+    answers = [{"id_token": id_token}, {}, {}, {}]
     token = {"access_token": "t", "refresh_token": "r", "expires_in": 3600}
     server = serve(lambda request: Answer(200, {**token, **answers.pop(0)}))
     browser.answer = {"code": "c"}
@@ -86,6 +86,9 @@ def test_status_names_the_user(
         assert 0 == run("token").status
         status = json.loads(run("status", "--format", "json").stdout)
         assert ("alice", None) == (status["user"], status["issuer"])
+    client = ["--grant", "client_credentials"]
+    assert 0 == run("token", *client).status
+    assert json.loads(run("status", *client, "--format", "json").stdout)["user"] is None
     assert [{}] == answers
     assert 0 == run("login").status  # which brings no ID token
     assert json.loads(run("status", "--format", "json").stdout)["user"] is None
@@ -176,6 +179,14 @@ def test_what_can_not_be_printed_is_an_error(
         cli.main(args, prog_name="oauth-auth")
     expected = f"oauth-auth: stdout can't be written: {os.strerror(error)}\n"
     assert (1, expected) == (exit_info.value.code, stderr.getvalue())
+
+
+def test_an_error_that_can_not_be_printed_has_its_status(environment: pytest.MonkeyPatch) -> None:
+    """Whatever becomes of stderr, a script learns how it ended."""
+    with environment.context() as patch, pytest.raises(SystemExit) as exit_info:
+        patch.setattr(sys, "stderr", Closed(errno.ENOSPC))
+        cli.main(["token"], prog_name="oauth-auth")
+    assert 2 == exit_info.value.code
 
 
 @pytest.mark.parametrize(
