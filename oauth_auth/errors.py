@@ -173,7 +173,8 @@ class TokenResponseError(TokenError):
         server_message: str | None = None,
     ) -> None:
         source = "" if token_url is not None and token_url in message else f", from {token_url}"
-        super().__init__(f"{message} (status {status_code}, content type {content_type}{source})")
+        kind = "" if content_type is None else f", content type {content_type}"
+        super().__init__(f"{message} (status {status_code}{kind}{source})")
         self.server_message = server_message
         self.status_code = status_code
         self.content_type = content_type

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -208,6 +209,8 @@ def _read_store(store: Any) -> TokenStore | None:
     if store is None:
         return None
     if isinstance(store, type) or not isinstance(store, TokenStore):
+        if isinstance(store, str | os.PathLike):
+            raise ConfigurationError(f"store must be an object: write FileTokenStore({str(store)!r}) for a folder")
         raise ConfigurationError("store must be an object with load, save, delete and lock, such as MemoryTokenStore()")
     for name in ("load", "save", "delete", "lock"):
         if inspect.iscoroutinefunction(getattr(store, name)):

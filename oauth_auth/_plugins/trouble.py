@@ -17,6 +17,8 @@ __all__ = ["Circumstances", "Trouble", "diagnose"]
 _MOST_ERRORS = 50
 _STATUS = r"(?:Tunnel connection failed: )?(([45]\d\d)\b(?: [A-Za-z '-]{1,50})?)"
 """How the error of a proxy that has answered begins."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
+"""What versions of OpenSSL say of an answer that isn't TLS."""
 
 
 class Circumstances(Record):
@@ -48,6 +50,8 @@ def diagnose(error: BaseException, url: str, around: Circumstances) -> Trouble |
     if around.proxy is not None and (trouble := _about_proxy(chain, around.proxy)) is not None:
         return trouble
     host = urlsplit(url).netloc.rpartition("@")[2]
+    if any(sign in str(one) for one in chain for sign in _NO_TLS):
+        return Trouble(f"{host} doesn't speak TLS: is it http://, or another port?", may_pass=False)
     reason = _of_connection(chain)
     return None if reason is None else Trouble(reason if reason.startswith("timed out") else f"{host} {reason}")
 

@@ -105,7 +105,11 @@ class Endpoints:
             except NoMetadata as error:
                 failures.append(error)
         best = min(failures, key=lambda error: (error.reason is None, error.status_code))
-        reason = best.reason or "it has no metadata, neither of RFC 8414 nor of OpenID: is it the token URL?"
+        looked = " nor at ".join(str(error.token_url) for error in failures[:2])
+        reason = best.reason or (
+            f"it has no metadata, neither at {looked}: is its path right? "
+            "If it's the token URL, pass it as token_url to the class itself"
+        )
         raise TokenResponseError(
             f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
         )

@@ -14,7 +14,8 @@ _MOST_SECONDS = 1e9
 def require_text(name: str, value: Any, hint: str = "text that isn't empty") -> str:
     """Return a text that can be sent."""
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} must be {hint}, not {'empty' if value == '' else type(value).__name__}")
+        given = "" if value == "" and "empty" in hint else f", not {'empty' if value == '' else type(value).__name__}"
+        raise ConfigurationError(f"{name} must be {hint}{given}")
     return require_encodable(name, value)
 
 

@@ -122,6 +122,8 @@ class AuthorizationRequest:
         Raises `AuthorizationResponseError` if it isn't the response to this request, or holds an error or no code.
         """
         answer = self._read_answer(redirected_url)
+        if not answer.keys() & {"code", "error", "state"}:
+            raise _refused("there's neither a code nor an error in it")
         if not _same(answer.get("state", ""), self.state):
             raise _refused(
                 "its state isn't this request's, so it may belong to another login, or be forged: begin a new login"

@@ -146,7 +146,7 @@ def test_metadata_is_found_at_the_last_place(serve: Callable[..., ScriptedServer
 @pytest.mark.parametrize(
     ("places", "text"),
     [
-        ({}, "is it the token URL"),
+        ({}, "is its path right"),
         ({OAUTH: {"issuer": "https://a.example"}}, "'https://a.example': give it exactly so"),
         ({OAUTH: Answer(200, b'"' + b"x" * 1024 * 1024 + b'"')}, "longer than"),
     ],

@@ -157,7 +157,7 @@ MISTAKES: dict[str, Mistake] = {
         OAuthProviderException,
         (
             f"{REFUSED}: invalid_client.",
-            "The client was authenticated in the Authorization header (ClientSecretBasic).",
+            "Check client_id and client_secret; they were sent in the Authorization header (ClientSecretBasic).",
         ),
         ("No secret", "white space"),
     ),
@@ -230,7 +230,7 @@ MISTAKES: dict[str, Mistake] = {
     "a secret in the form": Mistake(
         lambda stage: stage.answered(401, {"error": "invalid_client"}, client_auth=ClientSecretPost()),
         OAuthProviderException,
-        ("The client was authenticated in the form (ClientSecretPost).",),
+        ("Check client_id and client_secret; they were sent in the form (ClientSecretPost).",),
         ("No secret",),
     ),
     # -- What is no token endpoint
@@ -348,6 +348,11 @@ MISTAKES |= {
             "(1 att",
         ),
     ),
+    "https where there's http": Mistake(
+        lambda stage: stage.auth(url=stage.tokens.url.replace("http://", "https://")),
+        TokenTransportError,
+        ("doesn't speak TLS: is it http://", "(1 attempt "),
+    ),
     "certificates that aren't there": Mistake(
         missing_certificates, TokenTransportError, ("{folder}/missing.pem, which isn't there", "(1 attempt ")
     ),
@@ -413,6 +418,15 @@ MISTAKES |= {
     ),
     "a class as login": Mistake(from_issuer("https://auth.example", login=BrowserLogin), ConfigurationError, NO_LOGIN),
     "a class as store": Mistake(with_option(store=MemoryTokenStore), ConfigurationError, ("MemoryTokenStore()",)),
+    "a path as store": Mistake(with_option(store="tokens"), ConfigurationError, ("write FileTokenStore('tokens')",)),
+    "an issuer with another path": Mistake(
+        lambda stage: stage.mode.plugin.ClientCredentialsAuth.from_issuer(
+            f"{stage.answered(404) and stage.tokens.server.url}/no", "orders"
+        ),
+        TokenResponseError,
+        ("can't be the issuer: it has no metadata, neither at ", " nor at ", "is its path right?", "token_url"),
+        ("content type",),
+    ),
     "a client that's none": Mistake(client_of_another_library, ConfigurationError, ("token_client must be",)),
     "an import from the package": Mistake(
         import_from_the_package, ImportError, ("write from oauth_auth.requests import ClientCredentialsAuth",)

@@ -257,6 +257,12 @@ def test_what_is_no_answer_has_no_code(spoil: Any) -> None:
     refusal(request, spoil(request))
 
 
+@pytest.mark.parametrize("url", [CALLBACK, "?", f"{CALLBACK}?x=1"])
+def test_a_redirect_without_anything_is_told_as_that(url: str) -> None:
+    """A page that was just opened is no forged answer."""
+    assert "there's neither a code nor an error in it" in str(refusal(make(), url))
+
+
 def test_states_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long a wrong state takes tells nothing of the right one."""
     compared: list[set[Any]] = []

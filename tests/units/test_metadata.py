@@ -132,8 +132,8 @@ def test_trouble_is_tried_again_and_ends_the_search(trouble: Any) -> None:
 @pytest.mark.parametrize(
     ("places", "text"),
     [
-        ({}, "is it the token URL"),
-        ({OAUTH: answer(200, b"<html>")}, "is it the token URL"),
+        ({}, "is its path right"),
+        ({OAUTH: answer(200, b"<html>")}, "is its path right"),
         ({OAUTH: {"token_endpoint": "https://a.example/token"}}, "has no issuer"),
         ({OAUTH: {"issuer": 5}}, "has no issuer"),
         ({OPENID: {"issuer": "https://a.example"}}, "'https://a.example': give it exactly so"),

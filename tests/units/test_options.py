@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,8 @@ WRONG_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("field_parameters", [{"a": "\ud800"}, {"a": ["ok", "\ud800"]}, {"\ud800": "a"}], "field"),
     ("client_auth", ["post", 5, ClientSecretPost, ClientSecretBasic, object()], r"ClientSecretPost\(\).*parentheses"),
     ("token", ["access", {"access_token": "a"}, 5, OAuthToken], r"OAuthToken\(access_token=…\)"),
-    ("store", ["path", 5, {}, HalfStore(), object()], "load, save, delete and lock"),
+    ("store", ["path", Path("path")], r"write FileTokenStore\('path'\)"),
+    ("store", [5, {}, HalfStore(), object()], "load, save, delete and lock"),
     ("store", [MemoryTokenStore], r"store.*parentheses|MemoryTokenStore\(\)"),
     ("store", [AsyncStore(), UncallableStore()], "store"),
     ("store_key", ["", 5, b"key"], "store_key must be text.*None"),

@@ -55,6 +55,12 @@ TROUBLE: dict[str, tuple[BaseException, Circumstances, str, bool]] = {
     "no answer": (error("ReadTimeout", "x"), OWN, "timed out: no answer in time", True),
     "no answer, aiohttp": (error("ServerTimeoutError"), OWN, "timed out: no answer in time", True),
     "no answer through a proxy": (error("ReadTimeout"), PROXY, "timed out: no answer in time", True),
+    "no TLS": (
+        of(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)"), "SSLError", "MaxRetry"),
+        OWN,
+        "auth.example:8443 doesn't speak TLS: is it http://, or another port?",
+        False,
+    ),
     "a certificate": (
         of(CERTIFICATE, "SSLError", "MaxRetryError", "SSLError"),
         OWN,
