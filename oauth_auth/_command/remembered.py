@@ -90,11 +90,15 @@ def choose(remembered: Remembered, profile: str | None, given: _Settings) -> tup
 
     Without a name it's the profile that was logged in last; where a server is given, only if it's that profile's, or
     the default profile's, else it's the default profile. A server that's given is given as a whole. If it's another
-    one than the profile's, what belongs to that login isn't used, and nothing is if a client is given, too.
+    one than the profile's, what belongs to that login isn't used, and nothing is if a client is given, too. A client
+    without a server is looked for among all profiles: no other client's server gets its secret.
     """
     profiles = remembered.profiles
     if profile is None:
-        fitting = [name for name in (remembered.last, DEFAULT_PROFILE) if name and _fits(profiles.get(name), given)]
+        names = [remembered.last, DEFAULT_PROFILE, *(profiles if "client_id" in given else ())]
+        fitting = [name for name in names if name and _fits(profiles.get(name), given)]
+        if not fitting and "client_id" in given:
+            return DEFAULT_PROFILE, {}
         profile = fitting[0] if fitting else DEFAULT_PROFILE
         settings = profiles.get(fitting[0] if fitting else remembered.last or DEFAULT_PROFILE, {})
     else:
@@ -113,8 +117,6 @@ def _fits(settings: _Settings | None, given: _Settings) -> bool:
     if settings is None:
         return False
     server = [name for name in SERVER if name in given]
-    if not server:
-        return True
     return all(settings.get(name) == given[name] for name in server) and (
         given.get("client_id") in {None, settings.get("client_id")}
     )

@@ -56,6 +56,12 @@ class Settings(Environment):
         if self.named_profile is not None:
             _check_profile(self.named_profile, remembered.profiles, is_login=is_login, name=self.mention("PROFILE"))
         self.profile, self._remembered = choose(remembered, self.named_profile, known)
+        is_implied = not is_login and self.named_profile is None and not known
+        if is_implied and self._remembered and self.get("CLIENT_SECRET") and "has_secret" not in self._remembered:
+            raise ConfigurationError(
+                f"{self.mention('CLIENT_SECRET')} is set, but the last login ({self.profile}) was without a secret: "
+                f"say whose it is by {self.mention('PROFILE')}, or by issuer and client id"
+            )
 
     def get(self, variable: str) -> str | None:
         """Return a variable's value, as `Environment.get`, else the remembered one; an empty option unsets both."""
@@ -104,7 +110,7 @@ class Settings(Environment):
     def remember(self, **more: Any) -> None:
         """Write down these settings, and others, as those of the profile's last login; no secret."""
         values = {variable.lower(): self.get(variable) for variable in _REMEMBERED}
-        values |= more
+        values |= {**more, "has_secret": None if self.get("CLIENT_SECRET") is None else "yes"}
         self._file.remember(self.profile, {name: value for name, value in values.items() if value is not None})
 
     def _check_grant(self) -> str | None:

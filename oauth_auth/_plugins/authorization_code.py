@@ -109,7 +109,9 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
             )
         if request.client_id != self._client.client_id:
             raise ConfigurationError(f"the request is of another client, {request.client_id!r}: use its auth object")
+        if not request.is_for(self._endpoints.issuer, self._endpoints.given.get("authorization_url")):
+            raise ConfigurationError("the request is of another authorization server: use the auth object that made it")
         code, grant = request.code_from(redirected_url), self._grant
-        is_complete = partial(grant.has_completed, code)
+        completion = partial(grant.completion, code)
         redeem = partial(grant.complete, code, request.redirect_uri, request.code_verifier)
-        return (yield from self._source.complete_login(is_complete, redeem))
+        return (yield from self._source.complete_login(completion, redeem))

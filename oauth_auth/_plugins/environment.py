@@ -19,11 +19,9 @@ _T = TypeVar("_T", bound=TokenEndpointAuth)
 _ROTATED = {"CLIENT_SECRET", "PASSWORD"}
 """Those that are read anew from their files when the server refuses them."""
 _COMMON = {"SCOPE": "scope", "AUDIENCE": "audience", "RESOURCE": "resource", "REVOCATION_URL": "revocation_url"}
-_LISTS = {"AUDIENCE", "RESOURCE"}
-"""Those that may hold several values, separated by spaces."""
 _ELSEWHERE = {"PROFILE", "GRANT", "AUTHORIZATION_PARAMETER"}
 """What only the command `oauth-auth` reads."""
-_WRONG_NAMES = {"SECRET": "CLIENT_SECRET", "ID": "CLIENT_ID", "URL": "TOKEN_URL", "USER": "USERNAME", "SCOPES": "SCOPE"}
+_WRONG_NAMES = {"SECRET": "CLIENT_SECRET", "ID": "CLIENT_ID", "URL": "TOKEN_URL", "USER": "USERNAME"}
 """What people write for another name that isn't just misspelt."""
 
 
@@ -52,13 +50,16 @@ class Environment:
 
         `known` are all that are read; with `is_sure` a name must be all but right.
         """
+        if is_sure and not self._prefix:
+            return ""
         longer = f"{self._prefix}_"
         if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
             return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
         read = {name for variable in (*known, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
         for name, value in sorted(os.environ.items()):
             if value and name.startswith(self._prefix) and (own := name.removeprefix(self._prefix)) not in read:
-                meant = _similar(own, set(wanted), is_sure=is_sure)
+                # Under another prefix, a name such as SECRET may be the program's own.
+                meant = _similar(own, set(wanted), is_sure=is_sure, is_ours=not is_sure or self._prefix == "OAUTH_")
                 if meant is not None:
                     return f"; {name} is set: did you mean {self._prefix}{meant}?"
         return ""
@@ -85,13 +86,15 @@ class Environment:
         return FileSecret(text, path) if variable in _ROTATED else text
 
 
-def _similar(name: str, wanted: Iterable[str], *, is_sure: bool) -> str | None:
+def _similar(name: str, wanted: Iterable[str], *, is_sure: bool, is_ours: bool) -> str | None:
     """Return the variable that was meant by another name, if any of those that are wanted."""
     import difflib  # noqa: PLC0415 - only messages need it
 
-    if name in _WRONG_NAMES and _WRONG_NAMES[name] in wanted:
+    if is_ours and name in _WRONG_NAMES and _WRONG_NAMES[name] in wanted:
         return _WRONG_NAMES[name]
     plain = name.removesuffix("_FILE")
+    if any(plain.endswith(f"_{variable}") for variable in wanted):
+        return None  # of another prefix, which begins like this one
     near = difflib.get_close_matches(plain, list(wanted), n=1, cutoff=0.85 if is_sure else 0.7)
     return f"{near[0]}{name[len(plain) :]}" if near else None
 
@@ -134,7 +137,10 @@ def _check(environment: Environment, names: Mapping[str, str], values: Mapping[s
             if values.get(parameter) is None:
                 hint = environment.hint({variable}, names)
                 raise ConfigurationError(f"{environment.mention(variable)} must be set{hint}")
-    missing = {variable for variable, parameter in names.items() if values.get(parameter) is None}
+    # Of what may be left out, only names that are all but right are told: the others may be somebody else's.
+    missing = {variable for variable, parameter in names.items() if parameter not in values}
+    if not {"issuer", "token_url"}.isdisjoint(values):
+        missing -= {"ISSUER", "TOKEN_URL"}
     if hint := environment.hint(missing, names, is_sure=True):
         raise ConfigurationError(f"a variable isn't read{hint}")
 
@@ -142,7 +148,8 @@ def _check(environment: Environment, names: Mapping[str, str], values: Mapping[s
 def _read(name: str, variable: str, value: str) -> Any:
     if variable == "STORE":
         return open_store(name, value)
-    return value.split() if variable in _LISTS and value.split()[1:] else value
+    # Several are separated by spaces, which a URI can't have.
+    return value.split() if variable == "RESOURCE" and value.split()[1:] else value
 
 
 def open_store(name: str, value: str) -> TokenStore:

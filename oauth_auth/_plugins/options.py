@@ -210,7 +210,9 @@ def _read_store(store: Any) -> TokenStore | None:
         return None
     if isinstance(store, type) or not isinstance(store, TokenStore):
         if isinstance(store, str | os.PathLike):
-            raise ConfigurationError(f"store must be an object: write FileTokenStore({str(store)!r}) for a folder")
+            raise ConfigurationError(
+                "store must be an object, not a path: write FileTokenStore(…) with the folder's path"
+            )
         raise ConfigurationError("store must be an object with load, save, delete and lock, such as MemoryTokenStore()")
     for name in ("load", "save", "delete", "lock"):
         if inspect.iscoroutinefunction(getattr(store, name)):

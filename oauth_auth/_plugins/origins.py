@@ -22,7 +22,7 @@ class Origins:
         self._allow_insecure = allow_insecure
         self.known: dict[Any, Any] = {}
         """What a plug-in keeps of each origin, under a key that it gets from a URL at less cost than its origin."""
-        self._told: dict[Hashable, object] = {}
+        self._told: dict[Hashable, dict[Hashable, object]] = {}
 
     def admits(self, url: str) -> bool:
         """Return whether the token may go to this URL. Raises `InsecureTransportError` if it would go unprotected."""
@@ -39,9 +39,9 @@ class Origins:
             self.known[key] = value
 
     def is_news(self, *what: Hashable) -> bool:
-        """Return whether this is told for the first time; where too much was told before, it's told no more."""
-        mark = object()
-        return len(self._told) < MOST_ORIGINS and self._told.setdefault(what, mark) is mark
+        """Return whether this is told for the first time; after too much of its kind, no more is told."""
+        told, mark = self._told.setdefault(what[0], {}), object()
+        return len(told) < MOST_ORIGINS and told.setdefault(what, mark) is mark
 
 
 def _emit_withheld(origin: str | None, allowed: list[str]) -> None:

@@ -92,7 +92,8 @@ def unreachable(
 
 
 def _clean(text: str, request: TokenRequest) -> str:
-    return redact(without_secrets(text), request.secrets) or ""
+    # The secrets first, whole: the other takes parts of them away.
+    return without_secrets(redact(text, request.secrets) or "")
 
 
 def lacks_package(text: str) -> ConfigurationError:

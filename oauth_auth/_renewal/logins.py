@@ -12,11 +12,11 @@ from collections.abc import Callable
 from .._events import emit
 from .._server.calls import Steps
 from .._server.reauthorization import reauthorization
-from .._wire.token import OAuthToken, digest
+from .._wire.token import OAuthToken, digest, subject_of
 from ..errors import OAuthError, TokenStoreError
-from .acquisition import Acquired, Acquisition, Deferred
+from .acquisition import Acquired, Acquisition
 from .decisions import Purpose, Reason
-from .effects import Delete, Save
+from .effects import Delete, Save, StillHeld
 from .entry import Entry
 from .merge import Known
 
@@ -29,35 +29,56 @@ class Logins(Acquisition):
     __slots__ = ()
 
     def complete_login(
-        self, is_complete: Callable[[], bool], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Steps[Acquired | Deferred]:
-        """Return the token of a user's new login, in place of whatever there was; the login before is ended.
+        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
+    ) -> Steps[tuple[Acquired, OAuthToken | None]]:
+        """Return the token of a user's new login, and that of the login which it has replaced, if it's to be ended.
 
-        If the store says that this login was completed before, as by the same redirect, nothing changes.
+        `completion` says whether the code was redeemed before: True if it has brought the present login, as with a
+        redirect that comes again, which then changes nothing; False if it has brought an earlier one.
         """
 
-        def make() -> Steps[Acquired]:
-            before = self.known.last
-            if is_complete():
-                if before is None:
-                    raise reauthorization("this login was completed before, and has ended since", None, None)
-                return Acquired(before, is_own=False)
+        def make() -> Steps[tuple[Acquired, OAuthToken | None]]:
+            present, state = self.known.last, completion()
+            if state is False or (state and present is None):
+                raise reauthorization("this login was completed before, and has ended since", None, None)
+            if state and present is not None:
+                return Acquired(present, is_own=False), None
             token = yield from redeem()
-            acquired: Acquired = yield from self._keep(token, (), is_login=True)
-            if before is not None and before.refresh_token != token.refresh_token:
-                yield from self._end_login(before)
-            return acquired
+            before = yield from self._keep_login(token)
+            return Acquired(token, is_own=True), self._to_be_ended(before, token)
 
-        return (yield from self._under_lock(Purpose(Reason.LOGIN), None, make))
+        result = yield from self._under_lock(Purpose(Reason.LOGIN), None, make)
+        assert isinstance(result, tuple)  # noqa: S101 - nothing else ends the wait for the lock
+        return result
 
-    def _end_login(self, token: OAuthToken) -> Steps[None]:
+    def _keep_login(self, token: OAuthToken) -> Steps[OAuthToken | None]:
+        """Save the token of a new login, whatever siblings have done meanwhile; return that of the one before."""
+        self.shared_times = 0
+        if not ((yield StillHeld()) and self._stored.is_ok):
+            yield from self._look(())  # what a sibling has saved, if the lock was lost; the store may work by now
+        before = self.known.last
+        self.known = self.known.renewed(token, is_login=True)._replace(previous=None)
+        yield from self._save()
+        return before
+
+    def _to_be_ended(self, before: OAuthToken | None, token: OAuthToken) -> OAuthToken | None:
+        """Return the token whose refresh token the new login has replaced.
+
+        None where it's the same one, or where the new token isn't saved yet: then siblings have only the old one. And
+        None for the same user: many servers end all of a user's tokens with one, the new login's among them.
+        """
+        if before is None or before.refresh_token in {None, token.refresh_token} or self.known.is_unsaved:
+            return None
+        self._grant.bury([digest(before.refresh_token or "")])
+        return None if subject_of(token) is not None and subject_of(token) == subject_of(before) else before
+
+    def end_login(self, token: OAuthToken) -> Steps[None]:
         """Revoke the refresh token of a login that another has replaced; it isn't used any more, whatever happens."""
         try:
             yield from self._grant.revoke_refresh_token(token)
         except OAuthError as error:
             text = "the login before could not be revoked: %(error)s"
             emit(logging.WARNING, "not_revoked", text, error_type=type(error).__name__, error=str(error))
-        self._grant.bury([] if token.refresh_token is None else [digest(token.refresh_token)])
 
     def revoke(self) -> Steps[None]:
         """Revoke the newest token at the server, and forget it in the store and here; then raise what went wrong.

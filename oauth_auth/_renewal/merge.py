@@ -78,8 +78,7 @@ class Known(Record):
 
     def has_superseded(self, token: OAuthToken) -> bool:
         """Return whether this token is known to have been replaced."""
-        texts = [text for text in (token.access_token, token.refresh_token) if text is not None]
-        return not set(map(digest, texts)).isdisjoint(self.superseded)
+        return _names(self.superseded, token)
 
 
 def merge(known: Known, stored: Entry) -> Known:
@@ -106,8 +105,16 @@ def merge(known: Known, stored: Entry) -> Known:
     if trusts_store or known.last is None or _expiry(token) >= _expiry(known.last):
         login = stored.login or identity(token)
         superseded = known.superseded_by(token)
-        return Known(token, known.last, token, has_read=True, login=login, superseded=superseded).learned(stored)
+        # What a sibling has replaced is never gone back to: it may be another user's.
+        previous = None if known.last is None or _names(stored.superseded, known.last) else known.last
+        return Known(token, previous, token, has_read=True, login=login, superseded=superseded).learned(stored)
     return known._replace(previous=token, in_store=token, has_read=True)
+
+
+def _names(digests: tuple[str, ...], token: OAuthToken) -> bool:
+    """Return whether one of these digests is that of the access token or the refresh token."""
+    texts = [text for text in (token.access_token, token.refresh_token) if text is not None]
+    return not set(map(digest, texts)).isdisjoint(digests)
 
 
 def _is_same(one: OAuthToken, other: OAuthToken | None) -> bool:

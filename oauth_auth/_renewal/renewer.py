@@ -217,22 +217,26 @@ class Renewer:
         return outcome
 
     def _complete_login(
-        self, is_complete: Callable[[], bool], redeem: Callable[[], Steps[OAuthToken]]
+        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
     ) -> Steps[FlightOutcome]:
-        """Replace the login, see `Acquisition.complete_login`; where that fails, all stays as it was."""
+        """Replace the login, see `Logins.complete_login`; where that fails, all stays as it was."""
         begun, held = self._clock().monotonic, self.current
         try:
-            result = yield from self.acquisition.complete_login(is_complete, redeem)
+            result, replaced = yield from self.acquisition.complete_login(completion, redeem)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
             yield Unlock()
-            self._conclude(self._state)
+            is_logged_out = held is not None and self.acquisition.known.last is None
+            self._conclude(State() if is_logged_out else self._state)
             return FlightOutcome(None, _as_error(error, "login"), is_inconclusive=True)
         yield Unlock()
-        assert not isinstance(result, Deferred)  # noqa: S101 - a login that's there is never put off
         if result.is_own:
             yield from self._notify(result.token)
+        if replaced is not None:
+            # Requests have the new token by then.
+            self._publish(State(self.acquisition.credential(result.token)))
+            yield from self.acquisition.end_login(replaced)
         return self._land(held, result, Reason.LOGIN, self._clock().monotonic - begun)
 
     def _flush(self) -> Steps[FlightOutcome]:
@@ -371,6 +375,6 @@ def _as_error(error: BaseException, work: str) -> OAuthError:
     """Return an error of ours without a traceback; any other is logged, and stands for itself alone."""
     if isinstance(error, OAuthError):
         return error.without_traceback()
-    text = "a %(work)s ended in an unexpected error:\n%(error)s"
-    emit(logging.ERROR, "crashed", text, work=work, error=_traceback_text(error))
+    text = f"a {work} ended in an unexpected error:\n%(error)s"
+    emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
     return unexpected(f"the {work} ended in an unexpected {type(error).__name__}: see the log")

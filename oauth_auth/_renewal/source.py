@@ -177,13 +177,13 @@ class TokenSource(Renewer):
                 return self._settle(outcome or FlightOutcome.deferred(), forced=True)
 
     def complete_login(
-        self, is_complete: Callable[[], bool], redeem: Callable[[], Steps[OAuthToken]]
+        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
     ) -> Generator[Step, Any, Credential]:
         """Replace whatever token there is by that of a login that was led elsewhere; return the new credential.
 
         Raises what went wrong; then all stays as it was.
         """
-        outcome = yield from self._launch_alone(lambda: self._complete_login(is_complete, redeem))
+        outcome = yield from self._launch_alone(lambda: self._complete_login(completion, redeem))
         if outcome.error is not None:
             raise outcome.error.without_traceback()
         assert outcome.credential is not None  # noqa: S101 - without an error there's one

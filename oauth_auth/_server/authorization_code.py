@@ -49,7 +49,8 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._code_verifier = code_verifier
         self._redeemed_code: str | None = None
         self._completed: tuple[str, ...] = ()
-        """Digests of the last codes that have brought a login by `complete`: the same redirect may come again."""
+        """Digests of the last codes that have brought a login by `complete`, the present one's last: the same redirect
+        may come again."""
 
     @property
     def has_unredeemed_code(self) -> bool:
@@ -128,9 +129,10 @@ class AuthorizationCodeGrant(RefreshingGrant):
             allow_insecure_transport=endpoints.allow_insecure,
         )
 
-    def has_completed(self, code: str) -> bool:
-        """Return whether this code has brought the stored login."""
-        return digest(code) in self._completed
+    def completion(self, code: str) -> bool | None:
+        """Return whether this code has brought the present login, or else an earlier one; None if it brought none."""
+        code_digest = digest(code)
+        return None if code_digest not in self._completed else code_digest == self._completed[-1]
 
     def complete(self, code: str, redirect_uri: str, code_verifier: str) -> Steps[OAuthToken]:
         """Redeem the code of a login that a web application has led. Raises `TokenError`, and then changes nothing."""
@@ -140,7 +142,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return token
 
     def _note_completion(self, code_digest: str) -> None:
-        self._completed = (*(one for one in self._completed if one != code_digest), code_digest)[-_MOST_COMPLETED:]
+        self._completed = (*self._completed, code_digest)[-_MOST_COMPLETED:]
 
     def invalidate(self, token: OAuthToken | None) -> None:
         super().invalidate(token)
@@ -152,16 +154,18 @@ class AuthorizationCodeGrant(RefreshingGrant):
 
     def dump_state(self) -> dict[str, Any]:
         redeemed: dict[str, Any] = {} if self._redeemed_code is None else {"code": self._redeemed_code}
-        if self._redeemed_code in self._completed:
-            redeemed["completed"] = True
-        return {**super().dump_state(), **redeemed}
+        completed = {"completed": list(self._completed)} if self._completed else {}
+        return {**super().dump_state(), **redeemed, **completed}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what was learned; a code that brought the stored token, before a restart, isn't sent again."""
         super().load_state(state)
         redeemed = state.get("code")
-        if isinstance(redeemed, str) and state.get("completed") is True:
-            self._note_completion(redeemed)
+        completed = state.get("completed")
+        if isinstance(completed, list):
+            for code_digest in completed:
+                if isinstance(code_digest, str) and code_digest not in self._completed:
+                    self._note_completion(code_digest)
         if self._code is not None and redeemed == digest(self._code):
             self._mark_redeemed(self._code)
         elif self._redeemed_code is None and isinstance(redeemed, str):

@@ -136,8 +136,8 @@ class TokenHooks(Record):
         if not isinstance(changed, TokenRequest):
             raise TokenError(f"token_request_hook must return the TokenRequest to send, not {type(changed).__name__}")
         try:
+            changed.check()
             check_transport(changed.url, allow_insecure=self.allow_insecure)
-            _ = changed.body
         except ConfigurationError as error:
             raise TokenError(f"token_request_hook returned what can't be sent: {error}") from None
         return changed.with_secrets_of(request)

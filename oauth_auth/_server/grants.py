@@ -222,10 +222,9 @@ class _TokenEndpointGrant(Grant):
             raise failure
 
     def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
-        refresh_token = self.live_refresh_token(token)
-        url = None if refresh_token is None else (yield from self._endpoints.find("revocation_url"))
-        if url is not None and refresh_token is not None:
-            yield from self._revoke(url, refresh_token, "refresh_token")
+        url = None if token.refresh_token is None else (yield from self._endpoints.find("revocation_url"))
+        if url is not None and token.refresh_token is not None:
+            yield from self._revoke(url, token.refresh_token, "refresh_token")
 
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:
         def send(client: ClientAuthParameters) -> Steps[None]:

@@ -168,7 +168,7 @@ def _adapt(
         cause, text = error, f"token_response_hook raised {type(error).__name__}"
     else:
         text = f"token_response_hook must return the answer's fields, not {type(adapted).__name__}"
-    if isinstance(adapted, Mapping):
+    if isinstance(adapted, Mapping) and all(isinstance(name, str) for name in adapted):
         return adapted
     if is_error:  # then the server's own words tell more
         return fields

@@ -38,7 +38,8 @@ class Sent(Record):
     def of(cls, request: TokenRequest) -> Sent:
         """Read a request."""
         fields = {name: value for name, value in request.fields.items() if isinstance(value, str)}
-        scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
         client_id, secret, place = fields.get("client_id"), fields.get("client_secret"), None
         if scheme.lower() == "basic":
             client_id, secret, place = *_basic(credentials), _HEADER

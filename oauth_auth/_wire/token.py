@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ from .._clock import Chance, Now
 from .._record import Record
 from ..errors import ConfigurationError
 
-__all__ = ["CENTURY", "Credential", "Header", "OAuthToken", "digest", "is_sendable", "read_answer"]
+__all__ = ["CENTURY", "Credential", "Header", "OAuthToken", "digest", "is_sendable", "read_answer", "subject_of"]
 
 CENTURY = 100 * 366 * 86400
 """The longest lifetime or pause that's believed, in seconds."""
@@ -165,6 +167,17 @@ def _read_number(value: object) -> float | None:
 def digest(secret: str) -> str:
     """Return what a token is recognized by where the token itself must not be kept."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def subject_of(token: OAuthToken) -> str | None:
+    """Return whom the token's ID token names (OpenID Core 2), unverified; None if there's none, or it can't be read."""
+    try:
+        payload = str(token.extra.get("id_token")).split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        subject = claims["sub"]
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return subject if isinstance(subject, str) else None
 
 
 def is_sendable(access_token: object) -> bool:

@@ -55,6 +55,17 @@ class TokenRequest(Record):
                 raise ConfigurationError("the fields of a request must be what JSON can carry") from None
         return urlencode(list(_form(self.fields))).encode("ascii")
 
+    def check(self) -> None:
+        """Raise `ConfigurationError` for what can't be sent."""
+        if not isinstance(self.method, str) or not isinstance(self.url, str):
+            raise ConfigurationError("method and url must be text")
+        if not isinstance(self.headers, Mapping) or not isinstance(self.fields, Mapping):
+            raise ConfigurationError("headers and fields must be mappings")
+        for name, value in self.headers.items():
+            if not all(isinstance(text, str) and text.isascii() and text.isprintable() for text in (name, value)):
+                raise ConfigurationError(f"the header {name!r} must be one line of printable ASCII")
+        _ = self.body
+
     def as_json(self) -> Self:
         """Return the same request with its fields as JSON."""
         others = {name: value for name, value in self.headers.items() if name.lower() != "content-type"}

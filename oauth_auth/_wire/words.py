@@ -21,7 +21,10 @@ _WORDS = ("error_description", "errorSummary", "message", "detail", "title")
 """The fields in which servers put their words, the best first."""
 
 _QUERY = r"(?<=[^\s?])\?[^\s'\")]+"
-_USER_INFO = r"(?<=//)[^\s/'\"]*@|[^\s/'\"(:@]+:[^\s/'\"@]*@"
+_USER_INFO = r"(?<=//)[^\s/'\"]{0,500}@|[^\s/'\"(:@]{1,200}:[^\s/'\"@]{0,200}@"
+"""Bounded, since each part could begin at each letter of a long text."""
+_LONGEST_LOOKED_AT = 4000
+_NAME = r"[A-Za-z0-9_.-]{1,40}"
 
 
 def redact(value: object, secrets: Iterable[str], longest: int = _LONGEST) -> str | None:
@@ -74,8 +77,10 @@ def _candidates(fields: Mapping[str, Any], text: str) -> Iterator[object]:
         return
     if fields and text.startswith("{"):
         inner = [f"error.{name}" for name in error] if isinstance(error, Mapping) else []
-        names = [name for name in fields if name != "error" or not inner]
-        yield f"fields: {', '.join([*inner, *names])}"
+        names = [*inner, *(name for name in fields if name != "error" or not inner)]
+        # What isn't JSON may have been read as a form, and a name then be anything.
+        if all(isinstance(name, str) and re.fullmatch(_NAME, name) for name in names):
+            yield f"fields: {', '.join(names)}"
     yield _title(text)
 
 
@@ -87,13 +92,12 @@ def is_page(text: str) -> bool:
 def _title(text: str) -> str | None:
     import html  # noqa: PLC0415 - see above
 
-    lower = text.lower()
-    begin = lower.find("<title")
-    inside = lower.find(">", begin)
-    end = lower.find("</title", inside)
-    return None if -1 in (begin, inside, end) else " ".join(html.unescape(text[inside + 1 : end]).split())
+    begin = re.search("<title", text, re.IGNORECASE)  # not in `lower()`, which can be of another length
+    inside = -1 if begin is None else text.find(">", begin.end())
+    end = None if inside == -1 else re.compile("</title", re.IGNORECASE).search(text, inside)
+    return None if end is None else " ".join(html.unescape(text[inside + 1 : end.start()]).split())
 
 
 def without_secrets(text: str) -> str:
-    """Return an error's text without the user info and the queries of the URLs in it."""
-    return re.sub(_QUERY, "", re.sub(_USER_INFO, "", text))
+    """Return an error's text, or the beginning of a long one, without user info and queries of the URLs in it."""
+    return re.sub(_QUERY, "", re.sub(_USER_INFO, "", text[:_LONGEST_LOOKED_AT]))

@@ -314,10 +314,11 @@ def _hint(redirect_uri: str, *, is_port_ours: bool) -> str:
     registered = redirect_uri.replace(f":{port}", "", 1) if is_port_ours else redirect_uri
     text = (
         "Still waiting for the login. If the page shows an error, such as an unregistered redirect URI, register "
-        f"{registered} with the server."
+        f"{registered} with the server. If it doesn't know the client, check the client id."
     )
     if is_port_ours:
-        text += f" If it compares literally, register {redirect_uri} and pass port={port} to BrowserLogin."
+        text += f" If it compares literally, register {redirect_uri} and pass port={port} to BrowserLogin"
+        text += ", or that URI to oauth-auth as --redirect-uri."
     return text
 
 

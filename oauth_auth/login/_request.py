@@ -108,6 +108,12 @@ class AuthorizationRequest:
         joint = "?" if "?" not in url else "" if url.endswith(("?", "&")) else "&"
         return f"{url}{joint}{urlencode(parameters)}"
 
+    def is_for(self, issuer: str | None, authorization_url: str | None) -> bool:
+        """Return whether this is the authorization server that was asked, as far as both sides know it."""
+        if issuer is not None and self._fields["issuer"] is not None:
+            return bool(issuer == self._fields["issuer"])
+        return authorization_url in {None, self._fields["authorization_url"]}
+
     def is_answered_by(self, redirected_url: str) -> bool:
         """Return whether a URL that the user was redirected to has exactly one state, this request's."""
         try:

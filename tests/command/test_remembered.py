@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from oauth_auth.errors import ConfigurationError
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
 from tests.command.running import SECRET, Browser, Ended, grants, run
+from tests.support.scripted import Answer, ScriptedServer
 
 A = {"issuer": "https://a.example", "client_id": "c", "scope": "read", "grant": "device", "user": "alice"}
 B = {"token_url": "https://b.example/t", "authorization_url": "https://b.example/a", "client_id": "d", "store": "s"}
@@ -60,8 +62,13 @@ def log_in(options: dict[str, str], *more: str) -> Ended:
         ("work", "default", {}, "default", A),
         ("work", "new", {}, "new", {}),
         (None, None, {}, "default", A),
-        # A client is given: the rest is the last login's.
-        ("work", None, {"client_id": "e"}, "work", B),
+        # A client is given: the rest is that of its login.
+        ("work", None, {"client_id": "d"}, "work", B),
+        ("work", None, {"client_id": "c"}, "default", A),
+        ("default", None, {"client_id": "d"}, "work", B),
+        ("work", "work", {"client_id": "e"}, "work", B),
+        # One that nobody has logged in with: no other's server gets its secret.
+        ("work", None, {"client_id": "e"}, "default", {}),
         # The server of the last login, or of the default profile, is given: as a whole.
         ("work", None, {"token_url": B["token_url"]}, "work", {"client_id": "d", "store": "s"}),
         ("work", None, {"issuer": A["issuer"]}, "default", {k: v for k, v in A.items() if k != "issuer"}),
@@ -492,3 +499,23 @@ def test_a_named_profile_that_is_unknown_to_a_damaged_file(file: Path) -> None:
     file.write_text("{")
     with pytest.raises(ConfigurationError, match="damaged"):
         Settings({"profile": "work", "issuer": "https://a.example"}, is_login=False)
+
+
+def test_a_secret_goes_to_no_login_that_had_none(
+    person: LocalProvider, serve: Callable[..., ScriptedServer], environment: pytest.MonkeyPatch
+) -> None:
+    """A job with a secret of its own doesn't send it where somebody has logged in since, without a secret."""
+    secret = person.client_secret
+    assert 0 == run("login", "--grant", "client_credentials", "--profile", "service").status
+    for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET"):
+        environment.delenv(f"OAUTH_{name}")
+    other = serve(lambda _: Answer(200, {"access_token": "t", "expires_in": 1}))
+    user = {"USERNAME": "alice", "PASSWORD": "wonderland"}
+    where = ("--token-url", f"{other.url}/token", "--client-id", "public")
+    assert 0 == run("login", *where, "--grant", "password", "--profile", "mine", **user).status
+    calls = len(other.requests)
+    ended = run("token", **user, CLIENT_SECRET=secret)
+    assert 2 == ended.status
+    assert "(OAUTH_CLIENT_SECRET) is set, but the last login (mine) was without a secret" in ended.error
+    assert 0 == run("token", "--profile", "service", CLIENT_SECRET=secret).status
+    assert calls == len(other.requests)

@@ -575,17 +575,42 @@ def test_a_variable_of_somebody_else_is_none_of_ours(enough: Variables, plugin_m
     plugin_mode.plugin.ClientCredentialsAuth.from_env()
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("B_AUDIENCE", {}),  # of another client, whose prefix begins like this one
+        ("B_CLIENT_SECRET", {"client_secret": None}),
+        ("DB_TOKEN_URL", {}),
+        ("TOKEN_URI", {}),
+        ("AUDIENCES", {"audience": None}),
+    ],
+)
+def test_what_may_be_anothers_breaks_nothing(enough: Variables, plugin_mode: Mode, name: str, options: Any) -> None:
+    """Variables of other prefixes, of URLs that aren't needed, and those that an option overrides are left alone."""
+    enough.set(**{name: "x"})
+    plugin_mode.plugin.ClientCredentialsAuth.from_env(**options)
+
+
+def test_under_another_prefix_a_secret_may_be_the_programs_own(
+    monkeypatch: pytest.MonkeyPatch, plugin_mode: Mode
+) -> None:
+    """`APP_SECRET` and `APP_URL` are what many programs call their own."""
+    for name, value in {"ISSUER": "https://a.example", "CLIENT_ID": "c", "SECRET": SECRET, "URL": "https://my"}.items():
+        monkeypatch.setenv(f"APP_{name}", value)
+    plugin_mode.plugin.AuthorizationCodeAuth.from_env("APP_")
+
+
 def test_a_prefix_without_its_underscore_is_told(enough: Variables, plugin_mode: Mode) -> None:
     """`from_env("OAUTH")` says that the variables begin with `OAUTH_`."""
     assert "pass the prefix 'OAUTH_'" in refused(plugin_mode.plugin.ClientCredentialsAuth, "OAUTH")
 
 
 def test_targets_are_read(enough: Variables, tokens: Tokens, plugin_mode: Mode) -> None:
-    """AUDIENCE and RESOURCE hold one value, or several between spaces."""
-    enough.set(TOKEN_URL=tokens.url, AUDIENCE="orders", RESOURCE="https://a.example https://b.example")
+    """AUDIENCE holds a text, RESOURCE one URI, or several between spaces."""
+    enough.set(TOKEN_URL=tokens.url, AUDIENCE="My orders", RESOURCE="https://a.example https://b.example")
     plugin_mode.plugin.ClientCredentialsAuth.from_env().get_token()
     [call] = tokens.server.requests
-    assert (["orders"], ["https://a.example", "https://b.example"]) == (call.form["audience"], call.form["resource"])
+    assert (["My orders"], ["https://a.example", "https://b.example"]) == (call.form["audience"], call.form["resource"])
 
 
 # -- Stores -----------------------------------------------------------------------------------------------------

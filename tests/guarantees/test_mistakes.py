@@ -418,7 +418,9 @@ MISTAKES |= {
     ),
     "a class as login": Mistake(from_issuer("https://auth.example", login=BrowserLogin), ConfigurationError, NO_LOGIN),
     "a class as store": Mistake(with_option(store=MemoryTokenStore), ConfigurationError, ("MemoryTokenStore()",)),
-    "a path as store": Mistake(with_option(store="tokens"), ConfigurationError, ("write FileTokenStore('tokens')",)),
+    "a path as store": Mistake(
+        with_option(store="tokens"), ConfigurationError, ("not a path: write FileTokenStore(…)",)
+    ),
     "an issuer with another path": Mistake(
         lambda stage: stage.mode.plugin.ClientCredentialsAuth.from_issuer(
             f"{stage.answered(404) and stage.tokens.server.url}/no", "orders"

@@ -197,6 +197,14 @@ def test_what_does_not_belong_together_is_refused(web: Web) -> None:
         web.complete(auth, other.url, REDIRECT_URI)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=r"takes what to_dict\(\) returned"):
         web.complete(auth, {}, REDIRECT_URI)  # type: ignore[arg-type]
+    elsewhere = AuthorizationRequest("https://evil.example/authorize", web.provider.client_id, REDIRECT_URI)
+    with pytest.raises(ConfigurationError, match="of another authorization server"):
+        web.complete(web.auth(authorization_url=web.provider.authorization_url), elsewhere, REDIRECT_URI)
+    theirs = AuthorizationRequest(
+        web.provider.authorization_url, web.provider.client_id, REDIRECT_URI, issuer="https://evil.example"
+    )
+    with pytest.raises(ConfigurationError, match="of another authorization server"):
+        web.complete(auth, theirs, REDIRECT_URI)
     plain = web.mode.plugin.AuthorizationCodeAuth(web.provider.token_url, "client")
     with pytest.raises(ConfigurationError, match="there's no authorization_url: pass it, or use from_issuer"):
         web.request(plain)

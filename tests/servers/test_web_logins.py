@@ -120,4 +120,5 @@ def test_a_script_that_opens_a_browser(tmp_path: Path) -> None:
         check=False,
     )
     assert "the API answers: 200" == finished.stdout.splitlines()[-1], finished.stderr
-    assert "" == finished.stderr
+    assert finished.stderr.startswith("Opening your browser to log in. If nothing opens, visit:\nhttp://127.0.0.1:")
+    assert 2 == len(finished.stderr.splitlines())

@@ -287,7 +287,7 @@ MUTANTS = [
     Mutant(
         "the token that a sibling's has replaced is forgotten",
         f"{RENEWAL}/merge.py",
-        "        return Known(token, known.last, token, has_read=True",
+        "        return Known(token, previous, token, has_read=True",
         "        return Known(token, None, token, has_read=True",
         ("store", "store loses", "mixed"),
         why_not="the previous token is of use only if the server still takes it though its successor is refused, which "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -766,7 +768,13 @@ def completing(world: World, code: str = "code") -> Any:
     """Complete a login with a code; return what it brings, or the error."""
     grant: Any = world.acquisition._grant
     redeem = partial(grant.complete, code, "https://app.example/", "verifier")
-    return world.ending(world.acquisition.complete_login(partial(grant.has_completed, code), redeem))
+    result = world.ending(world.acquisition.complete_login(partial(grant.completion, code), redeem))
+    if isinstance(result, Exception):
+        return result
+    acquired, replaced = result
+    if replaced is not None:
+        world.ending(world.acquisition.end_login(replaced))
+    return acquired
 
 
 def led_elsewhere(*answers: Any, **options: Any) -> World:
@@ -808,15 +816,62 @@ def test_a_code_that_was_only_spent_is_no_login() -> None:
     assert "new" == completing(world).token.access_token
 
 
-@pytest.mark.parametrize("code", ["code", "another"])
-def test_a_code_is_known_by_itself(code: str) -> None:
-    """Another login's code is spent, though one was completed before; the one before that is known, too."""
-    world = led_elsewhere(CODE_ANSWER, CODE_ANSWER, CODE_ANSWER)
+def test_only_the_present_logins_code_stands_for_it() -> None:
+    """A redirect of a login that another has replaced is an error, and its code isn't sent again."""
+    world = led_elsewhere(CODE_ANSWER, CODE_ANSWER)
     completing(world, "code")
     completing(world, "another")
-    calls = len(world.forms)
-    assert not completing(world, code).is_own
-    assert calls == len(world.forms)
+    assert not completing(world, "another").is_own
+    assert isinstance(completing(world, "code"), ReauthorizationRequired)
+    assert 2 == len(world.forms)
+
+
+def test_a_program_that_renews_forgets_no_completed_login() -> None:
+    """A sibling takes over what the store knows of later logins, and saves it with its renewals."""
+    first, second = led_elsewhere(CODE_ANSWER), led_elsewhere(CODE_ANSWER, answer(200), NEW)
+    completing(first, "code")
+    second.entry = first.entry
+    completing(second, "another")
+    first.entry, first.answers = second.entry, [NEW]
+    first.acquire(FORCED, held=token("new"))
+    assert [digest("code"), digest("another")] == first.entry.grant_state["completed"]
+
+
+def test_a_login_is_kept_though_the_lock_was_lost() -> None:
+    """A sibling that has renewed the old login meanwhile doesn't take the new one's place."""
+    world = led_elsewhere(CODE_ANSWER, answer(200))
+    world.entry, world.still_held = BEFORE, False
+    renewed = stored(token("renewed", refresh_token="renewed-refresh"), login=BEFORE.login)
+    world.before[StillHeld] = [world.put(renewed)]
+    assert "new" == completing(world).token.access_token
+    assert world.entry.token is not None
+    assert "new" == world.entry.token.access_token
+    assert {digest("renewed"), digest("renewed-refresh")} <= set(world.entry.superseded)
+    assert "renewed-refresh" == world.forms[1]["token"]
+
+
+def test_the_login_before_is_not_ended_until_the_new_one_is_saved() -> None:
+    """While siblings have only the old refresh token, it lives on."""
+    world = led_elsewhere(CODE_ANSWER)
+    world.entry, world.is_writable = BEFORE, False
+    assert completing(world).is_own
+    assert 1 == len(world.forms)
+
+
+def id_token(subject: str) -> dict[str, str]:
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).decode().rstrip("=")
+    return {"id_token": f"header.{payload}.signature"}
+
+
+@pytest.mark.parametrize(("subject", "ended"), [("alice", False), ("bob", True)])
+def test_the_same_users_login_is_not_ended(subject: str, ended: bool) -> None:
+    """Where ID tokens name the same user, the old refresh token isn't ended: the new one might end, too."""
+    fields = {"access_token": "new", "refresh_token": "new-refresh", **id_token(subject)}
+    world = led_elsewhere(answer(200, fields), answer(200))
+    world.entry = stored(token("before", refresh_token="old-refresh", extra=id_token("alice")))
+    assert completing(world).is_own
+    assert ended == (len(world.forms) == 2)
+    assert None is world.acquisition._grant.live_refresh_token(BEFORE.token)
 
 
 def test_no_siblings_token_takes_the_place_of_a_new_login() -> None:

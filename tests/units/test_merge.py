@@ -77,6 +77,12 @@ def test_what_is_new_in_the_store_is_adopted(news: OAuthToken) -> None:
     assert Known(news, OURS, news, has_read=True, login=identity(news), superseded=(digest("ours"),)) == after
 
 
+def test_what_a_sibling_has_replaced_is_not_kept() -> None:
+    """A token that the store's one has replaced, as at a new login, is never gone back to."""
+    after = merge(READ, entry(THEIRS, superseded=(digest("ours"),)))
+    assert (THEIRS, None) == (after.last, after.previous)
+
+
 def test_what_was_there_before_is_no_news() -> None:
     """A token that the store held at the last look isn't adopted at the next one."""
     known = READ._replace(in_store=EARLIER)

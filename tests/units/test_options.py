@@ -63,7 +63,7 @@ WRONG_OPTIONS: list[tuple[str, list[Any], str]] = [
     ("field_parameters", [{"a": "\ud800"}, {"a": ["ok", "\ud800"]}, {"\ud800": "a"}], "field"),
     ("client_auth", ["post", 5, ClientSecretPost, ClientSecretBasic, object()], r"ClientSecretPost\(\).*parentheses"),
     ("token", ["access", {"access_token": "a"}, 5, OAuthToken], r"OAuthToken\(access_token=…\)"),
-    ("store", ["path", Path("path")], r"write FileTokenStore\('path'\)"),
+    ("store", ["path", Path("path")], r"write FileTokenStore\(…\)"),
     ("store", [5, {}, HalfStore(), object()], "load, save, delete and lock"),
     ("store", [MemoryTokenStore], r"store.*parentheses|MemoryTokenStore\(\)"),
     ("store", [AsyncStore(), UncallableStore()], "store"),
