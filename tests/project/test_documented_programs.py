@@ -84,10 +84,11 @@ def connect(browser: Any) -> None:
 
 
 @pytest.mark.parametrize("field", ["error", "error_description", "error_uri", "code", "state", "iss"])
-def test_the_web_application_reflects_nothing(browser: Any, field: str) -> None:
+def test_the_web_application_reflects_nothing(web_app: WebApp, browser: Any, field: str) -> None:
     """What a hostile server, or a forged link, writes into the redirect isn't part of the page, escaped or not."""
     asked = parse_qs(urlsplit(browser.post("/connect").location).query)
-    fields = {"state": asked["state"][0], "error": "access_denied"} | {field: "<b>reflected</b>"}
+    fields = {"state": asked["state"][0], "iss": web_app.server.issuer, "error": "access_denied"}
+    fields[field] = "reflected"
     page = browser.get(f"/callback?{urlencode(fields)}")
     assert 400 == page.status_code
     assert "Connect your account again" in page.text
@@ -244,7 +245,7 @@ def test_the_views_of_django_log_a_user_in(views: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["state=forged", "state={state}&error=reflected", "state={state}&code=reflected&iss={iss}"]
+    "answer", ["state=forged", "state={state}&iss={iss}&error=reflected", "state={state}&code=reflected&iss={iss}"]
 )
 def test_the_views_of_django_reflect_nothing(views: dict[str, Any], oauth_provider: LocalProvider, answer: str) -> None:
     """A redirect that's forged, refused, or of a refused code, is answered by a fixed text."""
