@@ -54,7 +54,7 @@ def test_what_was_told_is_bounded(plugin_mode: Mode, tokens: Tokens, told: Calla
     auth = client_credentials(plugin_mode, tokens, allowed_origins=["https://api.example.com"])
     for number in range(MOST_ORIGINS + 5):
         assert not auth._origins.admits(f"https://{number}.example/")
-    assert MOST_ORIGINS == len(told("withheld")) == len(auth._origins._told)
+    assert MOST_ORIGINS == len(told("withheld")) == len(auth._origins._told["withheld"])
 
 
 # -- rejected_again ---------------------------------------------------------------------------------------------
