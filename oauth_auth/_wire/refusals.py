@@ -65,7 +65,7 @@ class Sent(Record):
             if not self.is_authenticated:
                 yield "No secret was sent: client_secret is None."
             elif self.secret is not None:
-                yield f"Check client_id and client_secret; they were sent {self.secret}."
+                yield f"Are the client's credentials right? They were sent {self.secret}."
         yield from (f"The {name} that was sent begins or ends with white space." for name in self.padded)
         if error == OAuthProviderError.INVALID_SCOPE:
             yield "No scope was asked for: pass scope=." if self.scope is None else f'The scope was "{self.scope}".'

@@ -970,14 +970,15 @@ def is_garbage(reference: weakref.ref[Any]) -> bool:
 
 def test_an_unused_object_is_small(plugin_mode: Mode, make: Callable[[Mode], Any], young: None) -> None:
     """An auth object that hasn't been used yet takes 4 KiB at most."""
-    kept = [make(plugin_mode)]
+    kept, sizes = [make(plugin_mode)], []
     gc.collect()
     tracemalloc.start()
     try:
-        before = tracemalloc.get_traced_memory()[0]
-        kept += [make(plugin_mode) for _ in range(50)]
-        gc.collect()
-        size = (tracemalloc.get_traced_memory()[0] - before) / 50
+        for _ in range(3):  # what other threads take meanwhile is none of the object's, and can only add to it
+            before = tracemalloc.get_traced_memory()[0]
+            kept += [make(plugin_mode) for _ in range(50)]
+            gc.collect()
+            sizes.append((tracemalloc.get_traced_memory()[0] - before) / 50)
     finally:
         tracemalloc.stop()
-    assert size <= 4096
+    assert min(sizes) <= 4096

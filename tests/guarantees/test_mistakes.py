@@ -157,7 +157,7 @@ MISTAKES: dict[str, Mistake] = {
         OAuthProviderException,
         (
             f"{REFUSED}: invalid_client.",
-            "Check client_id and client_secret; they were sent in the Authorization header (ClientSecretBasic).",
+            "Are the client's credentials right? They were sent in the Authorization header (ClientSecretBasic).",
         ),
         ("No secret", "white space"),
     ),
@@ -230,7 +230,7 @@ MISTAKES: dict[str, Mistake] = {
     "a secret in the form": Mistake(
         lambda stage: stage.answered(401, {"error": "invalid_client"}, client_auth=ClientSecretPost()),
         OAuthProviderException,
-        ("Check client_id and client_secret; they were sent in the form (ClientSecretPost).",),
+        ("Are the client's credentials right? They were sent in the form (ClientSecretPost).",),
         ("No secret",),
     ),
     # -- What is no token endpoint

@@ -207,7 +207,7 @@ MUTANTS = (
         15,
         "it's said of each request that the token is withheld",
         "_plugins/origins.py",
-        "self._told.setdefault(what, mark) is mark",
+        "told.setdefault(what, mark) is mark",
         "True",
         ("guarantees/test_warnings.py::test_an_origin_that_is_not_allowed[requests]",),
     ),

@@ -182,7 +182,7 @@ REFUSALS: dict[str, tuple[Mapping[str, str], str | None, str, list[str], list[st
         "invalid_client",
         [
             "client 'orders' (refresh_token)",
-            "Check client_id and client_secret; they were sent in the Authorization header (ClientSecretBasic).",
+            "Are the client's credentials right? They were sent in the Authorization header (ClientSecretBasic).",
         ],
         ["No secret", "ClientSecretPost"],
     ),
@@ -190,7 +190,7 @@ REFUSALS: dict[str, tuple[Mapping[str, str], str | None, str, list[str], list[st
         {**PUBLIC, "client_secret": "s3cret"},
         None,
         "invalid_client",
-        ["Check client_id and client_secret; they were sent in the form (ClientSecretPost)."],
+        ["Are the client's credentials right? They were sent in the form (ClientSecretPost)."],
         ["No secret", "ClientSecretBasic"],
     ),
     "an assertion": ({**PUBLIC, "client_assertion": "s3cret"}, None, "invalid_client", ["'orders'"], ["authenticated"]),
