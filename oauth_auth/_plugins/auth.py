@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import importlib
+import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._flight import run, run_async
@@ -44,6 +46,7 @@ class TokenAuth:
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
         """Set the attributes from what the constructor has read."""
+        _load_for_flights(has_store=settings.store is not None)
         self._scope, self._store = settings.scope, settings.store
         self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
         self._store_key = entry.key
@@ -146,6 +149,23 @@ class TokenAuth:
         }
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         return f"{name}({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+
+
+_OF_FLIGHTS = (
+    *("html", "oauth_auth._wire.dates", "oauth_auth._wire.refusals", "oauth_auth._plugins.trouble"),
+    "urllib.request",
+)
+_OF_STORES = ("inspect", "oauth_auth._renewal.store_worker")
+
+
+def _load_for_flights(*, has_store: bool) -> None:
+    """Import what flights need and the plug-ins' import leaves out, before there's a flight.
+
+    An import that's under way in one thread while another forks never ends in the child, which then waits for it.
+    """
+    for name in (*_OF_FLIGHTS, *(_OF_STORES if has_store else ())):
+        if name not in sys.modules:
+            importlib.import_module(name)
 
 
 def _tell_expiry(token: OAuthToken) -> str:

@@ -433,6 +433,26 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
     assert "token-1" == in_child(lambda: auth.get_token().access_token)
 
 
+IN_FLIGHT = """
+import importlib, sys
+from oauth_auth import MemoryTokenStore, OAuthError
+plugin = importlib.import_module("oauth_auth." + sys.argv[1])
+auth = plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "client", store=MemoryTokenStore(), token_timeout=0.1)
+before = set(sys.modules)
+try:
+    auth.get_token()
+except OAuthError:
+    print(sorted(name for name in set(sys.modules) - before if name.startswith("oauth_auth.")))
+"""
+
+
+def test_a_flight_imports_nothing(plugin_mode: Mode) -> None:
+    """What flights need is imported before: an import that's under way at a fork never ends in the child."""
+    command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2]]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "[]\n" == finished.stdout
+
+
 @forks
 def test_forks_while_others_launch_flights(plugin_mode: Mode, tokens: Tokens, pool: ThreadPoolExecutor) -> None:
     """A thread may fork at any moment of other threads' flights: each child works."""

@@ -144,6 +144,14 @@ MUTANTS = (
         "known.last",
         ("units/test_merge.py::test_what_a_sibling_has_replaced_is_not_kept",),
     ),
+    Mutant(
+        13,
+        "a flight imports what it needs",
+        "_plugins/auth.py",
+        "        if name not in sys.modules:\n            importlib.import_module(name)\n",
+        "        pass\n",
+        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests]",),
+    ),
     # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
     Mutant(
         12,
