@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import importlib
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._flight import run, run_async
@@ -165,7 +166,8 @@ def _load_for_flights(*, has_store: bool) -> None:
     """
     for name in (*_OF_FLIGHTS, *(_OF_STORES if has_store else ())):
         if name not in sys.modules:
-            importlib.import_module(name)
+            with suppress(ImportError, OSError):  # the program may have given up its rights to read files
+                importlib.import_module(name)
 
 
 def _tell_expiry(token: OAuthToken) -> str:

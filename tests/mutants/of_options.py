@@ -148,8 +148,8 @@ MUTANTS = (
         13,
         "a flight imports what it needs",
         "_plugins/auth.py",
-        "        if name not in sys.modules:\n            importlib.import_module(name)\n",
-        "        pass\n",
+        "                importlib.import_module(name)\n",
+        "                pass\n",
         ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests]",),
     ),
     # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
