@@ -52,7 +52,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         if own.get("code") is not None and own.get("redirect_uri") is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
         if own.get("login") is not None or own.get("authorization_parameters") is not None:
-            from ..login._context import check_login, check_parameters  # noqa: PLC0415 - see above
+            from ..login._context import check_login, check_parameters  # noqa: PLC0415 - programs without logins needn't load it
 
             check_parameters(own.get("authorization_parameters"))
             if own.get("login") is not None:

@@ -100,8 +100,7 @@ def check_arguments(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
-        if not known.issuperset(options):
-            raise _unknown(options, known)
+        _refuse_unknown(options, known)
         if len(args) > 1 and type(args[1]).__module__.partition(".")[0] in PLUGINS:
             name = type(args[0]).__name__
             raise TypeError(f"the class {name} was given in place of an object: write {name}(…), with its options")
@@ -116,8 +115,7 @@ def read_environment(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def make(cls: Any, prefix: str = "OAUTH_", **options: Any) -> Any:
-        if not known.issuperset(options):
-            raise _unknown(options, known)
+        _refuse_unknown(options, known)
         return cls._from_environment(prefix, options)
 
     return cast("_Function", make)
@@ -128,14 +126,16 @@ def _parameters_of(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
-def _unknown(options: Iterable[str], parameters: frozenset[str]) -> ConfigurationError:
+def _refuse_unknown(options: Mapping[str, Any], parameters: frozenset[str]) -> None:
+    if parameters.issuperset(options):
+        return
     import difflib  # noqa: PLC0415 - only this message needs it
 
     known = sorted(parameters - {"self", "cls"})
     name = next(name for name in options if name not in known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    return ConfigurationError(f"unknown option {name!r}: {_HINTS.get(name, hint)}")
+    raise ConfigurationError(f"unknown option {name!r}: {_HINTS.get(name, hint)}")
 
 
 def read_options(options: Mapping[str, Any]) -> Settings:
