@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oauth_auth import (
@@ -205,7 +205,13 @@ states = st.fixed_dictionaries(
 )
 
 
+def text(entry: Entry) -> str:
+    """Return an entry's text, in which NaN is like itself, and a set has an order."""
+    return repr(entry._replace(logged_out=entry.logged_out and sorted(entry.logged_out)))
+
+
 @given(states | anything)
+@example({"logged_out": ["000000000", ""]})  # a set whose order is another one when it's made again
 def test_whatever_is_stored_is_an_entry_or_an_error_of_ours(state: Any) -> None:
     """Whatever stands in the library's field, it's read, or it's a `TokenStoreError`."""
     try:
@@ -214,7 +220,7 @@ def test_whatever_is_stored_is_an_entry_or_an_error_of_ours(state: Any) -> None:
         return
     assert (entry.token is None) == (entry.logged_out is not None)
     assert entry.failure is None or isinstance(entry.failure.restored(TokenTransportError, at(0)), TokenError)
-    assert repr(entry) == repr(unpack(pack(entry, {}), {}))
+    assert text(entry) == text(unpack(pack(entry, {}), {}))
 
 
 # -- Another's ------------------------------------------------------------------------------------------------------
