@@ -131,7 +131,7 @@ class SettingsFile:
     def read(self) -> Remembered:
         """Return what is remembered; nothing if there's no file. Raises `ConfigurationError`."""
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=_open_at_once) as file:
                 self._check(file.fileno())
                 content = file.read(_MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
@@ -154,15 +154,18 @@ class SettingsFile:
         try:
             make_folder(self._path.parent)
             with file_lock(self._path.with_suffix(".lock"), _LOCK_SECONDS):
-                replace_file(self._path, dump(self.read().after_login(profile, settings)))
+                # Where it's a link, as of people who keep all such files in one place, it stays one.
+                replace_file(self._path.resolve(), dump(self.read().after_login(profile, settings)))
         except OSError as error:
             raise ConfigurationError(f"{error.strerror or error}: {self._path}") from None
 
     def _check(self, descriptor: int) -> None:
         """Raise `ConfigurationError` if another user could have named a server of theirs; hide it from others' eyes."""
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigurationError(f"the remembered settings can't be read: it's no file: {self._path}")
         if not hasattr(os, "geteuid"):
             return
-        status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
             raise ConfigurationError(
                 f"other users may have changed the remembered settings: look into {self._path}, then run chmod 600 "
@@ -171,6 +174,11 @@ class SettingsFile:
         if status.st_mode & _OTHERS_READ:
             with suppress(OSError):
                 os.fchmod(descriptor, 0o600)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe in its place without waiting for somebody who writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def user_folder(kind: str) -> Path:

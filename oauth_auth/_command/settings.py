@@ -45,6 +45,7 @@ class Settings(Environment):
         given = {name.upper(): value for name, value in values.items() if value is not None}
         super().__init__(_PREFIX, given)
         self._file = file or SettingsFile()
+        self._is_login = is_login
         self._remembered: Mapping[str, Any] = {}
         self.named_profile = self.get("PROFILE")
         """The profile that was asked for by name."""
@@ -84,6 +85,13 @@ class Settings(Environment):
         """Return the names of option and variable, for messages."""
         has_option = variable in OPTIONS or variable in {"PROFILE", "GRANT"}
         return f"--{variable.lower().replace('_', '-')} ({self.name(variable)})" if has_option else self.name(variable)
+
+    def hint(self, wanted: Iterable[str], known: Iterable[str], *, is_sure: bool = False) -> str:
+        """Return what to say of a misspelt variable, or of a login that there never was; "" for none."""
+        hint = super().hint(wanted, known, is_sure=is_sure)
+        if hint or is_sure or self._is_login or self._remembered or "ISSUER" not in wanted:
+            return hint
+        return "; or log in first: oauth-auth login --issuer URL --client-id ID"
 
     @property
     def grant(self) -> str | None:

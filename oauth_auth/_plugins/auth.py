@@ -148,8 +148,8 @@ class TokenAuth:
             "store": store if store is None or is_ours else type(store),
             "expires": "no token yet" if token is None else _tell_expiry(token),
         }
-        name = f"{type(self).__module__}.{type(self).__qualname__}"
-        return f"{name}({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+        texts = ", ".join(f"{name}={value!r}" for name, value in told.items())
+        return f"{type(self).__module__}.{type(self).__qualname__}({texts})"
 
 
 _OF_FLIGHTS = (

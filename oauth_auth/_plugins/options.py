@@ -54,13 +54,10 @@ else:
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_OF_A_CLIENT = "certificates and proxies are your own client's business: pass token_client=, a client with this option"
 _HINTS = {
-    "verify": "certificates are your own client's business: pass token_client=, a client with this option",
-    "proxies": "proxies are your own client's business: pass token_client=, a client with this option",
-    "proxy": "proxies are your own client's business: pass token_client=, a client with this option",
-    "cert": "certificates are your own client's business: pass token_client=, a client with this option",
-    "session": "did you mean 'token_client'?",
-    "client": "did you mean 'token_client'?",
+    **dict.fromkeys(("verify", "cert", "proxies", "proxy"), _OF_A_CLIENT),
+    **dict.fromkeys(("session", "client"), "did you mean 'token_client'?"),
     "timeout": "did you mean 'token_timeout'?",
 }
 """What to write instead of options that people know from HTTP libraries."""

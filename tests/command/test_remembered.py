@@ -175,6 +175,17 @@ def test_the_file_is_its_owners_alone(file: Path) -> None:
     assert Remembered({"work": B}, "work") == SettingsFile(file).read()
 
 
+def test_a_link_to_the_file_stays_one(file: Path, tmp_path: Path) -> None:
+    """The file that a link leads to is written, as for people who keep all of their settings in one place."""
+    SettingsFile(file).remember("work", B)
+    kept = tmp_path / "kept.json"
+    file.rename(kept)
+    file.symlink_to(kept)
+    SettingsFile(file).remember("home", A)
+    assert file.is_symlink()
+    assert {"work", "home"} == SettingsFile(file).read().profiles.keys() == SettingsFile(kept).read().profiles.keys()
+
+
 def test_others_may_no_longer_read_a_file(file: Path) -> None:
     """One that others may read is used, and closed to them."""
     SettingsFile(file).remember("work", B)
@@ -231,6 +242,11 @@ def make_a_folder(file: Path) -> None:
     file.mkdir()
 
 
+def make_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
@@ -238,6 +254,7 @@ def make_a_folder(file: Path) -> None:
         (age_by_years, "since a newer version of oauth_auth wrote it: remove "),
         (open_to_others, "other users may have changed the remembered settings"),
         (make_a_folder, "the remembered settings can't be read: Is a directory"),
+        (make_a_pipe, "the remembered settings can't be read: it's no file"),
     ],
 )
 def test_a_file_that_can_not_be_used(bare: dict[str, str], browser: Browser, file: Path, spoil: Any, text: str) -> None:
@@ -267,7 +284,9 @@ def test_without_a_folder_for_configuration(
     login = log_in(bare)
     assert "can't be remembered: " in login.stderr
     assert 0 == run("token", *(word for option in bare.items() for word in option)).status
-    assert run("token").error.startswith("--issuer (OAUTH_ISSUER) or --token-url (OAUTH_TOKEN_URL) must be set")
+    error = run("token").error
+    assert error.startswith("--issuer (OAUTH_ISSUER) or --token-url (OAUTH_TOKEN_URL) must be set")
+    assert error.endswith("; or log in first: oauth-auth login --issuer URL --client-id ID")
 
 
 # -- Logins -----------------------------------------------------------------------------------------------------
