@@ -129,7 +129,7 @@ def test_wrong_options_are_refused(name: str, values: list[Any], text: str) -> N
         ("on_update", "did you mean 'on_token_update'?"),
         ("verify", "certificates .* pass token_client="),
         ("cert", "certificates .* pass token_client="),
-        ("proxies", "proxies .* pass token_client="),
+        ("proxies", "certificates and proxies .* pass token_client="),
         ("session", "did you mean 'token_client'?"),
         ("xyz", "there are .*allowed_origins.*token_timeout"),
     ],
