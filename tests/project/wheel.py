@@ -32,7 +32,6 @@ OF_PYTHON = (
     "guarantees/test_unexpected_errors.py",
     "plugins/test_niquests.py",
     "plugins/test_aiohttp.py",
-    "guarantees/test_seed.py",
 )
 """What another Python, or another version of an HTTP library, may do in another way."""
 
@@ -75,7 +74,7 @@ def install(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
     """Install the wheel and what tests need in a new environment, with the tests beside it; return their folder."""
     libraries = oldest_libraries() if folder.name == OLDEST else []
     run(python, "-m", "venv", str(folder / "venv"))
-    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet")
+    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile")
     run(*pip, "--upgrade", "pip>=25.1")
     groups = [part for name in ("core", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
     run(*pip, f"oauth_auth @ {wheel.as_uri()}", *groups, *libraries, env=environment(folder))
