@@ -773,7 +773,7 @@ def completing(world: World, code: str = "code") -> Any:
         return result
     acquired, replaced = result
     if replaced is not None:
-        world.ending(world.acquisition.end_login(replaced))
+        assert None is world.ending(world.acquisition.end_login(replaced))
     return acquired
 
 
