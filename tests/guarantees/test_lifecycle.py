@@ -492,9 +492,9 @@ def on_token_update(token):
 
 in_window = OAuthToken(access_token="given", expires_in=3600, expiry=time.time() + 100)
 
-def auth(token=None):
+def auth(token=None, **options):
     return plugin.ClientCredentialsAuth(
-        {token_url!r}, "client", "secret", on_token_update=on_token_update, token=token
+        {token_url!r}, "client", "secret", on_token_update=on_token_update, token=token, **options
     )
 
 """
@@ -639,7 +639,7 @@ for wait in [
     lambda it: asyncio.run(it.aget_token()),
     lambda it: trio.run(it.aget_token),
 ][:{ways}]:
-    it = auth()
+    it = auth(token_timeout=60)  # within which no attempt is given up, whose successor would look like the next call
     try:
         wait(it)
     except KeyboardInterrupt:
