@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._wire.token import OAuthToken
+from .._wire.token import OAuthToken, id_claims
 from ..errors import ConfigurationError
 
 __all__ = ["STATUS_FORMATS", "TOKEN_FORMATS", "describe", "exec_credential", "format_status", "format_token", "user_of"]
@@ -87,20 +86,9 @@ def format_status(token: OAuthToken, about: Mapping[str, str | None]) -> str:
 
 
 def user_of(token: OAuthToken) -> str | None:
-    """Return the user that the token's ID token names, or None.
-
-    The ID token came from the token endpoint, over TLS, so its signature needn't be checked (OpenID Connect Core
-    section 3.1.3.7).
-    """
-    id_token = token.extra.get("id_token")
-    parts = id_token.split(".") if isinstance(id_token, str) else []
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, RecursionError):
-        return None
-    found = [claims.get(name) for name in _USER_CLAIMS] if isinstance(claims, dict) else []
+    """Return the user that the token's ID token names, or None."""
+    claims = id_claims(token)
+    found = [claims.get(name) for name in _USER_CLAIMS]
     return next((name for name in found if isinstance(name, str) and name and name.isprintable()), None)
 
 

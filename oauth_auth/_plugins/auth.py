@@ -153,10 +153,13 @@ class TokenAuth:
 
 
 _OF_FLIGHTS = (
-    *("html", "oauth_auth._wire.dates", "oauth_auth._wire.refusals", "oauth_auth._plugins.trouble"),
+    "html",
     "urllib.request",
+    "oauth_auth._wire.dates",
+    "oauth_auth._wire.refusals",
+    "oauth_auth._plugins.trouble",
 )
-_OF_STORES = ("inspect", "oauth_auth._renewal.store_worker")
+_OF_STORES = ("oauth_auth._renewal.store_worker",)
 
 
 def _load_for_flights(*, has_store: bool) -> None:

@@ -38,10 +38,10 @@ class Logins(Acquisition):
         """
 
         def make() -> Steps[tuple[Acquired, OAuthToken | None]]:
-            present, state = self.known.last, completion()
-            if state is False or (state and present is None):
-                raise reauthorization("this login was completed before, and has ended since", None, None)
-            if state and present is not None:
+            present, is_present = self.known.last, completion()
+            if is_present is not None:
+                if present is None or not is_present:
+                    raise reauthorization("this login was completed before, and has ended since", None, None)
                 return Acquired(present, is_own=False), None
             token = yield from redeem()
             before = yield from self._keep_login(token)
@@ -67,10 +67,13 @@ class Logins(Acquisition):
         None where it's the same one, or where the new token isn't saved yet: then siblings have only the old one. And
         None for the same user: many servers end all of a user's tokens with one, the new login's among them.
         """
-        if before is None or before.refresh_token in {None, token.refresh_token} or self.known.is_unsaved:
+        if before is None or before.refresh_token is None:
             return None
-        self._grant.bury([digest(before.refresh_token or "")])
-        return None if subject_of(token) is not None and subject_of(token) == subject_of(before) else before
+        if before.refresh_token == token.refresh_token or self.known.is_unsaved:
+            return None
+        self._grant.bury([digest(before.refresh_token)])
+        subject = subject_of(token)
+        return None if subject is not None and subject == subject_of(before) else before
 
     def end_login(self, token: OAuthToken) -> Steps[None]:
         """Revoke the refresh token of a login that another has replaced; it isn't used any more, whatever happens."""

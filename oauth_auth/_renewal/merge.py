@@ -51,16 +51,14 @@ class Known(Record):
     def digests(self) -> frozenset[str]:
         """Return the digests by which the mark of a logout names these tokens and their login."""
         tokens = [token for token in (self.last, self.previous) if token is not None]
-        texts = [text for token in tokens for text in (token.access_token, token.refresh_token) if text is not None]
-        return frozenset([*map(digest, texts), *([] if self.login is None else [self.login])])
+        return frozenset().union(*map(_digests_of, tokens), [] if self.login is None else [self.login])
 
     def is_ended_by(self, logged_out: frozenset[str]) -> bool:
         """Return whether this mark of a logout is about the last token's login."""
         last = self.last
         if last is None:
             return False
-        texts = [text for text in (last.access_token, last.refresh_token) if text is not None]
-        return not logged_out.isdisjoint([*map(digest, texts), self.login or identity(last)])
+        return not logged_out.isdisjoint({*_digests_of(last), self.login or identity(last)})
 
     def superseded_by(self, token: OAuthToken | None) -> tuple[str, ...]:
         """Return the digests of what a token replaces, after those of before; a refresh token may stay the same."""
@@ -71,14 +69,13 @@ class Known(Record):
 
     def learned(self, entry: Entry) -> Known:
         """Return what is known with what the store says that its token has replaced."""
-        own = set() if entry.token is None else {entry.token.access_token, entry.token.refresh_token}
-        no_news = {*self.superseded, *(digest(text) for text in own if text is not None)}
+        no_news = {*self.superseded, *(() if entry.token is None else _digests_of(entry.token))}
         news = [known for known in entry.superseded if known not in no_news]
         return self._replace(superseded=(*news, *self.superseded)[-_MOST_SUPERSEDED:]) if news else self
 
     def has_superseded(self, token: OAuthToken) -> bool:
         """Return whether this token is known to have been replaced."""
-        return _names(self.superseded, token)
+        return not _digests_of(token).isdisjoint(self.superseded)
 
 
 def merge(known: Known, stored: Entry) -> Known:
@@ -106,15 +103,15 @@ def merge(known: Known, stored: Entry) -> Known:
         login = stored.login or identity(token)
         superseded = known.superseded_by(token)
         # What a sibling has replaced is never gone back to: it may be another user's.
-        previous = None if known.last is None or _names(stored.superseded, known.last) else known.last
+        was_replaced = known.last is not None and not _digests_of(known.last).isdisjoint(stored.superseded)
+        previous = None if was_replaced else known.last
         return Known(token, previous, token, has_read=True, login=login, superseded=superseded).learned(stored)
     return known._replace(previous=token, in_store=token, has_read=True)
 
 
-def _names(digests: tuple[str, ...], token: OAuthToken) -> bool:
-    """Return whether one of these digests is that of the access token or the refresh token."""
-    texts = [text for text in (token.access_token, token.refresh_token) if text is not None]
-    return not set(map(digest, texts)).isdisjoint(digests)
+def _digests_of(token: OAuthToken) -> set[str]:
+    """Return the digests of the access token and the refresh token."""
+    return {digest(text) for text in (token.access_token, token.refresh_token) if text is not None}
 
 
 def _is_same(one: OAuthToken, other: OAuthToken | None) -> bool:

@@ -227,8 +227,7 @@ class Renewer:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
             yield Unlock()
-            is_logged_out = held is not None and self.acquisition.known.last is None
-            self._conclude(State() if is_logged_out else self._state)
+            self._conclude(self._still_valid())
             return FlightOutcome(None, _as_error(error, "login"), is_inconclusive=True)
         yield Unlock()
         if result.is_own:
@@ -252,10 +251,8 @@ class Renewer:
         yield Unlock()
         if isinstance(result, Acquired):
             self._land(held, result, Reason.UNSAVED, 0.0)
-        elif held is not None and self.acquisition.known.last is None:
-            self._conclude(State())
         else:
-            self._conclude(self._state)
+            self._conclude(self._still_valid())
         return FlightOutcome.deferred()
 
     def _revoke(self) -> Steps[FlightOutcome]:
@@ -308,6 +305,11 @@ class Renewer:
             # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
             saver.flight.start(in_background=threading.main_thread().is_alive())
 
+    def _still_valid(self) -> State:
+        """Return the state before the flight; an empty one if the user has logged out in another program."""
+        is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
+        return State() if is_logged_out else self._state
+
     def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> FlightOutcome:
         credential = self.acquisition.credential(result.token)
         is_replacement = result.is_own and reason in _REPLACING
@@ -323,8 +325,7 @@ class Renewer:
         if purpose.check_only and failure is not None:
             self._conclude(self._state if self.acquisition.known.last is not None else State(failure=failure))
             return FlightOutcome(None, failure.error)
-        is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
-        self._conclude(State() if is_logged_out else self._state.deferred(self._clock()))
+        self._conclude(self._still_valid().deferred(self._clock()))
         return FlightOutcome.deferred()
 
     def _land_failed(self, error: BaseException, duration: float) -> FlightOutcome:

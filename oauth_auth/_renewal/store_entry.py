@@ -9,6 +9,7 @@ that of its session's worker, and abandons it if a call takes too long.
 from __future__ import annotations
 
 import enum
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -298,8 +299,6 @@ def _read_timeout(timeout: object) -> float:
 
 
 def _takes_timeout(lock: Callable[..., Any]) -> bool:
-    import inspect  # noqa: PLC0415 - programs without a store needn't load it
-
     try:
         return "timeout" in inspect.signature(lock).parameters
     except (TypeError, ValueError):  # it's no Python function

@@ -222,8 +222,10 @@ class _TokenEndpointGrant(Grant):
             raise failure
 
     def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
-        url = None if token.refresh_token is None else (yield from self._endpoints.find("revocation_url"))
-        if url is not None and token.refresh_token is not None:
+        if token.refresh_token is None:
+            return
+        url = yield from self._endpoints.find("revocation_url")
+        if url is not None:
             yield from self._revoke(url, token.refresh_token, "refresh_token")
 
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:

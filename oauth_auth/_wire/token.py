@@ -15,7 +15,17 @@ from .._clock import Chance, Now
 from .._record import Record
 from ..errors import ConfigurationError
 
-__all__ = ["CENTURY", "Credential", "Header", "OAuthToken", "digest", "is_sendable", "read_answer", "subject_of"]
+__all__ = [
+    "CENTURY",
+    "Credential",
+    "Header",
+    "OAuthToken",
+    "digest",
+    "id_claims",
+    "is_sendable",
+    "read_answer",
+    "subject_of",
+]
 
 CENTURY = 100 * 366 * 86400
 """The longest lifetime or pause that's believed, in seconds."""
@@ -169,14 +179,25 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def subject_of(token: OAuthToken) -> str | None:
-    """Return whom the token's ID token names (OpenID Core 2), unverified; None if there's none, or it can't be read."""
+def id_claims(token: OAuthToken) -> Mapping[str, Any]:
+    """Return the claims of the token's ID token (OpenID Connect Core section 2); {} if it has none that can be read.
+
+    It came from the token endpoint, over TLS, so its signature needn't be checked (section 3.1.3.7).
+    """
+    id_token = token.extra.get("id_token")
+    parts = id_token.split(".") if isinstance(id_token, str) else []
+    if len(parts) != 3:
+        return {}
     try:
-        payload = str(token.extra.get("id_token")).split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        subject = claims["sub"]
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
-        return None
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def subject_of(token: OAuthToken) -> str | None:
+    """Return whom the token's ID token names; None if that isn't known."""
+    subject = id_claims(token).get("sub")
     return subject if isinstance(subject, str) else None
 
 

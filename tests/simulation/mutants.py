@@ -429,9 +429,9 @@ MUTANTS = [
     Mutant(
         "a look that found the lock taken is not repeated",
         f"{RENEWAL}/renewer.py",
-        "        self._conclude(State() if is_logged_out else self._state.deferred(self._clock()))",
-        "        self._conclude(State() if is_logged_out else self._state.due_again_at(self._state.credential.stale_at)"
-        " if self._state.credential else self._state)",
+        "        self._conclude(self._still_valid().deferred(self._clock()))",
+        "        state = self._still_valid()\n"
+        "        self._conclude(state.due_again_at(state.credential.stale_at) if state.credential else state)",
         ("calm",),
         why_not="exception (8): the next request may come after the window, too",
     ),
