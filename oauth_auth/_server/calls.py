@@ -1,7 +1,8 @@
 """Calls of an authorization server's endpoints: each attempt bounded in time, and tried again where that's safe.
 
 A call is a generator of steps: it yields effects, such as an attempt (`Ask`) or a pause (`Sleep`), and is sent their
-results. `perform` carries them out; a simulator carries them out in virtual time.
+results. `perform` carries them out; a simulator carries them out in virtual time. An attempt is built, not repeated:
+what proves who sends it is made anew each time, since servers refuse a second use as a replay.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .._flight import Standby, attempt, carry_out, mark_retrying
 from .._record import Record
 from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
-from .._wire.token_request import TokenRequest
+from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
 from .._wire.urls import check_transport
 from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
 
@@ -170,14 +171,14 @@ class EndpointCalls:
         """Return what the steps return; block meanwhile."""
         return carry_out(steps, perform)
 
-    def call_token_endpoint(self, request: TokenRequest, **how: Any) -> Steps[OAuthToken]:
+    def call_token_endpoint(self, call: Call, **how: Any) -> Steps[OAuthToken]:
         """Return the token that a call of the token endpoint brings; the user's hooks see each attempt, see `call`."""
         read = partial(read_token_response, adapt=self._hooks.response)
-        return (yield from self.call(request, read, prepare=self._hooks.prepare, **how))
+        return (yield from self.call(call, read, prepare=self._hooks.prepare, **how))
 
     def call(
         self,
-        request: TokenRequest,
+        call: Call,
         read: Callable[[TokenRequest, TokenResponse], _T],
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
@@ -185,7 +186,7 @@ class EndpointCalls:
         statuses: list[int | None] | None = None,
         prepare: Callable[[TokenRequest], TokenRequest] | None = None,
     ) -> Steps[_T]:
-        """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
+        """Build, send, and read the answer; again, up to three times in all, if that fails and is `repeatable`.
 
         `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
         by then counts a second use as theft, and ends all tokens that came from it.
@@ -196,11 +197,12 @@ class EndpointCalls:
         begun = self._clock().monotonic
         deadline = begun + self.timeout
         for pauses in (*self.pauses, None):
-            statuses.append(None)
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
+            built = yield from self._build(call, half)
+            statuses.append(None)
             try:
-                sent = request if prepare is None else prepare(request)
+                sent = built if prepare is None else prepare(built)
                 response = yield Ask(sent, self.transport, half, left if single_use else half, single_use)
                 if response is None:
                     raise HeldUp("the program was held up before it could ask for a token")
@@ -219,12 +221,42 @@ class EndpointCalls:
                 break
         raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
 
+    def _build(self, call: Call, timeout: float) -> Steps[TokenRequest]:
+        """Return what one attempt sends; the user's functions have `timeout` seconds each. Raises `TokenError`."""
+        if not call.per_attempt:
+            return call.request
+        attempt = Attempt(call.request.url, self._clock().wall)
+        texts = {}
+        for name, part in call.per_attempt.items():
+            texts[name] = (yield from _run_code(name, part, attempt, timeout)) if part.runs_code else part.make(attempt)
+        return call.with_made(texts)
+
     def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:
         """Return a failure to reach the server with what was done; another failure as it is."""
         if not isinstance(failure, TokenTransportError):
             return failure
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return failure.without_traceback(f" ({times} in {seconds:.1f} s; token_timeout is {self.timeout:.3g} s)")
+
+
+def _run_code(name: str, part: PerAttempt, attempt: Attempt, timeout: float) -> Steps[str]:
+    """Make a part of an attempt by the user's code. What that raises is retryable, and its text isn't shown."""
+    failure: TokenError
+    try:
+        text: object = yield Run(partial(part.make, attempt), timeout)
+    except OAuthError:
+        raise
+    except GivenUp:
+        failure = TokenError(f"the function that makes {name} hasn't returned within {timeout:.3g} s")
+        failure.retryable = True
+        raise failure from None
+    except Exception as error:
+        failure = TokenError(f"the function that makes {name} raised {type(error).__name__}")
+        failure.retryable = True
+        raise failure from error
+    if not isinstance(text, str) or not text:
+        raise TokenError(f"the function that makes {name} must return text, not {type(text).__name__}")
+    return text
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

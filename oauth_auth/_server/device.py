@@ -12,7 +12,7 @@ from typing import ClassVar, Protocol
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import DeviceResponse, read_device_response
 from .._wire.token import OAuthToken
-from .._wire.token_request import build_token_request
+from .._wire.token_request import build_call
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
 from .grants import RefreshingGrant, TokenCalls
@@ -100,8 +100,8 @@ class DeviceCodeGrant(RefreshingGrant):
         url = yield from self._endpoints.require("device_authorization_url")
         scope, _ = yield from self._endpoints.scope_of_login(self._scope, self._offline_access)
         fields = {"client_id": self._client.client_id, "scope": scope, **client.fields, **self._field_parameters}
-        request = build_token_request(url, client.authorization, fields)
-        return (yield from self._controller.calls.call(request, read_device_response))
+        call = build_call(url, client.authorization, fields)
+        return (yield from self._controller.calls.call(call, read_device_response))
 
     def _poll(self, device: DeviceResponse, deadline: float, cancelled: threading.Event) -> OAuthToken:
         interval = self.default_interval if device.interval is None else device.interval
@@ -130,8 +130,8 @@ class DeviceCodeGrant(RefreshingGrant):
     def _ask_once(self, client: ClientAuthParameters, device_code: str) -> Steps[OAuthToken]:
         url = yield from self._endpoints.require("token_url")
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self._field_parameters}
-        request = build_token_request(url, client.authorization, fields)
-        return (yield from self._controller.calls.call_token_endpoint(request, repeatable=no_retry, single_use=True))
+        call = build_call(url, client.authorization, fields)
+        return (yield from self._controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
 
 
 def _longer(interval: float, error: TokenError) -> float:

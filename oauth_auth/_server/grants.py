@@ -15,7 +15,7 @@ from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import read_revocation_response
 from .._wire.token import OAuthToken, digest
-from .._wire.token_request import FieldParameters, build_token_request
+from .._wire.token_request import FieldParameters, build_call
 from ..errors import (
     OAuthProviderError,
     OAuthProviderException,
@@ -231,8 +231,8 @@ class _TokenEndpointGrant(Grant):
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:
         def send(client: ClientAuthParameters) -> Steps[None]:
             fields = {"token": token, "token_type_hint": kind, **client.fields}
-            request = build_token_request(url, client.authorization, fields)
-            return self._controller.calls.call(request, read_revocation_response)
+            call = build_call(url, client.authorization, fields)
+            return self._controller.calls.call(call, read_revocation_response)
 
         yield from self._client.call(send)
 

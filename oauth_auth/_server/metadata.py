@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._wire.messages import NoMetadata, read_metadata_response
-from .._wire.token_request import REQUEST_HEADERS, TokenRequest
+from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
@@ -99,7 +99,7 @@ class Endpoints:
             try:
                 return (
                     yield from self.calls.call(
-                        request, lambda request, response: read_metadata_response(request, response, issuer)
+                        Call(request), lambda request, response: read_metadata_response(request, response, issuer)
                     )
                 )
             except NoMetadata as error:

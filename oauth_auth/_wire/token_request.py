@@ -1,4 +1,8 @@
-"""Requests to an authorization server: `TokenRequest`, and how one is built (RFC 6749 section 4). Pure, no I/O."""
+"""Requests to an authorization server: `TokenRequest`, and how one is built (RFC 6749 section 4). Pure, no I/O.
+
+A `Call` is sent in up to three attempts. What proves who sends it is good for one attempt, at one URL, so it's a part
+that is made for each, see `PerAttempt`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import base64
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import unquote_plus, urlencode
 
 from .._record import Record
@@ -14,7 +18,16 @@ from ..errors import ConfigurationError
 from .checks import require_encodable
 from .token import is_sendable
 
-__all__ = ["REQUEST_HEADERS", "FieldParameters", "TokenRequest", "build_token_request"]
+__all__ = [
+    "REQUEST_HEADERS",
+    "Attempt",
+    "Call",
+    "FieldParameters",
+    "PerAttempt",
+    "TokenRequest",
+    "build_call",
+    "build_token_request",
+]
 
 REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """Headers of all requests; answers are short, and compressed ones may unpack to any length."""
@@ -78,6 +91,49 @@ class TokenRequest(Record):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(method={self.method!r}, url={self.url!r})"
+
+
+class Attempt(Record):
+    """One attempt at a call, as what is made for it must know it."""
+
+    url: str
+    wall: float
+    """The time, in Unix seconds."""
+
+
+class PerAttempt(Protocol):
+    """A field of a call that is made anew for each attempt."""
+
+    runs_code: bool
+    """Whether to make it calls a function of the user's, which may block."""
+
+    def make(self, attempt: Attempt) -> str:
+        """Return the field's text. Raises `TokenError`."""
+        ...
+
+
+class Call(Record):
+    """A call of an endpoint: the request, without what is made for each attempt."""
+
+    request: TokenRequest
+    per_attempt: Mapping[str, PerAttempt] = {}
+    """By the names of the fields."""
+
+    def with_made(self, texts: Mapping[str, str]) -> TokenRequest:
+        """Return what an attempt sends, with the texts that were made for it."""
+        request = self.request
+        if not texts:
+            return request
+        fields = {name: texts.get(name, value) for name, value in request.fields.items()}
+        secrets = (*request.secrets, *_secrets_in({}, texts))
+        return dataclasses.replace(request, fields=fields, secrets=tuple(dict.fromkeys(secrets)))
+
+
+def build_call(url: str, authorization: str | None, fields: Mapping[str, Any]) -> Call:
+    """Build a call as `build_token_request` builds a request, of fields that may be made for each attempt, too."""
+    per_attempt = {name: value for name, value in fields.items() if hasattr(value, "make")}
+    constant = {name: "" if name in per_attempt else value for name, value in fields.items()}
+    return Call(build_token_request(url, authorization, constant), per_attempt)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from oauth_auth import OAuthProviderException, OAuthToken, TokenError, TokenResponseError, TokenTransportError
 from oauth_auth._clock import Chance, Now
-from oauth_auth._server.calls import Ask, EndpointCalls, HeldUp, Sleep, no_retry
+from oauth_auth._record import Record
+from oauth_auth._server.calls import Ask, EndpointCalls, GivenUp, HeldUp, Run, Sleep, no_retry
 from oauth_auth._wire.messages import read_token_response
-from oauth_auth._wire.token_request import build_token_request
+from oauth_auth._wire.token_request import Attempt, Call, build_call, build_token_request
 from tests.support.steps import (
     TOKEN_URL,
     HandClock,
@@ -37,7 +39,7 @@ def refused_by(wall: str) -> TokenTransportError:
 def call(script: Script, *, timeout: float = 10.0, chance: Chance | None = None, **options: Any) -> OAuthToken:
     """Make a call whose attempts the script answers."""
     calls = EndpointCalls(Transport(), timeout, clock=script.clock, chance=chance or Lowest())
-    return play(calls.call(REQUEST, read_token_response, **options), script)
+    return play(calls.call(Call(REQUEST), read_token_response, **options), script)
 
 
 def after(seconds: float, result: Any, clock: HandClock) -> Callable[[Any], Any]:
@@ -207,7 +209,7 @@ def test_a_machine_that_slept_asks_no_more() -> None:
     """Where the pause took longer than what was left, the failure before it is raised."""
     clock = HandClock()
     calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
-    steps = calls.call(REQUEST, read_token_response)
+    steps = calls.call(Call(REQUEST), read_token_response)
     assert isinstance(next(steps), Ask)
     assert Sleep(0.1) == steps.send(answer(503))
     clock.advance(9.96)
@@ -221,7 +223,7 @@ def test_setting_the_time_changes_nothing() -> None:
     clock = HandClock()
     script = Script(NO_ANSWER, TOKEN, clock=clock)
     calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
-    steps = calls.call(REQUEST, read_token_response)
+    steps = calls.call(Call(REQUEST), read_token_response)
     next(steps)
     clock.now = Now(clock.now.wall + 1e6, clock.now.monotonic)
     assert Sleep(0.1) == steps.throw(NO_ANSWER)
@@ -235,6 +237,71 @@ def test_who_was_held_up_sends_nothing() -> None:
     with pytest.raises(HeldUp) as caught:
         call(script, single_use=True)
     assert (1, True) == (len(script.effects), caught.value.retryable)
+
+
+# -- An attempt is built, not repeated ------------------------------------------------------------------------------
+
+
+class Numbered(Record):
+    """A part that's another one each time."""
+
+    seen: list[Attempt]
+    runs_code: bool = False
+
+    def make(self, attempt: Attempt) -> str:
+        self.seen.append(attempt)
+        return f"made-{len(self.seen)}"
+
+
+@pytest.mark.parametrize("runs_code", [False, True])
+def test_what_proves_is_made_for_each_attempt(runs_code: bool) -> None:
+    """Each attempt has parts of its own, which know where and when it goes; the rest is the same."""
+    clock, seen = HandClock(), list[Attempt]()
+    begun = clock.now.wall
+    call = build_call(TOKEN_URL, None, {"client_assertion": Numbered(seen, runs_code), "grant_type": "x"})
+    script = Script(after(3.0, answer(503), clock), NO_ANSWER, TOKEN, clock=clock)
+    calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
+    assert "good" == play(calls.call(call, read_token_response), running_code(script)).access_token
+    asked = [effect.request for effect in script.effects if isinstance(effect, Ask)]
+    assert ["made-1", "made-2", "made-3"] == [request.fields["client_assertion"] for request in asked]
+    assert [("client_assertion", "grant_type")] * 3 == [tuple(request.fields) for request in asked]
+    assert all(request.fields["client_assertion"] in request.secrets for request in asked)
+    assert [TOKEN_URL] * 3 == [attempt.url for attempt in seen]
+    assert [0.0, 3.1, 3.6] == pytest.approx([attempt.wall - begun for attempt in seen])
+
+
+def running_code(script: Script) -> Callable[[Any], Any]:
+    """Answer as the script does, and call the user's code."""
+    return lambda effect: effect.function() if isinstance(effect, Run) else script(effect)
+
+
+def raise_secret(_: Attempt) -> str:
+    raise ValueError("s3cret")
+
+
+def give_up(_: Attempt) -> str:
+    raise GivenUp
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "retryable"),
+    [
+        (raise_secret, "the function that makes client_assertion raised ValueError", True),
+        (give_up, "the function that makes client_assertion hasn't returned within 5 s", True),
+        (lambda _: None, "the function that makes client_assertion must return text, not NoneType", False),
+        (lambda _: "", "the function that makes client_assertion must return text, not str", False),
+    ],
+)
+def test_code_of_the_users_that_fails(make: Callable[[Attempt], Any], text: str, retryable: bool) -> None:
+    """It's a `TokenError` without what the code says, and nothing is sent."""
+    part = SimpleNamespace(runs_code=True, make=make)
+    script = Script(*[TOKEN] * 3)
+    calls = EndpointCalls(Transport(), 10.0, clock=script.clock, chance=Lowest())
+    with pytest.raises(TokenError) as caught:
+        steps = calls.call(build_call(TOKEN_URL, None, {"client_assertion": part}), read_token_response)
+        play(steps, running_code(script))
+    assert (text, retryable) == (str(caught.value), caught.value.retryable)
+    assert [] == script.effects
 
 
 # -- Which operation repeats what -----------------------------------------------------------------------------------
