@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .._server.secret_file import FileSecret, read_file
+from .._keys.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from .token_endpoint import TokenEndpointAuth

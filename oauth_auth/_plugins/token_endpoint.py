@@ -10,6 +10,7 @@ from .._server.calls import EndpointCalls, TokenHooks
 from .._server.client import Client
 from .._server.grants import Grant, TokenCalls
 from .._server.metadata import Endpoints
+from .._server.server_state import ServerState
 from .._wire.checks import require_text
 from .._wire.urls import without_query
 from ..errors import ConfigurationError
@@ -65,7 +66,7 @@ class TokenEndpointAuth(TokenAuth):
         transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
         insecure = settings.allow_insecure_transport
         hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
-        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks)
+        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks, ServerState(issuer))
         urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", *self._own_urls)}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")

@@ -23,6 +23,7 @@ from .._wire.token import OAuthToken
 from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
 from .._wire.urls import check_transport
 from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
+from .server_state import Challenges, ServerState
 
 __all__ = [
     "Ask",
@@ -147,7 +148,7 @@ class TokenHooks(Record):
 class EndpointCalls:
     """Sends requests through one transport. `timeout` bounds a call with its retries, in seconds."""
 
-    __slots__ = ("_chance", "_clock", "_hooks", "timeout", "transport")
+    __slots__ = ("_chance", "_clock", "_hooks", "server", "timeout", "transport")
 
     pauses: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.3), (0.5, 1.5))
     """Bounds, in seconds, of the random pause after the first and the second attempt."""
@@ -157,12 +158,14 @@ class EndpointCalls:
         transport: TokenTransport,
         timeout: float,
         hooks: TokenHooks | None = None,
+        server: ServerState | None = None,
         *,
         clock: Clock = Now.read,
         chance: Chance = CHANCE,
     ) -> None:
         self.transport = transport
         self.timeout = timeout
+        self.server = server or ServerState()
         self._hooks = hooks or TokenHooks()
         self._clock = clock
         self._chance = chance
@@ -191,15 +194,18 @@ class EndpointCalls:
         `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
         by then counts a second use as theft, and ends all tokens that came from it.
         `statuses` collects each attempt's HTTP status, None without an answer. `prepare` makes of the request what an
-        attempt sends.
+        attempt sends. An answer that's about the proof alone is followed by another attempt at once, which isn't
+        counted.
         """
         statuses = [] if statuses is None else statuses
         begun = self._clock().monotonic
         deadline = begun + self.timeout
-        for pauses in (*self.pauses, None):
+        pauses, challenges = iter(self.pauses), Challenges()
+        while True:
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
-            built = yield from self._build(call, half)
+            attempt, nonce = self._attempt(call), None
+            built = yield from self._build(call, attempt, half)
             statuses.append(None)
             try:
                 sent = built if prepare is None else prepare(built)
@@ -207,13 +213,18 @@ class EndpointCalls:
                 if response is None:
                     raise HeldUp("the program was held up before it could ask for a token")
                 statuses[-1] = response.status_code
-                return read(sent, response._replace(received_at=self._clock().wall))
+                arrived = self._clock().wall
+                nonce = self.server.note(response.headers, arrived) if call.per_attempt else None
+                return read(sent, response._replace(received_at=arrived))
             except TokenError as error:
                 statuses[-1] = error.status_code
                 failure = error
-            if pauses is None or isinstance(failure, HeldUp) or not repeatable(failure):
+            if call.has_proof and challenges.answer(failure, attempt.nonce, nonce, self.server):
+                continue
+            bounds = next(pauses, None)
+            if bounds is None or isinstance(failure, HeldUp) or not repeatable(failure):
                 break
-            pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)
+            pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)
             if self._clock().monotonic + pause + _WORTHWHILE > deadline:
                 break
             yield Sleep(pause)
@@ -221,11 +232,14 @@ class EndpointCalls:
                 break
         raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
 
-    def _build(self, call: Call, timeout: float) -> Steps[TokenRequest]:
+    def _attempt(self, call: Call) -> Attempt:
+        server = self.server
+        return Attempt(call.request.url, server.issuer, self._clock().wall + server.offset, server.nonce)
+
+    def _build(self, call: Call, attempt: Attempt, timeout: float) -> Steps[TokenRequest]:
         """Return what one attempt sends; the user's functions have `timeout` seconds each. Raises `TokenError`."""
         if not call.per_attempt:
             return call.request
-        attempt = Attempt(call.request.url, self._clock().wall)
         texts = {}
         for name, part in call.per_attempt.items():
             texts[name] = (yield from _run_code(name, part, attempt, timeout)) if part.runs_code else part.make(attempt)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import read_revocation_response
@@ -28,7 +29,6 @@ from .client import Client, refuses_client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
 from .reauthorization import reauthorization
-from .secret_file import read_anew
 
 __all__ = [
     "ClientCredentialsGrant",

@@ -6,11 +6,13 @@ Which form a server takes is detected by `_server.client`.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
 from .._record import Record
 from ..errors import ConfigurationError
+from .token_request import PerAttempt
 
 __all__ = [
     "ClientAuthParameters",
@@ -26,7 +28,7 @@ class ClientAuthParameters(Record):
     """What a token call carries to authenticate the client: an Authorization header or form fields."""
 
     authorization: str | None
-    fields: dict[str, str]
+    fields: Mapping[str, str | PerAttempt]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 from urllib.parse import unquote_plus, urlencode
 
 from .._record import Record
@@ -97,19 +97,24 @@ class Attempt(Record):
     """One attempt at a call, as what is made for it must know it."""
 
     url: str
+    issuer: str | None
+    """The server's issuer, where it's known."""
     wall: float
-    """The time, in Unix seconds."""
+    """The time, in Unix seconds, by the server's clock as far as that's known."""
+    nonce: str | None = None
+    """The server's nonce for proofs (RFC 9449 section 8), if it has given one."""
 
 
-class PerAttempt(Protocol):
-    """A field of a call that is made anew for each attempt."""
+class PerAttempt(Record):
+    """A field or header of a call whose text is made anew for each attempt. The function may raise `TokenError`."""
 
-    runs_code: bool
-    """Whether to make it calls a function of the user's, which may block."""
+    make: Callable[[Attempt], str]
+    runs_code: bool = False
+    """Whether that calls a function of the user's, which may block."""
+    is_header: bool = False
 
-    def make(self, attempt: Attempt) -> str:
-        """Return the field's text. Raises `TokenError`."""
-        ...
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 class Call(Record):
@@ -117,22 +122,34 @@ class Call(Record):
 
     request: TokenRequest
     per_attempt: Mapping[str, PerAttempt] = {}
-    """By the names of the fields."""
+    """By the names of the fields and headers."""
+
+    @property
+    def has_proof(self) -> bool:
+        """Whether a proof of a key goes along (RFC 9449)."""
+        return "DPoP" in self.per_attempt
 
     def with_made(self, texts: Mapping[str, str]) -> TokenRequest:
         """Return what an attempt sends, with the texts that were made for it."""
         request = self.request
         if not texts:
             return request
+        headers = {name: text for name, text in texts.items() if self.per_attempt[name].is_header}
         fields = {name: texts.get(name, value) for name, value in request.fields.items()}
         secrets = (*request.secrets, *_secrets_in({}, texts))
-        return dataclasses.replace(request, fields=fields, secrets=tuple(dict.fromkeys(secrets)))
+        return dataclasses.replace(
+            request,
+            headers={**request.headers, **headers},
+            fields=fields,
+            secrets=tuple(dict.fromkeys(secrets)),
+        )
 
 
 def build_call(url: str, authorization: str | None, fields: Mapping[str, Any]) -> Call:
     """Build a call as `build_token_request` builds a request, of fields that may be made for each attempt, too."""
-    per_attempt = {name: value for name, value in fields.items() if hasattr(value, "make")}
-    constant = {name: "" if name in per_attempt else value for name, value in fields.items()}
+    per_attempt = {name: value for name, value in fields.items() if isinstance(value, PerAttempt)}
+    headers = {name for name, part in per_attempt.items() if part.is_header}
+    constant = {name: "" if name in per_attempt else value for name, value in fields.items() if name not in headers}
     return Call(build_token_request(url, authorization, constant), per_attempt)
 
 

@@ -461,7 +461,7 @@ MUTANTS = (
     Mutant(
         11,
         "a secret that's the same in its file is sent again",
-        "_server/secret_file.py",
+        "_keys/secret_file.py",
         "return None if text == secret else FileSecret(text, secret.path)",
         "return FileSecret(text, secret.path)",
         ("guarantees/test_environment.py::test_a_file_without_another_secret_changes_nothing",),

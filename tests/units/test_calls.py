@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from oauth_auth import OAuthProviderException, OAuthToken, TokenError, TokenResponseError, TokenTransportError
 from oauth_auth._clock import Chance, Now
-from oauth_auth._record import Record
 from oauth_auth._server.calls import Ask, EndpointCalls, GivenUp, HeldUp, Run, Sleep, no_retry
 from oauth_auth._wire.messages import read_token_response
-from oauth_auth._wire.token_request import Attempt, Call, build_call, build_token_request
+from oauth_auth._wire.token_request import Attempt, Call, PerAttempt, build_call, build_token_request
 from tests.support.steps import (
     TOKEN_URL,
     HandClock,
@@ -242,15 +240,14 @@ def test_who_was_held_up_sends_nothing() -> None:
 # -- An attempt is built, not repeated ------------------------------------------------------------------------------
 
 
-class Numbered(Record):
-    """A part that's another one each time."""
+def numbered(seen: list[Attempt], *, runs_code: bool = False, is_header: bool = False) -> PerAttempt:
+    """Return a part that's another one each time."""
 
-    seen: list[Attempt]
-    runs_code: bool = False
+    def make(attempt: Attempt) -> str:
+        seen.append(attempt)
+        return f"made-{len(seen)}"
 
-    def make(self, attempt: Attempt) -> str:
-        self.seen.append(attempt)
-        return f"made-{len(self.seen)}"
+    return PerAttempt(make, runs_code, is_header)
 
 
 @pytest.mark.parametrize("runs_code", [False, True])
@@ -258,7 +255,7 @@ def test_what_proves_is_made_for_each_attempt(runs_code: bool) -> None:
     """Each attempt has parts of its own, which know where and when it goes; the rest is the same."""
     clock, seen = HandClock(), list[Attempt]()
     begun = clock.now.wall
-    call = build_call(TOKEN_URL, None, {"client_assertion": Numbered(seen, runs_code), "grant_type": "x"})
+    call = build_call(TOKEN_URL, None, {"client_assertion": numbered(seen, runs_code=runs_code), "grant_type": "x"})
     script = Script(after(3.0, answer(503), clock), NO_ANSWER, TOKEN, clock=clock)
     calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
     assert "good" == play(calls.call(call, read_token_response), running_code(script)).access_token
@@ -294,7 +291,7 @@ def give_up(_: Attempt) -> str:
 )
 def test_code_of_the_users_that_fails(make: Callable[[Attempt], Any], text: str, retryable: bool) -> None:
     """It's a `TokenError` without what the code says, and nothing is sent."""
-    part = SimpleNamespace(runs_code=True, make=make)
+    part = PerAttempt(make, runs_code=True)
     script = Script(*[TOKEN] * 3)
     calls = EndpointCalls(Transport(), 10.0, clock=script.clock, chance=Lowest())
     with pytest.raises(TokenError) as caught:
