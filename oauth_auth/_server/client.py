@@ -122,7 +122,7 @@ class Client:
         if isinstance(method, ClientSecretBasic) and secret is not None:
             other = method.other_form(self.client_id, secret)
             return tuple(_Way(one, {"basic_encode": one.encode}) for one in (method, other) if one is not None)
-        if hasattr(method, "authenticate_for") and method.audience is None and self._endpoints.issuer is not None:
+        if getattr(method, "audience", "") is None and self._endpoints.issuer is not None:
             return _Way(method, {"assertion_to_url": False}), _Way(_ToUrl(method), {"assertion_to_url": True})
         return (_Way(method, {}),)
 
