@@ -8,9 +8,11 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 from .._wire.checks import require_text
+from .._wire.token import Prover
 from .._wire.token_request import Attempt, PerAttempt
 from .._wire.urls import without_query
 from ..errors import ConfigurationError
@@ -76,9 +78,13 @@ class DPoPKey:
         `token` is the access token that goes along, if one does, and `nonce` the server's last one.
         """
         ath = None if token is None else digest_of_token(require_text("token", token))
-        return self.prove(method, without_query(url), time.time(), ath, nonce)
+        return self._prove(ath, method, without_query(url), time.time(), nonce)
 
-    def prove(self, method: str, htu: str, now: float, ath: str | None, nonce: str | None) -> str:
+    def prover(self, access_token: str) -> Prover:
+        """Return what makes the proofs of requests with this token."""
+        return partial(self._prove, digest_of_token(access_token))
+
+    def _prove(self, ath: str | None, method: str, htu: str, now: float, nonce: str | None) -> str:
         """Return a proof; `htu` is the URL without query and fragment, `ath` the digest of the token."""
         head = self._head
         if head is None:
@@ -94,7 +100,7 @@ class DPoPKey:
         """Return the header `DPoP` of a call: a proof for each attempt."""
 
         def make(attempt: Attempt) -> str:
-            return self.prove("POST", without_query(attempt.url), attempt.wall, None, attempt.nonce)
+            return self._prove(None, "POST", without_query(attempt.url), attempt.wall, attempt.nonce)
 
         return PerAttempt(make, is_header=True)
 

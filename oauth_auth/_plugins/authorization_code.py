@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._flight import attempt, run, run_async
+from .._renewal.logins import NewLogin
 from .._server.authorization_code import AuthorizationCodeGrant
 from .._server.grants import Grant, TokenCalls
 from .._wire.checks import require_text
@@ -112,6 +113,5 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         if not request.is_for(self._endpoints.issuer, self._endpoints.given.get("authorization_url")):
             raise ConfigurationError("the request is of another authorization server: use the auth object that made it")
         code, grant = request.code_from(redirected_url), self._grant
-        completion = partial(grant.completion, code)
         redeem = partial(grant.complete, code, request.redirect_uri, request.code_verifier)
-        return (yield from self._source.complete_login(completion, redeem))
+        return (yield from self._source.complete_login(NewLogin(partial(grant.completion, code), redeem)))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from .._record import Record
 from .._wire.token import OAuthToken, digest
 from .entry import Entry, identity
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Known", "merge"]
 
@@ -33,11 +38,26 @@ class Known(Record):
     """Which login the last token comes from."""
     superseded: tuple[str, ...] = ()
     """Digests of tokens that others have replaced: a store that brings one has gone back in time."""
+    keys: Mapping[str, DPoPKey] = {}
+    """The keys that these tokens are bound to, by the tokens' identities: each token has its own."""
 
-    def renewed(self, token: OAuthToken, *, is_login: bool) -> Known:
-        """Return what is known with a new token; `is_login` says that it begins a new login."""
+    def renewed(self, token: OAuthToken, *, is_login: bool, key: DPoPKey | None = None) -> Known:
+        """Return what is known with a new token, and the key that it's bound to; `is_login` begins a new login."""
         login = identity(token) if is_login or self.login is None else self.login
-        return self._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
+        known = self.with_key(token, key)
+        return known._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
+
+    def with_key(self, token: OAuthToken, key: DPoPKey | None) -> Known:
+        """Return what is known with a token's key; those of tokens that are gone are forgotten."""
+        if key is None:
+            return self
+        kept = {identity(one) for one in (self.last, self.previous, self.in_store) if one is not None}
+        keys = {name: known for name, known in self.keys.items() if name in kept}
+        return self._replace(keys={**keys, identity(token): key})
+
+    def key_of(self, token: OAuthToken) -> DPoPKey | None:
+        """Return the key that a token is bound to, if it's known."""
+        return self.keys.get(identity(token)) if self.keys else None
 
     def saved(self) -> Known:
         """Return what is known once the last token is in the store."""
@@ -94,6 +114,7 @@ def merge(known: Known, stored: Entry) -> Known:
     token = stored.token
     if token is None or _is_same(token, known.in_store):
         return known._replace(has_read=True)
+    known = known.with_key(token, stored.key)
     if _is_same(token, known.last):
         return known.saved().learned(stored)
     if known.has_superseded(token):
@@ -105,7 +126,9 @@ def merge(known: Known, stored: Entry) -> Known:
         # What a sibling has replaced is never gone back to: it may be another user's.
         was_replaced = known.last is not None and not _digests_of(known.last).isdisjoint(stored.superseded)
         previous = None if was_replaced else known.last
-        return Known(token, previous, token, has_read=True, login=login, superseded=superseded).learned(stored)
+        return Known(
+            token, previous, token, has_read=True, login=login, superseded=superseded, keys=known.keys
+        ).learned(stored)
     return known._replace(previous=token, in_store=token, has_read=True)
 
 

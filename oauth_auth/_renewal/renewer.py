@@ -28,7 +28,7 @@ from .acquisition import Acquired, Deferred
 from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
-from .logins import Logins
+from .logins import Logins, NewLogin
 from .store_entry import StoreEntry
 
 __all__ = ["FlightLike", "FlightOutcome", "Landing", "Renewer", "decision_lock"]
@@ -216,13 +216,11 @@ class Renewer:
                 outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
         return outcome
 
-    def _complete_login(
-        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Steps[FlightOutcome]:
+    def _complete_login(self, login: NewLogin) -> Steps[FlightOutcome]:
         """Replace the login, see `Logins.complete_login`; where that fails, all stays as it was."""
         begun, held = self._clock().monotonic, self.current
         try:
-            result, replaced = yield from self.acquisition.complete_login(completion, redeem)
+            result, replaced = yield from self.acquisition.complete_login(login)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it

@@ -36,7 +36,7 @@ from .decisions import (
     for_request,
 )
 from .effects import carry_out_renewal
-from .logins import Logins
+from .logins import Logins, NewLogin
 from .renewer import FlightLike, FlightOutcome, Landing, Renewer, decision_lock
 from .store_entry import StoreEntry
 
@@ -176,14 +176,12 @@ class TokenSource(Renewer):
             if decision.launch is not None:
                 return self._settle(outcome or FlightOutcome.deferred(), forced=True)
 
-    def complete_login(
-        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Generator[Step, Any, Credential]:
+    def complete_login(self, login: NewLogin) -> Generator[Step, Any, Credential]:
         """Replace whatever token there is by that of a login that was led elsewhere; return the new credential.
 
         Raises what went wrong; then all stays as it was.
         """
-        outcome = yield from self._launch_alone(lambda: self._complete_login(completion, redeem))
+        outcome = yield from self._launch_alone(lambda: self._complete_login(login))
         if outcome.error is not None:
             raise outcome.error.without_traceback()
         assert outcome.credential is not None  # noqa: S101 - without an error there's one

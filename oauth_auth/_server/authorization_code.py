@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl, urlsplit
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
 from .calls import Steps
-from .grants import RefreshingGrant, TokenCalls
+from .grants import RefreshingGrant, TokenCalls, is_about_proof
 from .reauthorization import reauthorization
 
 if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
     from ..login._context import Login
     from ..login._request import AuthorizationRequest
 
@@ -56,16 +57,18 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def has_unredeemed_code(self) -> bool:
         return self._code is not None
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
             reason = None if self._redeemed_code is None else "the authorization code is used up"
             raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
-            token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, **verifier)
+            token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, key=key, **verifier)
         except TokenError as error:
-            if error.status_code is not None:
+            if error.status_code is not None and not is_about_proof(error):
                 self._mark_redeemed(code)
             raise
         self._mark_redeemed(code)
@@ -75,7 +78,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return self._login is not None and self._code is None
 
-    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(self, cancelled: threading.Event, key: DPoPKey | None = None) -> Callable[[], Steps[OAuthToken]]:
         from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
@@ -83,7 +86,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._endpoints.calls.run(self._endpoints.require("authorization_url"))
 
         def make(redirect_uri: str) -> AuthorizationRequest:
-            return self._endpoints.calls.run(self.authorization_request(redirect_uri))
+            return self._endpoints.calls.run(self.authorization_request(redirect_uri, key))
 
         context = LoginContext(make, self._given_redirect_uri, cancelled)
         try:
@@ -100,12 +103,14 @@ class AuthorizationCodeGrant(RefreshingGrant):
         def redeem() -> Steps[OAuthToken]:
             # Kept: it's sent again later if the server can't be reached now.
             self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
-            return self.request_token(None, None)
+            return self.request_token(None, None, key)
 
         return redeem
 
-    def authorization_request(self, redirect_uri: str | None) -> Steps[AuthorizationRequest]:
-        """Return a new request that a user authorize the client. Raises `OAuthError`."""
+    def authorization_request(
+        self, redirect_uri: str | None, key: DPoPKey | None = None
+    ) -> Steps[AuthorizationRequest]:
+        """Return a new request that a user authorize the client; its code is bound to the key. Raises `OAuthError`."""
         from ..login._request import AuthorizationRequest  # noqa: PLC0415 - see above
 
         endpoints = self._endpoints
@@ -118,6 +123,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         defaults = {**({"prompt": "consent"} if is_offline else {}), **self._targets}
         in_url = {name for name, _ in parse_qsl(urlsplit(authorization_url).query, keep_blank_values=True)}
         defaults = {name: value for name, value in defaults.items() if name not in in_url}
+        bound = {} if key is None else {"dpop_jkt": key.thumbprint}  # RFC 9449 section 10
         return AuthorizationRequest(
             authorization_url,
             self._client.client_id,
@@ -125,7 +131,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
             scope=scope,
             issuer=endpoints.issuer,
             issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
-            parameters={**defaults, **self._authorization_parameters},
+            parameters={**defaults, **self._authorization_parameters, **bound},
             allow_insecure_transport=endpoints.allow_insecure,
         )
 
@@ -134,9 +140,13 @@ class AuthorizationCodeGrant(RefreshingGrant):
         code_digest = digest(code)
         return None if code_digest not in self._completed else code_digest == self._completed[-1]
 
-    def complete(self, code: str, redirect_uri: str, code_verifier: str) -> Steps[OAuthToken]:
+    def complete(
+        self, code: str, redirect_uri: str, code_verifier: str, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Redeem the code of a login that a web application has led. Raises `TokenError`, and then changes nothing."""
-        token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, code_verifier=code_verifier)
+        token = yield from self._operate(
+            "request_token_o_auth_acg", code, redirect_uri, key=key, code_verifier=code_verifier
+        )
         self._mark_redeemed(code)
         self._note_completion(digest(code))
         return token

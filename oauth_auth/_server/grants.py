@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._keys.secret_file import read_anew
 from .._record import Record
@@ -30,6 +30,10 @@ from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
 from .reauthorization import reauthorization
 
+if TYPE_CHECKING:
+    from .._keys.binding import Binding
+    from .._keys.dpop import DPoPKey
+
 __all__ = [
     "ClientCredentialsGrant",
     "Grant",
@@ -37,18 +41,23 @@ __all__ = [
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
+    "check_binding",
     "ends_refresh_token",
+    "is_about_proof",
 ]
 
 _MOST_DEAD_TOKENS = 100
 """How many refresh tokens are remembered as dead: a server or a store returns one of the last, if any."""
 
+_ABOUT_THE_PROOF = {
+    "use_dpop_nonce",  # RFC 9449 section 8
+    "invalid_dpop_proof",  # RFC 9449 section 5
+}
 _ABOUT_THE_CALL = {
+    *_ABOUT_THE_PROOF,
     OAuthProviderError.INVALID_SCOPE,
     "invalid_target",  # RFC 8707 section 2
     "invalid_authorization_details",  # RFC 9396 section 5
-    "use_dpop_nonce",  # RFC 9449 section 8
-    "invalid_dpop_proof",  # RFC 9449 section 5
     "server_error",
     "temporarily_unavailable",
 }
@@ -91,11 +100,21 @@ class Grant:
         """Return the refresh token that the grant was constructed with, if it's still live."""
         return None
 
-    def refresh(self, refresh_token: str, scope: str | None) -> Steps[OAuthToken]:
-        """Renew with a live refresh token; `scope` is what was granted with it, None if the server didn't say."""
+    @property
+    def binding(self) -> Binding | None:
+        """Which keys its tokens are bound to; None if to none."""
+        return None
+
+    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
+        """Renew with a live refresh token; `scope` is what was granted with it, None if the server didn't say.
+
+        `key` is the one to bind the token to, here and below; a refresh token has one of its own.
+        """
         raise NotImplementedError
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Get a token without a refresh token; `refusal` is what ended the one that was tried before."""
         raise NotImplementedError
 
@@ -104,13 +123,13 @@ class Grant:
         """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
         return False
 
-    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(self, cancelled: threading.Event, key: DPoPKey | None = None) -> Callable[[], Steps[OAuthToken]]:
         """Run the interactive login, if there is one; return the steps that redeem its result, or that do without.
 
         `cancelled` is set when the login is no longer needed. Blocks for as long as the user takes, so it's called
         without the store's lock. Raises `OAuthError`.
         """
-        return lambda: self.request_token(None, None)
+        return lambda: self.request_token(None, None, key)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
         """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""
@@ -147,6 +166,11 @@ def ends_refresh_token(error: TokenError) -> bool:
     return isinstance(error, TokenResponseError) and error.status_code == 400
 
 
+def is_about_proof(error: TokenError) -> bool:
+    """Return whether a refusal is about the proof of a key alone, so that a code that went along isn't used up."""
+    return isinstance(error, OAuthProviderException) and error.error in _ABOUT_THE_PROOF
+
+
 class TokenCalls(Record):
     """What all token calls of an auth object have in common."""
 
@@ -155,6 +179,7 @@ class TokenCalls(Record):
     client: Client
     scope: str | None
     field_parameters: FieldParameters
+    binding: Binding | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -169,6 +194,11 @@ class _TokenEndpointGrant(Grant):
         self._client = calls.client
         self._scope = calls.scope
         self._field_parameters = calls.field_parameters
+        self._binding = calls.binding
+
+    @property
+    def binding(self) -> Binding | None:
+        return self._binding
 
     @property
     def scope(self) -> str | None:
@@ -182,14 +212,18 @@ class _TokenEndpointGrant(Grant):
     def sends_async(self) -> bool:
         return sends_async(self._controller.calls.transport) and not self.is_interactive
 
-    def _operate(self, operation: str, *args: Any, **fields: str) -> Steps[OAuthToken]:
-        """Call one of the controller's operations as the client; `fields` are additional form fields."""
+    def _operate(self, operation: str, *args: Any, key: DPoPKey | None = None, **fields: str) -> Steps[OAuthToken]:
+        """Call one of the controller's operations as the client; `fields` are additional form fields.
+
+        With a key the token must be bound to it: anything else isn't kept.
+        """
+        proof = {} if key is None else {"DPoP": key.header()}
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
-            parameters = {**fields, **client.fields, **self._field_parameters}
+            parameters = {**fields, **client.fields, **self._field_parameters, **proof}
             return self._controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
 
-        return (yield from self._client.call(send))
+        return check_binding((yield from self._client.call(send)), key)
 
     def dump_state(self) -> dict[str, Any]:
         return self._client.dump_state()
@@ -237,11 +271,24 @@ class _TokenEndpointGrant(Grant):
         yield from self._client.call(send)
 
 
+def check_binding(token: OAuthToken, key: DPoPKey | None) -> OAuthToken:
+    """Return the token. Raises `TokenResponseError` if it should be bound to a key, and isn't."""
+    if key is not None and not token.is_bound:
+        kind = token.token_type[:50]
+        raise TokenResponseError(
+            f"the token isn't bound to a key, as dpop= asks: the server gave one of the type {kind!r}; "
+            "is DPoP (RFC 9449) on for this client?"
+        )
+    return token
+
+
 class ClientCredentialsGrant(_TokenEndpointGrant):
     """RFC 6749 section 4.4; renewed by asking again."""
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
-        return self._operate("request_token_o_auth_ccg", self._scope)
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
+        return self._operate("request_token_o_auth_ccg", self._scope, key=key)
 
 
 class RefreshingGrant(_TokenEndpointGrant):
@@ -264,7 +311,7 @@ class RefreshingGrant(_TokenEndpointGrant):
         dead = {**self._dead_refresh_tokens, **dict.fromkeys(digests)}
         self._dead_refresh_tokens = dict.fromkeys(list(dead)[-_MOST_DEAD_TOKENS:])
 
-    def refresh(self, refresh_token: str, scope: str | None) -> Steps[OAuthToken]:
+    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
         """Renew. The granted scope is asked for (RFC 6749 section 6); if it's refused, the call is repeated without.
 
         eBay, Volkswagen and Entra v1 require a scope in the refresh; oidc-provider and Authlib refuse one that goes
@@ -273,11 +320,11 @@ class RefreshingGrant(_TokenEndpointGrant):
         operation, scope = self._refresh_operation, scope or self._scope
         try:
             try:
-                token = yield from self._operate(operation, refresh_token, scope)
+                token = yield from self._operate(operation, refresh_token, scope, key=key)
             except OAuthProviderException as error:
                 if scope is None or error.error != OAuthProviderError.INVALID_SCOPE:
                     raise
-                token = yield from self._operate(operation, refresh_token, None)
+                token = yield from self._operate(operation, refresh_token, None, key=key)
         except TokenError as error:
             if ends_refresh_token(error):
                 self.bury([digest(refresh_token)])
@@ -303,17 +350,19 @@ class PasswordGrant(RefreshingGrant):
         self._username = username
         self._password = password
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Get a token with the password; if a file that it came from has another one by now, with that."""
         operation = "request_token_o_auth_ropcg"
         try:
-            return (yield from self._operate(operation, self._username, self._password, self._scope))
+            return (yield from self._operate(operation, self._username, self._password, self._scope, key=key))
         except OAuthProviderException as error:
             is_refused = error.error == OAuthProviderError.INVALID_GRANT
             if not is_refused or (next_password := read_anew(self._password)) is None:
                 raise
         self._password = next_password
-        return (yield from self._operate(operation, self._username, self._password, self._scope))
+        return (yield from self._operate(operation, self._username, self._password, self._scope, key=key))
 
 
 class RefreshTokenGrant(RefreshingGrant):
@@ -333,7 +382,9 @@ class RefreshTokenGrant(RefreshingGrant):
         super().bury(digests)
         self._is_given_dead = self._is_given_dead or digest(self._given) in digests
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         yield from ()
         raise reauthorization("the refresh token is used up", last, refusal) from refusal
 

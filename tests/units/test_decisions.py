@@ -298,7 +298,7 @@ WINDOWS: list[tuple[float, dict[str, float], float, str]] = [
 def test_the_windows(lifetime: float, options: dict[str, float], left: float, expected: str) -> None:
     """The leeway is at most a tenth of the lifetime, the window before it a fifth; renewal begins in its first half."""
     token = OAuthToken(access_token="given", expires_in=lifetime, expiry=at(lifetime).wall)
-    windows = {"leeway": 10.0, "refresh_window": 300.0, **options}
+    windows: dict[str, Any] = {"leeway": 10.0, "refresh_window": 300.0, **options}
     for chance in (Highest(), Lowest()):
         held = Credential.from_token(token, at(0), chance, **windows)
         decision, _ = for_request(State(held), at(lifetime - left), IDLE)

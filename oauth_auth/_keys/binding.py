@@ -1,0 +1,35 @@
+"""Which key a token is to be bound to (RFC 9449): the one that's given, else one that goes with the token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .dpop import DPoPKey
+
+__all__ = ["Binding"]
+
+
+class Binding:
+    """The keys of an auth object's tokens: `given` is the user's, which isn't stored; None stands for own ones."""
+
+    __slots__ = ("_made", "given")
+
+    def __init__(self, given: DPoPKey | None = None) -> None:
+        self.given = given
+        self._made: DPoPKey | None = None
+
+    def key_for(self, present: DPoPKey | None) -> DPoPKey:
+        """Return the key for the next token; `present` is that of the token which it replaces, if it's known.
+
+        A refresh with another key may end the refresh token, so a login keeps its key. One that was made is used until
+        a token is bound to it.
+        """
+        key = self.given or present
+        if key is not None:
+            return key
+        from .dpop import DPoPKey
+
+        if self._made is None:
+            self._made = DPoPKey.generate()
+        return self._made
