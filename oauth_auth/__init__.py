@@ -34,6 +34,8 @@ from .errors import (
 from .stores import MemoryTokenStore, TokenStore
 
 if TYPE_CHECKING:
+    from ._keys.assertions import ClientAssertion, ClientSecretJwt, JwtAssertion, PrivateKeyJwt
+    from ._keys.dpop import DPoPKey
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
     from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
@@ -43,18 +45,23 @@ __all__ = [
     "AuthorizationRequest",
     "AuthorizationResponseError",
     "BrowserLogin",
+    "ClientAssertion",
     "ClientSecretBasic",
+    "ClientSecretJwt",
     "ClientSecretPost",
     "ConfigurationError",
     "ConsoleLogin",
+    "DPoPKey",
     "FileTokenStore",
     "InsecureTransportError",
+    "JwtAssertion",
     "KeyringTokenStore",
     "MemoryTokenStore",
     "OAuthError",
     "OAuthProviderError",
     "OAuthProviderException",
     "OAuthToken",
+    "PrivateKeyJwt",
     "PublicClient",
     "ReauthorizationRequired",
     "RedisTokenStore",
@@ -72,6 +79,10 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = attach(
         __name__,
         {
+            **dict.fromkeys(
+                ("ClientAssertion", "ClientSecretJwt", "JwtAssertion", "PrivateKeyJwt"), "._keys.assertions"
+            ),
+            "DPoPKey": "._keys.dpop",
             **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),
             **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
         },

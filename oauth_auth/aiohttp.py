@@ -31,13 +31,13 @@ from ._plugins.rejection import (
     may_be_short,
     note_answer,
     replacing,
-    telling_statuses,
 )
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import MAX_BODY
+from ._wire.token import Credential
 from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
@@ -84,12 +84,12 @@ class AiohttpAuth(AsyncTokens):
     """The base for aiohttp, a client middleware: sets the header, and replays rejected requests."""
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_schemes"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
-        self._telling = _REDIRECTS.union(telling_statuses(self._rejection_statuses))
+        self._telling = _REDIRECTS.union(self._telling)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -109,7 +109,11 @@ class AiohttpAuth(AsyncTokens):
             current = await run_async(self._source.obtain())
         header = current.header
         request.headers[_AUTHORIZATION] = header
+        if current.proof is not None:
+            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
+        if self._proofs is not None:
+            self._proofs.note_nonce(str(url), response.headers.get("DPoP-Nonce"))
         if response.status not in self._telling and not self._source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
@@ -131,7 +135,7 @@ class AiohttpAuth(AsyncTokens):
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
         course = _Course.of(request)
         was_replayed = course is not None and course.was_replayed
-        if response.status not in self._rejection_statuses:
+        if response.status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
         elif was_replayed:
             exchange.tell_rejected_again(origin, header)
@@ -197,6 +201,10 @@ class _Exchange(Exchange):
         location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
         return self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
 
+    @property
+    def proof(self) -> str | None:
+        return self._request.headers.get("DPoP")
+
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
@@ -242,12 +250,12 @@ class _Exchange(Exchange):
         response.content.feed_data(response._body)  # noqa: SLF001
         response.content.feed_eof()
 
-    async def send_again(self, header: str) -> None:
+    async def send_again(self, credential: Credential) -> None:
         request = self._request
         self._keep_cookies()
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             request.update_expect_continue(expect=True)  # what waited for the first one was cancelled
-        request.headers[_AUTHORIZATION] = header
+        self.authorize(request.headers, credential)
         self.response = await self._handler(request)
 
     def _keep_cookies(self) -> None:

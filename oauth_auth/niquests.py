@@ -36,7 +36,7 @@ from ._plugins.token_transport import Body
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import TokenResponse
-from ._wire.token import Header
+from ._wire.token import Credential, Header
 from .errors import TokenError
 
 __all__ = [
@@ -136,6 +136,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             request.hooks["pre_request"].extend((Hook(self._fetch_async), Hook(self._fetch)))
         else:
             request.headers["Authorization"] = current.text
+        if self._proofs is not None:
+            request.hooks["pre_request"].append(Hook(self._prove))
         request.hooks["response"].extend(hooks)
         return request
 
@@ -151,6 +153,20 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         if isinstance(request.headers.get("Authorization"), _Unsent):
             request.headers["Authorization"] = run(self._source.obtain()).text
         return request
+
+    def _prove(self, request: Any) -> Any:
+        """Add a proof to a request that is about to be sent; redirects have one of their own, but no other origin."""
+        current, sent = self._source.current, request.headers.get("Authorization")
+        if not isinstance(sent, str) or not sent.startswith("DPoP "):
+            request.headers.pop("DPoP", None)
+        elif self._proofs is not None and current is not None:
+            self._proofs.authorize(request.headers, current, request.method, request.url or "")
+        return request
+
+    def _mind_proofs(self, response: Any) -> None:
+        """Take in an answer's nonce; `_prove` sees the requests that redirects lead to."""
+        if self._proofs is not None and "DPoP" in response.request.headers:
+            self._proofs.note_nonce(response.request.url or "", response.headers.get("DPoP-Nonce"))
 
     def _make_hook(self, origin: str) -> tuple[Hook, ...]:
         return Hook(self._on_response_async, origin, None), Hook(self._on_response, origin, None)
@@ -273,8 +289,8 @@ class _AsyncExchange(_Exchange):
         # If there will be no other answer, the caller must still be able to stream this one.
         response.raw.read = _reading(response._content)  # noqa: SLF001
 
-    async def send_again(self, header: str) -> None:
-        past, request = self.response, self._prepare(header)
+    async def send_again(self, credential: Credential) -> None:
+        past, request = self.response, self._prepare(credential)
         begun = time.perf_counter()
         self._take(await past.connection.send(request, **self._kwargs), request, begun)
 

@@ -85,6 +85,8 @@ class RequestsAuth(RequestsHooks, AuthBase):
         if current is None or time.time() >= current.refresh_at:
             current = run(self._source.obtain())
         request.headers["Authorization"] = current.text
+        if current.proof is not None:
+            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
         request.hooks["response"].append(hook)
         return request
 

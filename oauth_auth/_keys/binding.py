@@ -19,6 +19,11 @@ class Binding:
         self.given = given
         self._made: DPoPKey | None = None
 
+    @property
+    def name(self) -> str:
+        """What tells its tokens from others in a store."""
+        return "dpop" if self.given is None else f"dpop {self.given.thumbprint}"
+
     def key_for(self, present: DPoPKey | None) -> DPoPKey:
         """Return the key for the next token; `present` is that of the token which it replaces, if it's known.
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -18,7 +17,7 @@ from .._wire.urls import without_query
 from ..errors import ConfigurationError
 from .jose import PrivateKey, encode_part
 
-__all__ = ["DPoPKey", "digest_of_token", "nonce_in"]
+__all__ = ["DPoPKey", "digest_of_token"]
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -117,14 +116,3 @@ class DPoPKey:
 def digest_of_token(access_token: str) -> str:
     """Return the digest of a token that a proof names it by (RFC 9449 section 4.2)."""
     return base64.urlsafe_b64encode(hashlib.sha256(access_token.encode()).digest()).rstrip(b"=").decode()
-
-
-def nonce_in(proof: str | None) -> str | None:
-    """Return the nonce that a proof has, None if it has none, or is none."""
-    try:
-        payload = (proof or "").split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError, RecursionError):
-        return None
-    nonce = claims.get("nonce") if isinstance(claims, Mapping) else None
-    return nonce if isinstance(nonce, str) else None

@@ -14,9 +14,11 @@ from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
 from .._server.controller import OAuthAuthorizationController
 from .._server.grants import Grant
+from .._wire.challenges import replay_statuses, telling_statuses
 from .._wire.token import OAuthToken
 from .options import PLUGINS, Settings
 from .origins import Origins
+from .proofs import Proofs
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
@@ -31,7 +33,7 @@ class TokenAuth:
     """
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling"})
     """The attributes that `_prepare` sets."""
     _source: TokenSource
 
@@ -59,6 +61,10 @@ class TokenAuth:
     def _prepare(self) -> None:
         """Set what isn't pickled: what's remembered of requests."""
         self._origins = Origins(self._allowed_origins, allow_insecure=self._allow_insecure_transport)
+        has_proofs = self._source.binds
+        self._proofs = Proofs() if has_proofs else None
+        self._telling = telling_statuses(self._rejection_statuses, has_proofs=has_proofs)
+        self._replaying = replay_statuses(self._rejection_statuses, has_proofs=has_proofs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY
+from .._wire.token import Credential
 from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
@@ -50,6 +51,11 @@ class HttpxExchange(Exchange):
     def leads_elsewhere(self) -> bool:
         following = self.response.next_request
         return following is not None and self._origin_of(following) != self._origin
+
+    @property
+    def proof(self) -> str | None:
+        found: str | None = self.response.request.headers.get("DPoP")
+        return found
 
     def carried(self, header: str) -> bool:
         return self._carries(header, self.response.request)
@@ -121,13 +127,13 @@ class HttpxExchange(Exchange):
             response.close()
         return part.content
 
-    def send_again(self, header: str) -> Any:
-        """Return the request to send: the response's, with another token and the cookies that the response sets."""
+    def send_again(self, credential: Credential) -> Any:
+        """Return the request to send: the response's, with this token and the cookies that the response sets."""
         old = self.response.request
         request = self._auth._library.Request(  # noqa: SLF001 - of the package
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
         )
-        request.headers["Authorization"] = header
+        self.authorize(request.headers, credential)
         if isinstance(request.stream, self._auth._byte_stream):  # noqa: SLF001 - of the package
             request.read()  # hooks of the caller's may look at its content
         self._keep_cookies(request)

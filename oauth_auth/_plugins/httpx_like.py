@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
 from .._record import Record
+from .._wire.token import Prover
 from .auth import AsyncTokens
 from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin
-from .rejection import SendAgain, note_answer, replacing, telling_statuses
+from .rejection import SendAgain, note_answer, replacing
 from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]
@@ -29,12 +30,11 @@ class HttpxFlow(AsyncTokens):
     _library: ClassVar[Any]
     _byte_stream: ClassVar[type]
     _fast_path: ClassVar[FastPath]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_addressable", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_addressable"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._addressable = self._origins.known
-        self._telling = telling_statuses(self._rejection_statuses)
 
     if not TYPE_CHECKING:  # with it, type checkers would take it for an auth of the other libraries
 
@@ -44,7 +44,7 @@ class HttpxFlow(AsyncTokens):
 
     # The part of the flows that each request runs is written out twice: one more call would use up a request's budget.
 
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
         origin = fast_path.origin_of(request.url)
@@ -56,12 +56,17 @@ class HttpxFlow(AsyncTokens):
             current = run(self._source.obtain())
         header = current.header
         fast_path.set_authorization(request.headers, header)
+        prove = current.proof
+        if prove is not None:
+            self._prove(request, prove)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
+        if prove is not None:
+            self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = HttpxExchange(self, origin, position, response)
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=False)
             return
         steps = replacing(self._source, origin, header, exchange)
@@ -81,7 +86,7 @@ class HttpxFlow(AsyncTokens):
             except BaseException as error:  # noqa: BLE001 - Ctrl-C reaches the steps, too
                 go_on, result = steps.throw, error
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
         origin = fast_path.origin_of(request.url)
@@ -93,12 +98,17 @@ class HttpxFlow(AsyncTokens):
             current = await run_async(self._source.obtain())
         header = current.header
         fast_path.set_authorization(request.headers, header)
+        prove = current.proof
+        if prove is not None:
+            self._prove(request, prove)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
+        if prove is not None:
+            self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = AsyncHttpxExchange(self, origin, position, response)
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=False)
             return
         steps = replacing(self._source, origin, header, exchange)
@@ -117,6 +127,17 @@ class HttpxFlow(AsyncTokens):
                 go_on, result = steps.send, await step.wait_async()
             except BaseException as error:  # noqa: BLE001 - cancellation reaches the steps, too
                 go_on, result = steps.throw, error
+
+    def _prove(self, request: Any, prove: Prover) -> None:
+        """Add a proof to a request whose token is bound to a key."""
+        assert self._proofs is not None  # noqa: S101 - bound tokens come with them
+        request.headers["DPoP"] = self._proofs.header(prove, request.method, str(request.url))
+
+    def _note_nonce(self, response: Any) -> None:
+        """Take in the nonces of an answer, and of those that led to it."""
+        for one in (*response.history, response):
+            if self._proofs is not None and (nonce := one.headers.get("DPoP-Nonce")) is not None:
+                self._proofs.note_nonce(str(one.request.url), nonce)
 
     def _may_address(self, origin: Origin, url: Any) -> bool:
         """Return whether the token may go to this origin, and remember it if so."""

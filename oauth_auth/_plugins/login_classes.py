@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # loaded when needed: most programs have no logins
     from .._server.device import Show
     from ..login._context import LoginContext
 
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
+
 __all__ = ["AuthorizationCode", "DeviceCode"]
 
 AuthorizationParameters = Mapping[str, str | Sequence[str] | None]
@@ -53,6 +56,7 @@ class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -92,6 +96,8 @@ class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
                 field, None drops it.
             client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
                 secret, the last without.
+            dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
+                they are worth nothing to a thief; a `DPoPKey` binds them to that one.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -140,6 +146,7 @@ class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -184,6 +191,7 @@ class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -234,6 +242,7 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -267,6 +276,8 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
                 field, None drops it.
             client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
                 secret, the last without.
+            dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
+                they are worth nothing to a thief; a `DPoPKey` binds them to that one.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -311,6 +322,7 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -351,6 +363,7 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,

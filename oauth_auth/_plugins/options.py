@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .._keys.binding import Binding
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
@@ -73,6 +75,7 @@ class Settings(Record):
     """Audience and resource as fields: `field_parameters` has them, too, unless it overrides them."""
     offline_access: bool | None
     client_auth: ClientAuthentication | None
+    binding: Binding | None
     token: OAuthToken | None
     store: TokenStore | None
     store_key: str | None
@@ -161,6 +164,7 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         targets=targets,
         offline_access=offline_access,
         client_auth=client_auth,
+        binding=_read_dpop(options.get("dpop"), has_token=token is not None),
         token=token,
         store=_read_store(options.get("store")),
         store_key=store_key,
@@ -171,6 +175,21 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         allow_insecure_transport=insecure,
         rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
     )
+
+
+def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
+    """Return which keys tokens are bound to; None if to none."""
+    if dpop is None or dpop is False:
+        return None
+    if dpop is True:
+        if has_token:
+            raise ConfigurationError("dpop=True can't be used with token=, whose key nobody knows: pass its DPoPKey")
+        if importlib.util.find_spec("joserfc") is None:
+            raise ImportError('dpop needs joserfc: pip install "oauth_auth[jwt]"')
+        return Binding()
+    if not (type(dpop).__name__ == "DPoPKey" and hasattr(dpop, "prover")):
+        raise ConfigurationError(f"dpop must be True, or a DPoPKey, not {type(dpop).__name__}")
+    return Binding(dpop)  # type: ignore[arg-type]
 
 
 def _read_target(name: str, value: Any) -> str | list[str]:
@@ -243,5 +262,6 @@ def derive_store_key(settings: Settings, grant_type: str, token_url: str, client
     """
     parameters = sorted((name, repr(value)) for name, value in settings.field_parameters.items())
     scope = sorted((settings.scope or "").split())
-    parts = json.dumps([token_url, client_id, grant_type, subject, scope, parameters])
+    bound = [] if settings.binding is None else [settings.binding.name]
+    parts = json.dumps([token_url, client_id, grant_type, subject, scope, parameters, *bound])
     return hashlib.sha256(parts.encode()).hexdigest()

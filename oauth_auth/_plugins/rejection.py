@@ -11,15 +11,23 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from .._events import emit
 from .._flight import Step
 from .._record import Record
 from .._renewal.source import Replacement, TokenSource, Waiting
-from .._wire.challenges import SCOPE_STATUSES, bearer_errors, is_rejection, tells_acceptance, wanted_scope
+from .._server.server_state import Challenges
+from .._wire.challenges import (
+    errors_for,
+    is_rejection,
+    proof_error,
+    tells_acceptance,
+    wanted_scope,
+)
 from .._wire.encodings import can_decompress
+from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from .._wire.words import redact
 from ..errors import OAuthError
@@ -37,7 +45,6 @@ __all__ = [
     "note_answer",
     "path_of",
     "replacing",
-    "telling_statuses",
 ]
 
 DRAIN_LIMIT = 64 * 1024
@@ -129,6 +136,7 @@ class Exchange(ABC):
         self._source = auth._source  # noqa: SLF001
         self._origins = auth._origins  # noqa: SLF001
         self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
+        self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
 
@@ -155,13 +163,33 @@ class Exchange(ABC):
     def leads_elsewhere(self) -> bool:
         """Whether it's a redirect to another origin, which nobody has followed yet."""
 
+    @property
+    @abstractmethod
+    def proof(self) -> str | None:
+        """The proof that the request which it answers had, if any."""
+
+    def proof_error(self, header: str) -> str | None:
+        """Return what the answer says against the proof alone, if the request carried the token with this header."""
+        if self.proofs is None or not self.carried(header):
+            return None
+        return proof_error(self.status, self.challenges)
+
+    def answers_proof(self, challenges: Challenges, error: str) -> bool:
+        """Return whether another proof is to be sent; take in nonce and clock of the answer."""
+        assert self.proofs is not None  # noqa: S101 - there's an error about one
+        url, headers = self.target[1], self.response.headers
+        given = self.proofs.note_nonce(url, headers.get("DPoP-Nonce"))
+        if error == "invalid_dpop_proof":
+            self.proofs.note_date(url, headers)
+        return challenges.answer(error, nonce_in(self.proof), given)
+
     @abstractmethod
     def carried(self, header: str) -> bool:
         """Return whether the request that it answers went to the origin first addressed, with this header."""
 
     def rejection(self, header: str) -> Rejection | None:
         """Return the request and its answer, if that rejects the token with this header."""
-        is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses)
+        is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses, _scheme(header))
         if not is_rejecting or not self._source.renews or not self.carried(header):
             return None
         return self._summary()
@@ -195,7 +223,7 @@ class Exchange(ABC):
         if rejection is None:
             return
         if self._source.record_rejection_of_new(origin, path_of(rejection.method, rejection.url)):
-            errors = bearer_errors(self.challenges or "")
+            errors = errors_for(_scheme(header), self.challenges or "")
             rejection.emit_rejected_again(redact(errors[0], _secrets(header)) if errors else None)
 
     # -- What is done with it -----------------------------------------------------------------------------------
@@ -217,19 +245,28 @@ class Exchange(ABC):
         """Close the answer, unless it was read."""
 
     @abstractmethod
-    def send_again(self, header: str) -> Any:
-        """Send the request with another token and the cookies that the answer sets; the new answer replaces the old."""
+    def send_again(self, credential: Credential) -> Any:
+        """Send the request with this token and the cookies that the answer sets; the new answer replaces the old."""
+
+    def authorize(self, headers: Any, credential: Credential) -> None:
+        """Set the headers of the request that is sent again."""
+        if self.proofs is None:
+            headers["Authorization"] = credential.text
+        else:
+            self.proofs.authorize(headers, credential, *self.target)
 
 
 def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
     """Replace a token that was rejected, and send the request again, once.
 
-    A sibling's token may have been revoked as well, so it's replaced once more.
+    A sibling's token may have been revoked as well, so it's replaced once more. What an answer says against the proof
+    alone is answered before and after, and doesn't count.
     """
+    header = yield from answering(source, header, exchange)
     for is_last in (False, True):
         rejection = exchange.rejection(header)
         if rejection is None:
-            exchange.tell_insufficient_scope(header)
+            note_answer(source, origin, header, exchange, is_replay=is_last)
             return
         try:
             replacement = yield from _replacement(source, origin, header, exchange, rejection)
@@ -240,12 +277,37 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
             raise
         if replacement is None:
             return
-        header = replacement.credential.header
-        yield SendAgain(partial(exchange.send_again, header))
+        yield SendAgain(partial(exchange.send_again, replacement.credential))
+        header = yield from answering(source, replacement.credential.header, exchange)
         note_answer(source, origin, header, exchange, is_replay=True)
         if replacement.is_final or is_last:
             exchange.tell_rejected_again(origin, header)
             return
+
+
+def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator[Step, Any, str]:
+    """Send a request again, the same token and the same bytes, while its answer is about the proof alone.
+
+    Returns the header that the last one was sent with: another one if the token has just been replaced.
+    """
+    challenges = Challenges()
+    while (error := exchange.proof_error(header)) is not None:
+        credential = source.current
+        if not exchange.answers_proof(challenges, error) or credential is None or credential.proof is None:
+            break
+        try:
+            is_repeatable = yield Do(exchange.can_replay)
+            if not is_repeatable:
+                break
+            yield Do(exchange.discard)
+        except GeneratorExit:
+            raise
+        except BaseException:  # interrupted or cancelled: nobody will get the answer, or close it
+            yield Do(exchange.close)
+            raise
+        yield SendAgain(partial(exchange.send_again, credential))
+        header = credential.header
+    return header
 
 
 def _replacement(
@@ -266,18 +328,17 @@ def _replacement(
     return replacement
 
 
-@lru_cache(maxsize=16)
-def telling_statuses(rejection_statuses: tuple[int, ...]) -> frozenset[int]:
-    """Return the statuses of answers that say something of the token, but for that it's good."""
-    return SCOPE_STATUSES.union(rejection_statuses)
-
-
 def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
     """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
     exchange.tell_insufficient_scope(header)
     path = exchange.accepted_path(header)
     if path is not None:
         source.record_acceptance(origin, path, header, is_replay=is_replay)
+
+
+def _scheme(header: str) -> str:
+    """Return the scheme of a token's header, in lower case."""
+    return header.partition(" ")[0].lower()
 
 
 def _secrets(header: str) -> tuple[str, ...]:

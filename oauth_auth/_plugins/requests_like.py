@@ -15,7 +15,7 @@ from urllib.parse import urldefrag, urljoin
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY
-from .._wire.token import Header
+from .._wire.token import Credential, Header
 from .._wire.urls import leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .rejection import (
@@ -25,7 +25,6 @@ from .rejection import (
     is_short,
     may_be_short,
     note_answer,
-    telling_statuses,
 )
 from .replay import is_fixed, rewind
 
@@ -61,17 +60,13 @@ class RequestsHooks(TokenAuth):
     """
 
     _library: ClassVar[Any]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_latest", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_latest"})
 
     _latest: tuple[str, Any]
     """The hooks used last, and their origin with a slash at the end: most programs use the same again.
 
     They are made once per origin, and kept by the URL's text up to its path.
     """
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self._telling = telling_statuses(self._rejection_statuses)
 
     def _make_hook(self, origin: str) -> Any:
         """Return what is hooked to a request to the origin."""
@@ -109,6 +104,8 @@ class RequestsHooks(TokenAuth):
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
+        if self._proofs is not None:
+            self._mind_proofs(response)
         status = response.status_code
         if status not in self._telling and not self._source.rejecting_origins:
             return None
@@ -118,7 +115,7 @@ class RequestsHooks(TokenAuth):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         exchange = kind(self, origin, response, kwargs)
-        if status not in self._rejection_statuses:
+        if status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_led_here)
             return None
         if was_led_here:
@@ -127,6 +124,33 @@ class RequestsHooks(TokenAuth):
         if getattr(response, "_answers_replay", False):  # some sessions of others call its hooks again
             return None
         return header, exchange
+
+    def _mind_proofs(self, response: Any) -> None:
+        """Take in an answer's nonce; if it's a redirect, have the next request, a copy, carry a proof of its own.
+
+        Another origin gets neither token nor proof.
+        """
+        request = response.request
+        if self._proofs is None or "DPoP" not in request.headers:
+            return
+        self._proofs.note_nonce(request.url or "", response.headers.get("DPoP-Nonce"))
+        if not response.is_redirect:
+            return
+        following = self._next_request(response)
+        current = self._source.current
+        if following is None or leads_elsewhere(request.url or "", following[1]):
+            request.headers.pop("DPoP")
+        elif current is not None and current.proof is not None and current.text == request.headers.get("Authorization"):
+            request.headers["DPoP"] = self._proofs.header(current.proof, *following)
+
+    def _next_request(self, response: Any) -> tuple[str, str] | None:
+        """Return method and URL of the request that a redirect leads to; None if it can't be read."""
+        session, copied = self._library.Session, response.request.copy()
+        with suppress(ValueError):
+            location = session.get_redirect_target(None, response)
+            session.rebuild_method(None, copied, response)
+            return copied.method, urldefrag(urljoin(copied.url or "", self._library.utils.requote_uri(location))).url
+        return None
 
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
@@ -160,10 +184,15 @@ class RequestsExchange(Exchange):
     def leads_elsewhere(self) -> bool:
         return self.response.is_redirect and leads_elsewhere(self.target[1], self.response.headers["Location"])
 
+    @property
+    def proof(self) -> str | None:
+        found: str | None = self.response.request.headers.get("DPoP")
+        return found
+
     def carried(self, header: str) -> bool:
         _, url = self.target
         same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
-        return same and header.startswith("Bearer ")
+        return same and header.startswith(("Bearer ", "DPoP "))
 
     # -- What is done with it -----------------------------------------------------------------------------------
 
@@ -226,19 +255,19 @@ class RequestsExchange(Exchange):
             socket.settimeout(before)
         return bytes(content)
 
-    def send_again(self, header: str) -> Any:
-        past, request = self.response, self._prepare(header)
+    def send_again(self, credential: Credential) -> Any:
+        past, request = self.response, self._prepare(credential)
         begun = time.perf_counter()
         self._take(past.connection.send(request, **self._kwargs), request, begun)
 
-    def _prepare(self, header: str) -> Any:
+    def _prepare(self, credential: Credential) -> Any:
         """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
         The object stays the same, since a redirect of the new answer copies it.
         """
         request = self.response.request
         self.response.request = request.copy()
-        request.headers["Authorization"] = str(header)
+        self.authorize(request.headers, credential)
         self._keep_cookies(request)
         return request
 

@@ -8,7 +8,7 @@ written out in each signature, since that's where editors, type checkers and `he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .._renewal.store_entry import StoreEntry
 from .._server.grants import ClientCredentialsGrant, Grant, TokenCalls
@@ -20,6 +20,9 @@ from ..stores import TokenStore
 from .auth import TokenAuth
 from .options import ForClient, HTTPClient, Settings, check_arguments, check_callback, read_environment, read_options
 from .token_endpoint import TokenEndpointAuth
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Bearer", "ClientCredentials", "Provider"]
 
@@ -41,6 +44,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -69,6 +73,8 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
                 field, None drops it.
             client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
                 secret, the last without.
+            dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
+                they are worth nothing to a thief; a `DPoPKey` binds them to that one.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -110,6 +116,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -147,6 +154,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,

@@ -73,7 +73,9 @@ class TokenEndpointAuth(TokenAuth):
         self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
         self._client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
-        server_calls = TokenCalls(controller, self._endpoints, self._client, settings.scope, settings.field_parameters)
+        server_calls = TokenCalls(
+            controller, self._endpoints, self._client, settings.scope, settings.field_parameters, settings.binding
+        )
         entry = self._store_entry(settings, issuer or token_url or "", client_id, subject)
         self._grant = self._make_grant(server_calls, settings, parameters)
         self._take(settings, self._grant, token=settings.token, entry=entry)
@@ -90,7 +92,10 @@ class TokenEndpointAuth(TokenAuth):
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
         # The user's own key doesn't say whose token it is.
-        return StoreEntry(settings.store, settings.store_key, {"server": without_query(server), "client_id": client_id})
+        owner = {"server": without_query(server), "client_id": client_id}
+        if settings.binding is not None:
+            owner["dpop"] = settings.binding.name
+        return StoreEntry(settings.store, settings.store_key, owner)
 
     def _find_endpoint(self, name: str) -> str | None:
         """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""

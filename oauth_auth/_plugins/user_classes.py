@@ -6,7 +6,7 @@ Written as those of `service_classes` are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._server.grants import Grant, PasswordGrant, RefreshTokenGrant, TokenCalls
 from .._wire.checks import require_text
@@ -16,6 +16,9 @@ from .._wire.token_request import FieldParameters, TokenRequest
 from ..stores import TokenStore
 from .options import ForClient, HTTPClient, Settings, check_arguments, read_environment
 from .token_endpoint import TokenEndpointAuth
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Password", "RefreshToken"]
 
@@ -43,6 +46,7 @@ class Password(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -73,6 +77,8 @@ class Password(TokenEndpointAuth, ForClient[HTTPClient]):
                 field, None drops it.
             client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
                 secret, the last without.
+            dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
+                they are worth nothing to a thief; a `DPoPKey` binds them to that one.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -116,6 +122,7 @@ class Password(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -155,6 +162,7 @@ class Password(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -209,6 +217,7 @@ class RefreshToken(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -238,6 +247,8 @@ class RefreshToken(TokenEndpointAuth, ForClient[HTTPClient]):
                 field, None drops it.
             client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
                 secret, the last without.
+            dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
+                they are worth nothing to a thief; a `DPoPKey` binds them to that one.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -280,6 +291,7 @@ class RefreshToken(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -318,6 +330,7 @@ class RefreshToken(TokenEndpointAuth, ForClient[HTTPClient]):
         resource: str | Iterable[str] | None = None,
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
+        dpop: bool | DPoPKey | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,

@@ -22,7 +22,7 @@ from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
 from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
 from .._wire.urls import check_transport
-from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
+from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError, TokenTransportError
 from .server_state import Challenges, ServerState
 
 __all__ = [
@@ -219,7 +219,7 @@ class EndpointCalls:
             except TokenError as error:
                 statuses[-1] = error.status_code
                 failure = error
-            if call.has_proof and challenges.answer(failure, attempt.nonce, nonce, self.server):
+            if call.has_proof and self._is_about_proof(failure, challenges, attempt.nonce, nonce):
                 continue
             bounds = next(pauses, None)
             if bounds is None or isinstance(failure, HeldUp) or not repeatable(failure):
@@ -231,6 +231,13 @@ class EndpointCalls:
             if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
                 break
         raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
+
+    def _is_about_proof(self, failure: TokenError, challenges: Challenges, had: str | None, given: str | None) -> bool:
+        """Return whether a failure is answered by another proof; go by the server's clock if it refuses one."""
+        error = failure.error if isinstance(failure, OAuthProviderException) else None
+        if error == "invalid_dpop_proof":
+            self.server.sets_clock(for_proof=True)
+        return challenges.answer(error, had, given)
 
     def _attempt(self, call: Call) -> Attempt:
         server = self.server

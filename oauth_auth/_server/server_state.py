@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import OAuthProviderException, TokenError
-
 __all__ = ["Challenges", "ServerState"]
 
 _LONGEST_NONCE = 4096
@@ -69,17 +67,15 @@ class Challenges:
         self._nonces = 0
         self._has_renewed = False
 
-    def answer(self, failure: TokenError, had: str | None, given: str | None, server: ServerState) -> bool:
+    def answer(self, error: str | None, had: str | None, given: str | None) -> bool:
         """Return whether to try again; the proof `had` a nonce, and the answer has `given` one.
 
         It's told by what this very proof had: others may have learned the nonce meanwhile.
         """
-        error = failure.error if isinstance(failure, OAuthProviderException) else None
         if error == "use_dpop_nonce" and given not in {None, had} and self._nonces < _MOST_NONCES:
             self._nonces += 1
             return True
         if error == "invalid_dpop_proof" and not self._has_renewed:
             self._has_renewed = True
-            server.sets_clock(for_proof=True)
             return True
         return False

@@ -24,6 +24,7 @@ __all__ = [
     "digest",
     "id_claims",
     "is_sendable",
+    "nonce_in",
     "read_answer",
     "subject_of",
 ]
@@ -211,6 +212,17 @@ def subject_of(token: OAuthToken) -> str | None:
     """Return whom the token's ID token names; None if that isn't known."""
     subject = id_claims(token).get("sub")
     return subject if isinstance(subject, str) else None
+
+
+def nonce_in(proof: str | None) -> str | None:
+    """Return the nonce that a proof has, None if it has none, or is none."""
+    try:
+        payload = (proof or "").split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return None
+    nonce = claims.get("nonce") if isinstance(claims, Mapping) else None
+    return nonce if isinstance(nonce, str) else None
 
 
 def is_sendable(access_token: object) -> bool:

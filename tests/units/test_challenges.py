@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oauth_auth._wire.challenges import bearer_errors, is_rejection, tells_acceptance, wanted_scope
+from oauth_auth._wire.challenges import errors_for, is_rejection, proof_error, tells_acceptance, wanted_scope
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 206, 304, 400, 403, 404, 405, 409, 410, 415, 422, 451])
@@ -48,6 +48,47 @@ def test_a_challenge_may_say_that_the_token_is_good(header: str | None, is_rejec
 
 
 @pytest.mark.parametrize(
+    ("header", "is_rejected"),
+    [
+        (None, True),
+        ("DPoP", True),
+        ('DPoP error="invalid_token"', True),
+        ('DPoP error="use_dpop_nonce", error_description="x"', False),
+        ('DPoP error="invalid_dpop_proof", algs="ES256"', False),
+        ('DPoP error="insufficient_scope"', False),
+        ('Bearer, DPoP error="use_dpop_nonce"', False),
+        ('DPoP error="invalid_token", Bearer error="insufficient_scope"', True),
+        ('Bearer error="invalid_token", DPoP error="insufficient_scope"', False),
+        ('Bearer error="insufficient_scope", DPoP algs="ES256"', False),
+        ('Bearer error="invalid_token", DPoP algs="ES256"', True),
+        ('Basic error="use_dpop_nonce"', True),
+    ],
+)
+def test_a_challenge_belongs_to_its_scheme(header: str | None, is_rejected: bool) -> None:
+    """What is said of a bound token counts; where nothing is, what's said of bearer tokens does."""
+    assert is_rejected is is_rejection(401, header, (401,), "dpop")
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "error"),
+    [
+        (401, 'DPoP error="use_dpop_nonce"', "use_dpop_nonce"),
+        (400, 'DPoP error="use_dpop_nonce"', "use_dpop_nonce"),
+        (401, 'Bearer, DPoP algs="ES256", error=invalid_dpop_proof', "invalid_dpop_proof"),
+        (401, 'Bearer error="use_dpop_nonce"', "use_dpop_nonce"),
+        (403, 'DPoP error="use_dpop_nonce"', None),
+        (200, 'DPoP error="use_dpop_nonce"', None),
+        (401, 'DPoP error="invalid_token"', None),
+        (401, 'DPoP error="use_dpop_nonce", DPoP error="invalid_token"', None),
+        (401, None, None),
+    ],
+)
+def test_which_answers_are_about_the_proof(status: int, header: str | None, error: str | None) -> None:
+    """Those that say so, and have nothing against the token."""
+    assert error == proof_error(status, header)
+
+
+@pytest.mark.parametrize(
     ("status", "statuses", "is_rejected"),
     [(401, (401,), True), (403, (401,), False), (403, (401, 403), True), (401, (), False), (200, (401,), False)],
 )
@@ -70,7 +111,7 @@ def test_statuses_are_the_users_to_choose(status: int, statuses: tuple[int, ...]
 )
 def test_errors_are_found(header: str, errors: list[str]) -> None:
     """The errors of all Bearer challenges are found among parameters and other schemes."""
-    assert errors == bearer_errors(header)
+    assert errors == errors_for("bearer", header)
 
 
 @pytest.mark.parametrize(

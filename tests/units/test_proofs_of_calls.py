@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from oauth_auth import OAuthProviderException, TokenError
+from oauth_auth import OAuthProviderException
 from oauth_auth._keys.assertions import ClientAssertion, ClientSecretJwt, PrivateKeyJwt
-from oauth_auth._keys.dpop import DPoPKey, nonce_in
+from oauth_auth._keys.dpop import DPoPKey
 from oauth_auth._server.calls import Ask, Sleep
 from oauth_auth._server.server_state import Challenges, ServerState, is_nonce
 from oauth_auth._wire.messages import TokenResponse
+from oauth_auth._wire.token import nonce_in
 from tests.support.steps import TOKEN_URL, HandClock, Script, answer, form_of, play, token_calls
 
 ISSUER = "https://auth.example"
@@ -288,10 +289,6 @@ def test_assertion_and_proof_are_new_each_time() -> None:
 # -- The pure parts -------------------------------------------------------------------------------------------------
 
 
-def failure(error: str | None) -> TokenError:
-    return TokenError("no") if error is None else OAuthProviderException(error, status_code=400)
-
-
 @pytest.mark.parametrize(
     ("error", "had", "given", "again"),
     [
@@ -308,8 +305,8 @@ def test_which_refusals_are_about_the_proof(
     error: str | None, had: str | None, given: str | None, again: list[bool]
 ) -> None:
     """Nonces twice, bad proofs once; all else isn't about it."""
-    challenges, server = Challenges(), ServerState()
-    assert again == [challenges.answer(failure(error), had, given, server) for _ in again]
+    challenges = Challenges()
+    assert again == [challenges.answer(error, had, given) for _ in again]
 
 
 @pytest.mark.parametrize(("text", "is_one"), [("a", True), ("~!#[]", True), ("x" * 4096, True), ("x" * 4097, False)])
