@@ -56,15 +56,15 @@ class TokenAuth:
         self._allowed_origins = settings.allowed_origins
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
+        self._has_proofs = settings.binding is not None
         self._prepare()
 
     def _prepare(self) -> None:
         """Set what isn't pickled: what's remembered of requests."""
         self._origins = Origins(self._allowed_origins, allow_insecure=self._allow_insecure_transport)
-        has_proofs = self._source.binds
-        self._proofs = Proofs() if has_proofs else None
-        self._telling = telling_statuses(self._rejection_statuses, has_proofs=has_proofs)
-        self._replaying = replay_statuses(self._rejection_statuses, has_proofs=has_proofs)
+        self._proofs = Proofs() if self._has_proofs else None
+        self._telling = telling_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
+        self._replaying = replay_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}

@@ -111,11 +111,6 @@ class TokenSource(Renewer):
         """Whether there can ever be another token than the first."""
         return self._grant.renews
 
-    @property
-    def binds(self) -> bool:
-        """Whether its tokens are bound to keys (RFC 9449)."""
-        return self._grant.binding is not None
-
     def scope_of(self, header: str) -> str | None:
         """Return the scope of the token with this header, else the one asked for; None if it isn't known."""
         current = self.current
