@@ -22,7 +22,8 @@ from ._flight import run_async
 from ._lazy import point_elsewhere
 from ._plugins.aiohttp_transport import AiohttpTokenTransport
 from ._plugins.auth import AsyncTokens
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,

@@ -11,9 +11,10 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
 
 from . import errors
 from ._lazy import point_elsewhere
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
 from ._plugins.httpx_like import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller

@@ -27,7 +27,8 @@ from . import errors
 from ._flight import run, run_async
 from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
 from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport

@@ -15,7 +15,8 @@ from requests.auth import AuthBase
 from . import errors
 from ._flight import run
 from ._lazy import point_elsewhere
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
 from ._plugins.rejection import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport

@@ -22,6 +22,7 @@ from .options import ForClient, HTTPClient, Settings, check_arguments, check_cal
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
     from .._keys.dpop import DPoPKey
 
 __all__ = ["Bearer", "ClientCredentials", "Provider"]
@@ -45,6 +46,8 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
         dpop: bool | DPoPKey | None = None,
+        client_certificate: ClientCertificate | None = None,
+        authorization_details: Iterable[Mapping[str, Any]] | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -56,6 +59,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         leeway: float = 10.0,
         refresh_window: float = 300.0,
         revocation_url: str | None = None,
+        introspection_url: str | None = None,
         allowed_origins: Iterable[str] | None = None,
         allow_insecure_transport: bool = False,
         rejection_statuses: Iterable[int] = (401,),
@@ -71,10 +75,14 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
             resource: The absolute URI of the API that the token is for, or several (RFC 8707).
             field_parameters: Additional form fields of each token call, with the last word; a sequence repeats its
                 field, None drops it.
-            client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
-                secret, the last without.
+            client_auth: How the client proves itself: `ClientSecretBasic()`, the default with a secret,
+                `ClientSecretPost()`, `ClientSecretJwt()`, `PrivateKeyJwt(…)`, `ClientAssertion(…)` or `PublicClient()`,
+                the default without.
             dpop: True binds tokens to a key that is made when it's first needed and kept with them (RFC 9449), so that
                 they are worth nothing to a thief; a `DPoPKey` binds them to that one.
+            client_certificate: A `ClientCertificate`, which each call to the server shows (RFC 8705): it proves the
+                client where there's neither a secret nor `client_auth`, and the server may bind tokens to it.
+            authorization_details: What the token is to allow, a list of mappings with a `type` each (RFC 9396).
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -95,6 +103,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
                 its lifetime.
             revocation_url: Where tokens are ended (RFC 7009); if it's None and the metadata has none, `revoke` only
                 forgets.
+            introspection_url: Where the server tells about tokens (RFC 7662), for `introspect`.
             allowed_origins: The origins that the token may go to, such as "https://api.example.com"; None allows any
                 that the caller addresses. Requests to others go without the token.
             allow_insecure_transport: Allow http:// beyond loopback.
@@ -117,6 +126,8 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
         dpop: bool | DPoPKey | None = None,
+        client_certificate: ClientCertificate | None = None,
+        authorization_details: Iterable[Mapping[str, Any]] | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -128,6 +139,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         leeway: float = 10.0,
         refresh_window: float = 300.0,
         revocation_url: str | None = None,
+        introspection_url: str | None = None,
         allowed_origins: Iterable[str] | None = None,
         allow_insecure_transport: bool = False,
         rejection_statuses: Iterable[int] = (401,),
@@ -155,6 +167,8 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         field_parameters: FieldParameters | None = None,
         client_auth: ClientAuthentication | None = None,
         dpop: bool | DPoPKey | None = None,
+        client_certificate: ClientCertificate | None = None,
+        authorization_details: Iterable[Mapping[str, Any]] | None = None,
         token: OAuthToken | None = None,
         store: TokenStore | None = None,
         store_key: str | None = None,
@@ -166,6 +180,7 @@ class ClientCredentials(TokenEndpointAuth, ForClient[HTTPClient]):
         leeway: float = 10.0,
         refresh_window: float = 300.0,
         revocation_url: str | None = None,
+        introspection_url: str | None = None,
         allowed_origins: Iterable[str] | None = None,
         allow_insecure_transport: bool = False,
         rejection_statuses: Iterable[int] = (401,),

@@ -67,14 +67,20 @@ class TokenEndpointAuth(TokenAuth):
         insecure = settings.allow_insecure_transport
         hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
         calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks, ServerState(issuer))
-        urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", *self._own_urls)}
+        urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", "introspection_url", *self._own_urls)}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
         self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
         self._client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
         server_calls = TokenCalls(
-            controller, self._endpoints, self._client, settings.scope, settings.field_parameters, settings.binding
+            controller,
+            self._endpoints,
+            self._client,
+            settings.scope,
+            settings.field_parameters,
+            settings.binding,
+            settings.details,
         )
         entry = self._store_entry(settings, issuer or token_url or "", client_id, subject)
         self._grant = self._make_grant(server_calls, settings, parameters)

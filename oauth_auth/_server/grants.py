@@ -180,6 +180,8 @@ class TokenCalls(Record):
     scope: str | None
     field_parameters: FieldParameters
     binding: Binding | None = None
+    details: FieldParameters = {}
+    """The authorization details as a field: of what asks for something new, so not of a refresh."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -195,6 +197,7 @@ class _TokenEndpointGrant(Grant):
         self._scope = calls.scope
         self._field_parameters = calls.field_parameters
         self._binding = calls.binding
+        self._details = calls.details
 
     @property
     def binding(self) -> Binding | None:

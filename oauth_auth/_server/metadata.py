@@ -19,6 +19,8 @@ _FIELDS = {
     "authorization_url": "authorization_endpoint",
     "device_authorization_url": "device_authorization_endpoint",
     "revocation_url": "revocation_endpoint",
+    "introspection_url": "introspection_endpoint",
+    "pushed_authorization_request_url": "pushed_authorization_request_endpoint",
 }
 
 _OFFLINE_ACCESS = "offline_access"
