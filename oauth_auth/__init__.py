@@ -36,6 +36,7 @@ from .stores import MemoryTokenStore, TokenStore
 if TYPE_CHECKING:
     from ._keys.assertions import ClientAssertion, ClientSecretJwt, JwtAssertion, PrivateKeyJwt
     from ._keys.dpop import DPoPKey
+    from ._keys.request_object import RequestObject
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
     from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
@@ -65,6 +66,7 @@ __all__ = [
     "PublicClient",
     "ReauthorizationRequired",
     "RedisTokenStore",
+    "RequestObject",
     "Server",
     "TokenError",
     "TokenRequest",
@@ -83,6 +85,7 @@ if not TYPE_CHECKING:
                 ("ClientAssertion", "ClientSecretJwt", "JwtAssertion", "PrivateKeyJwt"), "._keys.assertions"
             ),
             "DPoPKey": "._keys.dpop",
+            "RequestObject": "._keys.request_object",
             **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),
             **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
         },
@@ -90,7 +93,8 @@ if not TYPE_CHECKING:
             name: f"from oauth_auth.requests import {name}, or from .niquests, .httpx, .httpx2 or .aiohttp"
             for name in (
                 *("AuthorizationCodeAuth", "BearerAuth", "ClientCredentialsAuth", "DeviceCodeAuth", "PasswordAuth"),
-                *("OAuthAuthorizationController", "RefreshTokenAuth", "TokenProviderAuth"),
+                *("JwtBearerAuth", "OAuthAuthorizationController", "RefreshTokenAuth", "TokenExchangeAuth"),
+                "TokenProviderAuth",
             )
         },
     )

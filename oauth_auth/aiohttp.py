@@ -24,17 +24,18 @@ from ._plugins.aiohttp_transport import AiohttpTokenTransport
 from ._plugins.auth import AsyncTokens
 from ._plugins.authorization_code_class import AuthorizationCode
 from ._plugins.device_class import DeviceCode
+from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
     is_short,
     may_be_short,
-    note_answer,
-    replacing,
 )
+from ._plugins.replacing import note_answer, replacing
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import MAX_BODY
@@ -46,9 +47,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -309,6 +312,14 @@ class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
 
 class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[Callable[[], ClientSession]], AiohttpAuth):

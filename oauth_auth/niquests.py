@@ -29,10 +29,13 @@ from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
 from ._plugins.authorization_code_class import AuthorizationCode
 from ._plugins.device_class import DeviceCode
-from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
+from ._plugins.jwt_bearer_class import JwtBearer
+from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short
+from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
@@ -45,9 +48,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -343,6 +348,14 @@ class PasswordAuth(Password[niquests.Session], NiquestsAuth):
 
 class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[niquests.Session], NiquestsAuth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[niquests.Session], NiquestsAuth):

@@ -170,6 +170,7 @@ class ClientAssertion:
                 f"assertion must be the Path of a file, or a function, not {type(assertion).__name__}"
             )
         self._assertion = assertion.absolute() if isinstance(assertion, Path) else assertion
+        self.runs_code = not isinstance(assertion, Path)
         self._type = require_text("assertion_type", assertion_type)
 
     def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
@@ -218,6 +219,11 @@ class JwtAssertion(_Jwt):
         self.issuer = require_text("issuer", issuer)
         self.subject = self.issuer if subject is None else require_text("subject", subject)
         self._key = PrivateKey(private_key, alg=alg, kid=kid, password=password)
+
+    @property
+    def name(self) -> str:
+        """What tells its tokens from those of other claims."""
+        return json.dumps([self.audience, self._claims], sort_keys=True)
 
     def field(self) -> PerAttempt:
         """Return the form field."""

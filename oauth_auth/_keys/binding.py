@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .dpop import DPoPKey
@@ -33,8 +34,12 @@ class Binding:
         key = self.given or present
         if key is not None:
             return key
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+    def make(self, private_jwk: Mapping[str, Any] | None = None) -> DPoPKey:
+        """Return a new key for tokens, or the one that was made before. Raises `ConfigurationError` for another JWK."""
         from .dpop import DPoPKey
 
-        if self._made is None:
-            self._made = DPoPKey.generate()
-        return self._made
+        return DPoPKey.generate() if private_jwk is None else DPoPKey(private_jwk)

@@ -57,6 +57,7 @@ class TokenAuth:
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
         self._has_proofs = settings.binding is not None
+        self._steps_up = settings.steps_up
         self._prepare()
 
     def _prepare(self) -> None:
@@ -64,7 +65,9 @@ class TokenAuth:
         self._origins = Origins(self._allowed_origins, allow_insecure=self._allow_insecure_transport)
         self._proofs = Proofs() if self._has_proofs else None
         self._telling = telling_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
-        self._replaying = replay_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
+        self._replaying = replay_statuses(
+            self._rejection_statuses, has_proofs=self._has_proofs, steps_up=self._steps_up
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}

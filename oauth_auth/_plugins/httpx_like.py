@@ -14,7 +14,7 @@ from .._record import Record
 from .._wire.token import Prover
 from .auth import AsyncTokens
 from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin
-from .rejection import SendAgain, note_answer, replacing
+from .replacing import SendAgain, note_answer, replacing
 from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]

@@ -89,6 +89,8 @@ class Settings(Record):
     allowed_origins: frozenset[str] | None
     allow_insecure_transport: bool
     rejection_statuses: tuple[int, ...]
+    steps_up: bool
+    """Whether a user logs in again where an API asks for that (RFC 9470)."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -180,6 +182,7 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
         allow_insecure_transport=insecure,
         rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
+        steps_up=require_flag("step_up", options.get("step_up", False)),
     )
 
 

@@ -1,4 +1,4 @@
-"""What happens to an answer that rejects the token, the same in each plug-in; and what is logged about it.
+"""A request that carried a token, and its answer: what that says of the token, and what is logged about it.
 
 Which answers do so is decided by `_wire.challenges`, which token comes next by `_renewal`. A plug-in provides an
 `Exchange`, the operations on its library's requests and responses.
@@ -6,22 +6,18 @@ Which answers do so is decided by `_wire.challenges`, which token comes next by 
 
 from __future__ import annotations
 
-import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Hashable, Mapping
-from contextlib import suppress
-from functools import partial
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from .._events import emit
-from .._flight import Step
 from .._record import Record
-from .._renewal.source import Replacement, TokenSource, Waiting
 from .._server.server_state import Challenges
 from .._wire.challenges import (
     errors_for,
     is_rejection,
+    login_demands,
     proof_error,
     tells_acceptance,
     wanted_scope,
@@ -30,21 +26,16 @@ from .._wire.encodings import can_decompress
 from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from .._wire.words import redact
-from ..errors import OAuthError
 from .auth import TokenAuth
 
 __all__ = [
     "DRAIN_LIMIT",
     "DRAIN_SECONDS",
-    "Do",
     "Exchange",
     "Rejection",
-    "SendAgain",
     "is_short",
     "may_be_short",
-    "note_answer",
     "path_of",
-    "replacing",
 ]
 
 DRAIN_LIMIT = 64 * 1024
@@ -109,25 +100,6 @@ class Rejection(Record):
         )
 
 
-class Do(Record):
-    """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
-
-    function: Callable[[], Any]
-
-    def wait(self) -> Any:
-        """Call the function."""
-        return self.function()
-
-    async def wait_async(self) -> Any:
-        """Call the function, and await what it returns."""
-        result = self.function()
-        return await result if inspect.isawaitable(result) else result
-
-
-class SendAgain(Do):
-    """The step of sending a request again. In httpx the client does that, so the auth flow hands the request to it."""
-
-
 class Exchange(ABC):
     """A request that carried a token, and its latest answer. In async code the operations may return awaitables."""
 
@@ -136,6 +108,7 @@ class Exchange(ABC):
         self._source = auth._source  # noqa: SLF001
         self._origins = auth._origins  # noqa: SLF001
         self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
+        self._steps_up = auth._steps_up  # noqa: SLF001
         self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
@@ -174,6 +147,12 @@ class Exchange(ABC):
             return None
         return proof_error(self.status, self.challenges)
 
+    def login_demands(self, header: str) -> tuple[tuple[str, str], ...] | None:
+        """Return what the answer demands of another login than that of the token with this header."""
+        if not self._steps_up or not self.carried(header):
+            return None
+        return login_demands(self.status, self.challenges, _scheme(header))
+
     def answers_proof(self, challenges: Challenges, error: str) -> bool:
         """Return whether another proof is to be sent; take in nonce and clock of the answer."""
         assert self.proofs is not None  # noqa: S101 - there's an error about one
@@ -193,6 +172,11 @@ class Exchange(ABC):
         if not is_rejecting or not self._source.renews or not self.carried(header):
             return None
         return self._summary()
+
+    @property
+    def about(self) -> str:
+        """The end of the text of an error that comes from the answer."""
+        return self._summary().about
 
     def _summary(self) -> Rejection:
         method, url = self.target
@@ -254,86 +238,6 @@ class Exchange(ABC):
             headers["Authorization"] = credential.text
         else:
             self.proofs.authorize(headers, credential, *self.target)
-
-
-def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
-    """Replace a token that was rejected, and send the request again, once.
-
-    A sibling's token may have been revoked as well, so it's replaced once more. What an answer says against the proof
-    alone is answered before and after, and doesn't count.
-    """
-    header = yield from answering(source, header, exchange)
-    for is_last in (False, True):
-        rejection = exchange.rejection(header)
-        if rejection is None:
-            note_answer(source, origin, header, exchange, is_replay=is_last)
-            return
-        try:
-            replacement = yield from _replacement(source, origin, header, exchange, rejection)
-        except GeneratorExit:
-            raise
-        except BaseException:  # interrupted or cancelled, too: nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        if replacement is None:
-            return
-        yield SendAgain(partial(exchange.send_again, replacement.credential))
-        header = yield from answering(source, replacement.credential.header, exchange)
-        note_answer(source, origin, header, exchange, is_replay=True)
-        if replacement.is_final or is_last:
-            exchange.tell_rejected_again(origin, header)
-            return
-
-
-def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator[Step, Any, str]:
-    """Send a request again, the same token and the same bytes, while its answer is about the proof alone.
-
-    Returns the header that the last one was sent with: another one if the token has just been replaced.
-    """
-    challenges = Challenges()
-    while (error := exchange.proof_error(header)) is not None:
-        credential = source.current
-        if not exchange.answers_proof(challenges, error) or credential is None or credential.proof is None:
-            break
-        try:
-            is_repeatable = yield Do(exchange.can_replay)
-            if not is_repeatable:
-                break
-            yield Do(exchange.discard)
-        except GeneratorExit:
-            raise
-        except BaseException:  # interrupted or cancelled: nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        yield SendAgain(partial(exchange.send_again, credential))
-        header = credential.header
-    return header
-
-
-def _replacement(
-    source: TokenSource, origin: Hashable, header: str, exchange: Exchange, rejection: Rejection
-) -> Generator[Step, Any, Replacement | None]:
-    """Return what to send instead, the answer out of the way; None leaves the answer to the caller."""
-    is_repeatable = yield Do(exchange.can_replay)
-    rejection.emit_rejection(can_replay=is_repeatable)
-    replace = partial(source.replace, header, origin, path_of(rejection.method, rejection.url), rejection.about)
-    if not is_repeatable:
-        with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-            yield from replace()
-        return None
-    replacement = yield from replace(Do(exchange.drain))
-    if replacement is not None:
-        rejection.emit_replay()
-        yield Do(exchange.discard)
-    return replacement
-
-
-def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
-    """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
-    exchange.tell_insufficient_scope(header)
-    path = exchange.accepted_path(header)
-    if path is not None:
-        source.record_acceptance(origin, path, header, is_replay=is_replay)
 
 
 def _scheme(header: str) -> str:

@@ -24,8 +24,8 @@ from .rejection import (
     Exchange,
     is_short,
     may_be_short,
-    note_answer,
 )
+from .replacing import note_answer
 from .replay import is_fixed, rewind
 
 __all__ = ["Hook", "RequestsExchange", "RequestsHooks"]

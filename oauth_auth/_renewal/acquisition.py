@@ -15,13 +15,13 @@ used by one renewal at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
-from .._server.grants import ends_refresh_token
 from .._server.reauthorization import reauthorization
+from .._server.server_errors import ends_refresh_token
 from .._wire.token import Credential, OAuthToken
 from ..errors import ReauthorizationRequired, TokenError
 from ..stores import LockTaken
@@ -87,7 +87,7 @@ class Acquisition(KnownTokens):
         token = yield from self._look(excluded)
         if purpose.reason is Reason.LOGIN:
             present = None if self.known.last is None else self.credential(self.known.last).header
-            return (yield from self._authorize({*excluded, present}, cancelled))
+            return (yield from self._authorize({*excluded, present}, cancelled, dict(purpose.demands)))
         if token is not None and not (purpose.reason is Reason.FORCED and held is None):
             return Acquired(token, is_own=False)
         if purpose.check_only:
@@ -223,13 +223,18 @@ class Acquisition(KnownTokens):
             raise store_unread(error) from None
         return (yield from self._keep(token, key, excluded, is_login=True))
 
-    def _authorize(self, excluded: Collection[str | None], cancelled: threading.Event) -> Steps[Acquired | Deferred]:
+    def _authorize(
+        self,
+        excluded: Collection[str | None],
+        cancelled: threading.Event,
+        demands: Mapping[str, str] | None = None,
+    ) -> Steps[Acquired | Deferred]:
         """Let a user log in without the lock, since that takes minutes; then get the token under it.
 
         A sibling's token ends the wait, whether a user logged in there or here.
         """
         key = self._key_for_next(self.known.last)
-        yield Authorize(lambda: self._grant.authorize(cancelled, key))
+        yield Authorize(lambda: self._grant.authorize(cancelled, key, demands))
         try:
             while True:
                 outcome = yield Await(_LOOK_INTERVAL)

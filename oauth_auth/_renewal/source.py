@@ -25,6 +25,7 @@ from .decisions import (
     Around,
     Decision,
     Decline,
+    Demands,
     Fail,
     Reason,
     RenewalSettings,
@@ -34,6 +35,7 @@ from .decisions import (
     for_rejection,
     for_renewal,
     for_request,
+    for_step_up,
 )
 from .effects import carry_out_renewal
 from .logins import Logins, NewLogin
@@ -45,6 +47,8 @@ __all__ = ["TokenSource", "Waiting"]
 Waiting = Generator[Step, Any, Any]
 """What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
 
+_VAIN_FOR = 600.0
+"""Seconds in which no user is asked for the same login again, since it hasn't helped."""
 _LOGIN_CHECK = 0.5
 """Seconds between two attempts to cancel a login, which may have just begun."""
 
@@ -64,7 +68,7 @@ class TokenSource(Renewer):
     starts a procedure as a flight, are parameters for simulations.
     """
 
-    __slots__ = ("rejecting_origins",)
+    __slots__ = ("_vain_logins", "rejecting_origins")
 
     def __init__(
         self,
@@ -94,6 +98,8 @@ class TokenSource(Renewer):
         """Reset what copies in other processes don't share."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
         """Origins for which a renewal was vain, until one helps; an origin is any key that the plug-in chooses."""
+        self._vain_logins: dict[tuple[Hashable, Demands], float] = {}
+        """When a login last didn't help, by the origin and what it demanded."""
         self._flight = None
         self._saver = None
         self._login_cancelled = None
@@ -167,6 +173,32 @@ class TokenSource(Renewer):
             if credential.header != rejected:
                 return Replacement(credential, outcome.is_replacement)
         return None
+
+    def step_up(
+        self, sent: str, demands: Demands, about: str, before_waiting: Step
+    ) -> Generator[Step, Any, tuple[Credential, bool]]:
+        """Return what to send instead of the credential with this header, since an API asks for another login.
+
+        And whether that's of a login which was made for these demands; all callers share one. Errors end in `about`.
+        Before a wait, `before_waiting` is done.
+        """
+        yield before_waiting
+        while True:
+            decision, flight = self._decide(partial(for_step_up, sent=sent, demands=demands), about)
+            if isinstance(decision, Send):
+                return decision.credential, False
+            outcome = yield Landing(_joined(flight), is_quiet=True)
+            if decision.launch is not None or (outcome is not None and outcome.login == demands):
+                return self._settle(outcome or FlightOutcome.deferred(), forced=True, about=about), True
+
+    def may_step_up(self, origin: Hashable, demands: Demands) -> bool:
+        """Return whether a login for an origin's demands may help: not while the last one is known not to have."""
+        return self._clock().monotonic >= self._vain_logins.get((origin, demands), 0.0) + _VAIN_FOR
+
+    def count_vain_login(self, origin: Hashable, demands: Demands) -> None:
+        """Note that a login for an origin's demands hasn't helped."""
+        recent = {} if len(self._vain_logins) >= MOST_ORIGINS else self._vain_logins
+        self._vain_logins = {**recent, (origin, demands): self._clock().monotonic}
 
     def log_in(self) -> Generator[Step, Any, Credential]:
         """Let the user log in, even if there is a valid token; return the new credential."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
+from .authorization_request import AuthorizationOptions, AuthorizationRequests
 from .calls import Steps
-from .grants import RefreshingGrant, TokenCalls, is_about_proof
+from .grants import RefreshingGrant, TokenCalls
 from .reauthorization import reauthorization
+from .server_errors import is_about_proof
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
@@ -35,15 +36,11 @@ class AuthorizationCodeGrant(RefreshingGrant):
         redirect_uri: str | None,
         code_verifier: str | None,
         login: Login | None = None,
-        authorization_parameters: Mapping[str, Any] | None = None,
-        targets: Mapping[str, Any] | None = None,
-        offline_access: bool | None = None,
+        options: AuthorizationOptions | None = None,
     ) -> None:
         super().__init__(calls)
         self._login = login
-        self._authorization_parameters = authorization_parameters or {}
-        self._targets = targets or {}
-        self._offline_access = offline_access
+        self._requests = AuthorizationRequests(calls, options or AuthorizationOptions())
         self._given_redirect_uri = redirect_uri
         self._code = code
         self._redirect_uri = redirect_uri
@@ -78,7 +75,9 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return self._login is not None and self._code is None
 
-    def authorize(self, cancelled: threading.Event, key: DPoPKey | None = None) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
@@ -86,7 +85,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._endpoints.calls.run(self._endpoints.require("authorization_url"))
 
         def make(redirect_uri: str) -> AuthorizationRequest:
-            return self._endpoints.calls.run(self.authorization_request(redirect_uri, key))
+            return self._endpoints.calls.run(self.authorization_request(redirect_uri, key, demands))
 
         context = LoginContext(make, self._given_redirect_uri, cancelled)
         try:
@@ -108,32 +107,27 @@ class AuthorizationCodeGrant(RefreshingGrant):
         return redeem
 
     def authorization_request(
-        self, redirect_uri: str | None, key: DPoPKey | None = None
+        self, redirect_uri: str | None, key: DPoPKey | None = None, more: Mapping[str, str] | None = None
     ) -> Steps[AuthorizationRequest]:
         """Return a new request that a user authorize the client; its code is bound to the key. Raises `OAuthError`."""
-        from ..login._request import AuthorizationRequest  # noqa: PLC0415 - see above
-
-        endpoints = self._endpoints
         redirect_uri = redirect_uri or self._given_redirect_uri
         if redirect_uri is None:
             raise ConfigurationError("an authorization request needs the redirect_uri: pass it")
-        authorization_url = yield from endpoints.require("authorization_url")
-        metadata = yield from endpoints.metadata()
-        scope, is_offline = yield from endpoints.scope_of_login(self._scope, self._offline_access)
-        defaults = {**({"prompt": "consent"} if is_offline else {}), **self._targets}
-        in_url = {name for name, _ in parse_qsl(urlsplit(authorization_url).query, keep_blank_values=True)}
-        defaults = {name: value for name, value in defaults.items() if name not in in_url}
-        bound = {} if key is None else {"dpop_jkt": key.thumbprint}  # RFC 9449 section 10
-        return AuthorizationRequest(
-            authorization_url,
-            self._client.client_id,
-            redirect_uri,
-            scope=scope,
-            issuer=endpoints.issuer,
-            issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
-            parameters={**defaults, **self._authorization_parameters, **bound},
-            allow_insecure_transport=endpoints.allow_insecure,
-        )
+        return self._requests.make(redirect_uri, key, more)
+
+    def request_for_web(self, redirect_uri: str | None) -> Steps[AuthorizationRequest]:
+        """Return a new request that a web application sends its user with; it carries the key that's made for it."""
+        if self._binding is None:
+            return (yield from self.authorization_request(redirect_uri))
+        key = self._binding.given or self._binding.make()
+        request = yield from self.authorization_request(redirect_uri, key)
+        return request if self._binding.given is not None else request.bound_to(key.private_jwk)
+
+    def key_of_request(self, request: AuthorizationRequest) -> DPoPKey | None:
+        """Return the key that the code of a web application's request is bound to."""
+        if self._binding is None:
+            return None
+        return self._binding.given or self._binding.make(request.dpop_key)
 
     def completion(self, code: str) -> bool | None:
         """Return whether this code has brought the present login, or else an earlier one; None if it brought none."""

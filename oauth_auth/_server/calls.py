@@ -49,6 +49,8 @@ Steps = Generator[Any, Any, _T]
 """Work that yields effects, is sent their results, and returns something. It has no `finally` that yields: a program
 that dies drops it at any point."""
 
+_LONGEST_OF_OTHERS = 86400.0
+"""Seconds that what has its own time-outs may take."""
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
 
@@ -204,8 +206,10 @@ class EndpointCalls:
         while True:
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
-            attempt, nonce = self._attempt(call), None
+            attempt, nonce = self.make_attempt(call.request.url), None
             built = yield from self._build(call, attempt, half)
+            if call.is_unbounded:  # it has had its own time
+                deadline += max(left - (deadline - self._clock().monotonic), 0.0)
             statuses.append(None)
             try:
                 sent = built if prepare is None else prepare(built)
@@ -239,9 +243,10 @@ class EndpointCalls:
             self.server.sets_clock(for_proof=True)
         return challenges.answer(error, had, given)
 
-    def _attempt(self, call: Call) -> Attempt:
+    def make_attempt(self, url: str) -> Attempt:
+        """Return what is known now for an attempt at this URL."""
         server = self.server
-        return Attempt(call.request.url, server.issuer, self._clock().wall + server.offset, server.nonce)
+        return Attempt(url, server.issuer, self._clock().wall + server.offset, server.nonce)
 
     def _build(self, call: Call, attempt: Attempt, timeout: float) -> Steps[TokenRequest]:
         """Return what one attempt sends; the user's functions have `timeout` seconds each. Raises `TokenError`."""
@@ -249,7 +254,8 @@ class EndpointCalls:
             return call.request
         texts = {}
         for name, part in call.per_attempt.items():
-            texts[name] = (yield from _run_code(name, part, attempt, timeout)) if part.runs_code else part.make(attempt)
+            limit = timeout if part.is_bounded else _LONGEST_OF_OTHERS
+            texts[name] = (yield from _run_code(name, part, attempt, limit)) if part.runs_code else part.make(attempt)
         return call.with_made(texts)
 
     def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:

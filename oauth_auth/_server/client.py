@@ -17,23 +17,14 @@ from .._wire.client_auth import (
     ClientSecretPost,
     PublicClient,
 )
-from ..errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
+from ..errors import TokenError
 from .calls import Steps
 from .metadata import Endpoints
+from .server_errors import refuses_client
 
-__all__ = ["Client", "refuses_client"]
+__all__ = ["Client"]
 
 _T = TypeVar("_T")
-
-
-def refuses_client(error: TokenError) -> bool:
-    """Return whether the error means, or may mean, that client authentication failed.
-
-    Measured: `invalid_client`, `unauthorized_client`, or 400, 401, 403 without a readable `error`.
-    """
-    if isinstance(error, OAuthProviderException):
-        return error.error in {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
-    return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}
 
 
 class Client:
@@ -59,6 +50,11 @@ class Client:
         self._detected: _Way | None = None
         self._calls = endpoints.calls
         self._method.authenticate(client_id, client_secret)  # raises ConfigurationError early
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code of the user's is called for each attempt."""
+        return bool(getattr(self._method, "runs_code", False))
 
     def _choose(self) -> Steps[None]:
         """Take the method that the server's metadata lists (RFC 8414 section 2)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -16,8 +16,9 @@ from .._wire.token import OAuthToken
 from .._wire.token_request import build_call
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
-from .grants import RefreshingGrant, TokenCalls, check_binding
+from .grants import RefreshingGrant, TokenCalls
 from .reauthorization import reauthorization
+from .server_errors import check_binding
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
@@ -75,9 +76,11 @@ class DeviceCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return True
 
-    def authorize(self, cancelled: threading.Event, key: DPoPKey | None = None) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         """Show the user a code, and poll for the token until they have entered it."""
-        device = self._controller.calls.run(self._client.call(self._start_device))
+        device = self.controller.calls.run(self.client.call(self._start_device))
         deadline = time.monotonic() + device.expires_in
         try:
             self._show(
@@ -105,9 +108,10 @@ class DeviceCodeGrant(RefreshingGrant):
     def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
         url = yield from self._endpoints.require("device_authorization_url")
         scope, _ = yield from self._endpoints.scope_of_login(self._scope, self._offline_access)
-        fields = {"client_id": self._client.client_id, "scope": scope, **client.fields, **self._field_parameters}
+        own = {"client_id": self.client.client_id, "scope": scope, **self.details}
+        fields = {**own, **client.fields, **self.field_parameters}
         call = build_call(url, client.authorization, fields)
-        return (yield from self._controller.calls.call(call, read_device_response))
+        return (yield from self.controller.calls.call(call, read_device_response))
 
     def _poll(
         self, device: DeviceResponse, deadline: float, cancelled: threading.Event, key: DPoPKey | None
@@ -121,7 +125,7 @@ class DeviceCodeGrant(RefreshingGrant):
                 raise ReauthorizationRequired("the user must log in: the code wasn't entered in time")
             try:
                 ask = partial(self._ask_once, device.device_code, key)
-                return check_binding(self._controller.calls.run(self._client.call(ask)), key)
+                return check_binding(self.controller.calls.run(self.client.call(ask)), key)
             except OAuthProviderException as error:
                 if error.error == "expired_token":
                     raise ReauthorizationRequired("the user must log in: the code has expired") from error
@@ -139,9 +143,9 @@ class DeviceCodeGrant(RefreshingGrant):
     def _ask_once(self, device_code: str, key: DPoPKey | None, client: ClientAuthParameters) -> Steps[OAuthToken]:
         url = yield from self._endpoints.require("token_url")
         proof = {} if key is None else {"DPoP": key.header()}
-        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self._field_parameters}
+        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self.field_parameters}
         call = build_call(url, client.authorization, {**fields, **proof})
-        return (yield from self._controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
+        return (yield from self.controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
 
 
 def _longer(interval: float, error: TokenError) -> float:

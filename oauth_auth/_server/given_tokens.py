@@ -20,7 +20,9 @@ __all__ = ["FixedToken", "TokenProvider"]
 class TokenProvider(Grant):
     """The user's own function, which gets the last token or None and returns the next, within `timeout` seconds."""
 
-    runs_code = True
+    @property
+    def runs_code(self) -> bool:
+        return True
 
     def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], timeout: float) -> None:
         self._provider = provider

@@ -9,26 +9,27 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
-from .._wire.messages import read_revocation_response
+from .._wire.messages import read_introspection_response, read_revocation_response
 from .._wire.token import OAuthToken, digest
 from .._wire.token_request import FieldParameters, build_call
 from ..errors import (
     OAuthProviderError,
     OAuthProviderException,
     TokenError,
-    TokenResponseError,
     TokenTransportError,
 )
 from .calls import Steps, sends_async
-from .client import Client, refuses_client
+from .client import Client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
 from .reauthorization import reauthorization
+from .server_errors import check_binding, ends_refresh_token
 
 if TYPE_CHECKING:
     from .._keys.binding import Binding
@@ -41,27 +42,11 @@ __all__ = [
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
-    "check_binding",
-    "ends_refresh_token",
-    "is_about_proof",
+    "TokenEndpointGrant",
 ]
 
 _MOST_DEAD_TOKENS = 100
 """How many refresh tokens are remembered as dead: a server or a store returns one of the last, if any."""
-
-_ABOUT_THE_PROOF = {
-    "use_dpop_nonce",  # RFC 9449 section 8
-    "invalid_dpop_proof",  # RFC 9449 section 5
-}
-_ABOUT_THE_CALL = {
-    *_ABOUT_THE_PROOF,
-    OAuthProviderError.INVALID_SCOPE,
-    "invalid_target",  # RFC 8707 section 2
-    "invalid_authorization_details",  # RFC 9396 section 5
-    "server_error",
-    "temporarily_unavailable",
-}
-"""Refusals of a refresh that say nothing against the refresh token."""
 
 
 class Grant:
@@ -69,8 +54,11 @@ class Grant:
 
     renews: ClassVar[bool] = True
     """Whether there can ever be a token other than the first one."""
-    runs_code: ClassVar[bool] = False
-    """Whether a renewal calls code of the user's."""
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a renewal calls code of the user's."""
+        return False
 
     @property
     def scope(self) -> str | None:
@@ -123,10 +111,13 @@ class Grant:
         """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
         return False
 
-    def authorize(self, cancelled: threading.Event, key: DPoPKey | None = None) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         """Run the interactive login, if there is one; return the steps that redeem its result, or that do without.
 
-        `cancelled` is set when the login is no longer needed. Blocks for as long as the user takes, so it's called
+        `cancelled` is set when the login is no longer needed; `demands` are parameters of the authorization request
+        that an API has asked for (RFC 9470 section 4). Blocks for as long as the user takes, so it's called
         without the store's lock. Raises `OAuthError`.
         """
         return lambda: self.request_token(None, None, key)
@@ -153,24 +144,6 @@ class Grant:
         """Restore what `dump_state` returned; unknown keys are ignored."""
 
 
-def ends_refresh_token(error: TokenError) -> bool:
-    """Return whether a refusal means that the refresh token will never work again.
-
-    Measured: servers answer 400 with `invalid_grant`, `invalid_request` or nothing at all, so the status decides,
-    unless the error is about the client, or about the call.
-    """
-    if isinstance(error, OAuthProviderException):
-        if error.error == OAuthProviderError.INVALID_GRANT:
-            return True
-        return error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)
-    return isinstance(error, TokenResponseError) and error.status_code == 400
-
-
-def is_about_proof(error: TokenError) -> bool:
-    """Return whether a refusal is about the proof of a key alone, so that a code that went along isn't used up."""
-    return isinstance(error, OAuthProviderException) and error.error in _ABOUT_THE_PROOF
-
-
 class TokenCalls(Record):
     """What all token calls of an auth object have in common."""
 
@@ -180,24 +153,28 @@ class TokenCalls(Record):
     scope: str | None
     field_parameters: FieldParameters
     binding: Binding | None = None
-    details: FieldParameters = {}
+    details: FieldParameters = MappingProxyType({})
     """The authorization details as a field: of what asks for something new, so not of a refresh."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-class _TokenEndpointGrant(Grant):
+class TokenEndpointGrant(Grant):
     """A grant that calls the token endpoint, through the controller's operations."""
 
     def __init__(self, calls: TokenCalls) -> None:
-        self._controller = calls.controller
+        self.controller = calls.controller
         self._endpoints = calls.endpoints
-        self._client = calls.client
+        self.client = calls.client
         self._scope = calls.scope
-        self._field_parameters = calls.field_parameters
+        self.field_parameters = calls.field_parameters
         self._binding = calls.binding
-        self._details = calls.details
+        self.details = calls.details
+
+    @property
+    def runs_code(self) -> bool:
+        return self.client.runs_code
 
     @property
     def binding(self) -> Binding | None:
@@ -209,13 +186,13 @@ class _TokenEndpointGrant(Grant):
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
-        return self._controller.calls.transport.error_class
+        return self.controller.calls.transport.error_class
 
     @property
     def sends_async(self) -> bool:
-        return sends_async(self._controller.calls.transport) and not self.is_interactive
+        return sends_async(self.controller.calls.transport) and not self.is_interactive
 
-    def _operate(self, operation: str, *args: Any, key: DPoPKey | None = None, **fields: str) -> Steps[OAuthToken]:
+    def _operate(self, operation: str, *args: Any, key: DPoPKey | None = None, **fields: Any) -> Steps[OAuthToken]:
         """Call one of the controller's operations as the client; `fields` are additional form fields.
 
         With a key the token must be bound to it: anything else isn't kept.
@@ -223,16 +200,16 @@ class _TokenEndpointGrant(Grant):
         proof = {} if key is None else {"DPoP": key.header()}
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
-            parameters = {**fields, **client.fields, **self._field_parameters, **proof}
-            return self._controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
+            parameters = {**fields, **client.fields, **self.field_parameters, **proof}
+            return self.controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
 
-        return check_binding((yield from self._client.call(send)), key)
+        return check_binding((yield from self.client.call(send)), key)
 
     def dump_state(self) -> dict[str, Any]:
-        return self._client.dump_state()
+        return self.client.dump_state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._client.load_state(state)
+        self.client.load_state(state)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
         """Revoke the refresh token, then the access token: at most servers the first call ends both."""
@@ -265,36 +242,37 @@ class _TokenEndpointGrant(Grant):
         if url is not None:
             yield from self._revoke(url, token.refresh_token, "refresh_token")
 
+    def introspect(self, access_token: str) -> Steps[Mapping[str, Any]]:
+        """Return what the server tells about an access token (RFC 7662). Raises `OAuthError`."""
+        url = yield from self._endpoints.require("introspection_url")
+
+        def send(client: ClientAuthParameters) -> Steps[Mapping[str, Any]]:
+            call = build_call(
+                url, client.authorization, {"token": access_token, "token_type_hint": "access_token", **client.fields}
+            )
+            return self.controller.calls.call(call, read_introspection_response)
+
+        return (yield from self.client.call(send))
+
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:
         def send(client: ClientAuthParameters) -> Steps[None]:
             fields = {"token": token, "token_type_hint": kind, **client.fields}
             call = build_call(url, client.authorization, fields)
-            return self._controller.calls.call(call, read_revocation_response)
+            return self.controller.calls.call(call, read_revocation_response)
 
-        yield from self._client.call(send)
-
-
-def check_binding(token: OAuthToken, key: DPoPKey | None) -> OAuthToken:
-    """Return the token. Raises `TokenResponseError` if it should be bound to a key, and isn't."""
-    if key is not None and not token.is_bound:
-        kind = token.token_type[:50]
-        raise TokenResponseError(
-            f"the token isn't bound to a key, as dpop= asks: the server gave one of the type {kind!r}; "
-            "is DPoP (RFC 9449) on for this client?"
-        )
-    return token
+        yield from self.client.call(send)
 
 
-class ClientCredentialsGrant(_TokenEndpointGrant):
+class ClientCredentialsGrant(TokenEndpointGrant):
     """RFC 6749 section 4.4; renewed by asking again."""
 
     def request_token(
         self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
     ) -> Steps[OAuthToken]:
-        return self._operate("request_token_o_auth_ccg", self._scope, key=key)
+        return self._operate("request_token_o_auth_ccg", self._scope, key=key, **self.details)
 
 
-class RefreshingGrant(_TokenEndpointGrant):
+class RefreshingGrant(TokenEndpointGrant):
     """A grant whose tokens come with refresh tokens."""
 
     _refresh_operation = "refresh_token_o_auth_acg"
@@ -357,15 +335,18 @@ class PasswordGrant(RefreshingGrant):
         self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
     ) -> Steps[OAuthToken]:
         """Get a token with the password; if a file that it came from has another one by now, with that."""
-        operation = "request_token_o_auth_ropcg"
         try:
-            return (yield from self._operate(operation, self._username, self._password, self._scope, key=key))
+            return (yield from self._request(key))
         except OAuthProviderException as error:
             is_refused = error.error == OAuthProviderError.INVALID_GRANT
             if not is_refused or (next_password := read_anew(self._password)) is None:
                 raise
         self._password = next_password
-        return (yield from self._operate(operation, self._username, self._password, self._scope, key=key))
+        return (yield from self._request(key))
+
+    def _request(self, key: DPoPKey | None) -> Steps[OAuthToken]:
+        who = (self._username, self._password)
+        return self._operate("request_token_o_auth_ropcg", *who, self._scope, key=key, **self.details)
 
 
 class RefreshTokenGrant(RefreshingGrant):

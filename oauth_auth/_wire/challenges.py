@@ -19,6 +19,7 @@ __all__ = [
     "Challenge",
     "errors_for",
     "is_rejection",
+    "login_demands",
     "proof_error",
     "read_challenges",
     "replay_statuses",
@@ -35,11 +36,13 @@ PROOF_STATUSES = frozenset({400, 401})
 
 _MAX_HEADER_LENGTH = 8192
 
+_STEP_UP = "insufficient_user_authentication"  # RFC 9470 section 3: the user must log in more strongly, or anew
+_STEP_UP_STATUS = 401
 _ABOUT_THE_PROOF = {"use_dpop_nonce", "invalid_dpop_proof"}  # RFC 9449 sections 9 and 7.1
 _NOT_ABOUT_THE_TOKEN = {
     *_ABOUT_THE_PROOF,
     "insufficient_scope",
-    "insufficient_user_authentication",  # RFC 9470 section 3: the user must log in more strongly, or anew
+    _STEP_UP,
     "invalid_request",
 }
 
@@ -98,6 +101,24 @@ def proof_error(status_code: int, www_authenticate: str | None) -> str | None:
     return errors[0] if errors and _ABOUT_THE_PROOF.issuperset(errors) else None
 
 
+def login_demands(
+    status_code: int, www_authenticate: str | None, scheme: str = "bearer"
+) -> tuple[tuple[str, str], ...] | None:
+    """Return what an answer demands of the user's login, as parameters of an authorization request (RFC 9470).
+
+    None if it doesn't say that the login isn't enough.
+    """
+    if status_code != _STEP_UP_STATUS or not www_authenticate:
+        return None
+    for challenge in read_challenges(www_authenticate):
+        if challenge.scheme in {scheme, "bearer"} and ("error", _STEP_UP) in challenge.parameters:
+            acr, age = challenge.get("acr_values") or "", challenge.get("max_age") or ""
+            demands = [("acr_values", acr)] if acr and acr.isascii() and acr.isprintable() else []
+            demands += [("max_age", age)] if age.isascii() and age.isdecimal() else []
+            return tuple(demands)
+    return None
+
+
 def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
     """Return the scope that an answer says the token lacks, "" if it names none; None if it says no such thing."""
     if status_code not in SCOPE_STATUSES or not www_authenticate:
@@ -144,12 +165,16 @@ def tells_acceptance(status_code: int) -> bool:
 
 
 @lru_cache(maxsize=16)
-def telling_statuses(rejection_statuses: tuple[int, ...], *, has_proofs: bool) -> frozenset[int]:
+def telling_statuses(rejection_statuses: tuple[int, ...], *, has_proofs: bool = False) -> frozenset[int]:
     """Return the statuses of answers that say something of the token, or its proof, but for that it's good."""
     return SCOPE_STATUSES.union(rejection_statuses, PROOF_STATUSES if has_proofs else ())
 
 
 @lru_cache(maxsize=16)
-def replay_statuses(rejection_statuses: tuple[int, ...], *, has_proofs: bool) -> frozenset[int]:
+def replay_statuses(
+    rejection_statuses: tuple[int, ...], *, has_proofs: bool = False, steps_up: bool = False
+) -> frozenset[int]:
     """Return the statuses of answers after which a request may be sent again."""
-    return frozenset(rejection_statuses).union(PROOF_STATUSES if has_proofs else ())
+    return frozenset(rejection_statuses).union(
+        PROOF_STATUSES if has_proofs else (), {_STEP_UP_STATUS} if steps_up else ()
+    )

@@ -19,6 +19,7 @@ __all__ = [
     "ClientAuthentication",
     "ClientSecretBasic",
     "ClientSecretPost",
+    "NoClient",
     "PublicClient",
     "basic_authorization",
 ]
@@ -88,6 +89,14 @@ class PublicClient(Record):
         if client_secret is not None:
             raise ConfigurationError("PublicClient sends no client_secret: leave it out, or choose ClientSecretPost()")
         return ClientAuthParameters(None, {"client_id": client_id})
+
+
+class NoClient(Record):
+    """Send nothing of a client: the grant says who asks, as an assertion does (RFC 7523 section 3.1)."""
+
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
+        """Return nothing."""
+        return ClientAuthParameters(None, {})
 
 
 def basic_authorization(client_id: str, client_secret: str) -> str:

@@ -6,6 +6,8 @@ status 200. Whatever arrives, a reader returns what was asked for or raises an `
     read_token_response    RFC 6749 section 5
     read_revocation_response    RFC 7009 section 2.2
     read_device_response    RFC 8628 section 3.2
+    read_pushed_response    RFC 9126 section 2.2
+    read_introspection_response    RFC 7662 section 2.2
     read_metadata_response    RFC 8414 section 3.2
 """
 
@@ -32,7 +34,9 @@ __all__ = [
     "TokenResponse",
     "join_scope",
     "read_device_response",
+    "read_introspection_response",
     "read_metadata_response",
+    "read_pushed_response",
     "read_revocation_response",
     "read_token_response",
 ]
@@ -270,6 +274,34 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
         expires_in=_DEVICE_CODE_LIFETIME if lifetime is None else lifetime,
         interval=_seconds(fields.get("interval")),
     )
+
+
+def read_pushed_response(request: TokenRequest, response: TokenResponse) -> str:
+    """Return the reference to a pushed authorization request (RFC 9126 section 2.2).
+
+    Raises as `read_token_response` does.
+    """
+    fields = read_fields(request, response, "pushed authorization request endpoint")
+    reference = fields.get("request_uri")
+    if not _is_line(reference):
+        raise TokenResponseError(
+            "the pushed authorization request endpoint's answer lacks a usable request_uri",
+            status_code=response.status_code,
+            token_url=without_query(request.url),
+        )
+    return str(reference)
+
+
+def read_introspection_response(request: TokenRequest, response: TokenResponse) -> Mapping[str, Any]:
+    """Return what a server tells about a token (RFC 7662 section 2.2). Raises as `read_token_response` does."""
+    fields = read_fields(request, response, "introspection endpoint")
+    if not isinstance(fields.get("active"), bool):
+        raise TokenResponseError(
+            "the introspection endpoint's answer doesn't say whether the token is active",
+            status_code=response.status_code,
+            token_url=without_query(request.url),
+        )
+    return fields
 
 
 _DEVICE_CODE_LIFETIME = 600.0

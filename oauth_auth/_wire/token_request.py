@@ -112,6 +112,8 @@ class PerAttempt(Record):
     runs_code: bool = False
     """Whether that calls a function of the user's, which may block."""
     is_header: bool = False
+    is_bounded: bool = True
+    """Whether the time that it takes is the attempt's; else it has its own time-outs."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -128,6 +130,11 @@ class Call(Record):
     def has_proof(self) -> bool:
         """Whether a proof of a key goes along (RFC 9449)."""
         return "DPoP" in self.per_attempt
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether something is made for an attempt that has its own time-outs."""
+        return not all(part.is_bounded for part in self.per_attempt.values())
 
     def with_made(self, texts: Mapping[str, str]) -> TokenRequest:
         """Return what an attempt sends, with the texts that were made for it."""
