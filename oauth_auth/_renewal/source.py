@@ -19,19 +19,15 @@ from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
-from ..errors import TokenError
 from .backoff import OriginBreaker
+from .decider import Decider, joined
 from .decisions import (
-    Around,
-    Decision,
     Decline,
     Demands,
-    Fail,
     Reason,
     RenewalSettings,
     Send,
     State,
-    Wait,
     for_rejection,
     for_renewal,
     for_request,
@@ -39,7 +35,7 @@ from .decisions import (
 )
 from .effects import carry_out_renewal
 from .logins import Logins, NewLogin
-from .renewer import FlightLike, FlightOutcome, Landing, Renewer, decision_lock
+from .renewer import FlightLike, FlightOutcome, Landing, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]
@@ -61,7 +57,7 @@ class Replacement(Record):
     """Whether it was made because of a rejection; else it may have been revoked at the same time."""
 
 
-class TokenSource(Renewer):
+class TokenSource(Decider):
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
     `token` is a token to begin with; of it and a stored one the later expiry wins. `clock`, `chance` and `begin`, which
@@ -131,7 +127,7 @@ class TokenSource(Renewer):
                 if flight is not None:
                     flight.start(in_background=True)
                 return decision.credential
-            outcome = yield Landing(_joined(flight), decision.timeout)
+            outcome = yield Landing(joined(flight), decision.timeout)
             if outcome is None:
                 if (current := self._state.unexpired(self._clock())) is not None:
                     return current
@@ -142,7 +138,7 @@ class TokenSource(Renewer):
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
             _, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.FORCED))
-            outcome = yield Landing(_joined(flight), is_quiet=True)
+            outcome = yield Landing(joined(flight), is_quiet=True)
             if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
@@ -166,7 +162,7 @@ class TokenSource(Renewer):
             if before_waiting is not None:
                 yield before_waiting
                 before_waiting = None
-            outcome = yield Landing(_joined(flight))
+            outcome = yield Landing(joined(flight))
             if outcome is None or outcome.is_inconclusive:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
@@ -187,7 +183,7 @@ class TokenSource(Renewer):
             decision, flight = self._decide(partial(for_step_up, sent=sent, demands=demands), about)
             if isinstance(decision, Send):
                 return decision.credential, False
-            outcome = yield Landing(_joined(flight), is_quiet=True)
+            outcome = yield Landing(joined(flight), is_quiet=True)
             if decision.launch is not None or (outcome is not None and outcome.login == demands):
                 return self._settle(outcome or FlightOutcome.deferred(), forced=True, about=about), True
 
@@ -204,7 +200,7 @@ class TokenSource(Renewer):
         """Let the user log in, even if there is a valid token; return the new credential."""
         while True:
             decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
-            outcome = yield Landing(_joined(flight), is_quiet=True)
+            outcome = yield Landing(joined(flight), is_quiet=True)
             if decision.launch is not None:
                 return self._settle(outcome or FlightOutcome.deferred(), forced=True)
 
@@ -243,7 +239,7 @@ class TokenSource(Renewer):
                     flight = self._launch(procedure())
             self._cancel_login()
             outcome: FlightOutcome | None = yield Landing(
-                _joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True
+                joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True
             )
             if is_own and outcome is not None:
                 return outcome
@@ -306,45 +302,3 @@ class TokenSource(Renewer):
         self._clock, self._chance, self._begin = Now.read, CHANCE, None
         self._forget_the_moment()
         self._publish(State(self.current))
-
-    # -- Deciding: under the lock, without I/O ------------------------------------------------------------------
-
-    def _decide(self, decide: Callable[[State, Now, Around], tuple[Any, State]], about: str = "") -> tuple[Any, Any]:
-        """Return the decision, and the flight under way or launched by it. Raises the error that it calls for."""
-        with decision_lock:
-            flight, before = self._under_way(), self._state  # the flight first, then what it wrote
-            decision: Decision
-            decision, after = decide(before, self._clock(), self._around(flight))
-            if after is not before:  # never while a flight is under way: it may publish just now
-                self._publish(after)
-            if isinstance(decision, Fail):
-                raise decision.error.without_traceback(about)
-            if isinstance(decision, Send | Wait) and decision.launch is not None:
-                flight = self._launch(self._fly(decision.launch))
-        return decision, flight
-
-    def _around(self, flight: FlightLike | None) -> Around:
-        is_retrying = flight is not None and flight.is_retrying
-        return Around(flight is not None, is_retrying, self._entry.is_shared, self._settings.token_timeout)
-
-    def _settle(
-        self, outcome: FlightOutcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
-    ) -> Credential:
-        """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
-        if outcome.credential is not None:
-            return outcome.credential
-        current = self._state.unexpired(self._clock())
-        if current is not None and not forced and current.header != rejected:
-            return current
-        raise (outcome.error or TokenError("the renewal was deferred")).without_traceback(about)
-
-
-def _joined(flight: FlightLike | None) -> FlightLike:
-    """Return a flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
-    assert flight is not None  # noqa: S101 - a decision to wait has found or launched one
-    if flight.is_reentrant:
-        raise TokenError(
-            "a callback of this auth object used the auth object itself, which waits for the callback: "
-            "use the token that the callback was given, or another auth object"
-        )
-    return flight
