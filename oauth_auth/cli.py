@@ -74,6 +74,7 @@ def _configured(*, is_login: bool = False) -> Callable[[_Command], _Command]:
         "grant": {"help": "How the token is got; without it, as at the login.", "type": click.Choice(GRANTS)},
         **{name.lower(): {"help": text, "metavar": "TEXT"} for name, text in OPTIONS.items()},
     }
+    common["dpop"] = {"help": OPTIONS["DPOP"], "is_flag": True, "flag_value": "true", "default": None}
 
     def decorate(command: _Command) -> _Command:
         @functools.wraps(command)

@@ -203,7 +203,11 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
         It reads ISSUER or TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, AUDIENCE, RESOURCE, REVOCATION_URL, STORE
         ("file:PATH", "keyring:" or "redis://…") and DEVICE_AUTHORIZATION_URL, each after the prefix. A variable whose
         name ends in _FILE names a file that holds the value; those of secret and password are read anew when the server
-        refuses what was in them. Raises `ConfigurationError`, which names the variable.
+        refuses what was in them.
+
+        PRIVATE_KEY or PRIVATE_KEY_FILE with PRIVATE_KEY_ID, CLIENT_ASSERTION_FILE, CLIENT_CERTIFICATE_FILE with
+        CLIENT_CERTIFICATE_KEY_FILE, and DPOP ("true") stand for `client_auth`, `client_certificate` and `dpop`; these
+        files are read anew for each call. Raises `ConfigurationError`, which names the variable.
         """
         raise NotImplementedError  # `read_environment` does it
 
