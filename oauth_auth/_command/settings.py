@@ -39,9 +39,8 @@ _HELP = {
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
 _OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI"), "")
-OPTIONS = {
-    variable: text for variable, text in _HELP.items() if variable in {*variables_of(_OF_LOGINS), *KEY_VARIABLES}
-}
+_READ = {*variables_of(_OF_LOGINS), *KEY_VARIABLES}
+OPTIONS = {variable: text for variable, text in _HELP.items() if variable in _READ}
 """The variables that are options, too, and their help."""
 
 _REMEMBERED = (*(name for name in OPTIONS if name not in {"CLIENT_SECRET", "STORE"}), "USERNAME")

@@ -21,6 +21,7 @@ from ..errors import TokenError
 from .calls import Steps
 from .metadata import Endpoints
 from .server_errors import refuses_client
+from .server_state import is_nonce
 
 __all__ = ["Client"]
 
@@ -124,10 +125,14 @@ class Client:
 
     def dump_state(self) -> dict[str, Any]:
         """Return what was detected, as JSON."""
-        return {} if self._detected is None else dict(self._detected.learned)
+        nonce = self._calls.server.nonce
+        return {**({} if self._detected is None else self._detected.learned), **({"nonce": nonce} if nonce else {})}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `dump_state` returned; unknown keys are ignored."""
+        server, nonce = self._calls.server, state.get("nonce")
+        if server.nonce is None and isinstance(nonce, str) and is_nonce(nonce):
+            server.nonce = nonce
         ways = self._possible_ways()
         if self._detected is None and len(ways) > 1:
             self._detected = next((way for way in ways if _is_part_of(way.learned, state)), None)
