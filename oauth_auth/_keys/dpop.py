@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
 
@@ -19,7 +20,8 @@ from .jose import PrivateKey, encode_part
 
 __all__ = ["DPoPKey", "digest_of_token"]
 
-_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+_JSON = json.encoder.encode_basestring_ascii
+_BASE64 = base64.urlsafe_b64encode
 
 
 class DPoPKey:
@@ -29,13 +31,13 @@ class DPoPKey:
     Raises `ConfigurationError`, and `ImportError` without joserfc.
     """
 
-    __slots__ = ("_head", "_key")
+    __slots__ = ("_key", "_ready")
 
     def __init__(self, private_key: object, *, alg: str | None = None, password: str | bytes | None = None) -> None:
         key = PrivateKey(private_key, alg=alg, password=password)
         self._key = PrivateKey(key.jwk, alg=key.alg)
-        self._head: bytes | None = None
-        """The header of all proofs, encoded."""
+        self._ready: tuple[bytes, Callable[[bytes], bytes]] | None = None
+        """The header of all proofs, encoded, and what signs them."""
 
     @classmethod
     def generate(cls, alg: str = "ES256") -> Self:
@@ -85,15 +87,30 @@ class DPoPKey:
 
     def _prove(self, ath: str | None, method: str, htu: str, now: float, nonce: str | None) -> str:
         """Return a proof; `htu` is the URL without query and fragment, `ath` the digest of the token."""
-        head = self._head
-        if head is None:
-            self._head = head = encode_part({"typ": "dpop+jwt", "alg": self.alg, "jwk": self.public_jwk}) + b"."
-        claims: dict[str, Any] = {"jti": secrets.token_urlsafe(16), "htm": method, "htu": htu, "iat": int(now)}
+        head, sign = self._ready or self._make_ready()
+        jti = secrets.token_urlsafe(16)
+        claims = f'{{"jti":"{jti}","htm":{_JSON(method)},"htu":{_JSON(htu)},"iat":{int(now)}'
         if ath is not None:
-            claims["ath"] = ath
+            claims += f',"ath":"{ath}"'
         if nonce is not None:
-            claims["nonce"] = nonce
-        return self._key.sign_message(head + base64.urlsafe_b64encode(_ENCODE(claims).encode()).rstrip(b"="))
+            claims += f',"nonce":{_JSON(nonce)}'
+        message = head + _BASE64(f"{claims}}}".encode()).rstrip(b"=")
+        return b"".join((message, b".", _BASE64(sign(message)).rstrip(b"="))).decode()
+
+    def _make_ready(self) -> tuple[bytes, Callable[[bytes], bytes]]:
+        head = encode_part({"typ": "dpop+jwt", "alg": self.alg, "jwk": self.public_jwk}) + b"."
+        self._ready = ready = head, self._key.signer()
+        return ready
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_key": self._key, "_ready": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DPoPKey:
+        return self
 
     def header(self) -> PerAttempt:
         """Return the header `DPoP` of a call: a proof for each attempt."""

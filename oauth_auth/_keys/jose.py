@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,12 +102,12 @@ class PrivateKey:
         kid = self._kid or loaded.jwk.get("kid")
         head = {"alg": self._alg_of(loaded), **({} if kid is None else {"kid": kid}), **(header or {})}
         message = b".".join((encode_part(head), encode_part(claims)))
-        return self.sign_message(message, loaded)
-
-    def sign_message(self, message: bytes, loaded: _Loaded | None = None) -> str:
-        """Return a message, which has the encoded header and claims, with its signature."""
-        loaded = loaded or self._now()
         return _signed(message, self._alg_of(loaded), loaded.key)
+
+    def signer(self) -> Callable[[bytes], bytes]:
+        """Return what signs with the key as it's now: the fastest way, for a key that signs often."""
+        loaded = self._now()
+        return partial(_algorithm(self._alg_of(loaded)).sign, key=_ReadyKey(loaded.key))
 
     def _alg_of(self, loaded: _Loaded) -> str:
         return self._alg or str(loaded.jwk.get("alg") or loaded.algorithms[0])
@@ -171,11 +172,28 @@ def sign_with_secret(secret: str, alg: str, claims: Mapping[str, Any], header: M
 
 def _signed(message: bytes, alg: str, key: Any) -> str:
     """Return a message, which has the encoded header and claims, with its signature."""
+    signature = _algorithm(alg).sign(message, key)
+    return f"{message.decode()}.{_encode(signature).decode()}"
+
+
+def _algorithm(alg: str) -> Any:
     from joserfc.jws import JWSRegistry
 
     # Not by `get_alg`, which warns of the name EdDSA, the one that most servers know.
-    signature = JWSRegistry.algorithms[alg].sign(message, key)
-    return f"{message.decode()}.{_encode(signature).decode()}"
+    return JWSRegistry.algorithms[alg]
+
+
+class _ReadyKey:
+    """A key as joserfc's algorithms see it, which is known to be good for signing: else each signature checks that."""
+
+    __slots__ = ("_native", "curve_key_size")
+
+    def __init__(self, key: Any) -> None:
+        self._native = key.get_op_key("sign")
+        self.curve_key_size = getattr(key, "curve_key_size", None)
+
+    def get_op_key(self, _: str) -> Any:
+        return self._native
 
 
 def _encode(value: bytes) -> bytes:
