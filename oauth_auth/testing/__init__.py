@@ -11,7 +11,7 @@
 
 In pytest, the fixture `oauth_provider` is a running `LocalProvider`, new for each test.
 
-The server needs Authlib and Flask: `pip install "oauth_auth[testing]"`. Importing this package imports neither; the
+The server needs Authlib, Flask and joserfc: `pip install "oauth_auth[testing]"`. Importing this package imports neither; the
 first use of `LocalProvider` does.
 """
 

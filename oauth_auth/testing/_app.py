@@ -34,6 +34,21 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
     app = flask.Flask(__name__, static_folder=None)
 
     app.before_request(_refuse_repeated_parameters)
+    _add_endpoints(app, provider, server)
+    _add_pages(app, provider, server)
+    for path, document in DOCUMENTS.items():
+        app.add_url_rule(path, path, partial(document, provider))
+    return app
+
+
+def _add_endpoints(app: flask.Flask, provider: LocalProvider, server: AuthorizationServer) -> None:
+    """Add what programs call."""
+
+    @app.after_request
+    def tell_nonce(response: flask.Response) -> flask.Response:
+        if provider.dpop_nonces and flask.request.endpoint == "token":
+            response.headers["DPoP-Nonce"] = server.proofs.nonce
+        return response
 
     @app.errorhandler(OAuth2Error)
     def refuse(error: OAuth2Error) -> flask.Response:
@@ -53,6 +68,10 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         with server.lock:
             return server.create_endpoint_response(name)  # type: ignore[no-any-return]
 
+
+def _add_pages(app: flask.Flask, provider: LocalProvider, server: AuthorizationServer) -> None:
+    """Add what browsers are sent to."""
+
     @app.get("/authorize")
     def authorize() -> flask.Response:
         grant = server.get_consent_grant(end_user=provider.username)
@@ -71,10 +90,6 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         except LookupError as error:
             return str(error), 404
         return "The device is logged in."
-
-    for path, document in DOCUMENTS.items():
-        app.add_url_rule(path, path, partial(document, provider))
-    return app
 
 
 def _refuse_repeated_parameters() -> None:

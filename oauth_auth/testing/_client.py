@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+import flask
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidRequestError
 from werkzeug.datastructures import Authorization
 
@@ -20,6 +21,7 @@ __all__ = [
     "Client",
     "authenticate_basic",
     "authenticate_public",
+    "called_url",
     "check_one_method",
     "same",
 ]
@@ -64,6 +66,11 @@ class Client(ClientMixin):  # type: ignore[misc]
 
     def check_grant_type(self, grant_type: str) -> bool:
         return True
+
+
+def called_url() -> str:
+    """Return the URL that's being called, without its query."""
+    return str(flask.request.environ["oauth_auth.url"])
 
 
 def same(given: str, expected: str) -> bool:

@@ -62,7 +62,6 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         authorization_code.spent = True
-        authorization_code.family.public = self.request.auth_method == "none"
 
     def authenticate_user(self, authorization_code: Code) -> str | None:
         return authorization_code.family.user
@@ -95,7 +94,11 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
             return None
         if token.spent:
             token.family.ended = True
-        return None if token.family.ended else token
+        if token.family.ended:
+            return None
+        if token.family.jkt not in {None, self.request.binding.jkt}:
+            raise InvalidGrantError("The refresh token is bound to another key.")
+        return token
 
     def authenticate_user(self, refresh_token: RefreshToken) -> str | None:
         return refresh_token.family.user

@@ -18,7 +18,7 @@ import socketserver
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import ClientDisconnected
@@ -38,7 +38,8 @@ class LoopbackServer(ThreadedWSGIServer):
     # those only after a second.
     request_queue_size = 1024
 
-    def __init__(self, app: WSGIApplication, port: int) -> None:
+    def __init__(self, app: WSGIApplication, port: int, unix_time: Callable[[], float]) -> None:
+        self.unix_time = unix_time
         self.stopping = threading.Event()
         # Weak, so that a finished thread or connection needs no removal, and no lock for it.
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -107,6 +108,9 @@ class _RequestHandler(WSGIRequestHandler):
         # Authlib refuses plain http, older versions on loopback, too, unless an environment variable allows it for the
         # whole process, and so for the code under test. That the request came over TLS is said to this server alone.
         environ["wsgi.url_scheme"] = "https"
+        # What was really called, for what is bound to its URL.
+        host = environ.get("HTTP_HOST") or f"127.0.0.1:{self.server.server_port}"
+        environ["oauth_auth.url"] = f"http://{host}{environ['REQUEST_URI'].partition('?')[0]}"
         if not environ.get("wsgi.input_terminated"):
             given = environ.get("CONTENT_LENGTH") or "0"
             if not given.isdecimal():
@@ -144,7 +148,8 @@ class _RequestHandler(WSGIRequestHandler):
         self._send(status, headers, body)
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        lines = [f"{self.protocol_version} {status}", f"Date: {self.date_time_string()}"]
+        server: Any = self.server
+        lines = [f"{self.protocol_version} {status}", f"Date: {self.date_time_string(server.unix_time())}"]
         lines += [f"{name}: {value}" for name, value in headers]
         if status.startswith("1") or status[:3] in ("204", "304"):
             body = b""

@@ -7,12 +7,12 @@ code that is used twice was stolen, so its whole family ends (RFC 9700 section 4
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
 
-__all__ = ["AccessToken", "Code", "Family", "RefreshToken", "in_seconds"]
+__all__ = ["AccessToken", "Binding", "Code", "Family", "RefreshToken", "in_seconds"]
 
 
 def in_seconds(duration: float) -> float:
@@ -20,17 +20,30 @@ def in_seconds(duration: float) -> float:
     return int(duration) if float(duration).is_integer() else duration
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a token is bound to, if to anything: `jkt` is a key's thumbprint (RFC 9449 section 6)."""
+
+    jkt: str | None = None
+
+    def confirmation(self) -> dict[str, str] | None:
+        """Return the claim `cnf` (RFC 7800)."""
+        return None if self.jkt is None else {"jkt": self.jkt}
+
+
 @dataclass(slots=True, eq=False)
 class Family:
     """All tokens that come from one authorization.
 
     `scope` is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an access token may
-    have less. `public` says that the client had no secret.
+    have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its refresh tokens
+    are then bound to (RFC 9449 section 5).
     """
 
     user: str | None
     scope: str
     public: bool = False
+    jkt: str | None = None
     ended: bool = False
 
 
@@ -52,6 +65,7 @@ class AccessToken(_Token):
     expires_at: float
     iat: int
     exp: int | None
+    binding: Binding = field(default_factory=Binding)
     revoked: bool = False
 
     def get_scope(self) -> str:

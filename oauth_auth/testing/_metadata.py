@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
+from ._jwts import ASYMMETRIC
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
@@ -34,6 +35,7 @@ def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [provider.api_url],
+        "dpop_signing_alg_values_supported": ASYMMETRIC,
     }
 
 
@@ -53,6 +55,8 @@ def _resource_metadata(provider: LocalProvider) -> dict[str, Any]:
         "resource": provider.api_url,
         "authorization_servers": [provider.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ASYMMETRIC,
+        "dpop_bound_access_tokens_required": provider.require_dpop,
     }
 
 

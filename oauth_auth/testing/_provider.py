@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 try:
+    from ._api import Api
     from ._app import create_app
     from ._authorization import AuthorizationServer
     from ._http import LoopbackServer, json_answer
@@ -29,6 +30,7 @@ except ModuleNotFoundError as error:
 
 from ._clock import monotonic
 from ._received import Headers, ReceivedRequest
+from ._security import SecurityProfile
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 64 * 1024
 
 
-class LocalProvider:
+class LocalProvider(SecurityProfile):
     """An authorization server and an API on 127.0.0.1, which run for the length of a `with` block.
 
     It knows one client, confidential (`client_secret_basic`, `client_secret_post`) and, for codes with PKCE and for
@@ -88,6 +90,7 @@ class LocalProvider:
         self._token_fault = _Fault()
         self._api_fault = _Fault()
         self._authorization_server = AuthorizationServer(self)
+        self._api = Api(self, self._authorization_server)
         self._flask = create_app(self, self._authorization_server)
         self._server: LoopbackServer | None = None
         self._port = 0
@@ -95,7 +98,7 @@ class LocalProvider:
     def __enter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("This LocalProvider is already running.")
-        self._server = LoopbackServer(self._serve, self._port)
+        self._server = LoopbackServer(self._serve, self._port, self._authorization_server.unix_time)
         self._port = self._server.port
         self._server.start()
         return self
@@ -183,7 +186,7 @@ class LocalProvider:
         elif status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             default_error = "temporarily_unavailable"
         refusal: _Refusal = status, {"error": error or default_error}, list(headers.items())
-        self._token_fault.plan(count, lambda: refusal)
+        self._token_fault.plan(count, lambda _: refusal)
 
     def fail_api_requests(self, status: int, count: int = 1, headers: Mapping[str, str] | None = None) -> None:
         """Answer the next `count` API requests with this status, whatever their token.
@@ -194,9 +197,9 @@ class LocalProvider:
         fields = list((headers or {}).items())
         is_challenge = headers is None and status == HTTPStatus.UNAUTHORIZED
 
-        def refusal() -> _Refusal:
+        def refusal(request: ReceivedRequest) -> _Refusal:
             if is_challenge:
-                return status, {}, [("WWW-Authenticate", self._authorization_server.bearer_challenge("invalid_token"))]
+                return status, {}, [("WWW-Authenticate", self._api.invalid_token(request))]
             return status, {}, fields
 
         self._api_fault.plan(count, refusal)
@@ -210,6 +213,14 @@ class LocalProvider:
         """Make the token endpoint refuse each refresh token that was issued so far."""
         with self._authorization_server.lock:
             self._authorization_server.refresh_tokens.clear()
+
+    def turn_dpop_nonces(self) -> None:
+        """Make new nonces, of the authorization server and of the API: proofs with the present ones are refused.
+
+        With `dpop_nonces` alone. Thread-safe.
+        """
+        self._authorization_server.proofs.turn()
+        self._api.proofs.turn()
 
     def approve_device(self, user_code: str) -> None:
         """Let the device that shows this code log in, as `username`; its next poll is answered with tokens.
@@ -243,23 +254,29 @@ class LocalProvider:
         request = self._received(environ, head)
         self.api_requests.append(request)
 
-        refusal = self._api_fault.take() or self._authorization_server.challenge(request)
+        fault = self._api_fault.take(request)
+        if fault:
+            return json_answer(start_response, *fault)
+        nonce = [("DPoP-Nonce", self._api.proofs.nonce)] if self.dpop_nonces else []
+        refusal = self._api.refusal(request, environ["oauth_auth.url"])
         if refusal:
-            return json_answer(start_response, *refusal)
+            status, fields, headers = refusal
+            return json_answer(start_response, status, fields, [*headers, *nonce])
         answer = {
             "method": request.method,
             "path": request.path,
             "length": length,
             "sha256": digest.hexdigest(),
         }
-        return json_answer(start_response, 200, answer)
+        return json_answer(start_response, 200, answer, nonce)
 
     def _serve_token(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = b"".join(iter(lambda: environ["wsgi.input"].read(_CHUNK_BYTES), b""))
         environ["wsgi.input"] = io.BytesIO(body)
-        self.token_requests.append(self._received(environ, body))
+        request = self._received(environ, body)
+        self.token_requests.append(request)
 
-        fault = self._token_fault.take()
+        fault = self._token_fault.take(request)
         if self.token_delay > 0 and self._server and self._server.stopping.wait(self.token_delay):
             raise ConnectionAbortedError("The server ends: this request gets no answer.")
         if fault:
@@ -293,19 +310,19 @@ class _Fault:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._remaining = 0
-        self._refusal: Callable[[], _Refusal] | None = None
+        self._refusal: Callable[[ReceivedRequest], _Refusal] | None = None
 
-    def plan(self, count: int, refusal: Callable[[], _Refusal]) -> None:
+    def plan(self, count: int, refusal: Callable[[ReceivedRequest], _Refusal]) -> None:
         with self._lock:
             self._remaining = count
             self._refusal = refusal
 
-    def take(self) -> _Refusal | None:
-        """Return the refusal, and count it, or None if there is none left."""
+    def take(self, request: ReceivedRequest) -> _Refusal | None:
+        """Return the refusal of a request, and count it, or None if there is none left."""
         if self._remaining <= 0:
             return None
         with self._lock:
             if self._remaining <= 0 or self._refusal is None:
                 return None
             self._remaining -= 1
-            return self._refusal()
+            return self._refusal(request)

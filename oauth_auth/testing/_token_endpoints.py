@@ -56,5 +56,10 @@ class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type:
             "sub": token.family.user,
         }
         if isinstance(token, AccessToken):
-            fields |= {"token_type": "Bearer", "iat": token.iat, "exp": token.exp}
+            fields |= {
+                "token_type": "Bearer" if token.binding.jkt is None else "DPoP",
+                "iat": token.iat,
+                "exp": token.exp,
+                "cnf": token.binding.confirmation(),
+            }
         return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,94 @@
+"""The API: which requests it takes, and how it refuses the others (RFC 6750, RFC 9449 section 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._jwts import ASYMMETRIC
+from ._proofs import ProofError, Proofs
+
+if TYPE_CHECKING:
+    from ._authorization import AuthorizationServer
+    from ._issued import AccessToken
+    from ._provider import LocalProvider
+    from ._received import ReceivedRequest
+
+__all__ = ["Api"]
+
+_REALM = "LocalProvider"
+_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
+
+
+class Api:
+    """Takes requests with a token of the authorization server's that's good for them. Thread-safe."""
+
+    def __init__(self, provider: LocalProvider, server: AuthorizationServer) -> None:
+        self._provider = provider
+        self._server = server
+        self.proofs = Proofs(provider, server.unix_time, server.proofs_seen)
+
+    def refusal(self, request: ReceivedRequest, url: str) -> tuple[int, dict[str, str], list[tuple[str, str]]] | None:
+        """Return the refusal of a request of this URL, or None if its access token is good for it.
+
+        A refusal is a status, JSON fields and header fields, the challenge of RFC 6750 section 3 among them.
+        """
+        scheme, text = _credentials(request)
+        if not text:
+            # A request without a token is answered without an error code (RFC 6750 section 3.1).
+            return 401, {}, [("WWW-Authenticate", self.challenge(scheme))]
+        try:
+            self._check(request, url, scheme, text)
+        except _RefusedError as refused:
+            challenge = self.challenge(refused.scheme, error=refused.error, error_description=refused.description)
+            fields = {"error": refused.error, "error_description": refused.description}
+            return 401, fields, [("WWW-Authenticate", challenge)]
+        return None
+
+    def challenge(self, scheme: str | None = None, **fields: str) -> str:
+        """Return the challenge of an answer 401, which names the API's metadata (RFC 9728 section 5.1)."""
+        scheme = scheme or ("DPoP" if self._provider.require_dpop else "Bearer")
+        fields = {"realm": _REALM, "resource_metadata": self._provider.resource_metadata_url, **fields}
+        if scheme == "DPoP":
+            fields["algs"] = " ".join(ASYMMETRIC)
+        return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in fields.items())
+
+    def invalid_token(self, request: ReceivedRequest) -> str:
+        """Return the challenge for a request whose token is rejected, whatever it is."""
+        return self.challenge(_credentials(request)[0], error="invalid_token")
+
+    def _check(self, request: ReceivedRequest, url: str, scheme: str | None, text: str) -> None:
+        """Raise `_RefusedError` for a request that isn't to be answered."""
+        token = self._server.access_tokens.get(text)
+        if token is None or token.is_expired() or token.is_revoked():
+            raise _RefusedError(scheme, "invalid_token", "The token is unknown, has expired, or was revoked.")
+        if scheme == "DPoP":
+            self._check_proof(request, url, token, text)
+        elif token.binding.jkt is not None:
+            raise _RefusedError("DPoP", "invalid_token", "The token is bound to a key: send it with a proof.")
+        elif self._provider.require_dpop:
+            raise _RefusedError("DPoP", "invalid_token", "The token must be bound to a key.")
+
+    def _check_proof(self, request: ReceivedRequest, url: str, token: AccessToken, text: str) -> None:
+        if token.binding.jkt is None:
+            raise _RefusedError("DPoP", "invalid_token", "The token is not bound to a key.")
+        try:
+            thumbprint = self.proofs.check(request.headers.get("DPoP", ""), request.method, url, token=text)
+        except ProofError as error:
+            raise _RefusedError("DPoP", error.error, error.description) from None
+        if thumbprint != token.binding.jkt:
+            raise _RefusedError("DPoP", "invalid_token", "The token is bound to another key.")
+
+
+class _RefusedError(Exception):
+    def __init__(self, scheme: str | None, error: str, description: Any) -> None:
+        super().__init__(error)
+        self.scheme = scheme
+        self.error = error
+        self.description = str(description)
+
+
+def _credentials(request: ReceivedRequest) -> tuple[str | None, str]:
+    """Return scheme and token, if the request has any that are known here."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    known = _SCHEMES.get(scheme.lower())
+    return known, text.strip() if known else ""
