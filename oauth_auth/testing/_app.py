@@ -20,7 +20,7 @@ __all__ = ["create_app"]
 _ONCE = (
     *("grant_type", "client_id", "client_secret", "scope", "username", "password", "refresh_token", "code"),
     *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
-    *("device_code", "token", "token_type_hint"),
+    *("device_code", "token", "token_type_hint", "client_assertion", "client_assertion_type"),
 )
 """The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
 _DEVICE_PAGE = """<!doctype html>

@@ -16,6 +16,7 @@ from authlib.integrations.flask_oauth2 import (
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request, UnsupportedResponseTypeError
 from authlib.oauth2.rfc9207 import IssuerParameter
 
+from ._assertions import Assertions
 from ._client import Client, authenticate_basic, authenticate_public, called_url, check_one_method
 from ._clock import unix_time
 from ._device import DeviceAuthorizationEndpoint, DeviceCode, DeviceCodeGrant
@@ -47,8 +48,11 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.lock = threading.RLock()
         self.proofs_seen = Once()
         self.proofs = Proofs(provider, self.unix_time, self.proofs_seen)
+        self.assertions = Assertions(provider, self.unix_time)
         self._client = Client(provider)
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
+        self.register_client_auth_method("private_key_jwt", self.assertions.authenticate_private_key_jwt)
+        self.register_client_auth_method("client_secret_jwt", self.assertions.authenticate_client_secret_jwt)
         self.register_client_auth_method("none", authenticate_public)
         self.register_token_generator("default", self._generate_token)
         self.register_grant(ClientCredentialsGrant)

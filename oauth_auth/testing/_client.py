@@ -26,7 +26,7 @@ __all__ = [
     "same",
 ]
 
-CONFIDENTIAL = ("client_secret_basic", "client_secret_post")
+CONFIDENTIAL = ("client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
 CLIENT_AUTH_METHODS = (*CONFIDENTIAL, "none")
 
 
@@ -81,8 +81,9 @@ def same(given: str, expected: str) -> bool:
 def check_one_method(request: Any) -> None:
     """Raise `InvalidRequestError` for a client that authenticates in two ways at once (RFC 6749 section 5.2)."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
-    if scheme.lower() == "basic" and request.form.get("client_secret"):
-        raise InvalidRequestError("The client authenticates in the header and in the body: one is enough.")
+    ways = scheme.lower() == "basic", *(request.form.get(name) for name in ("client_secret", "client_assertion"))
+    if sum(map(bool, ways)) > 1:
+        raise InvalidRequestError("The client authenticates in more than one way: one is enough.")
 
 
 def authenticate_basic(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
@@ -102,6 +103,7 @@ def authenticate_basic(query_client: Callable[[str], Client | None], request: An
 
 def authenticate_public(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
     """Return the client by its id alone, if the request has no secret: a wrong one must be refused."""
-    if request.headers.get("Authorization") or request.payload.data.get("client_secret"):
+    shown = (request.payload.data.get(name) for name in ("client_secret", "client_assertion"))
+    if request.headers.get("Authorization") or any(shown):
         return None
     return query_client(request.payload.client_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
-from ._jwts import ASYMMETRIC
+from ._jwts import ASYMMETRIC, HMAC
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
@@ -32,6 +32,9 @@ def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
         "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
         "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "token_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
+        "revocation_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
+        "introspection_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [provider.api_url],

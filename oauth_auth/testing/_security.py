@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 __all__ = ["SecurityProfile"]
 
 
@@ -19,3 +22,15 @@ class SecurityProfile:
     clock_offset: float = 0.0
     """How far the provider's clock is ahead of this machine's, in seconds: its `Date`, and what proofs, assertions and
     the age of logins are judged by. Tokens live as long as ever."""
+
+    client_key: Mapping[str, Any] | None = None
+    """The client's public key, a JWK or a set of them (`{"keys": […]}`): what the client signs is verified with it,
+    such as assertions of `private_key_jwt` (RFC 7523). Without one they're refused."""
+
+    assertion_audience: Literal["any", "issuer", "url"] = "any"
+    """Whom assertions must be for: `"issuer"`, `"url"`, the one that is called, each as a text; or `"any"` of the two,
+    also in a list."""
+
+    assertion_issuer: str | None = None
+    """Who else may vouch for the client, as Kubernetes or SPIFFE do: assertions of this issuer, signed with
+    `client_key`, authenticate the client that's named beside them. They may be of any type, and used again."""
