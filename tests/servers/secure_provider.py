@@ -19,9 +19,13 @@ from urllib.parse import urlencode
 
 from joserfc.jwk import ECKey
 
+from oauth_auth import ClientSecretJwt, PrivateKeyJwt
+from oauth_auth.login import LoginContext
 from tests.support.jwts import claims_of
+from tests.support.modes import Mode
 
 from .certificates import Authority, Certificate
+from .login import authorize
 from .node_server import NodeServer
 
 __all__ = ["ApiRequest", "Call", "SecureProvider"]
@@ -110,7 +114,7 @@ class SecureProvider(NodeServer):
     `public_tls`: none, but bound tokens.
     """
 
-    redirect_uri = "http://127.0.0.1/callback"
+    redirect_uri = "http://127.0.0.1:49152/callback"
     """Registered, with any port, for 127.0.0.1 and localhost."""
     resources = ("https://one.example", "https://two.example")
     """The resources that it knows; no others."""
@@ -124,6 +128,8 @@ class SecureProvider(NodeServer):
         made = [ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"}) for kid in ("one", "two")]
         self.keys = [key.as_dict(private=True) for key in made]
         """The private keys of the clients that sign: the current one, and the next one."""
+        self.logins = 0
+        """How often a person has logged in by `log_in`."""
         self.secret = secrets.token_urlsafe(32)
         """The secret of the clients that have one."""
         setup: dict[str, Any] = {"keys": [key.as_dict(private=False) for key in made], "secret": self.secret}
@@ -142,6 +148,26 @@ class SecureProvider(NodeServer):
         super()._take(ready)
         self.clients = ready["clients"]
 
+    # -- Its clients -------------------------------------------------------------------------------------------------
+
+    def make(self, mode: Mode, grant: str = "ClientCredentialsAuth", client: str = "key", **options: Any) -> Any:
+        """Make an auth object of the mode's plug-in; a person who is needed logs in at once."""
+        secret = self.secret if client in {"secret_jwt", "post"} else None
+        own: dict[str, Any] = {"scope": "api"}
+        if client == "secret_jwt":
+            own["client_auth"] = ClientSecretJwt()
+        elif client in {"key", "fapi", "signing", "pushing"}:
+            own["client_auth"] = PrivateKeyJwt(self.keys[0])
+        if grant == "AuthorizationCodeAuth":
+            own |= {"login": self.log_in, "scope": "openid api"}
+        make = getattr(mode.plugin, grant).from_issuer
+        return make(self.issuer, self.clients[client], secret, **{**own, **options})
+
+    def log_in(self, begin: LoginContext) -> str:
+        """Be a `login`: have a person open the URL; return the redirect."""
+        self.logins += 1
+        return authorize(begin(self.redirect_uri).url, self.redirect_uri)
+
     # -- What it was asked -------------------------------------------------------------------------------------------
 
     def calls(self, place: str | None = None) -> list[Call]:
@@ -157,6 +183,7 @@ class SecureProvider(NodeServer):
 
     def reset(self) -> None:
         """Forget what was asked, and behave as at the start."""
+        self.logins = 0
         self._control("POST", "/test/reset")
 
     def revoke_access_tokens(self) -> None:

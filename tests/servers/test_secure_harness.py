@@ -24,28 +24,16 @@ from .secure_provider import SecureProvider
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
-REDIRECT_URI = "http://127.0.0.1:49152/callback"
+REDIRECT_URI = SecureProvider.redirect_uri
 VERIFIER = secrets.token_urlsafe(32)
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[SecureProvider]:
-    with SecureProvider() as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: SecureProvider) -> SecureProvider:
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def caller(server: SecureProvider) -> Iterator[Caller]:
+def caller(secure: SecureProvider) -> Iterator[Caller]:
     with requests.Session() as http:
         http.trust_env = False
-        yield Caller(server, http)
+        yield Caller(secure, http)
 
 
 class Caller:

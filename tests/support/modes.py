@@ -218,6 +218,12 @@ class Mode:
         else:
             anyio.run(auth.arevoke, backend=self.backend)
 
+    def introspect(self, auth: Any, *token: Any) -> Any:
+        """Call `introspect`, or `aintrospect` in a loop of its own."""
+        if self.backend is None:
+            return auth.introspect(*token)
+        return anyio.run(auth.aintrospect, *token, backend=self.backend)
+
 
 class Client:
     """A client of any mode: blocking to the test, whatever it is inside."""
