@@ -259,13 +259,8 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
     texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
     if not all(_is_line(text) for text in texts.values()):
         words = server_words(fields, _text(response), request.secrets)
-        raise TokenResponseError(
-            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
-            f"{_quoted(words)}",
-            status_code=response.status_code,
-            token_url=without_query(request.url),
-            server_message=words,
-        )
+        lacks = "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
+        raise _unusable(request, response, f"{lacks}{_quoted(words)}", words)
     complete = fields.get("verification_uri_complete")
     lifetime = _seconds(fields.get("expires_in"))
     return DeviceResponse(
@@ -284,11 +279,8 @@ def read_pushed_response(request: TokenRequest, response: TokenResponse) -> str:
     fields = read_fields(request, response, "pushed authorization request endpoint")
     reference = fields.get("request_uri")
     if not _is_line(reference):
-        raise TokenResponseError(
-            "the pushed authorization request endpoint's answer lacks a usable request_uri",
-            status_code=response.status_code,
-            token_url=without_query(request.url),
-        )
+        lacks = "the pushed authorization request endpoint's answer lacks a usable request_uri"
+        raise _unusable(request, response, lacks)
     return str(reference)
 
 
@@ -296,12 +288,21 @@ def read_introspection_response(request: TokenRequest, response: TokenResponse) 
     """Return what a server tells about a token (RFC 7662 section 2.2). Raises as `read_token_response` does."""
     fields = read_fields(request, response, "introspection endpoint")
     if not isinstance(fields.get("active"), bool):
-        raise TokenResponseError(
-            "the introspection endpoint's answer doesn't say whether the token is active",
-            status_code=response.status_code,
-            token_url=without_query(request.url),
-        )
+        lacks = "the introspection endpoint's answer doesn't say whether the token is active"
+        raise _unusable(request, response, lacks)
     return fields
+
+
+def _unusable(
+    request: TokenRequest, response: TokenResponse, text: str, words: str | None = None
+) -> TokenResponseError:
+    """Return what is raised for an answer that isn't an error, and hasn't what was asked for."""
+    return TokenResponseError(
+        text,
+        status_code=response.status_code,
+        token_url=without_query(request.url),
+        server_message=words,
+    )
 
 
 _DEVICE_CODE_LIFETIME = 600.0

@@ -182,7 +182,7 @@ MUTANTS = (
     Mutant(
         15,
         "a rejection isn't told",
-        "_plugins/rejection.py",
+        "_plugins/replacing.py",
         "    rejection.emit_rejection(can_replay=is_repeatable)\n",
         "",
         ("guarantees/test_logging.py::test_it_says_that_a_token_was_rejected_and_the_request_replayed[requests]",),
