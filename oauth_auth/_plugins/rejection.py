@@ -13,6 +13,7 @@ from typing import Any
 
 from .._events import emit
 from .._record import Record
+from .._renewal.decisions import Demands
 from .._server.server_state import Challenges
 from .._wire.challenges import (
     errors_for,
@@ -75,6 +76,16 @@ class Rejection(Record):
         """Log that the request is sent again."""
         text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
         emit(logging.INFO, "replayed", text, **self._asdict())
+
+    def emit_challenged(self, error: str) -> None:
+        """Log that it's about the proof alone, and that another one is sent."""
+        text = "another proof is sent: %(method)s %(url)s was answered with %(status)s, error %(error)s"
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error)
+
+    def emit_step_up(self, demands: Demands) -> None:
+        """Log that it asks for another login."""
+        text = "another login is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
+        emit(logging.INFO, "step_up", text, **self._asdict(), demands=dict(demands))
 
     def emit_rejected_again(self, error: str | None) -> None:
         """Log that it rejects a new token, too; `error` is the challenge's."""
@@ -147,7 +158,7 @@ class Exchange(ABC):
             return None
         return proof_error(self.status, self.challenges)
 
-    def login_demands(self, header: str) -> tuple[tuple[str, str], ...] | None:
+    def login_demands(self, header: str) -> Demands | None:
         """Return what the answer demands of another login than that of the token with this header."""
         if not self._steps_up or not self.carried(header):
             return None
@@ -171,14 +182,10 @@ class Exchange(ABC):
         is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses, _scheme(header))
         if not is_rejecting or not self._source.renews or not self.carried(header):
             return None
-        return self._summary()
+        return self.summary()
 
-    @property
-    def about(self) -> str:
-        """The end of the text of an error that comes from the answer."""
-        return self._summary().about
-
-    def _summary(self) -> Rejection:
+    def summary(self) -> Rejection:
+        """Return the request and its answer."""
         method, url = self.target
         return Rejection(method, without_query(url), self.status)
 
@@ -199,7 +206,7 @@ class Exchange(ABC):
             return
         wanted = redact(wanted, _secrets(header))
         if self._origins.is_news("insufficient_scope", origin_of(self.target[1]), wanted):
-            self._summary().emit_insufficient_scope(wanted, self._source.scope_of(header) or "unknown")
+            self.summary().emit_insufficient_scope(wanted, self._source.scope_of(header) or "unknown")
 
     def tell_rejected_again(self, origin: Hashable, header: str) -> None:
         """Log it if the answer rejects the token with this header, which is a new one."""

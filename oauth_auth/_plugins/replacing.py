@@ -84,6 +84,7 @@ def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator
             is_repeatable = yield Do(exchange.can_replay)
             if not is_repeatable:
                 break
+            exchange.summary().emit_challenged(error)
             yield Do(exchange.discard)
         except GeneratorExit:
             raise
@@ -108,8 +109,9 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
         if is_made or not source.may_step_up(origin, demands):
             break
         try:
-            is_repeatable = yield Do(exchange.can_replay)
-            credential, is_made = yield from source.step_up(header, demands, exchange.about, Do(exchange.drain))
+            is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
+            summary.emit_step_up(demands)
+            credential, is_made = yield from source.step_up(header, demands, summary.about, Do(exchange.drain))
             if not is_repeatable:
                 break
             yield Do(exchange.discard)

@@ -241,7 +241,7 @@ class EndpointCalls:
         error = failure.error if isinstance(failure, OAuthProviderException) else None
         if error == "invalid_dpop_proof":
             self.server.sets_clock(for_proof=True)
-        return challenges.answer(error, had, given)
+        return error is not None and challenges.answer(error, had, given)
 
     def make_attempt(self, url: str) -> Attempt:
         """Return what is known now for an attempt at this URL."""

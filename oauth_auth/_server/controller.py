@@ -244,7 +244,7 @@ class OAuthAuthorizationController:
             _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
             raise
         _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
-        if token.token_type.lower() != "bearer":
+        if token.token_type.lower() != "bearer" and not token.is_bound:
             _emit_unknown_type(token.token_type)
         return token
 
