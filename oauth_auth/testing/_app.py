@@ -21,6 +21,7 @@ _ONCE = (
     *("grant_type", "client_id", "client_secret", "scope", "username", "password", "refresh_token", "code"),
     *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
     *("device_code", "token", "token_type_hint", "client_assertion", "client_assertion_type"),
+    *("request", "request_uri", "dpop_jkt", "authorization_details"),
 )
 """The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
 _DEVICE_PAGE = """<!doctype html>
@@ -46,7 +47,7 @@ def _add_endpoints(app: flask.Flask, provider: LocalProvider, server: Authorizat
 
     @app.after_request
     def tell_nonce(response: flask.Response) -> flask.Response:
-        if provider.dpop_nonces and flask.request.endpoint == "token":
+        if provider.dpop_nonces and flask.request.endpoint in {"token", "par"}:
             response.headers["DPoP-Nonce"] = server.proofs.nonce
         return response
 
@@ -61,6 +62,11 @@ def _add_endpoints(app: flask.Flask, provider: LocalProvider, server: Authorizat
         with server.lock:
             return server.create_token_response()  # type: ignore[no-any-return]
 
+    @app.post("/par")
+    def par() -> flask.Response:
+        with server.lock:
+            return server.handle_response(*server.requests.push())  # type: ignore[no-any-return]
+
     @app.post("/revoke", defaults={"name": "revocation"})
     @app.post("/introspect", defaults={"name": "introspection"})
     @app.post("/device_authorization", defaults={"name": "device_authorization"})
@@ -74,11 +80,13 @@ def _add_pages(app: flask.Flask, provider: LocalProvider, server: AuthorizationS
 
     @app.get("/authorize")
     def authorize() -> flask.Response:
-        grant = server.get_consent_grant(end_user=provider.username)
-        # A real server would show a login page here, and go on when its form is sent.
-        return server.create_authorization_response(  # type: ignore[no-any-return]
-            grant_user=provider.username, grant=grant
-        )
+        with server.lock:
+            request = server.requests.from_browser()
+            grant = server.get_consent_grant(request, end_user=provider.username)
+            # A real server would show a login page here, and go on when its form is sent.
+            return server.create_authorization_response(  # type: ignore[no-any-return]
+                request, grant_user=provider.username, grant=grant
+            )
 
     @app.get("/device")
     def device() -> str | tuple[str, int]:

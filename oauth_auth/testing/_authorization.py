@@ -24,6 +24,8 @@ from ._grants import AuthorizationCodeGrant, ClientCredentialsGrant, PasswordGra
 from ._issued import AccessToken, Binding, Code, Family, RefreshToken, in_seconds
 from ._jwts import Once
 from ._proofs import ProofError, Proofs
+from ._pushed import ENDPOINT, AuthorizationRequests
+from ._terms import Terms, read_terms
 from ._token_endpoints import IntrospectionEndpoint, RevocationEndpoint
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.proofs_seen = Once()
         self.proofs = Proofs(provider, self.unix_time, self.proofs_seen)
         self.assertions = Assertions(provider, self.unix_time)
+        self.requests = AuthorizationRequests(provider, self)
         self._client = Client(provider)
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
         self.register_client_auth_method("private_key_jwt", self.assertions.authenticate_private_key_jwt)
@@ -103,8 +106,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         """Authenticate the client, by one method; where it asks for tokens, read what they'll be bound to."""
         check_one_method(request)
         client = super().authenticate_client(request, methods, endpoint)
-        if endpoint == "token":
-            self.bind(request, required=self.provider.require_dpop)
+        if endpoint in {"token", ENDPOINT}:
+            self.bind(request, required=endpoint == "token" and self.provider.require_dpop)
         return client
 
     def bind(self, request: Any, *, required: bool) -> None:
@@ -120,12 +123,16 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         """Keep an issued token, in the family of the code or refresh token that it was issued for."""
         scope, lifetime, issued_at = token.get("scope", ""), token.get("expires_in"), self.unix_time()
         origin = request.authorization_code or request.refresh_token
-        family = origin.family if origin else Family(user=request.user, scope=scope)
+        asked = self.terms_of(request)
+        family = origin.family if origin else Family(user=request.user, scope=scope, terms=asked)
+        terms = family.terms.narrowed(asked)
         if not request.refresh_token:
             family.public = request.auth_method == "none"
             family.jkt = request.binding.jkt if family.public else None
         if request.binding.jkt is not None:
             token["token_type"] = "DPoP"
+        if terms.details:
+            token["authorization_details"] = terms.details
         self.access_tokens[token["access_token"]] = AccessToken(
             family=family,
             scope=scope,
@@ -134,9 +141,14 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
             iat=int(issued_at),
             exp=None if lifetime is None else int(issued_at + lifetime),
             binding=request.binding,
+            terms=terms,
         )
         if "refresh_token" in token:
             self.refresh_tokens[token["refresh_token"]] = RefreshToken(family)
+
+    def terms_of(self, request: Any) -> Terms:
+        """Return what a request asks for beyond its scope. Raises `OAuth2Error`."""
+        return read_terms(request.payload, self.provider.authorization_details_types)
 
     def find_token(self, text: str) -> AccessToken | RefreshToken | None:
         """Return the token that was issued as this text, or None."""

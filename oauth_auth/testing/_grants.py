@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, grants
 from authlib.oauth2.rfc7636 import CodeChallenge
 
@@ -42,13 +43,24 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
+    def validate_authorization_request(self) -> str:
+        redirect_uri: str = super().validate_authorization_request()
+        try:
+            self.server.terms_of(self.request)
+        except OAuth2Error as error:
+            error.redirect_uri = redirect_uri
+            raise
+        return redirect_uri
+
     def save_authorization_code(self, code: str, request: Any) -> None:
+        terms = self.server.terms_of(request)
         self.server.codes[code] = Code(
-            family=Family(user=request.user, scope=request.payload.scope or ""),
+            family=Family(user=request.user, scope=request.payload.scope or "", terms=terms),
             redirect_uri=request.payload.redirect_uri,
             code_challenge=request.payload.data.get("code_challenge"),
             code_challenge_method=request.payload.data.get("code_challenge_method"),
             expires_at=self.server.now() + _CODE_LIFETIME,
+            jkt=request.payload.data.get("dpop_jkt"),
         )
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
@@ -58,6 +70,8 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
         if issued.spent:
             issued.family.ended = True
             return None
+        if issued.jkt not in {None, self.request.binding.jkt}:
+            raise InvalidGrantError("The code is bound to another key.")
         return issued
 
     def delete_authorization_code(self, authorization_code: Code) -> None:

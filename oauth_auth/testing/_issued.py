@@ -12,6 +12,8 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
 
+from ._terms import Terms
+
 __all__ = ["AccessToken", "Binding", "Code", "Family", "RefreshToken", "in_seconds"]
 
 
@@ -35,15 +37,16 @@ class Binding:
 class Family:
     """All tokens that come from one authorization.
 
-    `scope` is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an access token may
-    have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its refresh tokens
-    are then bound to (RFC 9449 section 5).
+    `scope`, with `terms`, is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an
+    access token may have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its
+    refresh tokens are then bound to (RFC 9449 section 5).
     """
 
     user: str | None
     scope: str
     public: bool = False
     jkt: str | None = None
+    terms: Terms = field(default_factory=Terms)
     ended: bool = False
 
 
@@ -66,6 +69,7 @@ class AccessToken(_Token):
     iat: int
     exp: int | None
     binding: Binding = field(default_factory=Binding)
+    terms: Terms = field(default_factory=Terms)
     revoked: bool = False
 
     def get_scope(self) -> str:
@@ -105,13 +109,17 @@ class RefreshToken(_Token):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Code(AuthorizationCodeMixin):  # type: ignore[misc]
-    """An authorization code, `spent` once it was exchanged for tokens."""
+    """An authorization code, `spent` once it was exchanged for tokens.
+
+    `jkt` is the thumbprint of the key that it's bound to, if it is (RFC 9449 section 10).
+    """
 
     family: Family
     redirect_uri: str
     code_challenge: str | None
     code_challenge_method: str | None
     expires_at: float
+    jkt: str | None
     spent: bool = False
 
     def get_redirect_uri(self) -> str:

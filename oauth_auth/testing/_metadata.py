@@ -20,6 +20,7 @@ _GRANT_TYPES = ("authorization_code", "client_credentials", "password", "refresh
 
 def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
     """Return the authorization server's metadata (RFC 8414)."""
+    types = provider.authorization_details_types
     return {
         "issuer": provider.issuer,
         "authorization_endpoint": provider.authorization_url,
@@ -27,6 +28,13 @@ def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
         "device_authorization_endpoint": provider.device_authorization_url,
         "revocation_endpoint": provider.revocation_url,
         "introspection_endpoint": provider.introspection_url,
+        "pushed_authorization_request_endpoint": provider.pushed_authorization_request_url,
+        "require_pushed_authorization_requests": provider.require_pushed_authorization_requests,
+        "request_parameter_supported": True,
+        "request_uri_parameter_supported": False,
+        "request_object_signing_alg_values_supported": ASYMMETRIC,
+        "require_signed_request_object": provider.require_signed_request_object,
+        **({} if types is None else {"authorization_details_types_supported": [*types]}),
         "response_types_supported": ["code"],
         "grant_types_supported": _GRANT_TYPES,
         "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,

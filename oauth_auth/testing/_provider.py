@@ -137,6 +137,11 @@ class LocalProvider(SecurityProfile):
         return f"{self.issuer}/authorize"
 
     @property
+    def pushed_authorization_request_url(self) -> str:
+        """The endpoint that authorization requests may be pushed to (RFC 9126)."""
+        return f"{self.issuer}/par"
+
+    @property
     def device_authorization_url(self) -> str:
         """The device authorization endpoint (RFC 8628)."""
         return f"{self.issuer}/device_authorization"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 __all__ = ["SecurityProfile"]
@@ -34,3 +34,16 @@ class SecurityProfile:
     assertion_issuer: str | None = None
     """Who else may vouch for the client, as Kubernetes or SPIFFE do: assertions of this issuer, signed with
     `client_key`, authenticate the client that's named beside them. They may be of any type, and used again."""
+
+    require_pushed_authorization_requests: bool = False
+    """Whether authorization requests must be pushed (RFC 9126); they may be in any case."""
+
+    request_uri_lifetime: float = 60.0
+    """How long a pushed request is good for, in seconds; it's used once."""
+
+    require_signed_request_object: bool = False
+    """Whether authorization requests must be signed with the key that `client_key` is of (RFC 9101); they may be in
+    any case, in the URL or pushed."""
+
+    authorization_details_types: Collection[str] | None = None
+    """The types of authorization details (RFC 9396) that are known; with None any is."""

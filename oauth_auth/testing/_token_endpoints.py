@@ -10,6 +10,7 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospection
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, Client
 from ._issued import AccessToken, RefreshToken
+from ._terms import audience_of
 
 __all__ = ["IntrospectionEndpoint", "RevocationEndpoint"]
 
@@ -61,5 +62,7 @@ class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type:
                 "iat": token.iat,
                 "exp": token.exp,
                 "cnf": token.binding.confirmation(),
+                "aud": audience_of(token.terms.resources),
+                "authorization_details": token.terms.details or None,
             }
         return {name: value for name, value in fields.items() if value is not None}

@@ -128,6 +128,7 @@ def test_metadata_names_all_endpoints(client: BareClient) -> None:
     endpoints = {name: url for name, url in metadata.items() if name.endswith("_endpoint")}
     assert {
         "authorization_endpoint": provider.authorization_url,
+        "pushed_authorization_request_endpoint": provider.pushed_authorization_request_url,
         "token_endpoint": provider.token_url,
         "device_authorization_endpoint": provider.device_authorization_url,
         "revocation_endpoint": provider.revocation_url,
