@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._issued import in_seconds
 from ._jwts import ASYMMETRIC
+from ._login import suffices
 from ._proofs import ProofError, Proofs
 
 if TYPE_CHECKING:
@@ -39,8 +41,8 @@ class Api:
         try:
             self._check(request, url, scheme, text)
         except _RefusedError as refused:
-            challenge = self.challenge(refused.scheme, error=refused.error, error_description=refused.description)
             fields = {"error": refused.error, "error_description": refused.description}
+            challenge = self.challenge(refused.scheme, **fields, **self._demands(refused.error))
             return 401, fields, [("WWW-Authenticate", challenge)]
         return None
 
@@ -56,6 +58,14 @@ class Api:
         """Return the challenge for a request whose token is rejected, whatever it is."""
         return self.challenge(_credentials(request)[0], error="invalid_token")
 
+    def _demands(self, error: str) -> dict[str, str]:
+        """Return what the challenge of an insufficient login says of a sufficient one (RFC 9470 section 3)."""
+        if error != "insufficient_user_authentication":
+            return {}
+        acr, max_age = self._provider.required_acr, self._provider.required_max_age
+        demands = {"acr_values": acr, "max_age": None if max_age is None else f"{in_seconds(max_age)}"}
+        return {name: value for name, value in demands.items() if value is not None}
+
     def _check(self, request: ReceivedRequest, url: str, scheme: str | None, text: str) -> None:
         """Raise `_RefusedError` for a request that isn't to be answered."""
         token = self._server.access_tokens.get(text)
@@ -67,6 +77,8 @@ class Api:
             raise _RefusedError("DPoP", "invalid_token", "The token is bound to a key: send it with a proof.")
         elif self._provider.require_dpop:
             raise _RefusedError("DPoP", "invalid_token", "The token must be bound to a key.")
+        if not suffices(token.family.login, self._provider, self._server.unix_time()):
+            raise _RefusedError(scheme, "insufficient_user_authentication", "The user must log in otherwise, or again.")
 
     def _check_proof(self, request: ReceivedRequest, url: str, token: AccessToken, text: str) -> None:
         if token.binding.jkt is None:

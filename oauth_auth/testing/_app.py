@@ -22,6 +22,8 @@ _ONCE = (
     *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
     *("device_code", "token", "token_type_hint", "client_assertion", "client_assertion_type"),
     *("request", "request_uri", "dpop_jkt", "authorization_details"),
+    *("acr_values", "max_age", "prompt", "assertion", "subject_token", "subject_token_type"),
+    *("actor_token", "actor_token_type", "requested_token_type"),
 )
 """The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
 _DEVICE_PAGE = """<!doctype html>

@@ -19,10 +19,12 @@ from authlib.oauth2.rfc9207 import IssuerParameter
 from ._assertions import Assertions
 from ._client import Client, authenticate_basic, authenticate_public, called_url, check_one_method
 from ._clock import unix_time
+from ._delegation import JwtBearerGrant, TokenExchangeGrant
 from ._device import DeviceAuthorizationEndpoint, DeviceCode, DeviceCodeGrant
 from ._grants import AuthorizationCodeGrant, ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, S256Challenge
 from ._issued import AccessToken, Binding, Code, Family, RefreshToken, in_seconds
 from ._jwts import Once
+from ._login import Login, log_in
 from ._proofs import ProofError, Proofs
 from ._pushed import ENDPOINT, AuthorizationRequests
 from ._terms import Terms, read_terms
@@ -40,6 +42,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def __init__(self, provider: LocalProvider) -> None:
         super().__init__()
         self.provider = provider
+        self._last_login: Login | None = None
         self.codes: dict[str, Code] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.user_grants: dict[str, tuple[str, bool]] = {}
@@ -63,6 +66,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
         self.register_grant(DeviceCodeGrant)
         self.register_grant(RefreshTokenGrant)
+        self.register_grant(TokenExchangeGrant)
+        self.register_grant(JwtBearerGrant)
         for endpoint in (DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint):
             self.register_endpoint(endpoint)
         self.register_extension(_Issuer(provider))
@@ -76,11 +81,12 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         return unix_time() + self.provider.clock_offset
 
     def create_oauth2_request(self, request: Any) -> Any:
-        """Return the request that Flask has, with what its tokens will be bound to."""
+        """Return the request that Flask has; its grant may set the family that its tokens will be of."""
         if isinstance(request, OAuth2Request):
             return request
         made = super().create_oauth2_request(request)
         made.binding = Binding()
+        made.family = None
         return made
 
     def get_authorization_grant(self, request: Any) -> Any:
@@ -124,7 +130,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         scope, lifetime, issued_at = token.get("scope", ""), token.get("expires_in"), self.unix_time()
         origin = request.authorization_code or request.refresh_token
         asked = self.terms_of(request)
-        family = origin.family if origin else Family(user=request.user, scope=scope, terms=asked)
+        family = request.family or (origin and origin.family) or self._new_family(request, scope, asked)
         terms = family.terms.narrowed(asked)
         if not request.refresh_token:
             family.public = request.auth_method == "none"
@@ -145,6 +151,16 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         )
         if "refresh_token" in token:
             self.refresh_tokens[token["refresh_token"]] = RefreshToken(family)
+
+    def _new_family(self, request: Any, scope: str, terms: Terms) -> Family:
+        """Return the family of a token request that is its user's login itself, or no user's at all."""
+        login = Login(self.unix_time()) if request.user else None
+        return Family(user=request.user, scope=scope, terms=terms, login=login)
+
+    def log_in(self, payload: Any) -> Login:
+        """Return the login that an authorization request gets, for which its user may have to log in again."""
+        self._last_login = log_in(payload, self._last_login, self.unix_time())
+        return self._last_login
 
     def terms_of(self, request: Any) -> Terms:
         """Return what a request asks for beyond its scope. Raises `OAuth2Error`."""

@@ -10,6 +10,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, Client, same
 from ._issued import Code, Family, RefreshToken
+from ._login import max_age_of
 
 if TYPE_CHECKING:
     from ._authorization import AuthorizationServer
@@ -47,6 +48,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
         redirect_uri: str = super().validate_authorization_request()
         try:
             self.server.terms_of(self.request)
+            max_age_of(self.request.payload)
         except OAuth2Error as error:
             error.redirect_uri = redirect_uri
             raise
@@ -55,7 +57,12 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
     def save_authorization_code(self, code: str, request: Any) -> None:
         terms = self.server.terms_of(request)
         self.server.codes[code] = Code(
-            family=Family(user=request.user, scope=request.payload.scope or "", terms=terms),
+            family=Family(
+                user=request.user,
+                scope=request.payload.scope or "",
+                terms=terms,
+                login=self.server.log_in(request.payload),
+            ),
             redirect_uri=request.payload.redirect_uri,
             code_challenge=request.payload.data.get("code_challenge"),
             code_challenge_method=request.payload.data.get("code_challenge_method"),

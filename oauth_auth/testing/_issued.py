@@ -12,6 +12,7 @@ from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
 
+from ._login import Login
 from ._terms import Terms
 
 __all__ = ["AccessToken", "Binding", "Code", "Family", "RefreshToken", "in_seconds"]
@@ -39,7 +40,7 @@ class Family:
 
     `scope`, with `terms`, is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an
     access token may have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its
-    refresh tokens are then bound to (RFC 9449 section 5).
+    refresh tokens are then bound to (RFC 9449 section 5). `actor` is who acts for the user (RFC 8693 section 4.1).
     """
 
     user: str | None
@@ -47,6 +48,8 @@ class Family:
     public: bool = False
     jkt: str | None = None
     terms: Terms = field(default_factory=Terms)
+    login: Login | None = None
+    actor: str | None = None
     ended: bool = False
 
 

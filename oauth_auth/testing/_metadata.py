@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
+from ._delegation import JwtBearerGrant, TokenExchangeGrant
 from ._jwts import ASYMMETRIC, HMAC
 
 if TYPE_CHECKING:
@@ -15,7 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DOCUMENTS"]
 
-_GRANT_TYPES = ("authorization_code", "client_credentials", "password", "refresh_token", DEVICE_CODE_GRANT_TYPE)
+_GRANT_TYPES = (
+    "authorization_code",
+    "client_credentials",
+    "password",
+    "refresh_token",
+    DEVICE_CODE_GRANT_TYPE,
+    TokenExchangeGrant.GRANT_TYPE,
+    JwtBearerGrant.GRANT_TYPE,
+)
 
 
 def _server_metadata(provider: LocalProvider) -> dict[str, Any]:

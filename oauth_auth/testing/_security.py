@@ -47,3 +47,14 @@ class SecurityProfile:
 
     authorization_details_types: Collection[str] | None = None
     """The types of authorization details (RFC 9396) that are known; with None any is."""
+
+    subject_tokens: Collection[str] = ()
+    """Tokens of others, of the types `jwt` and `id_token`, that are taken in exchange (RFC 8693), for `username`."""
+
+    required_acr: str | None = None
+    """How a user must have logged in for the API, one authentication context or several with spaces; an authorization
+    request with `acr_values` gets a login of the first of them (RFC 9470). None: anyhow."""
+
+    required_max_age: float | None = None
+    """How long ago a login may have been for the API, in seconds (RFC 9470). Logins go on, as in a browser's session:
+    an authorization request gets a fresh one if the last is older than its `max_age`. None: any time."""

@@ -1,4 +1,4 @@
-"""What a token is for, beyond its scope: resources (RFC 8707) and authorization details (RFC 9396)."""
+"""What a token is for, beyond its scope: whom (RFC 8707, RFC 8693), and what in detail (RFC 9396)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class InvalidAuthorizationDetailsError(OAuth2Error):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was asked for, or granted; no resources stand for all."""
+    """What was asked for, or granted; no audience stands for any."""
 
-    resources: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
     details: tuple[dict[str, Any], ...] = ()
 
     def narrowed(self, asked: Terms) -> Terms:
         """Return what is granted of what is asked for, which is all if nothing is. Raises for what isn't in it."""
-        if self.resources and not set(asked.resources) <= set(self.resources):
+        if self.audience and not set(asked.audience) <= set(self.audience):
             raise InvalidTargetError("The login was for other resources.")
         if not all(detail in self.details for detail in asked.details):
             raise InvalidAuthorizationDetailsError("The login was for other authorization details.")
-        return Terms(asked.resources or self.resources, asked.details or self.details)
+        return Terms(asked.audience or self.audience, asked.details or self.details)
 
 
 def read_terms(payload: Any, types: Collection[str] | None) -> Terms:
@@ -51,12 +51,13 @@ def read_terms(payload: Any, types: Collection[str] | None) -> Terms:
         if not _is_absolute(resource):
             raise InvalidTargetError("A resource must be an absolute URI without a fragment.")
     text = payload.data.get("authorization_details")
-    return Terms(resources, () if text is None else _read_details(text, types))
+    audience = (*resources, *payload.datalist.get("audience", ()))
+    return Terms(audience, () if text is None else _read_details(text, types))
 
 
-def audience_of(resources: Collection[str]) -> str | list[str] | None:
+def audience_of(terms: Terms) -> str | list[str] | None:
     """Return the claim `aud` (RFC 7519 section 4.1.3)."""
-    return [*resources] if len(resources) > 1 else next(iter(resources), None)
+    return [*terms.audience] if len(terms.audience) > 1 else next(iter(terms.audience), None)
 
 
 def _is_absolute(uri: str) -> bool:

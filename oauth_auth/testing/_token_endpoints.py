@@ -62,7 +62,10 @@ class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type:
                 "iat": token.iat,
                 "exp": token.exp,
                 "cnf": token.binding.confirmation(),
-                "aud": audience_of(token.terms.resources),
+                "aud": audience_of(token.terms),
                 "authorization_details": token.terms.details or None,
+                "act": token.family.actor and {"sub": token.family.actor},
             }
+            if login := token.family.login:
+                fields |= {"acr": login.acr, "auth_time": int(login.at)}
         return {name: value for name, value in fields.items() if value is not None}

@@ -28,7 +28,7 @@ def test_an_access_token_is_told(client: BareClient) -> None:
     assert (200, "no-store") == (answer.status_code, answer.headers["Cache-Control"])
     fields = answer.json()
     issued_at = fields.pop("iat")
-    assert before <= issued_at <= time.time()
+    assert before <= fields.pop("auth_time") <= issued_at <= time.time()
     assert {
         "active": True,
         "iss": provider.issuer,
