@@ -232,8 +232,9 @@ class Provider(TokenAuth, ForClient[HTTPClient]):
             scope: Text with names separated by spaces, or an iterable of names.
             field_parameters: Additional form fields of each token call, with the last word; a sequence repeats its
                 field, None drops it.
-            client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
-                secret, the last without.
+            client_auth: How the client proves itself: `ClientSecretBasic()`, the default with a secret,
+                `ClientSecretPost()`, `ClientSecretJwt()`, `PrivateKeyJwt(…)`, `ClientAssertion(…)` or `PublicClient()`,
+                the default without.
             token: A token to begin with; of it and a stored one the later expiry wins.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
@@ -294,8 +295,9 @@ class Bearer(TokenAuth, ForClient[HTTPClient]):
             scope: Text with names separated by spaces, or an iterable of names.
             field_parameters: Additional form fields of each token call, with the last word; a sequence repeats its
                 field, None drops it.
-            client_auth: `ClientSecretBasic()`, `ClientSecretPost()` or `PublicClient()`; by default the first with a
-                secret, the last without.
+            client_auth: How the client proves itself: `ClientSecretBasic()`, the default with a secret,
+                `ClientSecretPost()`, `ClientSecretJwt()`, `PrivateKeyJwt(…)`, `ClientAssertion(…)` or `PublicClient()`,
+                the default without.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
             on_token_update: Called with each new token, after it was saved and before any request uses it, in a
