@@ -102,7 +102,8 @@ def loaded() -> list[Figure]:
 
 def calls() -> list[Figure]:
     """Count the calls and requests that nonces cost."""
-    with LocalProvider(dpop_nonces=True) as provider:
+    with LocalProvider() as provider:
+        provider.dpop_nonces = True
         store = MemoryTokenStore()
 
         def make() -> Any:
