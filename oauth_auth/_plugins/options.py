@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import inspect
 import json
 import os
@@ -193,7 +192,9 @@ def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
     if dpop is True:
         if has_token:
             raise ConfigurationError("dpop=True can't be used with token=, whose key nobody knows: pass its DPoPKey")
-        if importlib.util.find_spec("joserfc") is None:
+        from importlib.util import find_spec  # noqa: PLC0415 - most programs need no keys
+
+        if find_spec("joserfc") is None:
             raise ImportError('dpop needs joserfc: pip install "oauth_auth[jwt]"')
         return Binding()
     if not (type(dpop).__name__ == "DPoPKey" and hasattr(dpop, "prover")):
