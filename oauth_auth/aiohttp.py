@@ -138,14 +138,12 @@ class AiohttpAuth(AsyncTokens):
         """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
         course = _Course.of(request)
-        was_replayed = course is not None and course.was_replayed
+        was_replayed = exchange.was_replayed = course is not None and course.was_replayed
         if response.status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
-        elif was_replayed:
-            exchange.tell_rejected_again(origin, header)
         else:
             await run_async(replacing(self._source, origin, header, exchange))
-        return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
+        return _Course.note(request, exchange.response, was_replayed=exchange.was_replayed)
 
 
 class _Course(aiohttp.tracing.Trace):

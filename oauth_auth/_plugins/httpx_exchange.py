@@ -140,6 +140,10 @@ class HttpxExchange(Exchange):
         self._raw = None
         return request
 
+    def mind_proofs(self) -> None:
+        if self.proofs is not None:
+            self._auth._note_nonce(self.response)  # noqa: SLF001 - of the package
+
     def _keep_cookies(self, request: Any) -> None:
         """Update the Cookie header with what the response sets and deletes, as a client's jar would."""
         if "Set-Cookie" not in self.response.headers:

@@ -123,6 +123,8 @@ class Exchange(ABC):
         self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
+        self.was_replayed = False
+        """Whether it was sent again with another token, itself or before a redirect led to it: that's done once."""
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
@@ -238,6 +240,11 @@ class Exchange(ABC):
     @abstractmethod
     def send_again(self, credential: Credential) -> Any:
         """Send the request with this token and the cookies that the answer sets; the new answer replaces the old."""
+
+    def mind_proofs(self) -> None:
+        """Take in the nonce of the latest answer, for the next proof."""
+        if self.proofs is not None:
+            self.proofs.note_nonce(self.target[1], self.response.headers.get("DPoP-Nonce"))
 
     def authorize(self, headers: Any, credential: Credential) -> None:
         """Set the headers of the request that is sent again."""

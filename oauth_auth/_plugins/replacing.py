@@ -16,6 +16,7 @@ from .._flight import Step
 from .._record import Record
 from .._renewal.source import Replacement, TokenSource, Waiting
 from .._server.server_state import Challenges
+from .._wire.token import Credential
 from ..errors import OAuthError
 from .rejection import Exchange, Rejection, path_of
 
@@ -47,6 +48,10 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
     A sibling's token may have been revoked as well, so it's replaced once more. What an answer says against the proof
     alone is answered before and after, and doesn't count.
     """
+    if exchange.was_replayed:
+        header = yield from answering(source, header, exchange)
+        exchange.tell_rejected_again(origin, header)
+        return
     header = yield from stepping_up(source, origin, header, exchange)
     for is_last in (False, True):
         rejection = exchange.rejection(header)
@@ -62,7 +67,8 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
             raise
         if replacement is None:
             return
-        yield SendAgain(partial(exchange.send_again, replacement.credential))
+        exchange.was_replayed = True
+        yield from _send_again(exchange, replacement.credential)
         header = yield from stepping_up(source, origin, replacement.credential.header, exchange)
         note_answer(source, origin, header, exchange, is_replay=True)
         if replacement.is_final or is_last:
@@ -91,7 +97,7 @@ def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator
         except BaseException:  # interrupted or cancelled: nobody will get the answer, or close it
             yield Do(exchange.close)
             raise
-        yield SendAgain(partial(exchange.send_again, credential))
+        yield from _send_again(exchange, credential)
         header = credential.header
     return header
 
@@ -120,9 +126,15 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
         except BaseException:  # nobody will get the answer, or close it
             yield Do(exchange.close)
             raise
-        yield SendAgain(partial(exchange.send_again, credential))
+        exchange.was_replayed = True
+        yield from _send_again(exchange, credential)
         header = yield from answering(source, credential.header, exchange)
     return header
+
+
+def _send_again(exchange: Exchange, credential: Credential) -> Generator[Step, Any, None]:
+    yield SendAgain(partial(exchange.send_again, credential))
+    exchange.mind_proofs()
 
 
 def _replacement(

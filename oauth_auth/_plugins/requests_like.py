@@ -118,9 +118,7 @@ class RequestsHooks(TokenAuth):
         if status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_led_here)
             return None
-        if was_led_here:
-            exchange.tell_rejected_again(origin, header)
-            return None
+        exchange.was_replayed = was_led_here
         if getattr(response, "_answers_replay", False):  # some sessions of others call its hooks again
             return None
         return header, exchange
@@ -260,6 +258,9 @@ class RequestsExchange(Exchange):
         begun = time.perf_counter()
         self._take(past.connection.send(request, **self._kwargs), request, begun)
 
+    def mind_proofs(self) -> None:
+        self._auth._mind_proofs(self.response)  # noqa: SLF001 - of the package
+
     def _prepare(self, credential: Credential) -> Any:
         """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
@@ -278,7 +279,7 @@ class RequestsExchange(Exchange):
         self._past.append(self._as_past(self.response))
         answer.history.extend(self._past)
         self.response = answer
-        if answer.is_redirect:
+        if answer.is_redirect and self.was_replayed:
             self._auth._mark_redirected(self._origin, request, answer)  # noqa: SLF001 - of the package
 
     def _as_past(self, response: Any) -> Any:
