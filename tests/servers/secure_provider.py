@@ -217,15 +217,24 @@ class SecureProvider(NodeServer):
         self._control("POST", f"/test/order?at={at}&first={what}")
 
     def refuse(
-        self, at: str, status: int, error: str | None = None, *, count: int = 1, is_handled: bool = True
+        self,
+        at: str,
+        status: int,
+        error: str | None = None,
+        *,
+        count: int = 1,
+        is_handled: bool = True,
+        has_nonce: bool = True,
     ) -> None:
         """Answer the next requests to an endpoint, or an API, so; status 0: drop the connection.
 
-        The provider handles them first, so that all that they carry is used, unless `is_handled` is false.
-        At an API, `error` is that of the challenge. With `use_dpop_nonce` goes a nonce that's never good.
+        They are handled first, so that all that they carry is used, unless `is_handled` is false. At an API, `error` is
+        that of a challenge. With `use_dpop_nonce` goes a nonce that's never good, if `has_nonce`.
         """
-        query = {"at": at, "status": status, "count": count, "handled": str(is_handled).lower()}
-        self._control("POST", f"/test/refuse?{urlencode(query | ({} if error is None else {'error': error}))}")
+        query = {"at": at, "status": status, "count": count} | ({} if error is None else {"error": error})
+        flags = {"handled": is_handled, "nonce": has_nonce}
+        query |= {name: str(value).lower() for name, value in flags.items()}
+        self._control("POST", f"/test/refuse?{urlencode(query)}")
 
     def want_login(self, at: str = "api", **wanted: Any) -> None:
         """Have an API want a login with one of `acr_values`, or not older than `max_age` seconds; without, any."""

@@ -10,6 +10,7 @@ export function refuseNext(query) {
   refusals.set(query.get('at'), {
     count: wholeNumber(query, 'count', 0),
     error: query.get('error'),
+    hasNonce: query.get('nonce') === 'true',
     isHandled: query.get('handled') === 'true',
     status: wholeNumber(query, 'status', 0),
   });
@@ -26,13 +27,18 @@ export function takeRefusal(place) {
   return refusal;
 }
 
-export function give(res, { status, error }) {
+// A challenge that wants a nonce brings one that's never good, unless the test has it bring none.
+export function nonceOf({ error, hasNonce }) {
+  return error === 'use_dpop_nonce' && hasNonce ? { 'DPoP-Nonce': randomBytes(12).toString('base64url') } : {};
+}
+
+export function give(res, refusal) {
+  const { error, status } = refusal;
   if (status === 0) {
     res.socket.destroy();
-    return;
+  } else {
+    answer(res, status, error === null ? {} : { error }, nonceOf(refusal));
   }
-  const nonce = error === 'use_dpop_nonce' && { 'DPoP-Nonce': randomBytes(12).toString('base64url') };
-  answer(res, status, error === null ? {} : { error }, nonce || {});
 }
 
 // Have the request handled as ever, so that all that it carries is used, and another answer sent.

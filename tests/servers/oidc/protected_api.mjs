@@ -7,16 +7,17 @@ import * as crypto from 'node:crypto';
 
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from 'jose';
 
+import { give, nonceOf } from './faults.mjs';
 import { answer, readWhole } from './serving.mjs';
 
-const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA', 'RS256', 'PS256'];
+export const ALGORITHMS = ['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA', 'RS256', 'PS256'];
 const SECRET_PARTS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'k'];
 const OLDEST_PROOF = 60;
 
 class Refusal extends Error {
-  constructor(error, text, parameters = {}) {
+  constructor(error, text, parameters = {}, status = error === 'insufficient_scope' ? 403 : 401) {
     super(text);
-    this.status = error === 'insufficient_scope' ? 403 : 401;
+    this.status = status;
     this.parameters = { error, error_description: text, ...parameters };
   }
 }
@@ -51,12 +52,18 @@ export class ProtectedApi {
     try {
       proof = this.#decode(req.headers.dpop);
       request.proof = proof;
-      if (refused) throw new Refusal(refused.error, 'refused by a test');
-      await this.#judge(req, url, scheme.toLowerCase(), token);
+      // what is judged is used, whatever is answered then
+      if (!refused || refused.isHandled) await this.#judge(req, url, scheme.toLowerCase(), token);
+      if (refused?.error) throw new Refusal(refused.error, 'refused by a test', {}, refused.status);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       request.error = error.parameters.error;
-      this.#refuse(res, error, scheme, proof, refused);
+      this.#refuse(res, error, scheme, { ...this.#nonceHeader(proof), ...(refused && nonceOf(refused)) });
+      return;
+    }
+    if (refused) {
+      request.error = String(refused.status);
+      give(res, refused);
       return;
     }
     const headers = this.#nonceHeader(proof);
@@ -68,15 +75,11 @@ export class ProtectedApi {
     }
   }
 
-  #refuse(res, refusal, scheme, proof, refused) {
+  #refuse(res, refusal, scheme, more) {
     const parameters = Object.entries({ ...refusal.parameters, algs: ALGORITHMS.join(' ') })
       .map(([name, value]) => `${name}="${value}"`).join(', ');
-    const headers = {
-      'WWW-Authenticate': `${scheme.toLowerCase() === 'bearer' ? 'Bearer' : 'DPoP'} ${parameters}`,
-      ...this.#nonceHeader(proof),
-    };
-    if (refused?.error === 'use_dpop_nonce') headers['DPoP-Nonce'] = crypto.randomBytes(12).toString('base64url');
-    answer(res, refusal.status, { error: refusal.parameters.error }, headers);
+    const challenge = `${scheme.toLowerCase() === 'bearer' ? 'Bearer' : 'DPoP'} ${parameters}`;
+    answer(res, refusal.status, { error: refusal.parameters.error }, { 'WWW-Authenticate': challenge, ...more });
   }
 
   // As oidc-provider does it: whoever hasn't the latest nonce is told, in any answer.
@@ -132,7 +135,7 @@ export class ProtectedApi {
       refuse(String(error));
     }
     const { payload, protectedHeader: { jwk } } = verified;
-    const own = `${req.socket.encrypted ? 'https' : 'http'}://${req.headers.host}${url.pathname}`;
+    const own = `${req.socket.encrypted ? 'https' : 'http'}://${req.headers.host}${req.url.split('?')[0]}`;
     if (SECRET_PARTS.some((name) => name in jwk)) refuse('the key is a private one');
     if (payload.htm !== req.method) refuse('htm is another method');
     if (payload.htu !== own) refuse(`htu is ${payload.htu}, and not ${own}`);

@@ -16,7 +16,7 @@ import instance from './node_modules/oidc-provider/lib/helpers/weak_cache.js';
 import {
   give, refuseNext, refuseNoMore, replaceAnswer, takeRefusal,
 } from './faults.mjs';
-import { ProtectedApi, thumbprintOf } from './protected_api.mjs';
+import { ALGORITHMS, ProtectedApi, thumbprintOf } from './protected_api.mjs';
 import {
   answer, control, listen, loadProvider, ready, urlsOf, wholeNumber,
 } from './serving.mjs';
@@ -131,6 +131,7 @@ function createProvider(issuer, origin) {
         Object.entries(ROUTES).map(([name, path]) => [`${name}_endpoint`, origin + path]),
       ),
     },
+    enabledJWA: { dPoPSigningAlgValues: ALGORITHMS },
     expiresWithSession: () => false,
     extraTokenClaims: (ctx) => {
       const { acr, authTime } = whatIsBound(ctx) ?? {};
