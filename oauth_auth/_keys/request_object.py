@@ -15,8 +15,8 @@ from .jose import PrivateKey
 
 __all__ = ["RequestObject"]
 
-_LONGEST = 3600.0
-"""Seconds that a request object may be good for (FAPI 2.0 Message Signing, section 5.3.1)."""
+_LONGEST = 3600
+"""Seconds that a request object may be good for, from its `nbf` on (FAPI 2.0 Message Signing, section 5.3.1)."""
 _BEHIND = 10
 """How far the server's clock may be behind ours, in seconds."""
 _AS_JSON = {"authorization_details", "claims"}
@@ -72,7 +72,7 @@ class RequestObject:
             "aud": self.audience or attempt.issuer,
             "iat": now,
             "nbf": now - _BEHIND,
-            "exp": now + max(round(self._lifetime), 1),
+            "exp": min(now + max(round(self._lifetime), 1), now - _BEHIND + _LONGEST),
             "jti": secrets.token_urlsafe(16),
         }
         return self._key.sign(claims, {"typ": "oauth-authz-req+jwt"})

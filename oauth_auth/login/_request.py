@@ -176,7 +176,8 @@ class AuthorizationRequest:
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` takes, verifier and key included: what JSON has."""
         parameters = {name: list(values) for name, values in self._fields["parameters"].items()}
-        return {**self._fields, "parameters": parameters}
+        key = {} if self.dpop_key is None else {"dpop_key": dict(self.dpop_key)}
+        return {**self._fields, **key, "parameters": parameters}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -200,7 +201,7 @@ class AuthorizationRequest:
             if name in fields:
                 if not isinstance(fields[name], kind):
                     raise ConfigurationError("AuthorizationRequest.from_dict takes what to_dict() returned")
-                own[name] = fields[name]
+                own[name] = dict(fields[name]) if kind is Mapping else fields[name]
         return request._with(**own)
 
     def _read_answer(self, redirected_url: str) -> dict[str, str]:
