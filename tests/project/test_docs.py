@@ -73,7 +73,7 @@ def test_code_runs(
         folder = tmp_path / str(number)
         home = folder / "home"
         (home / "keyring").mkdir(parents=True)
-        for name in ("ca.pem", "client.pem"):
+        for name in ("ca.pem", "client.pem", "key.pem", "workload-token"):
             (folder / name).write_bytes((hosts.folder / name).read_bytes())
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
