@@ -81,6 +81,8 @@ CLASSES: dict[str, Callable[..., Any]] = {
         url, "client", "secret", username="user", password="password"
     ),
     "RefreshTokenAuth": lambda plugin, url: plugin.RefreshTokenAuth(url, "client", "secret", refresh_token="given"),
+    "TokenExchangeAuth": lambda plugin, url: plugin.TokenExchangeAuth(url, "client", "secret", subject_token="given"),
+    "JwtBearerAuth": lambda plugin, url: plugin.JwtBearerAuth(url, assertion="given"),
     "TokenProviderAuth": lambda plugin, url: plugin.TokenProviderAuth(provide),
     "BearerAuth": lambda plugin, url: plugin.BearerAuth("bearer"),
 }
