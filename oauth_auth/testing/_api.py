@@ -29,17 +29,20 @@ class Api:
         self._server = server
         self.proofs = Proofs(provider, server.unix_time, server.proofs_seen)
 
-    def refusal(self, request: ReceivedRequest, url: str) -> tuple[int, dict[str, str], list[tuple[str, str]]] | None:
+    def refusal(
+        self, request: ReceivedRequest, url: str, certificate: str | None
+    ) -> tuple[int, dict[str, str], list[tuple[str, str]]] | None:
         """Return the refusal of a request of this URL, or None if its access token is good for it.
 
-        A refusal is a status, JSON fields and header fields, the challenge of RFC 6750 section 3 among them.
+        `certificate` is the thumbprint of the one that the client has shown, if it's good. A refusal is a status, JSON
+        fields and header fields, the challenge of RFC 6750 section 3 among them.
         """
         scheme, text = _credentials(request)
         if not text:
             # A request without a token is answered without an error code (RFC 6750 section 3.1).
             return 401, {}, [("WWW-Authenticate", self.challenge(scheme))]
         try:
-            self._check(request, url, scheme, text)
+            self._check(request, url, certificate, scheme, text)
         except _RefusedError as refused:
             fields = {"error": refused.error, "error_description": refused.description}
             challenge = self.challenge(refused.scheme, **fields, **self._demands(refused.error))
@@ -66,7 +69,9 @@ class Api:
         demands = {"acr_values": acr, "max_age": None if max_age is None else f"{in_seconds(max_age)}"}
         return {name: value for name, value in demands.items() if value is not None}
 
-    def _check(self, request: ReceivedRequest, url: str, scheme: str | None, text: str) -> None:
+    def _check(
+        self, request: ReceivedRequest, url: str, certificate: str | None, scheme: str | None, text: str
+    ) -> None:
         """Raise `_RefusedError` for a request that isn't to be answered."""
         token = self._server.access_tokens.get(text)
         if token is None or token.is_expired() or token.is_revoked():
@@ -77,6 +82,8 @@ class Api:
             raise _RefusedError("DPoP", "invalid_token", "The token is bound to a key: send it with a proof.")
         elif self._provider.require_dpop:
             raise _RefusedError("DPoP", "invalid_token", "The token must be bound to a key.")
+        if token.binding.x5t not in {None, certificate}:
+            raise _RefusedError(scheme, "invalid_token", "The token is bound to another certificate.")
         if not suffices(token.family.login, self._provider, self._server.unix_time()):
             raise _RefusedError(scheme, "insufficient_user_authentication", "The user must log in otherwise, or again.")
 

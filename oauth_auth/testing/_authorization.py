@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any
 from authlib.integrations.flask_oauth2 import (
     AuthorizationServer as FlaskAuthorizationServer,
 )
-from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Request, UnsupportedResponseTypeError
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request, UnsupportedResponseTypeError
 from authlib.oauth2.rfc9207 import IssuerParameter
 
 from ._assertions import Assertions
-from ._client import Client, authenticate_basic, authenticate_public, called_url, check_one_method
+from ._client import (
+    Client,
+    authenticate_basic,
+    authenticate_public,
+    authenticate_tls,
+    called_url,
+    check_one_method,
+    shown_certificate,
+)
 from ._clock import unix_time
 from ._delegation import JwtBearerGrant, TokenExchangeGrant
 from ._device import DeviceAuthorizationEndpoint, DeviceCode, DeviceCodeGrant
@@ -59,6 +67,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
         self.register_client_auth_method("private_key_jwt", self.assertions.authenticate_private_key_jwt)
         self.register_client_auth_method("client_secret_jwt", self.assertions.authenticate_client_secret_jwt)
+        self.register_client_auth_method("tls_client_auth", authenticate_tls)
         self.register_client_auth_method("none", authenticate_public)
         self.register_token_generator("default", self._generate_token)
         self.register_grant(ClientCredentialsGrant)
@@ -111,17 +120,21 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
         """Authenticate the client, by one method; where it asks for tokens, read what they'll be bound to."""
         check_one_method(request)
+        certificate = shown_certificate()
+        if certificate is not None and not self.provider._is_live(certificate):
+            raise InvalidClientError(description="The certificate was revoked.", status_code=401)
         client = super().authenticate_client(request, methods, endpoint)
         if endpoint in {"token", ENDPOINT}:
             self.bind(request, required=endpoint == "token" and self.provider.require_dpop)
         return client
 
     def bind(self, request: Any, *, required: bool) -> None:
-        """Read the request's proof, and keep what it shows in `request.binding`. Raises `ProofError`."""
+        """Read the request's proof, or else its certificate, into `request.binding`. Raises `ProofError`."""
         proof = request.headers.get("DPoP")
         if proof is None:
             if required:
                 raise ProofError("A proof is required.")
+            request.binding = Binding(x5t=shown_certificate())
             return
         request.binding = Binding(jkt=self.proofs.check(proof, request.method, called_url()))
 

@@ -21,12 +21,14 @@ __all__ = [
     "Client",
     "authenticate_basic",
     "authenticate_public",
+    "authenticate_tls",
     "called_url",
     "check_one_method",
     "same",
+    "shown_certificate",
 ]
 
-CONFIDENTIAL = ("client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt")
+CONFIDENTIAL = ("client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt", "tls_client_auth")
 CLIENT_AUTH_METHODS = (*CONFIDENTIAL, "none")
 
 
@@ -73,6 +75,12 @@ def called_url() -> str:
     return str(flask.request.environ["oauth_auth.url"])
 
 
+def shown_certificate() -> str | None:
+    """Return the thumbprint of the certificate that was shown, where certificates are looked at."""
+    thumbprint: str | None = flask.request.environ.get("oauth_auth.certificate")
+    return thumbprint
+
+
 def same(given: str, expected: str) -> bool:
     """Return whether two texts are the same, in a time that doesn't tell where they differ."""
     return hmac.compare_digest(given.encode(), expected.encode())
@@ -99,6 +107,11 @@ def authenticate_basic(query_client: Callable[[str], Client | None], request: An
         if client and client.check_client_secret(decode(credentials.password or "")):
             return client
     return None
+
+
+def authenticate_tls(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
+    """Return the client by its id and the certificate that it shows, if it shows nothing else (RFC 8705 section 2)."""
+    return None if shown_certificate() is None else authenticate_public(query_client, request)
 
 
 def authenticate_public(query_client: Callable[[str], Client | None], request: Any) -> Client | None:

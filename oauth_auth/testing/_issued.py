@@ -25,13 +25,19 @@ def in_seconds(duration: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a token is bound to, if to anything: `jkt` is a key's thumbprint (RFC 9449 section 6)."""
+    """What a token is bound to, if to anything, by its thumbprint.
+
+    `jkt` is a key's (RFC 9449 section 6), `x5t` a certificate's (RFC 8705 section 3.1).
+    """
 
     jkt: str | None = None
+    x5t: str | None = None
 
     def confirmation(self) -> dict[str, str] | None:
         """Return the claim `cnf` (RFC 7800)."""
-        return None if self.jkt is None else {"jkt": self.jkt}
+        if self.jkt is not None:
+            return {"jkt": self.jkt}
+        return None if self.x5t is None else {"x5t#S256": self.x5t}
 
 
 @dataclass(slots=True, eq=False)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -35,6 +37,10 @@ from ._security import SecurityProfile
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from ._certificates import Certificates
+
+_ALIASES = {f"/mtls/{name}" for name in ("token", "par", "device_authorization", "revoke", "introspect")}
+"""Where clients' certificates are looked at (RFC 8705 section 5)."""
 _CHUNK_BYTES = 64 * 1024
 
 
@@ -45,6 +51,12 @@ class LocalProvider(SecurityProfile):
     devices, also public; one user; and the grants client credentials, password, authorization code, device code and
     refresh token. The authorization endpoint approves at once, and allows any plain http redirect URI on loopback. A
     device waits for `approve_device` or `deny_device`; a GET of its `verification_uri_complete` approves, too.
+
+    With `tls` it's served over https, with a certificate that clients trust by `ca_path`, and clients may authenticate,
+    and bind their tokens, by certificates of `issue_certificate`, at the endpoints that its metadata has as
+    `mtls_endpoint_aliases` (RFC 8705).
+
+    What else clients must do, or are refused for, is said by the attributes of a `SecurityProfile`; by default nothing.
 
     All attributes may be set at any time, from any thread; the next request uses them. After the block, connections are
     refused; entering it again serves the same port, with all that was issued before.
@@ -74,6 +86,7 @@ class LocalProvider(SecurityProfile):
         rotate_refresh_tokens: bool = True,
         device_code_lifetime: float = 600,
         device_interval: float = 1,
+        tls: bool = False,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
@@ -86,6 +99,13 @@ class LocalProvider(SecurityProfile):
         self.device_interval = device_interval
         self.token_requests: list[ReceivedRequest] = []
         self.api_requests: list[ReceivedRequest] = []
+        self.tls = tls
+        self._certificates: Certificates | None = None
+        if tls:
+            from ._certificates import Certificates
+
+            self._certificates = Certificates()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._now = monotonic
         self._token_fault = _Fault()
         self._api_fault = _Fault()
@@ -98,7 +118,12 @@ class LocalProvider(SecurityProfile):
     def __enter__(self) -> Self:
         if self._server is not None:
             raise RuntimeError("This LocalProvider is already running.")
-        self._server = LoopbackServer(self._serve, self._port, self._authorization_server.unix_time)
+        context = None
+        if self._certificates is not None:
+            context = self._certificates.ssl_context()
+            self._folder = tempfile.TemporaryDirectory(prefix="oauth_auth-")
+            self._certificates.write_authority(Path(self._folder.name, "ca.pem"))
+        self._server = LoopbackServer(self._serve, self._port, self._authorization_server.unix_time, context)
         self._port = self._server.port
         self._server.start()
         return self
@@ -112,6 +137,9 @@ class LocalProvider(SecurityProfile):
         if self._server is not None:
             self._server.stop()
             self._server = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def __repr__(self) -> str:
         return f"<LocalProvider at {self.issuer}>" if self._port else "<LocalProvider, not started>"
@@ -124,7 +152,14 @@ class LocalProvider(SecurityProfile):
         """
         if not self._port:
             raise RuntimeError("Start it first: `with LocalProvider() as provider:`")
-        return f"http://127.0.0.1:{self._port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
+
+    @property
+    def ca_path(self) -> str:
+        """The file with the certificate that clients must trust, PEM; with `tls=True`, until the block ends."""
+        if self._folder is None:
+            raise RuntimeError("It's there with TLS alone: `with LocalProvider(tls=True) as provider:`")
+        return str(Path(self._folder.name, "ca.pem"))
 
     @property
     def token_url(self) -> str:
@@ -227,6 +262,21 @@ class LocalProvider(SecurityProfile):
         self._authorization_server.proofs.turn()
         self._api.proofs.turn()
 
+    def issue_certificate(self, folder: str | Path) -> tuple[Path, Path]:
+        """Write a new certificate by which the client can authenticate, and its key; return their paths.
+
+        They're PEM files, `client.pem` and `client.key`, and replace those of an earlier call. Raises `RuntimeError`
+        without `tls=True`. Thread-safe.
+        """
+        if self._certificates is None:
+            raise RuntimeError("There are certificates with TLS alone: LocalProvider(tls=True)")
+        return self._certificates.issue(Path(folder), self.client_id)
+
+    def revoke_certificates(self) -> None:
+        """Refuse each certificate that was issued so far, and the tokens that are bound to it. Thread-safe."""
+        if self._certificates is not None:
+            self._certificates.revoke()
+
     def approve_device(self, user_code: str) -> None:
         """Let the device that shows this code log in, as `username`; its next poll is answered with tokens.
 
@@ -243,6 +293,9 @@ class LocalProvider(SecurityProfile):
 
     def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        if self._certificates is not None and path in _ALIASES:
+            path = environ["PATH_INFO"] = path.removeprefix("/mtls")
+            environ["oauth_auth.certificate"] = self._certificates.shown(environ)
         if path == "/api" or path.startswith("/api/"):
             return self._serve_api(environ, start_response)
         if path == "/token":
@@ -263,7 +316,9 @@ class LocalProvider(SecurityProfile):
         if fault:
             return json_answer(start_response, *fault)
         nonce = [("DPoP-Nonce", self._api.proofs.nonce)] if self.dpop_nonces else []
-        refusal = self._api.refusal(request, environ["oauth_auth.url"])
+        certificate = self._certificates and self._certificates.shown(environ)
+        good = certificate if certificate and self._is_live(certificate) else None
+        refusal = self._api.refusal(request, environ["oauth_auth.url"], good)
         if refusal:
             status, fields, headers = refusal
             return json_answer(start_response, status, fields, [*headers, *nonce])
@@ -287,6 +342,10 @@ class LocalProvider(SecurityProfile):
         if fault:
             return json_answer(start_response, *fault)
         return self._flask(environ, start_response)
+
+    def _is_live(self, certificate: str) -> bool:
+        """Return whether the certificate with this thumbprint is good still."""
+        return self._certificates is not None and self._certificates.is_live(certificate)
 
     def _received(self, environ: WSGIEnvironment, body: bytes) -> ReceivedRequest:
         path, _, query = environ["REQUEST_URI"].partition("?")
