@@ -19,9 +19,7 @@ async def main() -> None:
         async with httpx.AsyncClient(auth=auth) as session:
             for _ in range(5):
                 provider.turn_dpop_nonces()
-                answers = await asyncio.gather(
-                    *(session.post(provider.api_url, content=b"order") for _ in range(10))
-                )
+                answers = await asyncio.gather(*(session.post(provider.api_url, content=b"order") for _ in range(10)))
                 print("answered:", {answer.status_code for answer in answers})
         stolen = provider.api_requests[-1].headers["Authorization"]
         async with httpx.AsyncClient() as thief:
