@@ -45,6 +45,7 @@ def asked_with(world: World) -> list[str]:
     return [prover_of(effect) for effect in world.effects if isinstance(effect, Ask)]
 
 
+DAMAGED_KEYS: list[Any] = ["x", 5, [], {}, {"kty": "oct", "k": "eA"}, OURS.public_jwk, {"kty": "EC", "crv": "P-256"}]
 SPENT = bound("spent", -1, refresh_token="refresh")
 KNOWN = Known(SPENT, in_store=SPENT, has_read=True, login=identity(SPENT), keys={identity(SPENT): OURS})
 
@@ -157,7 +158,7 @@ def test_what_is_stored_of_a_key() -> None:
     packed = pack(entry, {})
     assert entry == unpack(OAuthToken.from_dict(json.loads(json.dumps(packed.to_dict()))), {})
     state = next(value for value in packed.extra.values() if isinstance(value, dict) and "key" in value)
-    for damaged in ("x", 5, [], {}, {"kty": "oct", "k": "eA"}, dict(OURS.public_jwk), {"kty": "EC", "crv": "P-256"}):
+    for damaged in DAMAGED_KEYS:
         state["key"] = damaged
         assert unpack(packed, {}).key is None
 
