@@ -12,7 +12,7 @@ class SecurityProfile:
     """The demands, as attributes, which may be set at any time, from any thread; the next request meets them."""
 
     require_dpop: bool = False
-    """Whether each token must be bound to a key (RFC 9449): the token endpoint then refuses requests without a proof,
+    """Whether each token must be bound to a key (RFC 9449). The token endpoint then refuses requests without a proof,
     and the API takes no other tokens. A proof is checked, and binds the token, in any case."""
 
     dpop_nonces: bool = False
@@ -20,20 +20,20 @@ class SecurityProfile:
     (RFC 9449 sections 8 and 9)."""
 
     clock_offset: float = 0.0
-    """How far the provider's clock is ahead of this machine's, in seconds: its `Date`, and what proofs, assertions and
-    the age of logins are judged by. Tokens live as long as ever."""
+    """How far the provider's clock is ahead of this machine's, in seconds. It's told by `Date`, and judges proofs,
+    assertions and the age of logins; tokens live as long as ever."""
 
     client_key: Mapping[str, Any] | None = None
-    """The client's public key, a JWK or a set of them (`{"keys": […]}`): what the client signs is verified with it,
-    such as assertions of `private_key_jwt` (RFC 7523). Without one they're refused."""
+    """The client's public key, a JWK or a set of them. What the client signs is verified with it, such as assertions
+    of `private_key_jwt` (RFC 7523); without one they're refused."""
 
     assertion_audience: Literal["any", "issuer", "url"] = "any"
-    """Whom assertions must be for: `"issuer"`, `"url"`, the one that is called, each as a text; or `"any"` of the two,
+    """Whom assertions must be for, the `"issuer"` or the `"url"` that is called, each as a text, or `"any"` of the two,
     also in a list."""
 
     assertion_issuer: str | None = None
-    """Who else may vouch for the client, as Kubernetes or SPIFFE do: assertions of this issuer, signed with
-    `client_key`, authenticate the client that's named beside them. They may be of any type, and used again."""
+    """Who else may vouch for the client, as Kubernetes or SPIFFE do. Assertions of this issuer, signed with
+    `client_key`, authenticate the client that's named beside them; they may be of any type, and used again."""
 
     require_pushed_authorization_requests: bool = False
     """Whether authorization requests must be pushed (RFC 9126); they may be in any case."""
