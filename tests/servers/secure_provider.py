@@ -21,14 +21,14 @@ from joserfc.jwk import ECKey
 
 from oauth_auth import ClientSecretJwt, PrivateKeyJwt
 from oauth_auth.login import LoginContext
-from tests.support.jwts import claims_of
+from tests.support.jwts import claims_of, header_of
 from tests.support.modes import Mode
 
 from .certificates import Authority, Certificate
 from .login import authorize
 from .node_server import NodeServer
 
-__all__ = ["ApiRequest", "Call", "SecureProvider"]
+__all__ = ["ApiRequest", "Call", "SecureProvider", "log_in"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class Call:
         """The nonce in the proof."""
         return None if self.proof is None else claims_of(self.proof).get("nonce")
 
+    @property
+    def key(self) -> str:
+        """The thumbprint of the proof's key."""
+        assert self.proof is not None
+        return str(ECKey.import_key(header_of(self.proof)["jwk"]).thumbprint())
+
 
 @dataclass(frozen=True)
 class ApiRequest:
@@ -76,6 +82,11 @@ class ApiRequest:
     def nonce(self) -> str | None:
         """The nonce in the proof."""
         return None if self.proof is None else self.proof["claims"].get("nonce")
+
+
+def log_in(begin: LoginContext) -> str:
+    """Be a `login`: have a person open the URL, whom the server lets in; return the redirect."""
+    return authorize(begin(SecureProvider.redirect_uri).url, SecureProvider.redirect_uri)
 
 
 class SecureProvider(NodeServer):
@@ -128,8 +139,6 @@ class SecureProvider(NodeServer):
         made = [ECKey.generate_key("P-256", {"kid": kid, "use": "sig", "alg": "ES256"}) for kid in ("one", "two")]
         self.keys = [key.as_dict(private=True) for key in made]
         """The private keys of the clients that sign: the current one, and the next one."""
-        self.logins = 0
-        """How often a person has logged in by `log_in`."""
         self.secret = secrets.token_urlsafe(32)
         """The secret of the clients that have one."""
         setup: dict[str, Any] = {"keys": [key.as_dict(private=False) for key in made], "secret": self.secret}
@@ -159,14 +168,9 @@ class SecureProvider(NodeServer):
         elif client in {"key", "fapi", "signing", "pushing"}:
             own["client_auth"] = PrivateKeyJwt(self.keys[0])
         if grant == "AuthorizationCodeAuth":
-            own |= {"login": self.log_in, "scope": "openid api"}
+            own |= {"login": log_in, "scope": "openid api"}
         make = getattr(mode.plugin, grant).from_issuer
         return make(self.issuer, self.clients[client], secret, **{**own, **options})
-
-    def log_in(self, begin: LoginContext) -> str:
-        """Be a `login`: have a person open the URL; return the redirect."""
-        self.logins += 1
-        return authorize(begin(self.redirect_uri).url, self.redirect_uri)
 
     # -- What it was asked -------------------------------------------------------------------------------------------
 
@@ -174,6 +178,11 @@ class SecureProvider(NodeServer):
         """Return the calls of the provider since the last reset, refused ones included; of one endpoint, or all."""
         calls = [Call(**call) for call in self._control("GET", "/test/calls")]
         return [call for call in calls if place in {None, call.place}]
+
+    @property
+    def logins(self) -> int:
+        """How often somebody has come to log in since the last reset."""
+        return len(self.calls("/auth"))
 
     def api_requests(self, at: str = "api") -> list[ApiRequest]:
         """Return the requests that an API got since the last reset, refused ones included; `api` or `other_api`."""
@@ -183,7 +192,6 @@ class SecureProvider(NodeServer):
 
     def reset(self) -> None:
         """Forget what was asked, and behave as at the start."""
-        self.logins = 0
         self._control("POST", "/test/reset")
 
     def revoke_access_tokens(self) -> None:
