@@ -73,8 +73,8 @@ def test_code_runs(
         folder = tmp_path / str(number)
         home = folder / "home"
         (home / "keyring").mkdir(parents=True)
-        for name in ("ca.pem", "client.pem", "key.pem", "workload-token"):
-            (folder / name).write_bytes((hosts.folder / name).read_bytes())
+        for file in hosts.folder.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             **hosts.environment,

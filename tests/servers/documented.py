@@ -57,7 +57,8 @@ _URL = "Documented-Url"
 class DocumentedHosts:
     """A context manager. `environment` is what makes a process see the hosts; `folder` gets certificates and keys.
 
-    `key.pem` is the client's private key. `workload-token` is an assertion of the platform that the client runs on.
+    `key.pem` is the client's private key, `workload-token` an assertion of the platform that the client runs on, and
+    `service-account.json` what JWT bearer assertions are made with.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,6 +72,9 @@ class DocumentedHosts:
         claims = {"iss": _WORKLOADS, "sub": "orders", "aud": _ISSUER, "exp": int(time.time()) + 3600}
         self._workload_token = jwt.encode({"alg": "ES256"}, claims, workloads)
         (folder / "workload-token").write_text(self._workload_token)
+        account = {"client_email": "orders@project.iam.gserviceaccount.com", "token_uri": f"{_ISSUER}/token"}
+        account |= {"private_key": key.as_pem(private=True).decode(), "private_key_id": "abc"}
+        (folder / "service-account.json").write_text(json.dumps(account))
         authority = trustme.CA()
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(AUTH, API).configure_cert(self._tls)
