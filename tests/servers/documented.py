@@ -12,7 +12,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +78,8 @@ class DocumentedHosts:
         authority = trustme.CA()
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(AUTH, API).configure_cert(self._tls)
+        authority.configure_trust(self._tls)
+        self._tls.verify_mode = ssl.CERT_OPTIONAL
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         authority.issue_cert("client.example.com").private_key_and_cert_chain_pem.write_to_path(
             str(folder / "client.pem")
@@ -87,6 +89,7 @@ class DocumentedHosts:
     def __enter__(self) -> Self:
         self.provider.__enter__()
         own = {"provider": self.provider, "tls": self._tls, "workload_token": self._workload_token}
+        own["certified"] = set()
         handler = type("Handler", (_Handler,), own)
         self._proxy = _Proxy(("127.0.0.1", 0), handler)
         threading.Thread(target=self._proxy.serve_forever, args=(0.05,), daemon=True).start()
@@ -156,7 +159,10 @@ class _Handler(BaseHTTPRequestHandler):
     provider: _Provider
     tls: ssl.SSLContext
     workload_token: str
+    certified: set[str]
+    """The tokens that are bound to the client's certificate, with their scheme."""
     host = ""
+    has_certificate = False
 
     def do_CONNECT(self) -> None:
         self.host = self.path.partition(":")[0]
@@ -165,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        connection = self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        self.has_certificate = bool(connection.getpeercert())
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
         self.close_connection = False
 
@@ -173,6 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         body = self._read_body()
         if self.host == API:
+            if self.headers.get("Authorization") in self.certified and not self.has_certificate:
+                self._answer(401, {"error": "invalid_token"})
+                return
             self._forward(f"/api{self.path}", body)
         elif path.startswith("/.well-known/"):
             self._answer(200, _METADATA)
@@ -199,9 +209,15 @@ class _Handler(BaseHTTPRequestHandler):
             provider = self.provider
             fields = {"grant_type": "password", "username": provider.username, "password": provider.password}
             fields |= {"client_id": provider.client_id, "client_secret": provider.client_secret}
+        if self._proves_itself_by_certificate(fields):
+            fields["client_secret"] = self.provider.client_secret
         if (uri := fields.get("redirect_uri", "")).startswith(_APP):
             fields["redirect_uri"] = uri.replace(_APP, _LOOPBACK)
         return urlencode(fields).encode()
+
+    def _proves_itself_by_certificate(self, fields: Mapping[str, str]) -> bool:
+        shown = self.headers.get("Authorization"), fields.get("client_secret"), fields.get("client_assertion")
+        return self.has_certificate and not any(shown)
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "") != "chunked":
@@ -222,6 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
         answer = inner.getresponse()
         content = answer.read()
         inner.close()
+        if self.has_certificate and target == "/token" and answer.status == 200:
+            self.certified.add(f"Bearer {json.loads(content)['access_token']}")
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name == "Location":
