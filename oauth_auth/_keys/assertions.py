@@ -240,7 +240,9 @@ def from_elsewhere(what: str, source: Path | Callable[[], str]) -> PerAttempt:
 def _read(what: str, path: Path) -> str:
     """Return what a file holds now; whoever writes it may be at it just now, so an error is retryable."""
     try:
-        return read_file(str(path)).strip()
+        if text := read_file(str(path), again=True).strip():
+            return text
+        failure = TokenError(f"{what} is in the file {path} with nothing in it")
     except ValueError as error:
         failure = TokenError(f"{what} is in the file {path} {error}")
     failure.retryable = True

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._record import Record
 from ..errors import ConfigurationError, TokenError
+from .secret_file import read_bytes
 
 if TYPE_CHECKING:
     from joserfc.jwk import Key
 
 __all__ = ["PrivateKey", "encode_part", "sign_with_secret"]
 
-_MAX_BYTES = 64 * 1024
 _BY_CURVE = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA", "Ed25519")}
 _OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _SMALLEST_RSA = 2048
@@ -36,6 +36,8 @@ class _Loaded(Record):
     """The algorithms that it can sign with, the usual one first."""
     jwk: Mapping[str, Any]
     """The private JWK."""
+    source: object
+    """What it was read from, such as a file's content."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -49,7 +51,7 @@ class PrivateKey:
     Raises `ConfigurationError` for what can't sign, and `ImportError` without joserfc.
     """
 
-    __slots__ = ("_alg", "_kid", "_loaded", "_password", "_path", "_read")
+    __slots__ = ("_alg", "_kid", "_loaded", "_password", "_path", "_pickled")
 
     def __init__(
         self, source: object, *, alg: str | None = None, kid: str | None = None, password: str | bytes | None = None
@@ -62,11 +64,11 @@ class PrivateKey:
         self._password = password.encode() if isinstance(password, str) else password
         self._alg, self._kid = alg, kid
         self._path = source.absolute() if isinstance(source, Path) else None
-        self._read: bytes | None = None
-        """What the file held when it was last read."""
+        self._pickled: bytes | None = None
+        """What a pickled key is made of."""
         try:
             if self._path is not None:
-                source = self._read = _read(self._path)
+                source = _read(self._path)
             self._loaded: _Loaded | None = self._check(_load(source, self._password))
         except _Unusable as error:
             where = "private_key" if self._path is None else f"private_key, the file {self._path},"
@@ -123,14 +125,14 @@ class PrivateKey:
         loaded = self._loaded
         if self._path is None:
             if loaded is None:  # a pickled one
-                loaded = self._loaded = _load(self._read, None)
+                loaded = self._loaded = _load(self._pickled, None)
             return loaded
         failure: TokenError
         try:
             content = _read(self._path)
-            if loaded is None or content != self._read:
-                loaded = self._check(_load(content, self._password))
-                self._read, self._loaded = content, loaded
+            if loaded is None or content != loaded.source:
+                # One assignment: another thread may see it at any time.
+                loaded = self._loaded = self._check(_load(content, self._password))
         except _Unusable as error:
             failure = TokenError(f"the private key in {self._path} {error}")
         else:
@@ -140,9 +142,9 @@ class PrivateKey:
 
     def __getstate__(self) -> dict[str, Any]:
         """Keep what the key is made of: its object can't be pickled."""
-        read = self._read if self._path is not None or self._loaded is None else json.dumps(dict(self.jwk)).encode()
+        pickled = None if self._path is not None else json.dumps(dict(self.jwk)).encode()
         state = {name: getattr(self, name) for name in ("_alg", "_kid", "_password", "_path")}
-        return {**state, "_read": read, "_loaded": None}
+        return {**state, "_pickled": pickled, "_loaded": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
@@ -202,13 +204,9 @@ def _encode(value: bytes) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise _Unusable(f"can't be read: {error.strerror}") from None
-    if len(content) > _MAX_BYTES:
-        raise _Unusable(f"is longer than {_MAX_BYTES} bytes")
-    return content
+        return read_bytes(path, again=True)
+    except ValueError as error:
+        raise _Unusable(str(error)) from None
 
 
 def _load(source: object, password: bytes | None) -> _Loaded:
@@ -231,7 +229,7 @@ def _load(source: object, password: bytes | None) -> _Loaded:
         kind = fields.get("kty")
         if kind == "oct":
             raise _Unusable("is symmetric, so it's a secret: pass it as client_secret, with ClientSecretJwt()")
-        if kind not in classes:
+        if not isinstance(kind, str) or kind not in classes:
             raise _Unusable("is a JWK of an unknown kty: RSA, EC and OKP can be used")
         if "d" not in fields:
             raise _Unusable("is a public key: pass the private one")
@@ -239,7 +237,9 @@ def _load(source: object, password: bytes | None) -> _Loaded:
             key = classes[kind].import_key(dict(fields))
         except Exception:  # noqa: BLE001 - many kinds, whose texts may hold the key
             raise _Unusable("is a JWK that can't be read") from None
-    return _Loaded(key, _algorithms_of(key), key.as_dict(private=True))
+        if "sign" not in fields.get("key_ops", ("sign",)):
+            raise _Unusable("is a JWK that isn't for signing, as its key_ops say")
+    return _Loaded(key, _algorithms_of(key), key.as_dict(private=True), source)
 
 
 def _fields_of(source: object) -> Mapping[str, Any] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["FileSecret", "read_anew", "read_file"]
+__all__ = ["FileSecret", "read_anew", "read_bytes", "read_file"]
 
 _MAX_BYTES = 64 * 1024
 
@@ -28,20 +30,45 @@ class FileSecret(str):
         return "'…'"
 
 
-def read_file(path: str) -> str:
-    """Return a file's text, without a line end at its end. Raises `ValueError` that says what's wrong with the file."""
+def read_bytes(path: str | Path, *, again: bool) -> bytes:
+    """Return what a file holds now; one that is read `again` and again can't be a pipe, whose writer isn't waited for.
+
+    Raises `ValueError` that says what's wrong with the file.
+    """
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(_MAX_BYTES + 1).decode("utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8"
-        raise ValueError(f"that can't be read: {reason}") from None
-    if len(text) > _MAX_BYTES:
-        raise ValueError(f"that is longer than {_MAX_BYTES} bytes")
+        with open(path, "rb", opener=_open_at_once if again else None) as file:
+            is_fit = not again or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(_MAX_BYTES + 1) if is_fit else b""
+    except OSError as error:
+        reason = error.strerror
+    else:
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"is longer than {_MAX_BYTES} bytes")
+        if is_fit:
+            return content
+        reason = "it's no regular file"
+    raise ValueError(f"can't be read: {reason}")
+
+
+def read_file(path: str, *, again: bool = False) -> str:
+    """Return a file's text, without a line end at its end; `again` as in `read_bytes`.
+
+    Raises `ValueError` that says what's wrong with the file.
+    """
+    try:
+        text = read_bytes(path, again=again).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("that can't be read: it isn't UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"that {error}") from None
     text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
     if not text:
         raise ValueError("with nothing in it")
     return text
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_anew(secret: str | None) -> FileSecret | None:
@@ -49,7 +76,7 @@ def read_anew(secret: str | None) -> FileSecret | None:
     if not isinstance(secret, FileSecret):
         return None
     try:
-        text = read_file(secret.path)
+        text = read_file(secret.path, again=True)
     except ValueError:
         return None
     return None if text == secret else FileSecret(text, secret.path)

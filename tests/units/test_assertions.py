@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -115,8 +116,13 @@ def test_a_projected_token_is_read_for_each_attempt(tmp_path: Path) -> None:
         file.write_text(f" {text}\n\n")
         assert text == made(method, attempt())
     assert "urn:x" == method.authenticate("client", None).fields["client_assertion_type"]
-    file.write_text("")
-    with pytest.raises(TokenError, match="with nothing in it"):
+    for nothing in ("", " \n\n"):
+        file.write_text(nothing)
+        with pytest.raises(TokenError, match="with nothing in it"):
+            made(method, attempt())
+    file.unlink()
+    os.mkfifo(file)  # which isn't waited for
+    with pytest.raises(TokenError, match="no regular file"):
         made(method, attempt())
 
 

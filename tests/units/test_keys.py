@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import traceback
 import warnings
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x
 from joserfc import jwk, jws
 
 from oauth_auth import ConfigurationError, TokenError
+from oauth_auth._keys import jose
 from oauth_auth._keys.jose import PrivateKey, sign_with_secret
 
 PASSWORD = "correct horse"
@@ -45,7 +47,7 @@ def public_pem(key: Any) -> bytes:
     )
 
 
-def fields(key: Any, **more: str) -> dict[str, Any]:
+def fields(key: Any, **more: Any) -> dict[str, Any]:
     """Return the private JWK."""
     return {**of_joserfc(key).as_dict(private=True), **more}
 
@@ -152,6 +154,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (fields(P256, alg="ES384"), {}, "can't sign with 'ES384'"),
     (P256, {"alg": 5}, "alg must be text"),
     (P256, {"kid": ""}, "kid must be text"),
+    (fields(P256, kty=["EC"]), {}, "a JWK of an unknown kty"),
+    (fields(P256, key_ops=["verify"]), {}, "isn't for signing, as its key_ops say"),
     (P256, {"password": 5}, "password must be text or bytes"),
     (Path("/nowhere/key.pem"), {}, r"the file /nowhere/key\.pem, can't be read: No such file"),
     (Path("/"), {}, "the file /, can't be read: Is a directory"),
@@ -203,6 +207,37 @@ def test_a_file_that_can_not_be_used_for_a_moment(spoil: Callable[[Path], Any], 
     assert (True, True) == (caught.value.retryable, str(file) in str(caught.value))
     file.write_bytes(pem(P256))
     assert {"alg": "ES256"} == verified(key.sign({}), key, "ES256")[0]
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """Nobody may ever write to it, and what was read of it once is gone: it's refused, at first and later."""
+    file = tmp_path / "key.pem"
+    os.mkfifo(file)
+    with pytest.raises(ConfigurationError, match="no regular file"):
+        PrivateKey(file)
+    file.unlink()
+    file.write_bytes(pem(P256))
+    key = PrivateKey(file)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(TokenError, match="no regular file"):
+        key.sign({})
+
+
+def test_threads_that_sign_while_a_key_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has read the new file doesn't sign with the old key, though another has taken the new one in meanwhile."""
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem(P256))
+    key, read = PrivateKey(file), jose._read
+
+    def read_and_be_overtaken(path: Path) -> bytes:
+        monkeypatch.setattr(jose, "_read", read)
+        file.write_bytes(pem(RSA))
+        key.sign({})
+        return read(path)
+
+    monkeypatch.setattr(jose, "_read", read_and_be_overtaken)
+    assert {"alg": "RS256"} == verified(key.sign({}), PrivateKey(RSA), "RS256")[0]
 
 
 def test_a_secret_signs() -> None:
