@@ -18,6 +18,7 @@ from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Standby, attempt, carry_out, mark_retrying
 from .._record import Record
+from .._wire.checks import require_encodable
 from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
 from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
@@ -283,7 +284,10 @@ def _run_code(name: str, part: PerAttempt, attempt: Attempt, timeout: float) -> 
         raise failure from error
     if not isinstance(text, str) or not text:
         raise TokenError(f"the function that makes {name} must return text, not {type(text).__name__}")
-    return text
+    try:
+        return require_encodable(f"what the function that makes {name} returned", text)
+    except ConfigurationError as error:
+        raise TokenError(str(error)) from None
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

@@ -37,7 +37,7 @@ FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
 
 _SECRET_FIELDS = {
     *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
-    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
+    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token", "request"),
 }
 
 
@@ -143,7 +143,7 @@ class Call(Record):
             return request
         headers = {name: text for name, text in texts.items() if self.per_attempt[name].is_header}
         fields = {name: texts.get(name, value) for name, value in request.fields.items()}
-        secrets = (*request.secrets, *_secrets_in({}, texts))
+        secrets = (*request.secrets, *_secrets_in(headers, texts))
         return dataclasses.replace(
             request,
             headers={**request.headers, **headers},
@@ -198,6 +198,8 @@ def _secrets_in(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterat
     for name, value in headers.items():
         if name.lower() == "authorization":
             yield from (text for text in _secrets_of(value) if len(text) > 3)
+        elif name.lower() == "dpop":
+            yield value
 
 
 def _secrets_of(authorization: str) -> list[str]:

@@ -287,6 +287,14 @@ def give_up(_: Attempt) -> str:
         (give_up, "the function that makes client_assertion hasn't returned within 5 s", True),
         (lambda _: None, "the function that makes client_assertion must return text, not NoneType", False),
         (lambda _: "", "the function that makes client_assertion must return text, not str", False),
+        (
+            lambda _: "s3cret\ud800",
+            (
+                "what the function that makes client_assertion returned has half a surrogate pair in it, "
+                "which can't be sent"
+            ),
+            False,
+        ),
     ],
 )
 def test_code_of_the_users_that_fails(make: Callable[[Attempt], Any], text: str, retryable: bool) -> None:
