@@ -105,7 +105,7 @@ class Authority:
             fault = faults.pop(0) if faults else None
         if fault is not None:
             return fault
-        answer = self.answers.get(request.path, lambda _: None)(request)
+        answer = self.answers[request.path](request) if request.path in self.answers else None
         return answer or {"/par": self._push, "/token": self._issue, "/introspect": self._introspect}[request.path](
             request
         )
