@@ -94,8 +94,9 @@ class Acquisition(KnownTokens):
             return Deferred()
         if token is not None:  # a new token is wanted, and this is the old one
             excluded.add(self.credential(token).header)
-        if held is None and self.known.last is not None and not self._grant.has_unredeemed_code:
-            provide(self.known.last)
+        last = self.known.last
+        if held is None and last is not None and self.can_send(last) and not self._grant.has_unredeemed_code:
+            provide(last)
         result = yield from self._renew(purpose, excluded)
         if not isinstance(result, _InteractionRequired):
             return result

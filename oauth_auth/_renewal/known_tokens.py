@@ -128,9 +128,12 @@ class KnownTokens:
         if last is None or self._grant.has_unredeemed_code:
             return None
         credential = self.credential(last)
-        has_key = self._grant.binding is None or credential.proof is not None
-        is_usable = has_key and self._clock().wall < credential.stale_at and credential.header not in excluded
-        return last if is_usable else None
+        is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
+        return last if is_usable and self.can_send(last) else None
+
+    def can_send(self, token: OAuthToken) -> bool:
+        """Return whether this is a token as asked for: where it's to be bound, it is, and to a key that's known."""
+        return self._grant.binding is None or (token.is_bound and self._key_of(token) is not None)
 
     def _raise_shared_failure(self, purpose: Purpose) -> None:
         """Raise the failure of a sibling that has just called the server, instead of calling it again."""

@@ -59,6 +59,11 @@ class Known(Record):
         """Return the key that a token is bound to, if it's known."""
         return self.keys.get(identity(token)) if self.keys else None
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the last token's key is known."""
+        return self.last is not None and self.key_of(self.last) is not None
+
     def saved(self) -> Known:
         """Return what is known once the last token is in the store."""
         return self._replace(in_store=self.last, has_read=True, is_unsaved=False, is_only_here=False)
@@ -103,7 +108,8 @@ def merge(known: Known, stored: Entry) -> Known:
 
     At first, and while the last token is unsaved, the later expiry wins; else what's new in the store is a sibling's,
     and newer. A token that is known to have been replaced is no news: then the store has gone back in time, and the
-    live one is to be saved again. The mark of a logout ends the login that it's about, and no other.
+    live one is to be saved again, as is one whose key the store has lost. The mark of a logout ends the login that it's
+    about, and no other.
     """
     known = known._replace(has_read=known.has_read or stored.token is None)
     if stored.logged_out is not None:
@@ -112,11 +118,13 @@ def merge(known: Known, stored: Entry) -> Known:
         ended = known.logged_out().learned(Entry(superseded=named))
         return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
     token = stored.token
+    is_last = token is not None and _is_same(token, known.last)
+    has_lost_key = is_last and stored.key is None and known.has_key
     if token is None or _is_same(token, known.in_store):
-        return known._replace(has_read=True)
+        return known._replace(has_read=True, is_unsaved=known.is_unsaved or has_lost_key)
     known = known.with_key(token, stored.key)
-    if _is_same(token, known.last):
-        return known.saved().learned(stored)
+    if is_last:
+        return known.saved()._replace(is_unsaved=has_lost_key).learned(stored)
     if known.has_superseded(token):
         return known._replace(in_store=token, has_read=True, is_unsaved=known.last is not None)
     trusts_store = known.has_read and not known.is_unsaved

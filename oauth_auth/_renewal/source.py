@@ -87,8 +87,11 @@ class TokenSource(Decider):
         self._token = token
         self._forget_the_moment()
         # With a store or a code, the token given isn't sent before a flight has looked at these.
-        has_more = self._entry.is_shared or grant.has_unredeemed_code
-        self._publish(State() if token is None or has_more else State(self.acquisition.credential(token)))
+        is_sent = not (self._entry.is_shared or grant.has_unredeemed_code)
+        if token is not None and is_sent and self.acquisition.can_send(token):
+            self._publish(State(self.acquisition.credential(token)))
+        else:
+            self._publish(State())
 
     def _forget_the_moment(self) -> None:
         """Reset what copies in other processes don't share."""
