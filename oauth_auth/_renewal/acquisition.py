@@ -215,7 +215,7 @@ class Acquisition(KnownTokens):
                 return Acquired(adopted, is_own=False)
         if self._grant.is_interactive:
             return _InteractionRequired(refusal)
-        key = self._key_for_next(self.known.last)
+        key = self._grant.key_of_code or self._key_for_next(self.known.last)
         try:
             token = yield from self._grant.request_token(self.known.last, refusal, key)
         except ReauthorizationRequired as error:

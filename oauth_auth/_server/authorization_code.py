@@ -45,6 +45,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
+        self._key_of_code: DPoPKey | None = None
         self._redeemed_code: str | None = None
         self._completed: tuple[str, ...] = ()
         """Digests of the last codes that have brought a login by `complete`, the present one's last: the same redirect
@@ -53,6 +54,10 @@ class AuthorizationCodeGrant(RefreshingGrant):
     @property
     def has_unredeemed_code(self) -> bool:
         return self._code is not None
+
+    @property
+    def key_of_code(self) -> DPoPKey | None:
+        return self._key_of_code if self.has_unredeemed_code else None
 
     def request_token(
         self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
@@ -102,6 +107,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         def redeem() -> Steps[OAuthToken]:
             # Kept: it's sent again later if the server can't be reached now.
             self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
+            self._key_of_code = key
             return self.request_token(None, None, key)
 
         return redeem

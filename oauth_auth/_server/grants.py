@@ -80,6 +80,11 @@ class Grant:
         """Whether `request_token` is to be used before any token that there is, stored ones included."""
         return False
 
+    @property
+    def key_of_code(self) -> DPoPKey | None:
+        """The key that the unredeemed code is bound to (RFC 9449 section 10), if that's known."""
+        return None
+
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
         """Return the refresh token that came with this token, unless a server has refused or replaced it."""
         return None

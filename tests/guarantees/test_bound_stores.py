@@ -176,3 +176,20 @@ def test_a_given_token_that_is_not_bound_is_not_sent(mode: Mode, server: Binding
     with server.make(mode, None, **options) as auth, mode.client(auth) as client:
         assert 200 == client.get(server.api_url).status_code
     assert 1 == server.api_calls
+
+
+def test_a_code_that_is_kept_is_redeemed_with_its_own_key(mode: Mode, server: Binding, quick: None) -> None:
+    """A user has logged in, the server is down for a moment, and a sibling gets a token meanwhile, with another key."""
+    store = MemoryTokenStore()
+    with server.make(mode, store) as auth, server.make(mode, store) as sibling:
+        server.is_down = True
+        with pytest.raises(TokenTransportError):
+            mode.get_token(auth)
+        server.is_down = False
+        mode.get_token(sibling)
+        mode.refresh(auth)
+        for one in (auth, sibling):
+            with mode.client(one) as client:
+                assert 200 == client.get(server.api_url).status_code
+    assert [] == server.refused
+    assert 2 * ["authorization_code"] == server.token_calls
