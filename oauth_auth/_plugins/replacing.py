@@ -81,10 +81,12 @@ def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator
 
     Returns the header that the last one was sent with: another one if the token has just been replaced.
     """
-    challenges = Challenges()
+    # By URL: in httpx the answer may be one to a request that a redirect has led on, with a copy of the proof.
+    challenges: dict[str, Challenges] = {}
     while (error := exchange.proof_error(header)) is not None:
         credential = source.current
-        if not exchange.answers_proof(challenges, error) or credential is None or credential.proof is None:
+        answered = challenges.setdefault(exchange.target[1], Challenges())
+        if not exchange.answers_proof(answered, error) or credential is None or credential.proof is None:
             break
         try:
             is_repeatable = yield Do(exchange.can_replay)
