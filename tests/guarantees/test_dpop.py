@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import DPoPKey, TokenResponseError
+from tests.servers.real_servers import received, shown
 from tests.servers.secure_provider import ApiRequest, SecureProvider
 from tests.support.jwts import claims_of
 from tests.support.modes import Client, Mode
@@ -20,7 +20,7 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
 BODY = b"the same bytes" * 10_000
-GOT = {"length": len(BODY), "sha256": hashlib.sha256(BODY).hexdigest()}
+GOT = received(BODY)
 
 
 @contextmanager
@@ -29,12 +29,6 @@ def client_of(mode: Mode, secure: SecureProvider, **options: Any) -> Iterator[Cl
     with secure.make(mode, **{"dpop": True, **options}) as auth, mode.client(auth) as client:
         mode.get_token(auth)
         yield client
-
-
-def shown(response: Any) -> dict[str, Any]:
-    """What the API says that it got."""
-    assert 200 == response.status_code
-    return {name: response.json()[name] for name in GOT}
 
 
 def errors(requests: list[ApiRequest]) -> list[str | None]:
@@ -278,14 +272,12 @@ def test_a_body_that_can_not_be_sent_again(mode: Mode, secure: SecureProvider) -
     assert 1 == len(secure.calls("token"))
 
 
-def test_a_file_is_sent_again(mode: Mode, secure: SecureProvider, tmp_path: Path) -> None:
+def test_a_file_is_sent_again(plugin_mode: Mode, secure: SecureProvider, tmp_path: Path) -> None:
     """From its start."""
     path = tmp_path / "body"
     path.write_bytes(BODY)
-    with client_of(mode, secure) as client, path.open("rb") as file:
+    with client_of(plugin_mode, secure) as client, path.open("rb") as file:
         secure.turn_nonce()
-        if mode.is_like_httpx and mode.backend is not None:
-            pytest.skip("async clients of httpx take no files")
         assert GOT == shown(client.send("POST", secure.api_url, body=file))
     assert ["use_dpop_nonce", None] == errors(secure.api_requests())
 
@@ -316,10 +308,9 @@ def test_the_clock_of_the_authorization_server_counts(plugin_mode: Mode, secure:
     assert 2 == len(secure.calls("token"))
 
 
+@pytest.mark.having("is_like_requests")
 def test_what_retries_below_the_auth(mode: Mode, secure: SecureProvider) -> None:
     """An adapter sends the same proof twice, which is refused as a replay: it's answered with a fresh one."""
-    if not mode.is_like_requests:
-        pytest.skip("its clients retry nothing that was answered")
     retry_class: Any = mode.library.adapters.Retry
     retry = retry_class(total=3, status_forcelist=[503], backoff_factor=0, allowed_methods=None)
     with secure.make(mode, dpop=True) as auth, mode.client(auth) as client:
