@@ -88,14 +88,12 @@ class Api:
             raise _RefusedError(scheme, "insufficient_user_authentication", "The user must log in otherwise, or again.")
 
     def _check_proof(self, request: ReceivedRequest, url: str, token: AccessToken, text: str) -> None:
-        if token.binding.jkt is None:
-            raise _RefusedError("DPoP", "invalid_token", "The token is not bound to a key.")
         try:
             thumbprint = self.proofs.check(request.headers.get("DPoP", ""), request.method, url, token=text)
         except ProofError as error:
             raise _RefusedError("DPoP", error.error, error.description) from None
         if thumbprint != token.binding.jkt:
-            raise _RefusedError("DPoP", "invalid_token", "The token is bound to another key.")
+            raise _RefusedError("DPoP", "invalid_token", "The token is bound to another key, or to none.")
 
 
 class _RefusedError(Exception):
