@@ -30,7 +30,7 @@ SERVER = ("issuer", "token_url", "authorization_url", "device_authorization_url"
 
 _OF_THE_LOGIN = (
     *("grant", "user", "default_store", "private_key_file", "private_key_id", "client_assertion_file"),
-    *("client_certificate_file", "client_certificate_key_file", "dpop"),
+    *("client_certificate_file", "client_certificate_key_file", "dpop", "par"),
 )
 
 _VERSION = 1

@@ -35,10 +35,11 @@ _HELP = {
     "SCOPE": "Scope names, separated by spaces.",
     "AUDIENCE": "The audience that the token is for, where the server wants one.",
     "RESOURCE": "The resource that the token is for (RFC 8707).",
+    "PAR": "Push the authorization request to the server (RFC 9126), so that nobody can read or change it.",
     "REDIRECT_URI": "The registered redirect URI, if it isn't http://127.0.0.1/callback.",
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
-_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI"), "")
+_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI", "PAR"), "")
 _READ = {*variables_of(_OF_LOGINS), *KEY_VARIABLES}
 OPTIONS = {variable: text for variable, text in _HELP.items() if variable in _READ}
 """The variables that are options, too, and their help."""

@@ -31,6 +31,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
     _variables: ClassVar[Mapping[str, str]] = {
         "AUTHORIZATION_URL": "authorization_url",
         "REDIRECT_URI": "redirect_uri",
+        "PAR": "par",
     }
     _own_urls = ("authorization_url", "pushed_authorization_request_url")
     _grant: AuthorizationCodeGrant

@@ -234,9 +234,9 @@ class AuthorizationCode(AuthorizationCodeLogins, ForClient[HTTPClient]):
         """Make one from environment variables; options override them.
 
         It reads ISSUER or TOKEN_URL, CLIENT_ID, CLIENT_SECRET, SCOPE, AUDIENCE, RESOURCE, REVOCATION_URL, STORE
-        ("file:PATH", "keyring:" or "redis://…"), AUTHORIZATION_URL and REDIRECT_URI, each after the prefix. A variable
-        whose name ends in _FILE names a file that holds the value; those of secret and password are read anew when the
-        server refuses what was in them.
+        ("file:PATH", "keyring:" or "redis://…"), AUTHORIZATION_URL, REDIRECT_URI and PAR ("true"), each after the
+        prefix. A variable whose name ends in _FILE names a file that holds the value; those of secret and password are
+        read anew when the server refuses what was in them.
 
         PRIVATE_KEY or PRIVATE_KEY_FILE with PRIVATE_KEY_ID, CLIENT_ASSERTION_FILE, CLIENT_CERTIFICATE_FILE with
         CLIENT_CERTIFICATE_KEY_FILE, and DPOP ("true") stand for `client_auth`, `client_certificate` and `dpop`; these

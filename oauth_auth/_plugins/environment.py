@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .._keys.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
-from .key_variables import KEY_VARIABLES, read_keys
+from .key_variables import KEY_VARIABLES, read_keys, read_switch
 from .token_endpoint import TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
@@ -157,6 +157,8 @@ def _check(
 def _read(name: str, variable: str, value: str) -> Any:
     if variable == "STORE":
         return open_store(name, value)
+    if variable == "PAR":
+        return read_switch(name, value)
     # Several are separated by spaces, which a URI can't have.
     return value.split() if variable == "RESOURCE" and value.split()[1:] else value
 

@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 if TYPE_CHECKING:
     from .environment import Environment
 
-__all__ = ["KEY_VARIABLES", "read_keys"]
+__all__ = ["KEY_VARIABLES", "read_keys", "read_switch"]
 
 KEY_VARIABLES = (
     "PRIVATE_KEY",
@@ -79,8 +79,11 @@ def _read_certificate(environment: Environment) -> Any:
 
 def _read_dpop(environment: Environment) -> bool | None:
     value = environment.value("DPOP")
-    if value is None:
-        return None
+    return None if value is None else read_switch(environment.mention("DPOP"), value)
+
+
+def read_switch(name: str, value: str) -> bool:
+    """Return what a variable that's true or false says. Raises `ConfigurationError`, which begins with `name`."""
     if value.lower() not in _SWITCH:
-        raise ConfigurationError(f"{environment.mention('DPOP')} must be true or false")
+        raise ConfigurationError(f"{name} must be true or false")
     return _SWITCH[value.lower()]
