@@ -53,12 +53,14 @@ def _name_of(name: str, source: object, own: Mapping[str, Any]) -> str:
         return digest(require_text(name, source))
     if isinstance(source, Path):
         return str(source.absolute())
-    if isinstance(source, TokenAuth) and source._store_key:  # noqa: SLF001 - of the package
+    store = own.get("store")
+    # Elsewhere its key doesn't tell users apart: those that log in have all the same one.
+    if isinstance(source, TokenAuth) and store is not None and source._store is store:  # noqa: SLF001 - of the package
         return source._store_key  # noqa: SLF001
     if not isinstance(source, TokenAuth) and (isinstance(source, type) or not callable(source)):
         kinds = "text, the Path of a file, a function" + ("" if name == "assertion" else ", or another auth object")
         raise ConfigurationError(f"{name} must be {kinds}, not {type(source).__name__}")
-    if own.get("store") is not None and own.get("store_key") is None:
+    if store is not None and own.get("store_key") is None:
         raise ConfigurationError(f"no key can be derived for this {name}: give a store_key with the store")
     return ""
 

@@ -15,7 +15,7 @@ from .._server.metadata import Endpoints
 from .._server.server_state import ServerState
 from .._wire.checks import require_text
 from .._wire.client_auth import NoClient
-from .._wire.token import OAuthToken
+from .._wire.token import OAuthToken, digest
 from .._wire.urls import without_query
 from ..errors import ConfigurationError, OAuthError
 from .auth import TokenAuth
@@ -115,6 +115,8 @@ class TokenEndpointAuth(TokenAuth):
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
         # The user's own key doesn't say whose token it is.
         owner = {"server": without_query(server), "client_id": client_id}
+        if not client_id and subject:
+            owner["subject"] = digest(subject)
         if settings.binding is not None:
             owner["dpop"] = settings.binding.name
         return StoreEntry(settings.store, settings.store_key, owner)

@@ -232,6 +232,13 @@ WRONG_ARGUMENTS: list[tuple[str, Callable[[Plugin], object], str]] = [
         lambda p: p.TokenExchangeAuth(URL, "c", subject_token=p.BearerAuth("x"), store=MemoryTokenStore()),
         "give a store_key with the store",
     ),
+    (
+        "a login that is kept elsewhere as subject with a store and no key",
+        lambda p: p.TokenExchangeAuth(
+            URL, "c", subject_token=p.AuthorizationCodeAuth(URL, "c"), store=MemoryTokenStore()
+        ),
+        "give a store_key with the store",
+    ),
     ("no client to exchange", lambda p: p.TokenExchangeAuth(URL, None, subject_token="x"), "client_id must be"),
     ("no assertion", lambda p: p.JwtBearerAuth(URL, assertion=None), "assertion must be a JwtAssertion, text, the Pa"),
     ("empty assertion", lambda p: p.JwtBearerAuth(URL, assertion=""), "assertion must be"),
