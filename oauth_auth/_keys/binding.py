@@ -38,6 +38,12 @@ class Binding:
             self._made = self.make()
         return self._made
 
+    def use(self, key: DPoPKey | None) -> DPoPKey | None:
+        """Take in that a token is bound to this key; return it, to be stored with the token, unless it's the user's."""
+        if key is self._made:
+            self._made = None  # the next login may be another user's
+        return None if self.given is not None else key
+
     def make(self, private_jwk: Mapping[str, Any] | None = None) -> DPoPKey:
         """Return a new key for tokens, or the one that was made before. Raises `ConfigurationError` for another JWK."""
         from .dpop import DPoPKey

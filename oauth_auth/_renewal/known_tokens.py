@@ -107,9 +107,9 @@ class KnownTokens:
         return None if binding is None else binding.key_for(self._key_of(token))
 
     def _to_be_kept(self, key: DPoPKey | None) -> DPoPKey | None:
-        """Return the key to store with a token: not the user's own."""
+        """Return the key to store with a token that is bound to it: not the user's own."""
         binding = self._grant.binding
-        return None if binding is None or binding.given is not None else key
+        return None if binding is None else binding.use(key)
 
     def check_store(self) -> Steps[OAuthToken | None]:
         """Return the newest token known, after a look into the store; it need not be one that can be sent."""

@@ -30,7 +30,7 @@ class Binding:
     def __init__(self, serve: Serve) -> None:
         self._lock = threading.Lock()
         self._issued = 0
-        self._keys: dict[str, str | None] = {}
+        self.keys: dict[str, str | None] = {}
         """The keys of access tokens, refresh tokens and codes."""
         self.is_down = False
         self.lifetime = 3600
@@ -62,11 +62,11 @@ class Binding:
             return Answer(400, {"error": "invalid_grant"})
         self._issued += 1
         names = {"access_token": f"access-{self._issued}", "refresh_token": f"refresh-{self._issued}"}
-        self._keys.update(dict.fromkeys(names.values(), key))
+        self.keys.update(dict.fromkeys(names.values(), key))
         return Answer(200, {**names, "token_type": "DPoP", "expires_in": self.lifetime})
 
     def _is_of(self, name: str, key: str | None) -> bool:
-        if name in self._keys and self._keys[name] == key:
+        if name in self.keys and self.keys[name] == key:
             return True
         self.refused.append(name)
         return False
@@ -75,7 +75,7 @@ class Binding:
         """Log a user in, who is quick; the code is bound to the key that the request names."""
         asked = dict(parse_qsl(urlsplit(begin(REDIRECT_URI).url).query))
         code = f"code-{asked['state']}"
-        self._keys[code] = asked["dpop_jkt"]
+        self.keys[code] = asked["dpop_jkt"]
         return f"{REDIRECT_URI}?code={code}&state={asked['state']}"
 
     def make(self, mode: Mode, store: Any, **options: Any) -> Any:
@@ -193,3 +193,16 @@ def test_a_code_that_is_kept_is_redeemed_with_its_own_key(mode: Mode, server: Bi
                 assert 200 == client.get(server.api_url).status_code
     assert [] == server.refused
     assert 2 * ["authorization_code"] == server.token_calls
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+def test_the_next_user_has_another_key(plugin_mode: Mode, server: Binding, has_store: bool) -> None:
+    """A key lives as long as the login: by one that two users have, APIs could tell that they share a machine."""
+    store = MemoryTokenStore() if has_store else None
+    with server.make(plugin_mode, store, store_key="key" if has_store else None) as auth:
+        for _ in range(2):
+            auth.get_token()
+            auth.refresh()
+            auth.revoke()
+    assert 2 == len({key for name, key in server.keys.items() if name.startswith("code")})
+    assert [] == server.refused
