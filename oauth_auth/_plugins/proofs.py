@@ -20,13 +20,13 @@ class Proofs:
     def __init__(self) -> None:
         self._origins: dict[str, ServerState] = {}
 
-    def header(self, prove: Prover, method: str | None, url: str) -> str:
-        """Return the header `DPoP` of a request."""
+    def header(self, prove: Prover, method: str | None, url: str, nonce: str | None = None) -> str:
+        """Return the header `DPoP` of a request, with this nonce, else the origin's latest one."""
         target = _target(url)
         state = self._origins.get(_origin(target))
         if state is None:
-            return prove(method or "GET", target, time.time(), None)
-        return prove(method or "GET", target, time.time() + state.offset, state.nonce)
+            return prove(method or "GET", target, time.time(), nonce)
+        return prove(method or "GET", target, time.time() + state.offset, nonce or state.nonce)
 
     def note_nonce(self, url: str, nonce: str | None) -> str | None:
         """Take in the nonce of an answer; return it if it can be one."""
@@ -42,12 +42,14 @@ class Proofs:
         state.note({"date": headers.get("Date") or ""}, time.time())
         state.sets_clock(for_proof=True)
 
-    def authorize(self, headers: object, credential: Credential, method: str | None, url: str) -> None:
-        """Set the headers of a request that is sent with a credential."""
+    def authorize(
+        self, headers: object, credential: Credential, method: str | None, url: str, nonce: str | None = None
+    ) -> None:
+        """Set the headers of a request that is sent with a credential; `nonce` is as in `header`."""
         fields: dict[str, str] = headers  # type: ignore[assignment]
         fields["Authorization"] = credential.text
         if credential.proof is not None:
-            fields["DPoP"] = self.header(credential.proof, method, url)
+            fields["DPoP"] = self.header(credential.proof, method, url, nonce)
 
     def _of(self, url: str) -> ServerState:
         origin = _origin(_target(url))

@@ -247,11 +247,16 @@ class Exchange(ABC):
             self.proofs.note_nonce(self.target[1], self.response.headers.get("DPoP-Nonce"))
 
     def authorize(self, headers: Any, credential: Credential) -> None:
-        """Set the headers of the request that is sent again."""
+        """Set the headers of the request that is sent again.
+
+        Its proof has the nonce that came with the answer: one that others were given since may be used up by them.
+        """
         if self.proofs is None:
             headers["Authorization"] = credential.text
         else:
-            self.proofs.authorize(headers, credential, *self.target)
+            method, url = self.target
+            nonce = self.proofs.note_nonce(url, self.response.headers.get("DPoP-Nonce"))
+            self.proofs.authorize(headers, credential, method, url, nonce)
 
 
 def _scheme(header: str) -> str:

@@ -24,6 +24,15 @@ def test_a_nonce_in_the_answer_to_a_challenged_request_counts(mode: Mode, serve:
     assert 5 == len(server.requests)
 
 
+def test_callers_that_are_challenged_together_each_use_their_own_nonce(mode: Mode, serve: Serve) -> None:
+    """Nonces that are good once: what another caller was given meanwhile may be used up."""
+    server = ProvingServer(serve, nonces="once")
+    with server.make(mode) as auth, mode.client(auth) as client:
+        answers = client.get_many(f"{server.url}/x", 16)
+    assert [200] * 16 == [getattr(answer, "status_code", answer) for answer in answers]
+    assert 1 == server.token_calls
+
+
 @NONCES
 def test_requests_that_redirects_lead_on_have_proofs_of_their_own(mode: Mode, serve: Serve, nonces: Nonces) -> None:
     """Whether the first one was challenged or not, and as often as it's led on."""
@@ -69,7 +78,7 @@ def test_no_proof_is_sent_to_another_origin(mode: Mode, serve: Serve, nonces: No
 @pytest.mark.having("is_like_httpx")
 def test_redirects_whose_proofs_are_refused_end(mode: Mode, serve: Serve) -> None:
     """There each place that a request is led to may refuse its proof once: the client's limit of redirects holds."""
-    server = serve(lambda request: leading_on(request, server))
+    server: ScriptedServer = serve(lambda request: leading_on(request, server))
     auth = mode.plugin.ClientCredentialsAuth(f"{server.url}/token", "client", "secret", dpop=True)
     with auth, mode.client(auth) as client, pytest.raises(mode.library.TooManyRedirects):
         client.get(f"{server.url}/0")
