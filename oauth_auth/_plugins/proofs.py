@@ -64,8 +64,8 @@ class Proofs:
 def _target(url: str) -> str:
     """Return the URL without query and fragment, as a proof has it."""
     if "?" in url or "#" in url or "@" in url:
-        return without_query(url)
-    return url
+        url = without_query(url)
+    return url if url.find("/", 8) > 0 else f"{url}/"  # as it's sent: some servers compare letter by letter
 
 
 def _origin(target: str) -> str:

@@ -92,3 +92,12 @@ def leading_on(request: Received, server: ScriptedServer) -> Answer:
     if sum(past.path == request.path for past in server.requests) == 1:
         return Answer(401, b"", (("WWW-Authenticate", 'DPoP error="invalid_dpop_proof"'),))
     return Answer(307, b"", (("Location", f"/{int(request.path[1:]) + 1}"),))
+
+
+@pytest.mark.parametrize("path", ["", "?x=1"])
+def test_a_url_without_a_path_is_proved_as_it_is_sent(mode: Mode, serve: Serve, path: str) -> None:
+    """It's sent with the path `/`, which some servers compare letter by letter."""
+    server = ProvingServer(serve)
+    with server.make(mode) as auth, mode.client(auth) as client:
+        assert 200 == client.get(f"{server.url}{path}").status_code
+    assert [] == server.refused
