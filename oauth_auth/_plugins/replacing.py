@@ -119,8 +119,12 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
         try:
             is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
             summary.emit_step_up(demands)
-            credential, is_made = yield from source.step_up(header, demands, summary.about, Do(exchange.drain))
-            if not is_repeatable:
+            try:
+                credential, is_made = yield from source.step_up(header, demands, summary.about, Do(exchange.drain))
+            except OAuthError:
+                if is_repeatable:
+                    raise
+            if not is_repeatable:  # a failure is logged, and the answer that the caller gets says what is wrong
                 break
             yield Do(exchange.discard)
         except GeneratorExit:
