@@ -207,8 +207,8 @@ class EndpointCalls:
         while True:
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
-            attempt, nonce = self.make_attempt(call.request.url), None
-            built = yield from self._build(call, attempt, half)
+            nonce = None
+            attempt, built = yield from self._build(call, half)
             if call.is_unbounded:  # it has had its own time
                 deadline += max(left - (deadline - self._clock().monotonic), 0.0)
             statuses.append(None)
@@ -249,15 +249,21 @@ class EndpointCalls:
         server = self.server
         return Attempt(url, server.issuer, self._clock().wall + server.offset, server.nonce)
 
-    def _build(self, call: Call, attempt: Attempt, timeout: float) -> Steps[TokenRequest]:
-        """Return what one attempt sends; the user's functions have `timeout` seconds each. Raises `TokenError`."""
-        if not call.per_attempt:
-            return call.request
-        texts = {}
+    def _build(self, call: Call, timeout: float) -> Steps[tuple[Attempt, TokenRequest]]:
+        """Return one attempt, and what it sends; the user's functions have `timeout` seconds each. Raises `TokenError`.
+
+        They come first, since they may take long, as a login does: what is signed after that is of its time.
+        """
+        attempt, texts = self.make_attempt(call.request.url), {}
         for name, part in call.per_attempt.items():
-            limit = timeout if part.is_bounded else _LONGEST_OF_OTHERS
-            texts[name] = (yield from _run_code(name, part, attempt, limit)) if part.runs_code else part.make(attempt)
-        return call.with_made(texts)
+            if part.runs_code:
+                limit = timeout if part.is_bounded else _LONGEST_OF_OTHERS
+                texts[name] = yield from _run_code(name, part, attempt, limit)
+        attempt = self.make_attempt(call.request.url) if texts else attempt
+        for name, part in call.per_attempt.items():
+            if not part.runs_code:
+                texts[name] = part.make(attempt)
+        return attempt, call.with_made(texts)
 
     def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:
         """Return a failure to reach the server with what was done; another failure as it is."""

@@ -267,6 +267,24 @@ def test_what_proves_is_made_for_each_attempt(runs_code: bool) -> None:
     assert [0.0, 3.1, 3.6] == pytest.approx([attempt.wall - begun for attempt in seen])
 
 
+def test_what_is_signed_is_of_the_time_after_the_users_code() -> None:
+    """That may take long, as where another auth object has its user log in; the server's nonce may turn meanwhile."""
+    clock, seen = HandClock(), list[Attempt]()
+    begun = clock.now.wall
+    calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
+
+    def make(_: Attempt) -> str:
+        clock.advance(120.0)
+        calls.server.nonce = "the-next"
+        return "subject"
+
+    parts = {"DPoP": numbered(seen, is_header=True), "client_assertion": numbered(seen)}
+    subject = PerAttempt(make, runs_code=True, is_bounded=False)
+    call = build_call(TOKEN_URL, None, {**parts, "subject_token": subject})
+    assert "good" == play(calls.call(call, read_token_response), running_code(Script(TOKEN))).access_token
+    assert [(120.0, "the-next")] * 2 == [(attempt.wall - begun, attempt.nonce) for attempt in seen]
+
+
 def running_code(script: Script) -> Callable[[Any], Any]:
     """Answer as the script does, and call the user's code."""
     return lambda effect: effect.function() if isinstance(effect, Run) else script(effect)
