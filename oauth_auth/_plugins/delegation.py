@@ -12,9 +12,17 @@ from ..errors import ConfigurationError
 from .auth import TokenAuth
 
 if TYPE_CHECKING:
+    from .._renewal.source import TokenSource
     from .._server.grants import Grant, TokenCalls
 
-__all__ = ["ACCESS_TOKEN", "make_exchange", "make_jwt_bearer", "name_of_assertion", "name_of_subjects"]
+__all__ = [
+    "ACCESS_TOKEN",
+    "depend_on_subjects",
+    "make_exchange",
+    "make_jwt_bearer",
+    "name_of_assertion",
+    "name_of_subjects",
+]
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
@@ -87,6 +95,16 @@ def make_exchange(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:
         actor_type=own.get("actor_token_type") or ACCESS_TOKEN,
         requested_type=own.get("requested_token_type"),
     )
+
+
+def depend_on_subjects(source: TokenSource, grant: Grant) -> None:
+    """Have tokens end with the logins of the auth objects that they are made of."""
+    from .._server.delegation import TokenExchangeGrant, TokenOfAnother  # noqa: PLC0415 - few programs need it
+
+    assert isinstance(grant, TokenExchangeGrant)  # noqa: S101 - see above
+    for subject in (grant.subject, grant.actor):
+        if isinstance(subject, TokenOfAnother) and isinstance(subject.auth, TokenAuth):
+            subject.auth._source.dependents.add(source)  # noqa: SLF001 - of the package
 
 
 def make_jwt_bearer(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:

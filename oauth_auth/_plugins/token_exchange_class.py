@@ -12,7 +12,7 @@ from .._wire.token import OAuthToken
 from .._wire.token_request import FieldParameters, TokenRequest
 from ..stores import TokenStore
 from .auth import TokenAuth
-from .delegation import ACCESS_TOKEN, make_exchange, name_of_subjects
+from .delegation import ACCESS_TOKEN, depend_on_subjects, make_exchange, name_of_subjects
 from .options import ForClient, HTTPClient, Settings, check_arguments, read_environment
 from .token_endpoint import TokenEndpointAuth
 
@@ -219,6 +219,10 @@ class TokenExchange(TokenEndpointAuth, ForClient[HTTPClient]):
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
         return make_exchange(calls, own)
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        depend_on_subjects(self._source, self._grant)
 
     def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
         return name_of_subjects(own)

@@ -8,7 +8,9 @@ and tasks.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -19,6 +21,7 @@ from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
+from ..errors import OAuthError
 from .backoff import OriginBreaker
 from .decider import Decider, joined
 from .decisions import (
@@ -64,7 +67,7 @@ class TokenSource(Decider):
     starts a procedure as a flight, are parameters for simulations.
     """
 
-    __slots__ = ("_vain_logins", "rejecting_origins")
+    __slots__ = ("_vain_logins", "dependents", "rejecting_origins")
 
     def __init__(
         self,
@@ -97,6 +100,8 @@ class TokenSource(Decider):
         """Reset what copies in other processes don't share."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
         """Origins for which a renewal was vain, until one helps; an origin is any key that the plug-in chooses."""
+        self.dependents: weakref.WeakSet[TokenSource] = weakref.WeakSet()
+        """The sources whose tokens are made of this one's, in this process."""
         self._vain_logins: dict[tuple[Hashable, Demands], float] = {}
         """When a login last didn't help, by the origin and what it demanded."""
         self._flight = None
@@ -216,6 +221,8 @@ class TokenSource(Decider):
         if outcome.error is not None:
             raise outcome.error.without_traceback()
         assert outcome.credential is not None  # noqa: S101 - without an error there's one
+        if outcome.is_new:
+            yield from self._end_dependents()
         return outcome.credential
 
     def check_store(self) -> OAuthToken | None:
@@ -229,8 +236,15 @@ class TokenSource(Decider):
         A login under way is cancelled.
         """
         outcome = yield from self._launch_alone(self._revoke)
+        yield from self._end_dependents()
         if outcome.error is not None:
             raise outcome.error.without_traceback()
+
+    def _end_dependents(self) -> Generator[Step, Any, None]:
+        """End the tokens that were made of this source's: the next one may be another user's."""
+        for dependent in tuple(self.dependents):
+            with suppress(OAuthError):  # it's forgotten whatever the server says
+                yield from dependent.revoke()
 
     def _launch_alone(self, procedure: Callable[[], Steps[FlightOutcome]]) -> Generator[Step, Any, FlightOutcome]:
         """Return the outcome of a flight of the caller's own, after the one under way; a login in that is cancelled."""

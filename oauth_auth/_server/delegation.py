@@ -42,7 +42,7 @@ class TokenOfAnother:
     """The token of another auth object, which stays its own."""
 
     def __init__(self, auth: _AuthObject, *, can_renew: bool) -> None:
-        self._auth = auth
+        self.auth = auth
         self._sent: str | None = None
         self.can_renew = can_renew
 
@@ -51,14 +51,14 @@ class TokenOfAnother:
         return PerAttempt(lambda _: self._get(), runs_code=True, is_bounded=False)
 
     def _get(self) -> str:
-        self._sent = token = self._auth.get_token().access_token
+        self._sent = token = self.auth.get_token().access_token
         return token
 
     def renew(self) -> None:
         """Have the token renewed, unless it's another one by now than the one that was sent."""
-        token = self._auth.token
+        token = self.auth.token
         if token is None or token.access_token == self._sent:
-            self._auth.refresh()
+            self.auth.refresh()
 
 
 Source = str | Path | Callable[[], str] | TokenOfAnother
@@ -96,7 +96,7 @@ class TokenExchangeGrant(RefreshingGrant):
         requested_type: str | None,
     ) -> None:
         super().__init__(calls)
-        self._subject, self._actor = subject, actor
+        self.subject, self.actor = subject, actor
         self._types = {
             "subject_token_type": subject_type,
             "actor_token_type": None if actor is None else actor_type,
@@ -105,13 +105,13 @@ class TokenExchangeGrant(RefreshingGrant):
 
     @property
     def runs_code(self) -> bool:
-        return super().runs_code or not all(isinstance(one, str | Path | None) for one in (self._subject, self._actor))
+        return super().runs_code or not all(isinstance(one, str | Path | None) for one in (self.subject, self.actor))
 
     def request_token(
         self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
     ) -> Steps[OAuthToken]:
         """Exchange; a subject that's refused and is another auth object's is renewed once, and exchanged again."""
-        others = [one for one in (self._subject, self._actor) if isinstance(one, TokenOfAnother) and one.can_renew]
+        others = [one for one in (self.subject, self.actor) if isinstance(one, TokenOfAnother) and one.can_renew]
         try:
             return (yield from self._exchange(key))
         except OAuthProviderException as error:
@@ -122,10 +122,10 @@ class TokenExchangeGrant(RefreshingGrant):
         return (yield from self._exchange(key))
 
     def _exchange(self, key: DPoPKey | None) -> Steps[OAuthToken]:
-        actor = {} if self._actor is None else {"actor_token": _field("the actor token", self._actor)}
+        actor = {} if self.actor is None else {"actor_token": _field("the actor token", self.actor)}
         fields = {
             "grant_type": _EXCHANGE,
-            "subject_token": _field("the subject token", self._subject),
+            "subject_token": _field("the subject token", self.subject),
             **actor,
             **self._types,
             "scope": self.scope,

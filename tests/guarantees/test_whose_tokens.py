@@ -58,3 +58,28 @@ def test_service_accounts_that_share_a_key_by_mistake(mode: Mode, serve: Serve) 
             server.url, assertion=JwtAssertion(key, issuer=name), store=store, store_key="google"
         ) as auth:
             assert f"token-of-{name}" == mode.get_token(auth).access_token
+
+
+@pytest.mark.parametrize("way", ["revoke", "complete_login"])
+def test_an_exchanged_token_ends_with_the_login_it_was_made_of(mode: Mode, serve: Serve, way: str) -> None:
+    """Another user's login in the subject is another subject, for each link of a chain."""
+
+    def answer(request: Received) -> Answer:
+        if "code" in request.form:
+            fields = {"access_token": "bob", "token_type": "Bearer", "expires_in": 3600}
+            return Answer(200, fields)
+        return issue(request)
+
+    server, store = serve(answer), MemoryTokenStore()
+    options: Any = {"authorization_url": f"{server.url}/authorize", "token": OAuthToken(access_token="alice")}
+    subject = mode.plugin.AuthorizationCodeAuth(server.url, "client", **options)
+    exchange = mode.plugin.TokenExchangeAuth
+    first = exchange(server.url, "client", subject_token=subject, store=store, store_key="first")
+    last = exchange(server.url, "client", subject_token=first)
+    assert "token-of-token-of-alice" == mode.get_token(last).access_token
+    if way == "revoke":
+        mode.revoke(subject)
+    request = subject.authorization_request("https://app.example/callback")
+    subject.complete_login(request, f"?code=c&state={request.state}")
+    assert "token-of-token-of-bob" == mode.get_token(last).access_token
+    assert "token-of-bob" == mode.get_token(first).access_token
