@@ -50,7 +50,7 @@ class Assertions:
         assertion: str,
         keys: Sequence[Any],
         algorithms: Sequence[str],
-    ) -> Client:
+    ) -> Client | None:
         try:
             claims = read_jwt(assertion, keys, algorithms)
             other = self._provider.assertion_issuer
@@ -61,10 +61,7 @@ class Assertions:
             check_times(claims, self._now())
         except JwtError as error:
             raise InvalidClientError(description=f"The client assertion: {error}", status_code=401) from None
-        client = query_client(request.form.get("client_id", claims.get("sub") if is_own else ""))
-        if client is None:
-            raise InvalidClientError(description="The client assertion is for no client.", status_code=401)
-        return client
+        return query_client(request.form.get("client_id", claims.get("sub") if is_own else ""))
 
     def _check_own(self, claims: Mapping[str, Any], request: Any) -> None:
         """Check what an assertion that the client has made must have (RFC 7523 section 3). Raises `JwtError`."""

@@ -116,7 +116,6 @@ def authenticate_tls(query_client: Callable[[str], Client | None], request: Any)
 
 def authenticate_public(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
     """Return the client by its id alone, if the request has no secret: a wrong one must be refused."""
-    shown = (request.payload.data.get(name) for name in ("client_secret", "client_assertion"))
-    if request.headers.get("Authorization") or any(shown):
+    if request.headers.get("Authorization") or request.payload.data.get("client_secret"):
         return None
     return query_client(request.payload.client_id)

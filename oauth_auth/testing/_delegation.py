@@ -49,14 +49,12 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         """Return for whom a token in the request is. Raises `InvalidRequestError`, as section 2.2.2 says."""
         form = self.request.form
         text, kind = form.get(name), form.get(f"{name}_type")
-        if not text or not kind:
-            raise InvalidRequestError(f"'{name}' and '{name}_type' must be in the request.")
         token = self.server.access_tokens.get(text) if kind == _ACCESS_TOKEN else None
         if token is not None and not token.is_expired() and not token.is_revoked():
             return Family(user=token.family.user, scope=token.scope, login=token.family.login)
         if kind in _FOREIGN and text in self.server.provider.subject_tokens:
             return Family(user=self.server.provider.username, scope="")
-        raise InvalidRequestError(f"The '{name}' is unknown, has expired, or was revoked.")
+        raise InvalidRequestError(f"The '{name}' is unknown as one of its type, has expired, or was revoked.")
 
 
 class JwtBearerGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]

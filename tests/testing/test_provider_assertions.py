@@ -62,6 +62,8 @@ def test_the_client_may_be_named_as_well(client: BareClient, key: SigningKey) ->
     for client_id, status in ((client.provider.client_id, 200), ("other", 401)):
         assertion = key.assertion(client.provider.client_id, client.provider.issuer)
         assert status == token(client, assertion, client_id=client_id).status_code
+    assertion = key.assertion(client.provider.client_id, client.provider.issuer, sub="other")
+    assert REFUSED == refusal(token(client, assertion, client_id=client.provider.client_id))
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,10 @@ def test_symmetric_and_unsigned_proofs_are_refused(client: BareClient, key: Sign
     """The algorithm must be one of key pairs."""
     url = client.provider.token_url
     shared = SigningKey(jwk.OctKey.generate_key(256), "HS256")
-    for header in ({"jwk": shared.key.as_dict()}, {"jwk": key.public}):
-        assert (400, "invalid_dpop_proof") == refusal(token(client, shared.proof(url, header=header)))
+    for public, what in ((shared.key.as_dict(), "private"), (key.public, "algorithm")):
+        answer = token(client, shared.proof(url, header={"jwk": public}))
+        assert (400, "invalid_dpop_proof") == refusal(answer)
+        assert what in answer.json()["error_description"]
     head, claims, _ = key.proof(url, header={"alg": "ES256"}).split(".")
     assert (400, "invalid_dpop_proof") == refusal(token(client, f"{head}.{claims}."))
 

@@ -171,7 +171,7 @@ def test_a_pushed_request_s_proof_is_checked(client: BareClient) -> None:
 
 def signed(client: BareClient, key: SigningKey, header: dict[str, Any] | None = None, **changes: Any) -> str:
     now = int(time.time())
-    claims = {"iss": client.provider.client_id, "aud": client.provider.issuer, "nbf": now, "exp": now + 60}
+    claims = {"iss": client.provider.client_id, "aud": client.provider.issuer, "iat": now, "nbf": now, "exp": now + 60}
     return key.sign(
         {**claims, **fields_of(client, scope="read"), **changes}, **{"typ": "oauth-authz-req+jwt", **(header or {})}
     )
