@@ -51,7 +51,10 @@ def name_of_assertion(own: Mapping[str, Any]) -> str:
     if hasattr(assertion, "field") and hasattr(assertion, "subject"):
         return f"{assertion.issuer} {assertion.subject} {assertion.name}"
     if isinstance(assertion, TokenAuth):
-        raise ConfigurationError("assertion can't be an auth object: exchange its token, with TokenExchangeAuth")
+        raise ConfigurationError(
+            "assertion can't be an auth object: exchange its token, with TokenExchangeAuth, or pass a function that returns "
+            "the token, where the server takes it as an assertion"
+        )
     return _name_of("assertion", assertion, own)
 
 
