@@ -35,6 +35,7 @@ from .stores import MemoryTokenStore, TokenStore
 
 if TYPE_CHECKING:
     from ._keys.assertions import ClientAssertion, ClientSecretJwt, JwtAssertion, PrivateKeyJwt
+    from ._keys.certificate import ClientCertificate
     from ._keys.dpop import DPoPKey
     from ._keys.request_object import RequestObject
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
@@ -47,6 +48,7 @@ __all__ = [
     "AuthorizationResponseError",
     "BrowserLogin",
     "ClientAssertion",
+    "ClientCertificate",
     "ClientSecretBasic",
     "ClientSecretJwt",
     "ClientSecretPost",
@@ -84,6 +86,7 @@ if not TYPE_CHECKING:
             **dict.fromkeys(
                 ("ClientAssertion", "ClientSecretJwt", "JwtAssertion", "PrivateKeyJwt"), "._keys.assertions"
             ),
+            "ClientCertificate": "._keys.certificate",
             "DPoPKey": "._keys.dpop",
             "RequestObject": "._keys.request_object",
             **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),

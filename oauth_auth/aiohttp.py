@@ -29,8 +29,6 @@ from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
 )
 from ._plugins.replacing import note_answer, replacing
 from ._plugins.replay import rewind, with_new_cookies
@@ -219,19 +217,27 @@ class _Exchange(Exchange):
         return self._request.body == b"" or _can_be_sent_again(self._request.body, was_sent=was_sent)
 
     async def drain(self) -> None:
-        if is_short(self.response.headers):
+        if self.is_short:
             await self._read()
 
     async def discard(self) -> None:
         await self._read()
+        if self._shows_certificate:
+            self._close_idle()
         await self._request.close()  # what is still being sent of it has ended then
 
     def close(self) -> None:
         self.response.close()
 
+    def _close_idle(self) -> None:
+        """Close the connections that the request could be sent again on; a short answer has freed its own already."""
+        connector: Any = self._request.session.connector
+        for protocol, *_ in getattr(connector, "_conns", {}).pop(self._request.connection_key, ()):
+            protocol.close()
+
     async def _read(self) -> None:
         """Read what's left to its end, within limits, else close the response; who gets it can read it again."""
-        response, content, is_whole = self.response, bytearray(), may_be_short(self.response.headers)
+        response, content, is_whole = self.response, bytearray(), self.may_be_short
         if response._body is not None:  # noqa: SLF001 - nothing public says so
             return
         # What has its length is as long as it says, and unpacked by now.

@@ -222,6 +222,18 @@ class _Exchange(RequestsExchange):
         self._is_in_place = bool(kwargs.get("multiplexed"))
         super().__init__(auth, origin, response, {**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
 
+    def discard(self) -> Any:
+        if self._shows_certificate and self._is_multiplexed and may_be_short(self.response.headers):
+            left = DRAIN_LIMIT  # the connection is idle then, unless others use it
+            with suppress(Exception):
+                while left > 0 and (chunk := self.response.raw.read(left, decode_content=False)):
+                    left -= len(chunk)
+        super().discard()
+
+    def _close_idle(self, pool: Any) -> None:
+        for connection in pool.iter_idle():
+            connection.close()
+
     def _as_past(self, response: Any) -> Any:
         """Return it, or where that very object becomes the new answer, a copy of it."""
         if not self._is_in_place:
@@ -251,14 +263,26 @@ class _AsyncExchange(_Exchange):
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().drain()
-        elif is_short(self.response.headers):
+        elif self.is_short:
             await self._read_async()
 
     async def discard(self) -> None:
-        if isinstance(self.response, niquests.AsyncResponse):
-            await self._read_async()
-        else:
+        if not isinstance(self.response, niquests.AsyncResponse):
             super().discard()
+            return
+        if not self._shows_certificate:
+            await self._read_async()
+            return
+        raw: Any = self.response.raw
+        if self._is_multiplexed and may_be_short(self.response.headers):
+            left = DRAIN_LIMIT  # as above
+            with suppress(Exception):
+                while left > 0 and (chunk := await raw.read(left, decode_content=False)):
+                    left -= len(chunk)
+        await self.close()
+        with suppress(Exception):  # nothing public says where they are
+            async for connection in raw._pool.pool.iter_idle():  # noqa: SLF001
+                await connection.close()
 
     async def close(self) -> None:
         response: Any = self.response
@@ -277,7 +301,7 @@ class _AsyncExchange(_Exchange):
         response: Any = self.response
         if response._content_consumed or self._is_multiplexed:  # noqa: SLF001
             return
-        content, is_whole = bytearray(), may_be_short(response.headers)
+        content, is_whole = bytearray(), self.may_be_short
         try:
             if is_whole:
                 async with asyncio.timeout(DRAIN_SECONDS):

@@ -58,6 +58,7 @@ class TokenAuth:
         self._rejection_statuses = settings.rejection_statuses
         self._has_proofs = settings.binding is not None
         self._steps_up = settings.steps_up
+        self._shows_certificate = settings.certificate is not None
         self._prepare()
 
     def _prepare(self) -> None:

@@ -13,8 +13,6 @@ from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
     path_of,
 )
 from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
@@ -87,13 +85,17 @@ class HttpxExchange(Exchange):
     def discard(self) -> Any:
         if not hasattr(self.response, "_content"):
             self._discarded(self._read() if self._raw is None else self._raw)
+        if self._shows_certificate:
+            for connection in _connections_of(self.response):
+                with suppress(Exception), connection._state_lock:  # noqa: SLF001 - else a thread begins to use it
+                    _let_expire(connection)
 
     def close(self) -> Any:
         """Do nothing: the client does it when the flow raises an error."""
 
     def _should_drain(self) -> bool:
         response = self.response
-        return not hasattr(response, "_content") and is_short(response.headers) and not _is_multiplexed(response)
+        return not hasattr(response, "_content") and self.is_short and not _is_multiplexed(response)
 
     def _drained(self, raw: bytes | None) -> None:
         """Put back what was read, so that whoever gets the response can read it, streamed or not."""
@@ -114,7 +116,7 @@ class HttpxExchange(Exchange):
 
     def _read(self) -> bytes | None:
         """Return the body of the answer; if it's too long or takes too long, close it and return None."""
-        response, part = self.response, _Part(self.response)
+        response, part = self.response, _Part(self.response, self.may_be_short)
         try:
             if part.is_whole:
                 for chunk in response.iter_raw():
@@ -168,9 +170,13 @@ class AsyncHttpxExchange(HttpxExchange):
     async def discard(self) -> None:
         if not hasattr(self.response, "_content"):
             self._discarded(await self._read_async() if self._raw is None else self._raw)
+        if self._shows_certificate:
+            for connection in _connections_of(self.response):
+                with suppress(Exception):
+                    _let_expire(connection)
 
     async def _read_async(self) -> bytes | None:
-        response, part = self.response, _Part(self.response)
+        response, part = self.response, _Part(self.response, self.may_be_short)
         try:
             if part.is_whole:
                 async for chunk in response.aiter_raw():
@@ -191,11 +197,29 @@ def _is_multiplexed(response: Any) -> bool:
     return bool(response.http_version == "HTTP/2")
 
 
+def _connections_of(response: Any) -> list[Any]:
+    """Return the connections of the pool that an answer comes from, if that can be found out: nothing public says so.
+
+    A request that's sent again would take any of them that is idle, and shows what was shown on it.
+    """
+    try:
+        pool = response.stream._stream._httpcore_stream._pool  # noqa: SLF001
+        return [connection._connection for connection in pool.connections]  # noqa: SLF001
+    except Exception:  # noqa: BLE001 - a mock's, or a version of the library with other internals
+        return []
+
+
+def _let_expire(connection: Any) -> None:
+    """Have the pool close a connection when it next looks for one, if it's idle."""
+    if connection.is_idle():
+        connection._expire_at = 0.0  # noqa: SLF001
+
+
 class _Part:
     """As much of an answer as is read for its connection's sake; meanwhile the request's time-outs are shorter."""
 
-    def __init__(self, response: Any) -> None:
-        self.is_whole = may_be_short(response.headers) and not _is_multiplexed(response)
+    def __init__(self, response: Any, is_worthwhile: bool) -> None:  # noqa: FBT001
+        self.is_whole = is_worthwhile and not _is_multiplexed(response)
         self._extensions = response.request.extensions
         self._timeouts = self._extensions.get("timeout", {})
         self._deadline = time.monotonic() + DRAIN_SECONDS / 2  # the last wait may begin just before it

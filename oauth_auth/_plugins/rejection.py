@@ -120,6 +120,7 @@ class Exchange(ABC):
         self._origins = auth._origins  # noqa: SLF001
         self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
         self._steps_up = auth._steps_up  # noqa: SLF001
+        self._shows_certificate = auth._shows_certificate  # noqa: SLF001
         self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
@@ -224,6 +225,19 @@ class Exchange(ABC):
     @abstractmethod
     def can_replay(self) -> Any:
         """Return whether the request can be sent again with the same bytes; rewind its body."""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its connection is worth reading it, and the answer says so."""
+        return self.may_be_short and is_short(self.response.headers)
+
+    @property
+    def may_be_short(self) -> bool:
+        """Whether its connection is worth reading it, as far as is known.
+
+        Not if a certificate was shown on it, which may have been replaced: another connection shows the next one.
+        """
+        return not self._shows_certificate and may_be_short(self.response.headers)
 
     @abstractmethod
     def drain(self) -> Any:

@@ -22,8 +22,6 @@ from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
 )
 from .replacing import note_answer
 from .replay import is_fixed, rewind
@@ -201,11 +199,14 @@ class RequestsExchange(Exchange):
         return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
 
     def drain(self) -> Any:
-        if is_short(self.response.headers):
+        if self.is_short:
             self._read()
 
     def discard(self) -> Any:
         self._read()
+        if self._shows_certificate:
+            with suppress(Exception):  # nothing public says where they are
+                self._close_idle(self.response.raw._pool.pool)  # noqa: SLF001
 
     def close(self) -> Any:
         if not getattr(self.response, "_content_consumed", True) and not self._is_multiplexed:
@@ -220,12 +221,20 @@ class RequestsExchange(Exchange):
             if not hasattr(raw, "read1") or not hasattr(raw, "connection"):  # from an adapter of the user's
                 _ = response.content
                 return
-            content = self._read_raw(raw) if may_be_short(response.headers) else None
+            content = self._read_raw(raw) if self.may_be_short else None
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             content = None
         if content is None:
             response.close()
         self._set_content(content)
+
+    def _close_idle(self, pool: Any) -> None:
+        """Close the connections that the request could be sent again on, and show what was shown before."""
+        idle = [pool.get_nowait() for _ in range(pool.qsize())]
+        for connection in reversed(idle):
+            if connection is not None:
+                connection.close()  # it connects anew when it's used
+            pool.put_nowait(connection)
 
     @property
     def _is_multiplexed(self) -> bool:

@@ -77,7 +77,7 @@ class TokenEndpointAuth(TokenAuth):
             client_id = require_text("client_id", client_id, "the text that the authorization server issued")
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
-        transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
+        transport = self._controller_class._make_transport(settings.token_client, settings.certificate)  # noqa: SLF001 - of the package
         insecure = settings.allow_insecure_transport
         hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
         calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks, ServerState(issuer))
@@ -86,7 +86,8 @@ class TokenEndpointAuth(TokenAuth):
         }
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
-        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure)
+        shows_certificate = settings.certificate is not None
+        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure, shows_certificate=shows_certificate)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
         self._client = Client(client_id, client_secret, client_auth, self._endpoints)
         server_calls = TokenCalls(

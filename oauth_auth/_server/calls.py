@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
@@ -25,6 +25,9 @@ from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
 from .._wire.urls import check_transport
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError, TokenTransportError
 from .server_state import Challenges, ServerState
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = [
     "Ask",
@@ -62,8 +65,11 @@ class TokenTransport(Protocol):
     error_class: ClassVar[type[TokenTransportError]]
     """The plug-in's own `TokenTransportError`."""
 
-    def __init__(self, token_client: Any) -> None:
-        """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
+    def __init__(self, token_client: Any, certificate: ClientCertificate | None = None) -> None:
+        """Take the user's client, or None to make one for each call, which shows the certificate.
+
+        Raises `ConfigurationError` for a client of another type.
+        """
 
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once, follow no redirect; the time-outs bound each wait, in seconds. Raises `TokenTransportError`."""

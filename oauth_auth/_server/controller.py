@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from .. import _events
 from .._events import emit
@@ -22,6 +22,9 @@ from .._wire.urls import check_endpoint, without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
 from .calls import EndpointCalls, Steps, TokenTransport
 from .metadata import Endpoints
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = ["OAuthAuthorizationController", "Server"]
 
@@ -109,9 +112,9 @@ class OAuthAuthorizationController:
         return controller
 
     @classmethod
-    def _make_transport(cls, token_client: Any) -> TokenTransport:
+    def _make_transport(cls, token_client: Any, certificate: ClientCertificate | None) -> TokenTransport:
         """Return what sends the calls. Raises `ConfigurationError` for a client of another library."""
-        return cls._transport_class(token_client)
+        return cls._transport_class(token_client, certificate)
 
     def _steps(self, operation: str, *args: Any) -> Steps[OAuthToken]:
         """Return the operation of this name as steps; one that a subclass has overridden is called as it is."""
