@@ -52,8 +52,8 @@ def name_of_assertion(own: Mapping[str, Any]) -> str:
         return f"{assertion.issuer} {assertion.subject} {assertion.name}"
     if isinstance(assertion, TokenAuth):
         raise ConfigurationError(
-            "assertion can't be an auth object: exchange its token, with TokenExchangeAuth, or pass a function that returns "
-            "the token, where the server takes it as an assertion"
+            "assertion can't be an auth object: exchange its token, with TokenExchangeAuth, or pass a function that "
+            "returns the token, where the server takes it as an assertion"
         )
     return _name_of("assertion", assertion, own)
 
