@@ -487,7 +487,7 @@ MUTANTS = (
         6,
         "requests: the rejection's connection isn't used again",
         "_plugins/requests_like.py",
-        "            content = self._read_raw(raw) if may_be_short(response.headers) else None",
+        "            content = self._read_raw(raw) if self.may_be_short else None",
         "            content = None",
         (
             "guarantees/test_replay.py::test_connection_of_a_streamed_rejection_is_used_again[requests]",
