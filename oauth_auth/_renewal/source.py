@@ -193,7 +193,8 @@ class TokenSource(Decider):
                 return decision.credential, False
             outcome = yield Landing(joined(flight), is_quiet=True)
             if decision.launch is not None or (outcome is not None and outcome.login == demands):
-                return self._settle(outcome or FlightOutcome.deferred(), forced=True, about=about), True
+                outcome = outcome or FlightOutcome.deferred()
+                return self._settle(outcome, forced=True, about=about), outcome.is_replacement
 
     def may_step_up(self, origin: Hashable, demands: Demands) -> bool:
         """Return whether a login for an origin's demands may help: not while the last one is known not to have."""
