@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from .._server.server_state import ServerState, is_nonce
 from .._wire.token import Credential, Prover
-from .._wire.urls import MOST_ORIGINS, without_query
+from .._wire.urls import MOST_ORIGINS, as_http, without_query
 
 __all__ = ["Proofs"]
 
@@ -65,6 +65,8 @@ def _target(url: str) -> str:
     """Return the URL without query and fragment, as a proof has it."""
     if "?" in url or "#" in url or "@" in url:
         url = without_query(url)
+    if not url.startswith("http"):
+        url = as_http(url)
     return url if url.find("/", 8) > 0 else f"{url}/"  # as it's sent: some servers compare letter by letter
 
 

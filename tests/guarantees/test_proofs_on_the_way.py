@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import aiohttp
 import pytest
 
-from tests.support.modes import Mode
+from tests.support.modes import AIOHTTP, NIQUESTS, Mode
 from tests.support.proving import Nonces, ProvingServer
 from tests.support.scripted import Answer, Received, ScriptedServer
 
@@ -101,3 +102,16 @@ def test_a_url_without_a_path_is_proved_as_it_is_sent(mode: Mode, serve: Serve, 
     with server.make(mode) as auth, mode.client(auth) as client:
         assert 200 == client.get(f"{server.url}{path}").status_code
     assert [] == server.refused
+
+
+def test_what_is_spoken_over_http_is_proved_as_a_request_of_http(serve: Serve) -> None:
+    """Server-sent events and WebSockets have schemes of their own, which the server never sees."""
+    server = ProvingServer(serve, nonces="one")
+    events = server.url.replace("http://", "psse://")
+    with server.make(NIQUESTS) as auth, NIQUESTS.client(auth) as client:
+        answer = client.get(f"{events}/x?y=1")
+        answer.close()
+        assert 200 == answer.status_code
+    with server.make(AIOHTTP) as auth, AIOHTTP.client(auth) as client, pytest.raises(aiohttp.WSServerHandshakeError):
+        client.run(client.inner.ws_connect, server.url.replace("http://", "ws://"))  # the server doesn't speak it
+    assert ([], 4) == (server.refused, len(server.requests))
