@@ -245,14 +245,20 @@ def for_renewal(state: State, around: Around, reason: Reason, demands: Demands =
     return Wait(None if around.is_running else Purpose(reason, demands=demands)), state
 
 
-def for_step_up(state: State, now: Now, around: Around, *, sent: str, demands: Demands) -> tuple[Send | Wait, State]:
+def for_step_up(
+    state: State, now: Now, around: Around, *, sent: str, demands: Demands
+) -> tuple[Send | Wait | Fail, State]:
     """Decide for a request whose API asks for another login than that of its token, the one with the header `sent`.
 
-    A token that has come since is tried first: others may have had the same answer.
+    A token that has come since is tried first: others may have had the same answer. After a login that failed no user
+    is asked again at once.
     """
     current = state.unexpired(now)
     if current is not None and current.header != sent and not around.is_running:
         return Send(current), state
+    failure = state.backing_off(now)
+    if failure is not None and failure.is_of_login and failure.fails_fast(now) and not around.is_running:
+        return Fail(failure.error), state
     return for_renewal(state, around, Reason.LOGIN, demands)
 
 

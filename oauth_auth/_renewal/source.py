@@ -191,9 +191,8 @@ class TokenSource(Decider):
             decision, flight = self._decide(partial(for_step_up, sent=sent, demands=demands), about)
             if isinstance(decision, Send):
                 return decision.credential, False
-            outcome = yield Landing(joined(flight), is_quiet=True)
-            if decision.launch is not None or (outcome is not None and outcome.login == demands):
-                outcome = outcome or FlightOutcome.deferred()
+            outcome = (yield Landing(joined(flight), is_quiet=True)) or FlightOutcome.deferred()
+            if decision.launch is not None or outcome.login == demands:
                 return self._settle(outcome, forced=True, about=about), outcome.is_replacement
 
     def may_step_up(self, origin: Hashable, demands: Demands) -> bool:

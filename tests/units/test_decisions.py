@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oauth_auth import OAuthToken, TokenError
+from oauth_auth import OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._clock import Now
 from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker
 from oauth_auth._renewal.decisions import (
@@ -396,6 +396,9 @@ def test_who_wants_a_new_token_waits_for_it(reason: Reason, state: State, around
 
 
 DEMANDS = (("max_age", "0"),)
+CLOSED = ReauthorizationRequired("the window was closed")
+ASKABLE = ReauthorizationRequired("nobody was there to be asked")
+ASKABLE.retryable = True
 LAUNCHED = Wait(Purpose(Reason.LOGIN, demands=DEMANDS))
 
 
@@ -415,6 +418,11 @@ LAUNCHED = Wait(Purpose(Reason.LOGIN, demands=DEMANDS))
         # What failed before was no login, or an older one.
         (failed_at(0, FINAL), HELD.header, IDLE, 1, LAUNCHED),
         (failed_at(0, FINAL), OTHER, IDLE, 1, Send(HELD)),
+        # After a login that failed no user is asked again at once.
+        (failed_at(0, CLOSED), HELD.header, IDLE, 0.5, Fail(CLOSED)),
+        (failed_at(0, CLOSED), HELD.header, RUNNING, 0.5, Wait()),
+        (failed_at(0, CLOSED), HELD.header, IDLE, 600, LAUNCHED),
+        (failed_at(0, ASKABLE), HELD.header, IDLE, 0.5, LAUNCHED),
     ],
 )
 def test_a_login_that_an_api_demands(
