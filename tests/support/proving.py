@@ -25,7 +25,7 @@ class ProvingServer:
 
     `nonces` says which nonces the API's proofs must have: any, the one in `nonce`, or one that has come with an answer
     and wasn't used; then each answer has a new one. `refused` is why proofs were refused, in order. The first token
-    ends once it was accepted at the path `ends_first_at`.
+    ends once it was accepted at the path `ends_first_at`. So many requests as `together` says are answered at once.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class ProvingServer:
         nonces: Nonces = "none",
         redirects: Mapping[str, str] = MappingProxyType({}),
         ends_first_at: str | None = None,
+        together: int = 1,
     ) -> None:
         self.nonces = nonces
         self.nonce = "the-nonce"
         self.redirects = redirects
         self._ends_first_at = ends_first_at
+        self._together = threading.Barrier(together)
         self.ended: set[str] = set()
         """Access tokens that the API doesn't take any more."""
         self.refused: list[str] = []
@@ -65,12 +67,17 @@ class ProvingServer:
         return [request for request in self._server.requests if request.path != "/token"]
 
     def _answer_one(self, request: Received) -> Answer:
+        if request.path == "/token":
+            with self._lock:
+                return self._issue(request)
+        self._together.wait(20)
         with self._lock:
-            self._answers += 1
-            return self._issue(request) if request.path == "/token" else self._answer(request)
+            answer = self._answer(request)
+        self._together.wait(20)
+        return answer
 
     def _issue(self, request: Received) -> Answer:
-        token = f"token-{self._answers}"
+        token = f"token-{self.token_calls}"
         error, thumbprint = self._check(request, None)
         if error is not None:
             return Answer(400, {"error": error})
@@ -99,6 +106,7 @@ class ProvingServer:
     def _next_nonce(self) -> str:
         if self.nonces == "one":
             return self.nonce
+        self._answers += 1
         nonce = f"nonce-{self._answers}"
         self._unused_nonces.add(nonce)
         return nonce
