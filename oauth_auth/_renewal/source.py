@@ -8,9 +8,7 @@ and tasks.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Generator, Hashable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,12 +19,10 @@ from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
-from ..errors import OAuthError
 from .backoff import OriginBreaker
-from .decider import Decider, joined
+from .decider import joined
 from .decisions import (
     Decline,
-    Demands,
     Reason,
     RenewalSettings,
     Send,
@@ -34,22 +30,17 @@ from .decisions import (
     for_rejection,
     for_renewal,
     for_request,
-    for_step_up,
 )
 from .effects import carry_out_renewal
-from .logins import Logins, NewLogin
-from .renewer import FlightLike, FlightOutcome, Landing, decision_lock
+from .login_source import LOGIN_CHECK, LoginSource
+from .logins import Logins
+from .renewer import FlightLike, Landing, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]
 
 Waiting = Generator[Step, Any, Any]
 """What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
-
-_VAIN_FOR = 600.0
-"""Seconds in which no user is asked for the same login again, since it hasn't helped."""
-_LOGIN_CHECK = 0.5
-"""Seconds between two attempts to cancel a login, which may have just begun."""
 
 
 class Replacement(Record):
@@ -60,14 +51,14 @@ class Replacement(Record):
     """Whether it was made because of a rejection; else it may have been revoked at the same time."""
 
 
-class TokenSource(Decider):
+class TokenSource(LoginSource):
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
     `token` is a token to begin with; of it and a stored one the later expiry wins. `clock`, `chance` and `begin`, which
     starts a procedure as a flight, are parameters for simulations.
     """
 
-    __slots__ = ("_vain_logins", "dependents", "rejecting_origins")
+    __slots__ = ("rejecting_origins",)
 
     def __init__(
         self,
@@ -100,10 +91,7 @@ class TokenSource(Decider):
         """Reset what copies in other processes don't share."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
         """Origins for which a renewal was vain, until one helps; an origin is any key that the plug-in chooses."""
-        self.dependents: weakref.WeakSet[TokenSource] = weakref.WeakSet()
-        """The sources whose tokens are made of this one's, in this process."""
-        self._vain_logins: dict[tuple[Hashable, Demands], float] = {}
-        """When a login last didn't help, by the origin and what it demanded."""
+        self._forget_logins()
         self._flight = None
         self._saver = None
         self._login_cancelled = None
@@ -178,88 +166,10 @@ class TokenSource(Decider):
                 return Replacement(credential, outcome.is_replacement)
         return None
 
-    def step_up(
-        self, sent: str, demands: Demands, about: str, before_waiting: Step
-    ) -> Generator[Step, Any, tuple[Credential, bool]]:
-        """Return what to send instead of the credential with this header, since an API asks for another login.
-
-        And whether that's of a login which was made for these demands; all callers share one. Errors end in `about`.
-        Before a wait, `before_waiting` is done.
-        """
-        yield before_waiting
-        while True:
-            decision, flight = self._decide(partial(for_step_up, sent=sent, demands=demands), about)
-            if isinstance(decision, Send):
-                return decision.credential, False
-            outcome = (yield Landing(joined(flight), is_quiet=True)) or FlightOutcome.deferred()
-            if decision.launch is not None or outcome.login == demands:
-                return self._settle(outcome, forced=True, about=about), outcome.is_replacement
-
-    def may_step_up(self, origin: Hashable, demands: Demands) -> bool:
-        """Return whether a login for an origin's demands may help: not while the last one is known not to have."""
-        return self._clock().monotonic >= self._vain_logins.get((origin, demands), 0.0) + _VAIN_FOR
-
-    def count_vain_login(self, origin: Hashable, demands: Demands) -> None:
-        """Note that a login for an origin's demands hasn't helped."""
-        recent = {} if len(self._vain_logins) >= MOST_ORIGINS else self._vain_logins
-        self._vain_logins = {**recent, (origin, demands): self._clock().monotonic}
-
-    def log_in(self) -> Generator[Step, Any, Credential]:
-        """Let the user log in, even if there is a valid token; return the new credential."""
-        while True:
-            decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
-            outcome = yield Landing(joined(flight), is_quiet=True)
-            if decision.launch is not None:
-                return self._settle(outcome or FlightOutcome.deferred(), forced=True)
-
-    def complete_login(self, login: NewLogin) -> Generator[Step, Any, Credential]:
-        """Replace whatever token there is by that of a login that was led elsewhere; return the new credential.
-
-        Raises what went wrong; then all stays as it was.
-        """
-        outcome = yield from self._launch_alone(lambda: self._complete_login(login))
-        if outcome.error is not None:
-            raise outcome.error.without_traceback()
-        assert outcome.credential is not None  # noqa: S101 - without an error there's one
-        if outcome.is_new:
-            yield from self._end_dependents()
-        return outcome.credential
-
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
         self._token = carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
         return self._token
-
-    def revoke(self) -> Generator[Step, Any, None]:
-        """Revoke the newest token at the server and forget it; afterwards raise `OAuthError` for what went wrong.
-
-        A login under way is cancelled.
-        """
-        outcome = yield from self._launch_alone(self._revoke)
-        yield from self._end_dependents()
-        if outcome.error is not None:
-            raise outcome.error.without_traceback()
-
-    def _end_dependents(self) -> Generator[Step, Any, None]:
-        """End the tokens that were made of this source's: the next one may be another user's."""
-        for dependent in tuple(self.dependents):
-            with suppress(OAuthError):  # it's forgotten whatever the server says
-                yield from dependent.revoke()
-
-    def _launch_alone(self, procedure: Callable[[], Steps[FlightOutcome]]) -> Generator[Step, Any, FlightOutcome]:
-        """Return the outcome of a flight of the caller's own, after the one under way; a login in that is cancelled."""
-        while True:
-            with decision_lock:
-                flight = self._under_way()
-                is_own = flight is None
-                if flight is None:
-                    flight = self._launch(procedure())
-            self._cancel_login()
-            outcome: FlightOutcome | None = yield Landing(
-                joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True
-            )
-            if is_own and outcome is not None:
-                return outcome
 
     def wait_idle(self) -> Generator[Step, Any, None]:
         """Wait until no flight is under way, and cancel a login; then try once more to save what is unsaved."""
@@ -276,7 +186,7 @@ class TokenSource(Decider):
                     flight = self._launch(self._flush())
                 else:
                     self._cancel_login()
-            yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)
+            yield Landing(flight, None if has_flushed else LOGIN_CHECK, is_quiet=True)
 
     def record_acceptance(self, origin: Hashable, path: str, header: str, *, is_replay: bool) -> None:
         """Note that an origin accepted a token, at a replay or at first; needed only for `rejecting_origins`."""

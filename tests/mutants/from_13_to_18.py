@@ -92,7 +92,7 @@ MUTANTS = (
         13,
         "close() doesn't wait for a flight",
         "_renewal/source.py",
-        "            yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)",
+        "            yield Landing(flight, None if has_flushed else LOGIN_CHECK, is_quiet=True)",
         "            return",
         ("guarantees/test_lifecycle.py::test_close_lets_a_flight_end[requests-close]",),
     ),
