@@ -15,7 +15,7 @@ from .._wire.checks import require_seconds, require_text
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.token_request import Attempt, PerAttempt
 from ..errors import ConfigurationError, TokenError
-from .jose import PrivateKey, sign_with_secret
+from .jose import PrivateKey, load_joserfc, sign_with_secret
 from .secret_file import read_file
 
 __all__ = ["ClientAssertion", "ClientSecretJwt", "JwtAssertion", "PrivateKeyJwt"]
@@ -125,9 +125,10 @@ class ClientSecretJwt(_Jwt):
             audience: Whom assertions are for; by default the issuer if it's known, else the URL that is called.
             lifetime: Seconds that an assertion is good for.
 
-        Raises `ConfigurationError`.
+        Raises `ConfigurationError`, and `ImportError` without joserfc.
         """
         super().__init__(audience=audience, lifetime=lifetime)
+        load_joserfc()
         if alg not in _HMAC:
             raise ConfigurationError(f"alg must be {' or '.join(_HMAC)}: to sign with a key is PrivateKeyJwt(…)")
         self._alg = alg

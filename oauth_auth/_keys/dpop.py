@@ -16,12 +16,17 @@ from .._wire.token import Prover
 from .._wire.token_request import Attempt, PerAttempt
 from .._wire.urls import without_query
 from ..errors import ConfigurationError
-from .jose import PrivateKey, encode_part
+from .jose import PrivateKey, encode_part, load_joserfc
 
-__all__ = ["DPoPKey", "digest_of_token"]
+__all__ = ["DPoPKey", "digest_of_token", "prepare"]
 
 _JSON = json.encoder.encode_basestring_ascii
 _BASE64 = base64.urlsafe_b64encode
+
+
+def prepare() -> None:
+    """Load what keys need, before there's a flight that makes one. Raises `ImportError` without joserfc."""
+    load_joserfc()
 
 
 class DPoPKey:

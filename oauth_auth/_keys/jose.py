@@ -16,7 +16,7 @@ from .secret_file import read_bytes
 if TYPE_CHECKING:
     from joserfc.jwk import Key
 
-__all__ = ["PrivateKey", "encode_part", "sign_with_secret"]
+__all__ = ["PrivateKey", "encode_part", "load_joserfc", "sign_with_secret"]
 
 _BY_CURVE = {"P-256": ("ES256",), "P-384": ("ES384",), "P-521": ("ES512",), "Ed25519": ("EdDSA", "Ed25519")}
 _OF_RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -41,6 +41,19 @@ class _Loaded(Record):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
+
+
+def load_joserfc() -> Any:
+    """Return joserfc's module of keys; load that of signatures, too. Raises `ImportError` without joserfc.
+
+    Both at once, as soon as it's known that a key will be used: an import that's under way at a fork never ends in the
+    child.
+    """
+    try:
+        from joserfc import jwk, jws  # noqa: F401 - see above
+    except ImportError as error:
+        raise ImportError(_MISSING) from error
+    return jwk
 
 
 class PrivateKey:
@@ -164,11 +177,7 @@ def encode_part(value: Mapping[str, Any]) -> bytes:
 
 def sign_with_secret(secret: str, alg: str, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
     """Return a JWT that's signed with a secret. Raises `ImportError` without joserfc."""
-    try:
-        from joserfc.jwk import OctKey
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
-    key = OctKey(secret.encode(), None)  # a secret of any length and look: it's the server's choice
+    key = load_joserfc().OctKey(secret.encode(), None)  # a secret of any length and look: it's the server's choice
     return _signed(b".".join((encode_part({"alg": alg, **header}), encode_part(claims))), alg, key)
 
 
@@ -211,10 +220,7 @@ def _read(path: Path) -> bytes:
 
 def _load(source: object, password: bytes | None) -> _Loaded:
     """Return the key in any form. Raises `_Unusable`."""
-    try:
-        from joserfc import jwk
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
+    jwk = load_joserfc()
     classes: dict[str, Any] = {"RSA": jwk.RSAKey, "EC": jwk.ECKey, "OKP": jwk.OKPKey}
     fields = _fields_of(source)
     if fields is None:

@@ -192,10 +192,9 @@ def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
     if dpop is True:
         if has_token:
             raise ConfigurationError("dpop=True can't be used with token=, whose key nobody knows: pass its DPoPKey")
-        from importlib.util import find_spec  # noqa: PLC0415 - most programs need no keys
+        from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
 
-        if find_spec("joserfc") is None:
-            raise ImportError('dpop needs joserfc: pip install "oauth_auth[jwt]"')
+        prepare()
         return Binding()
     if not (type(dpop).__name__ == "DPoPKey" and hasattr(dpop, "prover")):
         raise ConfigurationError(f"dpop must be True, or a DPoPKey, not {type(dpop).__name__}")

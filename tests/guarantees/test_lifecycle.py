@@ -398,20 +398,23 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
 
 IN_FLIGHT = """
 import importlib, sys
-from oauth_auth import MemoryTokenStore, OAuthError
+from oauth_auth import ClientSecretJwt, MemoryTokenStore, OAuthError
 plugin = importlib.import_module("oauth_auth." + sys.argv[1])
-auth = plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "client", store=MemoryTokenStore(), token_timeout=0.1)
+options = {"client_secret": "secret", "client_auth": ClientSecretJwt(), "dpop": True} if sys.argv[2:] else {}
+options |= {"store": MemoryTokenStore(), "token_timeout": 0.1}
+auth = plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "client", **options)
 before = set(sys.modules)
 try:
     auth.get_token()
 except OAuthError:
-    print(sorted(name for name in set(sys.modules) - before if name.startswith("oauth_auth.")))
+    print(sorted(name for name in set(sys.modules) - before if name.startswith(("oauth_auth.", "joserfc"))))
 """
 
 
-def test_a_flight_imports_nothing(plugin_mode: Mode) -> None:
+@pytest.mark.parametrize("keys", [(), ("keys",)], ids=["no keys", "keys"])
+def test_a_flight_imports_nothing(plugin_mode: Mode, keys: tuple[str, ...]) -> None:
     """What flights need is imported before: an import that's under way at a fork never ends in the child."""
-    command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2]]
+    command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2], *keys]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "[]\n" == finished.stdout
 

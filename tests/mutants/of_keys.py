@@ -299,6 +299,14 @@ MUTANTS = (
         "",
         ("units/test_challenges.py",),
     ),
+    Mutant(
+        23,
+        "joserfc is imported in a flight",
+        "_plugins/options.py",
+        "        prepare()\n",
+        "",
+        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-keys]",),
+    ),
     # -- 25: Tokens made of others ------------------------------------------------------------------------------------
     Mutant(
         25,
