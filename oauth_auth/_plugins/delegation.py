@@ -107,7 +107,7 @@ def depend_on_subjects(source: TokenSource, grant: Grant) -> None:
     assert isinstance(grant, TokenExchangeGrant)  # noqa: S101 - see above
     for subject in (grant.subject, grant.actor):
         if isinstance(subject, TokenOfAnother) and isinstance(subject.auth, TokenAuth):
-            subject.auth._source.dependents.add(source)  # noqa: SLF001 - of the package
+            subject.auth._source.add_dependent(source)  # noqa: SLF001 - of the package
 
 
 def make_jwt_bearer(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from .._flight import Step
@@ -20,6 +21,7 @@ from .renewer import FlightOutcome, Landing, decision_lock
 
 __all__ = ["LOGIN_CHECK", "LoginSource"]
 
+_NO_LOGINS: Mapping[tuple[Hashable, Demands], float] = MappingProxyType({})
 _VAIN_FOR = 600.0
 """Seconds in which no user is asked for the same login again, since it hasn't helped."""
 LOGIN_CHECK = 0.5
@@ -29,15 +31,21 @@ LOGIN_CHECK = 0.5
 class LoginSource(Decider):
     """The part of a `TokenSource` that's about the user."""
 
-    __slots__ = ("_vain_logins", "dependents")
+    __slots__ = ("_dependents", "_vain_logins")
 
-    _vain_logins: dict[tuple[Hashable, Demands], float]
+    _vain_logins: Mapping[tuple[Hashable, Demands], float]
     """When a login last didn't help, by the origin and what it demanded."""
-    dependents: weakref.WeakSet[LoginSource]
+    _dependents: weakref.WeakSet[LoginSource] | None
     """The sources whose tokens are made of this one's, in this process."""
 
     def _forget_logins(self) -> None:
-        self._vain_logins, self.dependents = {}, weakref.WeakSet()
+        self._vain_logins, self._dependents = _NO_LOGINS, None
+
+    def add_dependent(self, source: LoginSource) -> None:
+        """Note that the tokens of another source are made of this one's."""
+        with decision_lock:
+            self._dependents = weakref.WeakSet() if self._dependents is None else self._dependents
+            self._dependents.add(source)
 
     def step_up(
         self, sent: str, demands: Demands, about: str, before_waiting: Step
@@ -62,7 +70,7 @@ class LoginSource(Decider):
 
     def count_vain_login(self, origin: Hashable, demands: Demands) -> None:
         """Note that a login for an origin's demands hasn't helped."""
-        recent = {} if len(self._vain_logins) >= MOST_ORIGINS else self._vain_logins
+        recent = _NO_LOGINS if len(self._vain_logins) >= MOST_ORIGINS else self._vain_logins
         self._vain_logins = {**recent, (origin, demands): self._clock().monotonic}
 
     def log_in(self) -> Generator[Step, Any, Credential]:
@@ -98,7 +106,7 @@ class LoginSource(Decider):
 
     def _end_dependents(self) -> Generator[Step, Any, None]:
         """End the tokens that were made of this source's: the next one may be another user's."""
-        for dependent in tuple(self.dependents):
+        for dependent in tuple(self._dependents or ()):
             with suppress(OAuthError):  # it's forgotten whatever the server says
                 yield from dependent.revoke()
 

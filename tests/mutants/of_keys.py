@@ -320,7 +320,7 @@ MUTANTS = (
         25,
         "an exchanged token outlives the login that it was made of",
         "_renewal/login_source.py",
-        "        for dependent in tuple(self.dependents):\n",
+        "        for dependent in tuple(self._dependents or ()):\n",
         "        for dependent in ():\n",
         ("guarantees/test_whose_tokens.py::test_an_exchanged_token_ends_with_the_login_it_was_made_of",),
     ),
