@@ -126,4 +126,4 @@ $(FOREIGN)/suites.stamp: tests/foreign/requirements.txt pyproject.toml
 
 # By the machine's npm, or by that of the group `dev`.
 tests/servers/oidc/node_modules/.package-lock.json: tests/servers/oidc/package-lock.json | $(VENV)/dev.stamp
-	$(BIN)/python -m tests.servers.oidc_provider
+	$(BIN)/python -m tests.servers.node_server

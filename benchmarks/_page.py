@@ -20,7 +20,20 @@ def write_part(page: Path, name: str, text: str) -> None:
     page.write_text(new, encoding="utf-8")
 
 
+def read_part(page: Path, name: str) -> str | None:
+    """Return the text of the part, or None if the page has no such part yet."""
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    _, found, rest = text.partition(f"<!-- {name}: begin -->")
+    part, closed, _ = rest.partition(f"<!-- {name}: end -->")
+    return part.strip() if found and closed else None
+
+
 def table(headings: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table; a bar in a cell doesn't end it."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def cells_of(line: str) -> list[str]:
+    """Return the cells of a table's line."""
+    return [cell.strip() for cell in line.strip("|").split("|")]

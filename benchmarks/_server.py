@@ -17,6 +17,7 @@ import flask
 
 from oauth_auth.testing import LocalProvider
 
+LOCAL_PROVIDER = "benchmarks._server"
 NAMES = ("issuer", "token_url", "api_url", "authorization_url", "client_id", "client_secret", "username", "password")
 
 
@@ -53,8 +54,9 @@ class RemoteProvider:
 
 
 @contextmanager
-def remote_provider(**options: Any) -> Any:
-    command = [sys.executable, "-m", "benchmarks._server", json.dumps(options)]
+def remote_provider(module: str = LOCAL_PROVIDER, **options: Any) -> Any:
+    """Run a module that prints a server's attributes as JSON, and then an answer for each command it reads."""
+    command = [sys.executable, "-m", module, json.dumps(options)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield RemoteProvider(process)

@@ -34,6 +34,10 @@ from .errors import (
 from .stores import MemoryTokenStore, TokenStore
 
 if TYPE_CHECKING:
+    from ._keys.assertions import ClientAssertion, ClientSecretJwt, JwtAssertion, PrivateKeyJwt
+    from ._keys.certificate import ClientCertificate
+    from ._keys.dpop import DPoPKey
+    from ._keys.request_object import RequestObject
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
     from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
@@ -43,21 +47,28 @@ __all__ = [
     "AuthorizationRequest",
     "AuthorizationResponseError",
     "BrowserLogin",
+    "ClientAssertion",
+    "ClientCertificate",
     "ClientSecretBasic",
+    "ClientSecretJwt",
     "ClientSecretPost",
     "ConfigurationError",
     "ConsoleLogin",
+    "DPoPKey",
     "FileTokenStore",
     "InsecureTransportError",
+    "JwtAssertion",
     "KeyringTokenStore",
     "MemoryTokenStore",
     "OAuthError",
     "OAuthProviderError",
     "OAuthProviderException",
     "OAuthToken",
+    "PrivateKeyJwt",
     "PublicClient",
     "ReauthorizationRequired",
     "RedisTokenStore",
+    "RequestObject",
     "Server",
     "TokenError",
     "TokenRequest",
@@ -72,6 +83,12 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = attach(
         __name__,
         {
+            **dict.fromkeys(
+                ("ClientAssertion", "ClientSecretJwt", "JwtAssertion", "PrivateKeyJwt"), "._keys.assertions"
+            ),
+            "ClientCertificate": "._keys.certificate",
+            "DPoPKey": "._keys.dpop",
+            "RequestObject": "._keys.request_object",
             **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),
             **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
         },
@@ -79,7 +96,8 @@ if not TYPE_CHECKING:
             name: f"from oauth_auth.requests import {name}, or from .niquests, .httpx, .httpx2 or .aiohttp"
             for name in (
                 *("AuthorizationCodeAuth", "BearerAuth", "ClientCredentialsAuth", "DeviceCodeAuth", "PasswordAuth"),
-                *("OAuthAuthorizationController", "RefreshTokenAuth", "TokenProviderAuth"),
+                *("JwtBearerAuth", "OAuthAuthorizationController", "RefreshTokenAuth", "TokenExchangeAuth"),
+                "TokenProviderAuth",
             )
         },
     )

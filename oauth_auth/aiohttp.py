@@ -22,22 +22,22 @@ from ._flight import run_async
 from ._lazy import point_elsewhere
 from ._plugins.aiohttp_transport import AiohttpTokenTransport
 from ._plugins.auth import AsyncTokens
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
+from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
-    note_answer,
-    replacing,
-    telling_statuses,
 )
+from ._plugins.replacing import note_answer, replacing
 from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import MAX_BODY
+from ._wire.token import Credential
 from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
@@ -45,9 +45,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -84,12 +86,12 @@ class AiohttpAuth(AsyncTokens):
     """The base for aiohttp, a client middleware: sets the header, and replays rejected requests."""
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_schemes", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_schemes"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
-        self._telling = _REDIRECTS.union(telling_statuses(self._rejection_statuses))
+        self._telling = _REDIRECTS.union(self._telling)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -109,7 +111,11 @@ class AiohttpAuth(AsyncTokens):
             current = await run_async(self._source.obtain())
         header = current.header
         request.headers[_AUTHORIZATION] = header
+        if current.proof is not None:
+            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
+        if self._proofs is not None:
+            self._proofs.note_nonce(str(url), response.headers.get("DPoP-Nonce"))
         if response.status not in self._telling and not self._source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
@@ -130,14 +136,12 @@ class AiohttpAuth(AsyncTokens):
         """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
         origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
         course = _Course.of(request)
-        was_replayed = course is not None and course.was_replayed
-        if response.status not in self._rejection_statuses:
+        was_replayed = exchange.was_replayed = course is not None and course.was_replayed
+        if response.status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
-        elif was_replayed:
-            exchange.tell_rejected_again(origin, header)
         else:
             await run_async(replacing(self._source, origin, header, exchange))
-        return _Course.note(request, exchange.response, was_replayed=exchange.response is not response)
+        return _Course.note(request, exchange.response, was_replayed=exchange.was_replayed)
 
 
 class _Course(aiohttp.tracing.Trace):
@@ -197,6 +201,10 @@ class _Exchange(Exchange):
         location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
         return self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
 
+    @property
+    def proof(self) -> str | None:
+        return self._request.headers.get("DPoP")
+
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
@@ -209,19 +217,27 @@ class _Exchange(Exchange):
         return self._request.body == b"" or _can_be_sent_again(self._request.body, was_sent=was_sent)
 
     async def drain(self) -> None:
-        if is_short(self.response.headers):
+        if self.is_short:
             await self._read()
 
     async def discard(self) -> None:
         await self._read()
+        if self._shows_certificate:
+            self._close_idle()
         await self._request.close()  # what is still being sent of it has ended then
 
     def close(self) -> None:
         self.response.close()
 
+    def _close_idle(self) -> None:
+        """Close the connections that the request could be sent again on; a short answer has freed its own already."""
+        connector: Any = self._request.session.connector
+        for protocol, *_ in getattr(connector, "_conns", {}).pop(self._request.connection_key, ()):
+            protocol.close()
+
     async def _read(self) -> None:
         """Read what's left to its end, within limits, else close the response; who gets it can read it again."""
-        response, content, is_whole = self.response, bytearray(), may_be_short(self.response.headers)
+        response, content, is_whole = self.response, bytearray(), self.may_be_short
         if response._body is not None:  # noqa: SLF001 - nothing public says so
             return
         # What has its length is as long as it says, and unpacked by now.
@@ -242,12 +258,12 @@ class _Exchange(Exchange):
         response.content.feed_data(response._body)  # noqa: SLF001
         response.content.feed_eof()
 
-    async def send_again(self, header: str) -> None:
+    async def send_again(self, credential: Credential) -> None:
         request = self._request
         self._keep_cookies()
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             request.update_expect_continue(expect=True)  # what waited for the first one was cancelled
-        request.headers[_AUTHORIZATION] = header
+        self.authorize(request.headers, credential)
         self.response = await self._handler(request)
 
     def _keep_cookies(self) -> None:
@@ -300,6 +316,14 @@ class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
 
 class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[Callable[[], ClientSession]], AiohttpAuth):

@@ -74,6 +74,8 @@ def _configured(*, is_login: bool = False) -> Callable[[_Command], _Command]:
         "grant": {"help": "How the token is got; without it, as at the login.", "type": click.Choice(GRANTS)},
         **{name.lower(): {"help": text, "metavar": "TEXT"} for name, text in OPTIONS.items()},
     }
+    for name in ("dpop", "par"):
+        common[name] = {"help": OPTIONS[name.upper()], "is_flag": True, "flag_value": "true", "default": None}
 
     def decorate(command: _Command) -> _Command:
         @functools.wraps(command)
@@ -183,6 +185,8 @@ def token(setup: Setup, *, kind: str) -> None:
     exec_info = os.environ.get("KUBERNETES_EXEC_INFO")
     auth, found = _find_token(setup)
     output(format_token(found, kind, exec_info))
+    if found.is_bound:
+        echo("oauth-auth: the token is bound to a key (DPoP), so it opens nothing without a program that has the key.")
     if auth._has_unsaved:
         echo(f"oauth-auth: {setup.store!r} could not keep the new token: {ELSEWHERE}")
 

@@ -11,10 +11,13 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
 
 from . import errors
 from ._lazy import point_elsewhere
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
 from ._plugins.httpx_like import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
+from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 
@@ -23,9 +26,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -78,6 +83,14 @@ class PasswordAuth(Password[httpx2.Client], Httpx2Auth):
 
 class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[httpx2.Client], Httpx2Auth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[httpx2.Client], Httpx2Auth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[httpx2.Client], Httpx2Auth):

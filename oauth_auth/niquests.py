@@ -27,16 +27,20 @@ from . import errors
 from ._flight import run, run_async
 from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
-from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, replacing
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
+from ._plugins.jwt_bearer_class import JwtBearer
+from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short
+from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.messages import TokenResponse
-from ._wire.token import Header
+from ._wire.token import Credential, Header
 from .errors import TokenError
 
 __all__ = [
@@ -44,9 +48,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -136,6 +142,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
             request.hooks["pre_request"].extend((Hook(self._fetch_async), Hook(self._fetch)))
         else:
             request.headers["Authorization"] = current.text
+        if self._proofs is not None:
+            request.hooks["pre_request"].append(Hook(self._prove))
         request.hooks["response"].extend(hooks)
         return request
 
@@ -151,6 +159,20 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         if isinstance(request.headers.get("Authorization"), _Unsent):
             request.headers["Authorization"] = run(self._source.obtain()).text
         return request
+
+    def _prove(self, request: Any) -> Any:
+        """Add a proof to a request that is about to be sent; redirects have one of their own, but no other origin."""
+        current, sent = self._source.current, request.headers.get("Authorization")
+        if not isinstance(sent, str) or not sent.startswith("DPoP "):
+            request.headers.pop("DPoP", None)
+        elif self._proofs is not None and current is not None:
+            self._proofs.authorize(request.headers, current, request.method, request.url or "")
+        return request
+
+    def _mind_proofs(self, response: Any) -> None:
+        """Take in an answer's nonce; `_prove` sees the requests that redirects lead to."""
+        if self._proofs is not None and "DPoP" in response.request.headers:
+            self._proofs.note_nonce(response.request.url or "", response.headers.get("DPoP-Nonce"))
 
     def _make_hook(self, origin: str) -> tuple[Hook, ...]:
         return Hook(self._on_response_async, origin, None), Hook(self._on_response, origin, None)
@@ -200,6 +222,18 @@ class _Exchange(RequestsExchange):
         self._is_in_place = bool(kwargs.get("multiplexed"))
         super().__init__(auth, origin, response, {**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
 
+    def discard(self) -> Any:
+        if self._shows_certificate and self._is_multiplexed and may_be_short(self.response.headers):
+            left = DRAIN_LIMIT  # the connection is idle then, unless others use it
+            with suppress(Exception):
+                while left > 0 and (chunk := self.response.raw.read(left, decode_content=False)):
+                    left -= len(chunk)
+        super().discard()
+
+    def _close_idle(self, pool: Any) -> None:
+        for connection in pool.iter_idle():
+            connection.close()
+
     def _as_past(self, response: Any) -> Any:
         """Return it, or where that very object becomes the new answer, a copy of it."""
         if not self._is_in_place:
@@ -229,14 +263,26 @@ class _AsyncExchange(_Exchange):
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().drain()
-        elif is_short(self.response.headers):
+        elif self.is_short:
             await self._read_async()
 
     async def discard(self) -> None:
-        if isinstance(self.response, niquests.AsyncResponse):
-            await self._read_async()
-        else:
+        if not isinstance(self.response, niquests.AsyncResponse):
             super().discard()
+            return
+        if not self._shows_certificate:
+            await self._read_async()
+            return
+        raw: Any = self.response.raw
+        if self._is_multiplexed and may_be_short(self.response.headers):
+            left = DRAIN_LIMIT  # as above
+            with suppress(Exception):
+                while left > 0 and (chunk := await raw.read(left, decode_content=False)):
+                    left -= len(chunk)
+        await self.close()
+        with suppress(Exception):  # nothing public says where they are
+            async for connection in raw._pool.pool.iter_idle():  # noqa: SLF001
+                await connection.close()
 
     async def close(self) -> None:
         response: Any = self.response
@@ -255,7 +301,7 @@ class _AsyncExchange(_Exchange):
         response: Any = self.response
         if response._content_consumed or self._is_multiplexed:  # noqa: SLF001
             return
-        content, is_whole = bytearray(), may_be_short(response.headers)
+        content, is_whole = bytearray(), self.may_be_short
         try:
             if is_whole:
                 async with asyncio.timeout(DRAIN_SECONDS):
@@ -273,8 +319,8 @@ class _AsyncExchange(_Exchange):
         # If there will be no other answer, the caller must still be able to stream this one.
         response.raw.read = _reading(response._content)  # noqa: SLF001
 
-    async def send_again(self, header: str) -> None:
-        past, request = self.response, self._prepare(header)
+    async def send_again(self, credential: Credential) -> None:
+        past, request = self.response, self._prepare(credential)
         begun = time.perf_counter()
         self._take(await past.connection.send(request, **self._kwargs), request, begun)
 
@@ -326,6 +372,14 @@ class PasswordAuth(Password[niquests.Session], NiquestsAuth):
 
 class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[niquests.Session], NiquestsAuth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[niquests.Session], NiquestsAuth):

@@ -15,11 +15,14 @@ from requests.auth import AuthBase
 from . import errors
 from ._flight import run
 from ._lazy import point_elsewhere
-from ._plugins.login_classes import AuthorizationCode, DeviceCode
-from ._plugins.rejection import replacing
+from ._plugins.authorization_code_class import AuthorizationCode
+from ._plugins.device_class import DeviceCode
+from ._plugins.jwt_bearer_class import JwtBearer
+from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
+from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 
@@ -28,9 +31,11 @@ __all__ = [
     "BearerAuth",
     "ClientCredentialsAuth",
     "DeviceCodeAuth",
+    "JwtBearerAuth",
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
@@ -85,6 +90,8 @@ class RequestsAuth(RequestsHooks, AuthBase):
         if current is None or time.time() >= current.refresh_at:
             current = run(self._source.obtain())
         request.headers["Authorization"] = current.text
+        if current.proof is not None:
+            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
         request.hooks["response"].append(hook)
         return request
 
@@ -120,6 +127,14 @@ class PasswordAuth(Password[requests.Session], RequestsAuth):
 
 class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth):
+    __doc__ = TokenExchange.__doc__
+
+
+class JwtBearerAuth(JwtBearer[requests.Session], RequestsAuth):
+    __doc__ = JwtBearer.__doc__
 
 
 class TokenProviderAuth(Provider[requests.Session], RequestsAuth):

@@ -20,6 +20,7 @@ from tests.servers.keyring_in_files import FOLDER
 from tests.servers.oidc_provider import OidcProvider
 from tests.servers.programs import ServiceMissing
 from tests.servers.redis import RedisServer
+from tests.servers.secure_provider import SecureProvider
 from tests.support import modes
 from tests.support.clock import Clock, MonotonicClock
 from tests.support.log import Log
@@ -136,6 +137,20 @@ def oidc() -> Iterator[OidcProvider]:
     """oidc-provider, for the tests of a module."""
     with OidcProvider() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def running_secure() -> Iterator[SecureProvider]:
+    """oidc-provider with the security profile on, for the tests of a module."""
+    with SecureProvider() as server:
+        yield server
+
+
+@pytest.fixture
+def secure(running_secure: SecureProvider) -> SecureProvider:
+    """The same as it was at the start."""
+    running_secure.reset()
+    return running_secure
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Put the same work through oauth_auth and its peers: python -m benchmarks.peers [--quick] [--write PAGE].
 
 Each library in each scenario runs in a process of its own, with a time limit: one that breaks gives a row that says
-how, and the run goes on.
+how, and the run goes on. With `--only`, the rest of the page's part stays as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks._page import write_part
+from benchmarks._page import read_part, write_part
 
 from . import _comparison, _plots, _report
 from ._contender import SCENARIOS, Contender
@@ -47,7 +47,9 @@ def main() -> None:
     if arguments.write:
         for name, rows in results.items():
             _plots.draw(arguments.write.parent / "performance", name, scenarios[name], rows)
-        write_part(arguments.write, "peers", _report.part_of_page(where, scenarios, results))
+        before = read_part(arguments.write, "peers") if arguments.only else None
+        part = _report.rewritten(before, where, scenarios, results) if before else None
+        write_part(arguments.write, "peers", part or _report.part_of_page(where, scenarios, results))
         draw_comparison(arguments.write)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import Any, ClassVar, NamedTuple
 
-from ._contender import Contender
+from ._contender import NO_DPOP, Contender
 
 
 class Answer(NamedTuple):
@@ -22,6 +22,12 @@ class Session:
         self._loop: Any = None
 
     async def get(self, url: str) -> Answer:
+        return await self._send("GET", url)
+
+    async def post(self, url: str, data: Any) -> Answer:
+        return await self._send("POST", url, data=data)
+
+    async def _send(self, method: str, url: str, **options: Any) -> Answer:
         import aiohttp
 
         if self._loop is not asyncio.get_running_loop():
@@ -30,7 +36,7 @@ class Session:
             self._session = aiohttp.ClientSession(
                 middlewares=self.middlewares, timeout=timeout, connector=connector, trust_env=False
             )
-        async with self._session.get(url) as response:
+        async with self._session.request(method, url, **options) as response:
             await response.read()
             return Answer(response.status)
 
@@ -78,7 +84,7 @@ class HandWritten(Contender):
     name = "middleware by hand, aiohttp (tasks)"
     http = "aiohttp"
     tasks = True
-    cannot: ClassVar = {"processes": "can't: has no store"}
+    cannot: ClassVar = {"processes": "can't: has no store", "proofs": NO_DPOP}
 
     def service(self, provider: Any, early: float | None = None) -> Any:
         return Session(ByHand(provider))

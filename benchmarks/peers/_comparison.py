@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from benchmarks._page import cells_of
+
 __all__ = ["Comparison", "read"]
 
 SHOWN = {
@@ -29,11 +31,8 @@ def read(page: str) -> Comparison:
     if not found:
         raise ValueError("the page has no table «At a glance»")
     lines = rest[: rest.find("\n###")].splitlines()
-    head, _, *body = [_cells(line) for line in lines if line.startswith("|")]
+    head, _, *body = [cells_of(line) for line in lines if line.startswith("|")]
     numbers = [next(n for n, text in enumerate(head) if text.startswith(beginning)) for beginning in SHOWN]
     rows = [row for row in body if "–" not in [row[number] for number in numbers]]
-    return Comparison([row[0] for row in rows], list(SHOWN.values()), [[row[n] for row in rows] for n in numbers])
-
-
-def _cells(line: str) -> list[str]:
-    return [cell.strip().strip("*") for cell in line.strip("|").split("|")]
+    libraries = [row[0].strip("*") for row in rows]
+    return Comparison(libraries, list(SHOWN.values()), [[row[n] for row in rows] for n in numbers])

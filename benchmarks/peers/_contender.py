@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-SCENARIOS = ("hot_path", "stampede", "expiry", "revocation", "outage", "rotation", "processes")
+SCENARIOS = ("hot_path", "stampede", "expiry", "revocation", "outage", "rotation", "processes", "proofs")
 
 
 class Contender(ABC):
@@ -45,6 +45,10 @@ class Contender(ABC):
 
     def person(self, provider: Any, kept: dict[str, Any]) -> Any:
         """Return a client for a person whose login was kept: the access token has expired."""
+        raise NotImplementedError
+
+    def bound(self, provider: Any, early: float | None = None) -> Any:
+        """Return a client as `service` does, whose tokens are bound to a key (RFC 9449)."""
         raise NotImplementedError
 
     def save_login(self, provider: Any, kept: dict[str, Any], folder: Path) -> None:
@@ -124,3 +128,4 @@ class AsyncRereading(Rereading):
 
 
 NO_401 = "can't: does nothing about a 401"
+NO_DPOP = "can't: has no DPoP"

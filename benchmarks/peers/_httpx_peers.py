@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from ._contender import NO_401, AsyncRereading, Contender, httpx_options, read_json, write_json
+from ._contender import NO_401, NO_DPOP, AsyncRereading, Contender, httpx_options, read_json, write_json
 
 
 class AuthlibAsyncClient(Contender):
@@ -14,7 +14,7 @@ class AuthlibAsyncClient(Contender):
     http = "httpx2"
     tasks = True
     early = 60
-    cannot: ClassVar = {"revocation": NO_401}
+    cannot: ClassVar = {"revocation": NO_401, "proofs": NO_DPOP}
 
     def _client(self, provider: Any, **options: Any) -> Any:
         import httpx2
@@ -48,7 +48,7 @@ class HttpxAuth(Contender):
     http = "httpx"
     early = 30
     logs_in = True
-    cannot: ClassVar = {"revocation": NO_401}
+    cannot: ClassVar = {"revocation": NO_401, "proofs": NO_DPOP}
     remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "may log in with the password again")
 
     def _open(self, auth: Any) -> Any:
@@ -113,6 +113,7 @@ class Mcp(Contender):
     http = "httpx2"
     tasks = True
     logs_in = True
+    cannot: ClassVar = {"proofs": NO_DPOP}
     remarks: ClassVar = {
         "stampede": "one request at a time",
         "expiry": "one request at a time",

@@ -57,6 +57,14 @@ class Driver:
         """Send one request; return its problem."""
         return self.burst(url, 1).answers[0].problem
 
+    def send(self, call: Callable[[Any], Any]) -> str | None:
+        """Send one request, as `call` does with the client, in this thread and at once; return its problem."""
+        try:
+            answer = self._runner.run(call(self._client)) if self._runner else call(self._client)
+        except Exception as error:
+            return _problem(error)
+        return _problem(answer.status_code)
+
     def burst(self, url: str, count: int) -> Load:
         """Send so many requests at once."""
         return self._run(url, [0.0] * count, count, ())

@@ -6,17 +6,19 @@ import dataclasses
 import importlib
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from oauth_auth import OAuthToken
 
 from ._aiohttp_peers import Session
-from ._contender import Contender, httpx_options, plain_session
+from ._contender import SCENARIOS, Contender, httpx_options, plain_session
 
 SHARED_KEY = "the-person"
 
 
 class _Ours(Contender):
+    remarks: ClassVar = {"proofs": "a generator can't be sent again: the caller gets the 401"}
+
     def _open(self, auth: Any) -> Any:
         return open_plain(self.http, auth, tasks=self.tasks)
 
@@ -26,6 +28,9 @@ class _Ours(Contender):
 
     def service(self, provider: Any, early: float | None = None) -> Any:
         return self._open(self._auth("ClientCredentialsAuth", provider))
+
+    def bound(self, provider: Any, early: float | None = None) -> Any:
+        return self._open(self._auth("ClientCredentialsAuth", provider, dpop=True))
 
     def service_due_in(self, provider: Any, seconds: int) -> Any:
         # A life of 20 s has a leeway of 2 s, and before that a window of 4 s: it's renewed from a random moment of the
@@ -78,13 +83,14 @@ class OursRequests(_Ours):
 class OursHttpx(_Ours):
     name = "oauth_auth, httpx"
     http = "httpx"
-    scenarios = ("hot_path", "stampede")
+    scenarios = ("hot_path", "stampede", "proofs")
 
 
 class OursHttpxTasks(_Ours):
     name = "oauth_auth, httpx (tasks)"
     http = "httpx"
     tasks = True
+    scenarios = tuple(name for name in SCENARIOS if name != "proofs")  # its client takes no body from a file
 
 
 class OursHttpx2Tasks(_Ours):

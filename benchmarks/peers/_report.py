@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks._page import table
+from benchmarks._page import cells_of, table
 
 from ._scenario import Column, in_order, middle, written
 
@@ -18,6 +18,7 @@ Row = dict[str, Any]
 """`name`; and `values`, or `cannot`, or `broke`; perhaps a `remark`."""
 
 
+GLANCE = "### At a glance"
 SET_UP = """\
 - «(tasks)» are an async client in one event loop; the others are used by threads.
 - requests-oauthlib and google-auth renew by themselves with a refresh token only. Where there is no person, they have
@@ -55,30 +56,49 @@ def part_of_page(where: Mapping[str, str], scenarios: Mapping[str, Any], results
         f"{where['cores']} cores shared with the server, load average {where['load']} at the start; "
         f"{where['versions']}. Each library does the same work in each scenario, in a process of its own, the way its "
         "documentation says; the code is in `benchmarks/peers/`. The server is `oauth_auth.testing.LocalProvider`, in "
-        "another process. Numbers are totals of one run, or medians of several rounds with what was least and greatest "
-        "in brackets. Rows are sorted by what was measured. «can't» means that a library doesn't offer what the "
-        "scenario is about, and isn't a failure. The notes say what failed, of several rounds in one."
+        "another process, but where a text says otherwise. Numbers are totals of one run, or medians of several rounds "
+        "with what was least and greatest in brackets. Rows are sorted by what was measured. «can't» means that a "
+        "library doesn't offer what the scenario is about, and isn't a failure. The notes say what failed, of several "
+        "rounds in one."
     )
-    pieces = ["## The same work through the peers", intro, SET_UP, "### At a glance", overview(scenarios, results)]
+    pieces = ["## The same work through the peers", intro, SET_UP, f"{GLANCE}\n\n{overview(scenarios, results)}"]
+    return "\n\n".join([*pieces, *(section(name, scenarios[name], rows) for name, rows in results.items())])
+
+
+def rewritten(
+    part: str, where: Mapping[str, str], scenarios: Mapping[str, Any], results: Mapping[str, list[Row]]
+) -> str:
+    """Return the part with these scenarios measured anew, each with its own date, and all else as it was."""
+    begin, *sections = re.split(r"\n\n(?=### )", part)
+    by_heading = {text.partition("\n")[0]: text for text in sections}
+    when = f"Measured on {where['date']}: Python {where['python']}, load average {where['load']} at the start"
+    when += "." if where["versions"] in begin else f"; {where['versions']}."
+    by_heading[GLANCE] = f"{GLANCE}\n\n{overview(scenarios, results, by_heading[GLANCE])}"
+    for name, rows in results.items():
+        text = section(name, scenarios[name], rows, when)
+        by_heading[text.partition("\n")[0]] = text
+    return "\n\n".join([begin, *by_heading.values()])
+
+
+def section(name: str, module: Any, rows: Sequence[Row], when: str | None = None) -> str:
+    """Return what the page says of one scenario; `when` it was measured, if not with the others."""
+    title = module.TITLE.format(**module.PARAMETERS)
+    pieces = [f"### {title}", module.TEXT.format(**module.PARAMETERS), when, f"![{title}](performance/{name}.svg)"]
+    return "\n\n".join([*filter(None, pieces), scenario_table(module.COLUMNS, module.PARAMETERS, rows)])
+
+
+def overview(scenarios: Mapping[str, Any], results: Mapping[str, list[Row]], before: str = "") -> str:
+    """Return one table of all libraries and scenarios, with one number of each: `before`, with these columns anew."""
+    head, _, *old = [cells_of(line) for line in before.splitlines() if line.startswith("|")] or [["library"], []]
+    cells = {name: dict(zip(head[1:], values, strict=True)) for name, *values in old}
     for name, rows in results.items():
         module = scenarios[name]
-        pieces += [
-            f"### {module.TITLE.format(**module.PARAMETERS)}",
-            module.TEXT.format(**module.PARAMETERS),
-            f"![{module.TITLE.format(**module.PARAMETERS)}](performance/{name}.svg)",
-            scenario_table(module.COLUMNS, module.PARAMETERS, rows),
-        ]
-    return "\n\n".join(pieces)
-
-
-def overview(scenarios: Mapping[str, Any], results: Mapping[str, list[Row]]) -> str:
-    """Return one table of all libraries and scenarios, with one number of each."""
-    names = list(dict.fromkeys(row["name"] for rows in results.values() for row in rows))
-    cells = {(name, row["name"]): _headline(scenarios[name], row) for name, rows in results.items() for row in rows}
-    body = [[_shown(name), *(cells.get((scenario, name), "–") for scenario in results)] for name in names]
-    return table(
-        ["library", *(scenarios[name].HEADLINE[1].format(**scenarios[name].PARAMETERS) for name in results)], body
-    )
+        heading = module.HEADLINE[1].format(**module.PARAMETERS)
+        head += [] if heading in head else [heading]
+        measured = {_shown(row["name"]): _headline(module, row) for row in rows}
+        for library in {**cells, **measured}:
+            cells.setdefault(library, {})[heading] = measured.get(library, "–")
+    return table(head, [[library, *(row.get(heading, "–") for heading in head[1:])] for library, row in cells.items()])
 
 
 def _headline(module: Any, row: Row) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ._contender import NO_401, Contender, Rereading, plain_session, read_json, requests_session, write_json
+from ._contender import NO_401, NO_DPOP, Contender, Rereading, plain_session, read_json, requests_session, write_json
 
 
 class AuthlibSession(Contender):
@@ -14,7 +14,7 @@ class AuthlibSession(Contender):
     name = "Authlib OAuth2Session"
     http = "requests"
     early = 60
-    cannot: ClassVar = {"revocation": NO_401}
+    cannot: ClassVar = {"revocation": NO_401, "proofs": NO_DPOP}
 
     def _session(self, provider: Any, **options: Any) -> Any:
         from authlib.integrations.requests_client import OAuth2Session
@@ -46,7 +46,7 @@ class RequestsOauthlib(Contender):
     name = "requests-oauthlib OAuth2Session"
     http = "requests"
     remarks: ClassVar = {"expiry": "reckons the expiry in whole seconds"}
-    cannot: ClassVar = {"revocation": NO_401}
+    cannot: ClassVar = {"revocation": NO_401, "proofs": NO_DPOP}
 
     def _session(self, provider: Any, token: Any, token_updater: Any) -> Any:
         from requests_oauthlib import OAuth2Session
@@ -77,6 +77,7 @@ class RequestsOauth2client(Contender):
     http = "requests"
     early = 20
     cannot: ClassVar = {"revocation": NO_401, "processes": "can't: no hook to save a renewed token"}
+    remarks: ClassVar = {"proofs": "one nonce for all APIs, none for a renewed token's new key; doesn't renew at a 401"}
 
     def _client(self, provider: Any) -> Any:
         from requests_oauth2client import OAuth2Client
@@ -85,10 +86,16 @@ class RequestsOauth2client(Contender):
         return OAuth2Client(token_endpoint=provider.token_url, auth=credentials, testing=True)
 
     def service(self, provider: Any, early: float | None = None) -> Any:
+        return self._service(provider, early)
+
+    def bound(self, provider: Any, early: float | None = None) -> Any:
+        return self._service(provider, early, dpop=True)
+
+    def _service(self, provider: Any, early: float | None, **options: Any) -> Any:
         from requests_oauth2client import OAuth2ClientCredentialsAuth
 
         leeway: Any = self.early if early is None else early
-        return plain_session(OAuth2ClientCredentialsAuth(self._client(provider), leeway=leeway))
+        return plain_session(OAuth2ClientCredentialsAuth(self._client(provider), leeway=leeway, **options))
 
     def person(self, provider: Any, kept: dict[str, Any]) -> Any:
         from requests_oauth2client import BearerToken, OAuth2AccessTokenAuth
@@ -104,7 +111,7 @@ class RequestsAuth(Contender):
     http = "requests"
     early = 30
     logs_in = True
-    cannot: ClassVar = {"revocation": NO_401}
+    cannot: ClassVar = {"revocation": NO_401, "proofs": NO_DPOP}
     remarks: ClassVar = dict.fromkeys(("rotation", "processes"), "may log in with the password again")
 
     def service(self, provider: Any, early: float | None = None) -> Any:
@@ -151,7 +158,7 @@ class GoogleAuth(Contender):
     name = "google-auth AuthorizedSession"
     http = "requests"
     early = 225
-    cannot: ClassVar = {"processes": "can't: no hook to save a rotated refresh token"}
+    cannot: ClassVar = {"processes": "can't: no hook to save a rotated refresh token", "proofs": NO_DPOP}
     remarks: ClassVar = {"expiry": "a token is stale 225 s before its expiry, not settable"}
 
     def _session(self, provider: Any, token: str | None, refresh_token: str) -> Any:

@@ -8,7 +8,7 @@ import logging
 import sys
 import warnings
 
-from benchmarks._server import remote_provider
+from benchmarks._server import LOCAL_PROVIDER, remote_provider
 
 from . import _aiohttp_peers, _httpx_peers, _ours, _requests_peers
 from ._contender import Contender
@@ -35,7 +35,7 @@ def main() -> None:
     scenario, name, quick = sys.argv[1:]
     be_quiet()
     module = importlib.import_module(f"benchmarks.peers.{scenario}")
-    with remote_provider() as provider:
+    with remote_provider(getattr(module, "SERVER", LOCAL_PROVIDER)) as provider:
         values = module.measure(contender_named(name), provider, quick=quick == "quick")
     print(json.dumps(values))
 

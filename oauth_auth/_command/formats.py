@@ -24,7 +24,7 @@ def _text(token: OAuthToken) -> str:
 
 
 def _header(token: OAuthToken) -> str:
-    return f"Authorization: Bearer {token.access_token}"
+    return f"Authorization: {token.authorization}"
 
 
 def _json(token: OAuthToken) -> str:

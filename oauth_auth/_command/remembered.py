@@ -28,7 +28,10 @@ DEFAULT_PROFILE = "default"
 SERVER = ("issuer", "token_url", "authorization_url", "device_authorization_url", "revocation_url")
 """The settings that say which server it is. They count as a whole, so that no secret goes to two servers."""
 
-_OF_THE_LOGIN = ("grant", "user", "default_store")
+_OF_THE_LOGIN = (
+    *("grant", "user", "default_store", "private_key_file", "private_key_id", "client_assertion_file"),
+    *("client_certificate_file", "client_certificate_key_file", "dpop", "par"),
+)
 
 _VERSION = 1
 _MAX_BYTES = 1024 * 1024

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from .._plugins.environment import Environment, variables_of
+from .._plugins.key_variables import KEY_VARIABLES
 from ..errors import ConfigurationError
 from .remembered import SERVER, Remembered, SettingsFile, choose
 
@@ -24,14 +26,22 @@ _HELP = {
     "CLIENT_ID": "The client's id.",
     "CLIENT_SECRET": "The client's secret. As an option, other users can see it in the list of processes: better set "
     "OAUTH_CLIENT_SECRET, or OAUTH_CLIENT_SECRET_FILE.",
+    "PRIVATE_KEY_FILE": "A file with the client's private key, PEM or JWK, in place of a secret.",
+    "PRIVATE_KEY_ID": "The key's id, as the server knows it.",
+    "CLIENT_ASSERTION_FILE": "A file with an assertion that somebody else makes, in place of a secret.",
+    "CLIENT_CERTIFICATE_FILE": "The client's certificate, a PEM file.",
+    "CLIENT_CERTIFICATE_KEY_FILE": "The certificate's private key, if it's in another file.",
+    "DPOP": "Bind the token to a key of its own, which is kept with it (RFC 9449).",
     "SCOPE": "Scope names, separated by spaces.",
     "AUDIENCE": "The audience that the token is for, where the server wants one.",
     "RESOURCE": "The resource that the token is for (RFC 8707).",
+    "PAR": "Push the authorization request to the server (RFC 9126), so that nobody can read or change it.",
     "REDIRECT_URI": "The registered redirect URI, if it isn't http://127.0.0.1/callback.",
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
-_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI"), "")
-OPTIONS = {variable: text for variable, text in _HELP.items() if variable in variables_of(_OF_LOGINS)}
+_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI", "PAR"), "")
+_READ = {*variables_of(_OF_LOGINS), *KEY_VARIABLES}
+OPTIONS = {variable: text for variable, text in _HELP.items() if variable in _READ}
 """The variables that are options, too, and their help."""
 
 _REMEMBERED = (*(name for name in OPTIONS if name not in {"CLIENT_SECRET", "STORE"}), "USERNAME")
@@ -77,6 +87,13 @@ class Settings(Environment):
         remembered = self._remembered.get(variable.lower())
         return remembered if isinstance(remembered, str) else None
 
+    def value(self, variable: str) -> str | None:
+        """Return the value of the variable itself, else the remembered one; an empty option unsets both."""
+        if variable in self._values:
+            return self._values[variable] or None
+        remembered = self._remembered.get(variable.lower())
+        return super().value(variable) or (remembered if isinstance(remembered, str) else None)
+
     def option(self, variable: str) -> str | None:
         """Return what was given as an option."""
         return self._values.get(variable) or None
@@ -117,9 +134,15 @@ class Settings(Environment):
 
     def remember(self, **more: Any) -> None:
         """Write down these settings, and others, as those of the profile's last login; no secret."""
-        values = {variable.lower(): self.get(variable) for variable in _REMEMBERED}
+        values = {variable.lower(): self._to_be_remembered(variable) for variable in _REMEMBERED}
         values |= {**more, "has_secret": None if self.get("CLIENT_SECRET") is None else "yes"}
         self._file.remember(self.profile, {name: value for name, value in values.items() if value is not None})
+
+    def _to_be_remembered(self, variable: str) -> str | None:
+        if variable not in KEY_VARIABLES:
+            return self.get(variable)
+        value = self.value(variable)
+        return str(Path(value).absolute()) if value is not None and variable.endswith("_FILE") else value
 
     def _check_grant(self) -> str | None:
         grant = self.get("GRANT")

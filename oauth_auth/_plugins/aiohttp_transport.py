@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import time
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import errors
 from .._wire.messages import TokenResponse
 from .._wire.token_request import TokenRequest
 from .own_loop import run_alone
 from .token_transport import Body, answer, circumstances, http_proxy, make_tls_context, tls_context, unreachable
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = ["AiohttpTokenTransport"]
 
@@ -22,18 +25,19 @@ class AiohttpTokenTransport:
     A session belongs to one event loop, so a user gives a function that makes one.
     """
 
-    __slots__ = ("_make_session",)
+    __slots__ = ("_certificate", "_make_session")
 
     _library: ClassVar[Any]
     error_class: ClassVar[type[errors.TokenTransportError]]
 
-    def __init__(self, token_client: Any) -> None:
+    def __init__(self, token_client: Any, certificate: ClientCertificate | None = None) -> None:
         if token_client is not None and (not callable(token_client) or inspect.iscoroutinefunction(token_client)):
             raise errors.ConfigurationError(
                 "token_client must be a plain function that makes an aiohttp.ClientSession, which belongs to one event "
                 f"loop, not {type(token_client)}: token_client=lambda: aiohttp.ClientSession(…)"
             )
         self._make_session = token_client
+        self._certificate = certificate
 
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
@@ -86,7 +90,7 @@ class AiohttpTokenTransport:
     def _session(self, request: TokenRequest) -> Any:
         if self._make_session is None:
             proxy = http_proxy("aiohttp", request.url)
-            resolver, tls = self._library.ThreadedResolver(), tls_context(make_tls_context)
+            resolver, tls = self._library.ThreadedResolver(), tls_context(make_tls_context, self._certificate)
             connector = self._library.TCPConnector(resolver=resolver, ssl=tls, force_close=True)
             jar = self._library.DummyCookieJar()
             return self._library.ClientSession(connector=connector, cookie_jar=jar, auto_decompress=False, proxy=proxy)

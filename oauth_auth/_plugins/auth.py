@@ -14,9 +14,11 @@ from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
 from .._server.controller import OAuthAuthorizationController
 from .._server.grants import Grant
+from .._wire.challenges import replay_statuses, telling_statuses
 from .._wire.token import OAuthToken
 from .options import PLUGINS, Settings
 from .origins import Origins
+from .proofs import Proofs
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
@@ -31,7 +33,7 @@ class TokenAuth:
     """
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling"})
     """The attributes that `_prepare` sets."""
     _source: TokenSource
 
@@ -54,11 +56,19 @@ class TokenAuth:
         self._allowed_origins = settings.allowed_origins
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
+        self._has_proofs = settings.binding is not None
+        self._steps_up = settings.steps_up
+        self._shows_certificate = settings.certificate is not None
         self._prepare()
 
     def _prepare(self) -> None:
         """Set what isn't pickled: what's remembered of requests."""
         self._origins = Origins(self._allowed_origins, allow_insecure=self._allow_insecure_transport)
+        self._proofs = Proofs() if self._has_proofs else None
+        self._telling = telling_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
+        self._replaying = replay_statuses(
+            self._rejection_statuses, has_proofs=self._has_proofs, steps_up=self._steps_up
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._flight import attempt, run, run_async
+from .._flight import run, run_async
+from .._renewal.logins import NewLogin
 from .._server.authorization_code import AuthorizationCodeGrant
+from .._server.authorization_request import AuthorizationOptions
 from .._server.grants import Grant, TokenCalls
-from .._wire.checks import require_text
+from .._wire.checks import require_flag, require_text
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError
 from .options import Settings
@@ -29,8 +31,9 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
     _variables: ClassVar[Mapping[str, str]] = {
         "AUTHORIZATION_URL": "authorization_url",
         "REDIRECT_URI": "redirect_uri",
+        "PAR": "par",
     }
-    _own_urls = ("authorization_url",)
+    _own_urls = ("authorization_url", "pushed_authorization_request_url")
     _grant: AuthorizationCodeGrant
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
@@ -40,9 +43,13 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
             redirect_uri=own.get("redirect_uri"),
             code_verifier=own.get("code_verifier"),
             login=own.get("login"),
-            authorization_parameters=own.get("authorization_parameters"),
-            targets=settings.targets,
-            offline_access=settings.offline_access,
+            options=AuthorizationOptions(
+                own.get("authorization_parameters") or {},
+                {**settings.targets, **settings.details},
+                settings.offline_access,
+                own.get("par"),
+                own.get("request_object"),
+            ),
         )
 
     def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
@@ -51,6 +58,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
                 require_text(name, own.get(name), "text that isn't empty, or None")
         if own.get("code") is not None and own.get("redirect_uri") is None:
             raise ConfigurationError("a code needs the redirect_uri that it was asked for with: pass redirect_uri=")
+        _check_requests(own, has_issuer=has_issuer)
         if own.get("login") is not None or own.get("authorization_parameters") is not None:
             from ..login._context import check_login, check_parameters  # noqa: PLC0415 - programs without logins needn't load it
 
@@ -66,15 +74,14 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
 
         Keep it for `complete_login` where the user can't see it: `to_dict()` goes into a session on the server.
         `redirect_uri` may be left out if the auth object was given one. Blocks if the issuer's metadata must be fetched
-        first. Raises `ConfigurationError`, and `TokenError` if the metadata can't be had.
+        first, or the request pushed. Raises `ConfigurationError`, and `TokenError` if the metadata can't be had, or the
+        server refuses the request.
         """
-        return self._endpoints.calls.run(self._grant.authorization_request(redirect_uri))
+        return self._ask_server(self._grant.request_for_web(redirect_uri))
 
     async def aauthorization_request(self, redirect_uri: str | None = None) -> AuthorizationRequest:
         """Return a new request without blocking the event loop, see `authorization_request`."""
-        outcome: Any = await attempt(partial(self.authorization_request, redirect_uri)).wait_async()
-        request: AuthorizationRequest = outcome.unwrap()
-        return request
+        return await self._ask_server_async(self._grant.request_for_web(redirect_uri))
 
     def complete_login(self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str) -> OAuthToken:
         """Log the user in with the URL that they were redirected to, and return the token.
@@ -112,6 +119,24 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         if not request.is_for(self._endpoints.issuer, self._endpoints.given.get("authorization_url")):
             raise ConfigurationError("the request is of another authorization server: use the auth object that made it")
         code, grant = request.code_from(redirected_url), self._grant
-        completion = partial(grant.completion, code)
-        redeem = partial(grant.complete, code, request.redirect_uri, request.code_verifier)
-        return (yield from self._source.complete_login(completion, redeem))
+        key = grant.key_of_request(request)
+        redeem = partial(grant.complete, code, request.redirect_uri, request.code_verifier, key)
+        return (yield from self._source.complete_login(NewLogin(partial(grant.completion, code), redeem, key)))
+
+
+def _check_requests(own: Mapping[str, Any], *, has_issuer: bool) -> None:
+    """Check how authorization requests are sent."""
+    par, signs = own.get("par"), own.get("request_object")
+    if par is not None:
+        require_flag("par", par)
+    if par and not has_issuer and own.get("pushed_authorization_request_url") is None:
+        raise ConfigurationError("par needs the pushed_authorization_request_url: pass it, or use from_issuer()")
+    if signs is not None:
+        if isinstance(signs, type) or not hasattr(signs, "sign"):
+            raise ConfigurationError("request_object must be an object such as RequestObject(…)")
+        if signs.audience is None and not has_issuer:
+            raise ConfigurationError(
+                "request_object needs to know whom requests are for: use from_issuer(), or pass it an audience"
+            )
+    if own.get("step_up") and own.get("login") is None:
+        raise ConfigurationError("step_up needs a login, such as BrowserLogin(): pass login=")

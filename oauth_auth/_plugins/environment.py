@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .._server.secret_file import FileSecret, read_file
+from .._keys.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
+from .key_variables import KEY_VARIABLES, read_keys, read_switch
 from .token_endpoint import TokenEndpointAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
@@ -55,7 +56,7 @@ class Environment:
         longer = f"{self._prefix}_"
         if not self._prefix.endswith("_") and any(os.environ.get(f"{longer}{variable}") for variable in wanted):
             return f"; there are variables that begin with {longer}: pass the prefix {longer!r}"
-        read = {name for variable in (*known, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
+        read = {name for variable in (*known, *KEY_VARIABLES, *_ELSEWHERE) for name in (variable, f"{variable}_FILE")}
         for name, value in sorted(os.environ.items()):
             if value and name.startswith(self._prefix) and (own := name.removeprefix(self._prefix)) not in read:
                 # Under another prefix, a name such as SECRET may be the program's own.
@@ -63,6 +64,10 @@ class Environment:
                 if meant is not None:
                     return f"; {name} is set: did you mean {self._prefix}{meant}?"
         return ""
+
+    def value(self, variable: str) -> str | None:
+        """Return the value of the variable itself."""
+        return self._values.get(variable) or os.environ.get(self.name(variable)) or None
 
     def get(self, variable: str) -> str | None:
         """Return a variable's value, or the text of the file that the variable with `_FILE` after its name names.
@@ -114,8 +119,9 @@ def make_from_environment(
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
             values[parameter] = _read(environment.mention(variable), variable, value)
+    values |= read_keys(environment, options)
     values |= options
-    _check(environment, names, values)
+    _check(environment, names, values, needs_client=cls._needs_client)
     try:
         return cls._from_parameters(values)
     except ConfigurationError as error:
@@ -126,19 +132,22 @@ def make_from_environment(
         raise error.without_traceback(f" ({used})" if used else "") from None
 
 
-def _check(environment: Environment, names: Mapping[str, str], values: Mapping[str, Any]) -> None:
+def _check(
+    environment: Environment, names: Mapping[str, str], values: Mapping[str, Any], *, needs_client: bool
+) -> None:
     """Raise `ConfigurationError` if a required variable is missing."""
     if values.get("issuer") is None and values.get("token_url") is None:
         both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
         hint = environment.hint({"ISSUER", "TOKEN_URL"}, names)
         raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint{hint}")
-    for parameter in ("client_id", "username", "password", "refresh_token"):
+    for parameter in (*(("client_id",) if needs_client else ()), "username", "password", "refresh_token"):
         for variable in (variable for variable, name in names.items() if name == parameter):
             if values.get(parameter) is None:
                 hint = environment.hint({variable}, names)
                 raise ConfigurationError(f"{environment.mention(variable)} must be set{hint}")
     # Of what may be left out, only names that are all but right are told: the others may be somebody else's.
     missing = {variable for variable, parameter in names.items() if parameter not in values}
+    missing |= {variable for variable in KEY_VARIABLES if environment.value(variable) is None}
     if not {"issuer", "token_url"}.isdisjoint(values):
         missing -= {"ISSUER", "TOKEN_URL"}
     if hint := environment.hint(missing, names, is_sure=True):
@@ -148,6 +157,8 @@ def _check(environment: Environment, names: Mapping[str, str], values: Mapping[s
 def _read(name: str, variable: str, value: str) -> Any:
     if variable == "STORE":
         return open_store(name, value)
+    if variable == "PAR":
+        return read_switch(name, value)
     # Several are separated by spaces, which a URI can't have.
     return value.split() if variable == "RESOURCE" and value.split()[1:] else value
 

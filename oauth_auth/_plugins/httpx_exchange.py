@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY
+from .._wire.token import Credential
 from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
     path_of,
 )
 from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
@@ -51,6 +50,11 @@ class HttpxExchange(Exchange):
         following = self.response.next_request
         return following is not None and self._origin_of(following) != self._origin
 
+    @property
+    def proof(self) -> str | None:
+        found: str | None = self.response.request.headers.get("DPoP")
+        return found
+
     def carried(self, header: str) -> bool:
         return self._carries(header, self.response.request)
 
@@ -81,13 +85,17 @@ class HttpxExchange(Exchange):
     def discard(self) -> Any:
         if not hasattr(self.response, "_content"):
             self._discarded(self._read() if self._raw is None else self._raw)
+        if self._shows_certificate:
+            for connection in _connections_of(self.response):
+                with suppress(Exception), connection._state_lock:  # noqa: SLF001 - else a thread begins to use it
+                    _let_expire(connection)
 
     def close(self) -> Any:
         """Do nothing: the client does it when the flow raises an error."""
 
     def _should_drain(self) -> bool:
         response = self.response
-        return not hasattr(response, "_content") and is_short(response.headers) and not _is_multiplexed(response)
+        return not hasattr(response, "_content") and self.is_short and not _is_multiplexed(response)
 
     def _drained(self, raw: bytes | None) -> None:
         """Put back what was read, so that whoever gets the response can read it, streamed or not."""
@@ -108,7 +116,7 @@ class HttpxExchange(Exchange):
 
     def _read(self) -> bytes | None:
         """Return the body of the answer; if it's too long or takes too long, close it and return None."""
-        response, part = self.response, _Part(self.response)
+        response, part = self.response, _Part(self.response, self.may_be_short)
         try:
             if part.is_whole:
                 for chunk in response.iter_raw():
@@ -121,18 +129,22 @@ class HttpxExchange(Exchange):
             response.close()
         return part.content
 
-    def send_again(self, header: str) -> Any:
-        """Return the request to send: the response's, with another token and the cookies that the response sets."""
+    def send_again(self, credential: Credential) -> Any:
+        """Return the request to send: the response's, with this token and the cookies that the response sets."""
         old = self.response.request
         request = self._auth._library.Request(  # noqa: SLF001 - of the package
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
         )
-        request.headers["Authorization"] = header
+        self.authorize(request.headers, credential)
         if isinstance(request.stream, self._auth._byte_stream):  # noqa: SLF001 - of the package
             request.read()  # hooks of the caller's may look at its content
         self._keep_cookies(request)
         self._raw = None
         return request
+
+    def mind_proofs(self) -> None:
+        if self.proofs is not None:
+            self._auth._note_nonce(self.response)  # noqa: SLF001 - of the package
 
     def _keep_cookies(self, request: Any) -> None:
         """Update the Cookie header with what the response sets and deletes, as a client's jar would."""
@@ -158,9 +170,13 @@ class AsyncHttpxExchange(HttpxExchange):
     async def discard(self) -> None:
         if not hasattr(self.response, "_content"):
             self._discarded(await self._read_async() if self._raw is None else self._raw)
+        if self._shows_certificate:
+            for connection in _connections_of(self.response):
+                with suppress(Exception):
+                    _let_expire(connection)
 
     async def _read_async(self) -> bytes | None:
-        response, part = self.response, _Part(self.response)
+        response, part = self.response, _Part(self.response, self.may_be_short)
         try:
             if part.is_whole:
                 async for chunk in response.aiter_raw():
@@ -181,11 +197,29 @@ def _is_multiplexed(response: Any) -> bool:
     return bool(response.http_version == "HTTP/2")
 
 
+def _connections_of(response: Any) -> list[Any]:
+    """Return the connections of the pool that an answer comes from, if that can be found out: nothing public says so.
+
+    A request that's sent again would take any of them that is idle, and shows what was shown on it.
+    """
+    try:
+        pool = response.stream._stream._httpcore_stream._pool  # noqa: SLF001
+        return [connection._connection for connection in pool.connections]  # noqa: SLF001
+    except Exception:  # noqa: BLE001 - a mock's, or a version of the library with other internals
+        return []
+
+
+def _let_expire(connection: Any) -> None:
+    """Have the pool close a connection when it next looks for one, if it's idle."""
+    if connection.is_idle():
+        connection._expire_at = 0.0  # noqa: SLF001
+
+
 class _Part:
     """As much of an answer as is read for its connection's sake; meanwhile the request's time-outs are shorter."""
 
-    def __init__(self, response: Any) -> None:
-        self.is_whole = may_be_short(response.headers) and not _is_multiplexed(response)
+    def __init__(self, response: Any, is_worthwhile: bool) -> None:  # noqa: FBT001
+        self.is_whole = is_worthwhile and not _is_multiplexed(response)
         self._extensions = response.request.extensions
         self._timeouts = self._extensions.get("timeout", {})
         self._deadline = time.monotonic() + DRAIN_SECONDS / 2  # the last wait may begin just before it

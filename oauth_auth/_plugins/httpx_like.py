@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
 from .._record import Record
+from .._wire.token import Prover
 from .auth import AsyncTokens
 from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin
-from .rejection import SendAgain, note_answer, replacing, telling_statuses
+from .replacing import SendAgain, note_answer, replacing
 from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]
@@ -29,12 +30,11 @@ class HttpxFlow(AsyncTokens):
     _library: ClassVar[Any]
     _byte_stream: ClassVar[type]
     _fast_path: ClassVar[FastPath]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_addressable", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_addressable"})
 
     def _prepare(self) -> None:
         super()._prepare()
         self._addressable = self._origins.known
-        self._telling = telling_statuses(self._rejection_statuses)
 
     if not TYPE_CHECKING:  # with it, type checkers would take it for an auth of the other libraries
 
@@ -44,7 +44,7 @@ class HttpxFlow(AsyncTokens):
 
     # The part of the flows that each request runs is written out twice: one more call would use up a request's budget.
 
-    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
         origin = fast_path.origin_of(request.url)
@@ -54,14 +54,18 @@ class HttpxFlow(AsyncTokens):
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = run(self._source.obtain())
-        header = current.header
+        header, prove = current.header, current.proof
+        if prove is not None:
+            self._prove(request, prove)
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
+        if prove is not None:
+            self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = HttpxExchange(self, origin, position, response)
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=False)
             return
         steps = replacing(self._source, origin, header, exchange)
@@ -81,7 +85,7 @@ class HttpxFlow(AsyncTokens):
             except BaseException as error:  # noqa: BLE001 - Ctrl-C reaches the steps, too
                 go_on, result = steps.throw, error
 
-    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
         origin = fast_path.origin_of(request.url)
@@ -91,14 +95,18 @@ class HttpxFlow(AsyncTokens):
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
             current = await run_async(self._source.obtain())
-        header = current.header
+        header, prove = current.header, current.proof
+        if prove is not None:
+            self._prove(request, prove)
         fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
+        if prove is not None:
+            self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
         exchange = AsyncHttpxExchange(self, origin, position, response)
-        if response.status_code not in self._rejection_statuses:
+        if response.status_code not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=False)
             return
         steps = replacing(self._source, origin, header, exchange)
@@ -117,6 +125,20 @@ class HttpxFlow(AsyncTokens):
                 go_on, result = steps.send, await step.wait_async()
             except BaseException as error:  # noqa: BLE001 - cancellation reaches the steps, too
                 go_on, result = steps.throw, error
+
+    def _prove(self, request: Any, prove: Prover) -> None:
+        """Add a proof to a request whose token is bound to a key."""
+        assert self._proofs is not None  # noqa: S101 - bound tokens come with them
+        # Before the token, whose header is set faster where it's the last one.
+        self._fast_path.set_proof(request.headers, self._proofs.header(prove, request.method, str(request.url)))
+
+    def _note_nonce(self, response: Any) -> None:
+        """Take in the nonces of an answer, and of those that led to it."""
+        if response.headers.get("DPoP-Nonce") is None and not response.history:
+            return
+        assert self._proofs is not None  # noqa: S101 - see above
+        for one in (*response.history, response):
+            self._proofs.note_nonce(str(one.request.url), one.headers.get("DPoP-Nonce"))
 
     def _may_address(self, origin: Origin, url: Any) -> bool:
         """Return whether the token may go to this origin, and remember it if so."""
@@ -151,8 +173,21 @@ def _set_authorization_private(headers: Any, value: str) -> None:
     fields.append((b"Authorization", b"authorization", value.encode("ascii")))
 
 
+def _set_proof(headers: Any, value: str) -> None:
+    headers["DPoP"] = value
+
+
+def _set_proof_private(headers: Any, value: str) -> None:
+    fields = headers._list  # noqa: SLF001
+    for present in fields:
+        if present[1] == b"dpop":
+            headers["DPoP"] = value
+            return
+    fields.append((b"DPoP", b"dpop", value.encode("ascii")))
+
+
 class FastPath(Record):
-    """Two operations of the hot path, through private attributes of the library if these are as expected.
+    """Three operations of the hot path, through private attributes of the library if these are as expected.
 
     The public API, three properties of a URL and `headers[name] = value`, costs more than all else that a request with
     a valid token needs. The private one is tried on examples before it's used.
@@ -160,10 +195,11 @@ class FastPath(Record):
 
     origin_of: Callable[[Any], Origin]
     set_authorization: Callable[[Any, str], None]
+    set_proof: Callable[[Any, str], None]
 
     @classmethod
     def for_library(cls, library: Any) -> FastPath:
-        plain = cls(_origin, _set_authorization)
+        plain = cls(_origin, _set_authorization, _set_proof)
         try:
             for text in ("https://api.example.com/v1?x=1", "http://u:p@127.0.0.1:8000", "http://[::1]:80/"):
                 url = library.URL(text)
@@ -171,13 +207,16 @@ class FastPath(Record):
                     return plain
             for before in ([], [("authorization", "Basic")], [("authorization", "Basic"), ("Accept", "*/*")]):
                 one, other = library.Headers(before), library.Headers(before)
-                _set_authorization_private(one, "Bearer token")
-                _set_authorization(other, "Bearer token")
+                for values in (("proof", "Bearer token"), ("another", "Bearer token")):
+                    _set_proof_private(one, values[0])
+                    _set_proof(other, values[0])
+                    _set_authorization_private(one, values[1])
+                    _set_authorization(other, values[1])
                 if one.raw != other.raw or one["authorization"] != "Bearer token":
                     return plain
         except Exception:  # noqa: BLE001 - a version of the library with other internals
             return plain
-        return cls(_origin_private, _set_authorization_private)
+        return cls(_origin_private, _set_authorization_private, _set_proof_private)
 
 
 def _position(stream: Any) -> int | None:

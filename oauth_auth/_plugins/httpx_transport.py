@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import errors
 from .._wire.messages import MAX_BODY, TokenResponse
@@ -12,6 +12,9 @@ from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
 from .token_transport import Body, answer, circumstances, lacks_package, tls_context, unreachable
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = ["HttpxTokenTransport"]
 
@@ -23,16 +26,17 @@ class HttpxTokenTransport:
     stay open.
     """
 
-    __slots__ = ("_client",)
+    __slots__ = ("_certificate", "_client")
 
     _library: ClassVar[Any]
     error_class: ClassVar[type[errors.TokenTransportError]]
 
-    def __init__(self, token_client: Any) -> None:
+    def __init__(self, token_client: Any, certificate: ClientCertificate | None = None) -> None:
         if token_client is not None and not isinstance(token_client, self._library.Client):
             name = self._library.__name__
             raise ConfigurationError(f"token_client must be a {name}.Client, which is sync, not {type(token_client)}")
         self._client = token_client
+        self._certificate = certificate
 
     @property
     def sends_async(self) -> bool:
@@ -60,7 +64,11 @@ class HttpxTokenTransport:
         """Send once, from a task of asyncio. Raises `TokenTransportError`."""
         failure: errors.OAuthError
         try:
-            shared = SharedClient.of_this_loop(self._library, self._client_options(request.url))
+            options = self._client_options(request.url)
+            if self._certificate is None:
+                shared = SharedClient.of_this_loop(self._library, options)
+            else:
+                shared = self._library.AsyncClient(**options)
         except (OSError, ValueError, self._library.InvalidURL) as error:
             failure = self._wrap(error, request, None, None)
         except ImportError as error:
@@ -77,7 +85,7 @@ class HttpxTokenTransport:
         the client.
         """
         return {
-            "verify": tls_context(self._library.create_ssl_context),
+            "verify": tls_context(self._library.create_ssl_context, self._certificate),
             "headers": {"Connection": "close"},
             "trust_env": not is_plain_loopback(url),  # the environment's proxies are all that's left to it
         }

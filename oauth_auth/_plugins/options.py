@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .._keys.binding import Binding
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
@@ -39,6 +40,7 @@ PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
 HTTPClient = TypeVar("HTTPClient")
 """A sync client of a plug-in's HTTP library; for aiohttp, a function that makes one of its sessions."""
 if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
     class ForClient(Generic[HTTPClient]):
         """The base of the auth classes, as type checkers see it: with the class of the clients as a parameter."""
@@ -71,8 +73,12 @@ class Settings(Record):
     field_parameters: FieldParameters
     targets: FieldParameters
     """Audience and resource as fields: `field_parameters` has them, too, unless it overrides them."""
+    details: FieldParameters
+    """The authorization details as a field of the requests that ask for something new."""
     offline_access: bool | None
     client_auth: ClientAuthentication | None
+    binding: Binding | None
+    certificate: ClientCertificate | None
     token: OAuthToken | None
     store: TokenStore | None
     store_key: str | None
@@ -82,6 +88,8 @@ class Settings(Record):
     allowed_origins: frozenset[str] | None
     allow_insecure_transport: bool
     rejection_statuses: tuple[int, ...]
+    steps_up: bool
+    """Whether a user logs in again where an API asks for that (RFC 9470)."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -159,8 +167,11 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         scope=join_scope(options.get("scope")),
         field_parameters={**targets, **_read_field_parameters(options.get("field_parameters"))},
         targets=targets,
+        details=_read_details(options.get("authorization_details")),
         offline_access=offline_access,
         client_auth=client_auth,
+        binding=_read_dpop(options.get("dpop"), has_token=token is not None),
+        certificate=_read_certificate(options.get("client_certificate"), options.get("token_client")),
         token=token,
         store=_read_store(options.get("store")),
         store_key=store_key,
@@ -170,7 +181,58 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
         allow_insecure_transport=insecure,
         rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
+        steps_up=require_flag("step_up", options.get("step_up", False)),
     )
+
+
+def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
+    """Return which keys tokens are bound to; None if to none."""
+    if dpop is None or dpop is False:
+        return None
+    if dpop is True:
+        if has_token:
+            raise ConfigurationError("dpop=True can't be used with token=, whose key nobody knows: pass its DPoPKey")
+        from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
+
+        prepare()
+        return Binding()
+    if not (type(dpop).__name__ == "DPoPKey" and hasattr(dpop, "prover")):
+        raise ConfigurationError(f"dpop must be True, or a DPoPKey, not {type(dpop).__name__}")
+    return Binding(dpop)  # type: ignore[arg-type]
+
+
+def _read_certificate(certificate: object, token_client: object) -> ClientCertificate | None:
+    if certificate is None:
+        return None
+    if type(certificate).__name__ != "ClientCertificate" or not hasattr(certificate, "ssl_context"):
+        raise ConfigurationError(
+            f"client_certificate must be a ClientCertificate, not {type(certificate).__name__}: "
+            "write ClientCertificate(certificate, private_key) with the files' paths"
+        )
+    if token_client is not None:
+        raise ConfigurationError(
+            "client_certificate can't be used with token_client: leave one of them out; "
+            "a client of your own shows the certificate that it's configured with"
+        )
+    return certificate  # type: ignore[return-value]
+
+
+def _read_details(details: Any) -> FieldParameters:
+    """Return authorization details as a field (RFC 9396 section 2); none for None."""
+    if details is None:
+        return {}
+    if isinstance(details, Mapping | str | bytes) or not isinstance(details, Iterable):
+        raise ConfigurationError("authorization_details must be a list of mappings with a 'type' each (RFC 9396)")
+    read = list(details)
+    for one in read:
+        if not isinstance(one, Mapping) or not isinstance(one.get("type"), str) or not one["type"]:
+            raise ConfigurationError("each of the authorization_details must be a mapping with a 'type' (RFC 9396)")
+    if not read:
+        raise ConfigurationError("authorization_details is empty: name some, or leave it out")
+    try:
+        return {"authorization_details": json.dumps([dict(one) for one in read])}
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigurationError("authorization_details must be what JSON can carry") from None
 
 
 def _read_target(name: str, value: Any) -> str | list[str]:
@@ -243,5 +305,7 @@ def derive_store_key(settings: Settings, grant_type: str, token_url: str, client
     """
     parameters = sorted((name, repr(value)) for name, value in settings.field_parameters.items())
     scope = sorted((settings.scope or "").split())
-    parts = json.dumps([token_url, client_id, grant_type, subject, scope, parameters])
+    bound = [] if settings.binding is None else [settings.binding.name]
+    details = list(settings.details.values())
+    parts = json.dumps([token_url, client_id, grant_type, subject, scope, parameters, *bound, *details])
     return hashlib.sha256(parts.encode()).hexdigest()

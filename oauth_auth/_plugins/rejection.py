@@ -1,4 +1,4 @@
-"""What happens to an answer that rejects the token, the same in each plug-in; and what is logged about it.
+"""A request that carried a token, and its answer: what that says of the token, and what is logged about it.
 
 Which answers do so is decided by `_wire.challenges`, which token comes next by `_renewal`. A plug-in provides an
 `Exchange`, the operations on its library's requests and responses.
@@ -6,38 +6,37 @@ Which answers do so is decided by `_wire.challenges`, which token comes next by 
 
 from __future__ import annotations
 
-import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Hashable, Mapping
-from contextlib import suppress
-from functools import lru_cache, partial
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from .._events import emit
-from .._flight import Step
 from .._record import Record
-from .._renewal.source import Replacement, TokenSource, Waiting
-from .._wire.challenges import SCOPE_STATUSES, bearer_errors, is_rejection, tells_acceptance, wanted_scope
+from .._renewal.decisions import Demands
+from .._server.server_state import Challenges
+from .._wire.challenges import (
+    errors_for,
+    is_rejection,
+    login_demands,
+    proof_error,
+    tells_acceptance,
+    wanted_scope,
+)
 from .._wire.encodings import can_decompress
+from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from .._wire.words import redact
-from ..errors import OAuthError
 from .auth import TokenAuth
 
 __all__ = [
     "DRAIN_LIMIT",
     "DRAIN_SECONDS",
-    "Do",
     "Exchange",
     "Rejection",
-    "SendAgain",
     "is_short",
     "may_be_short",
-    "note_answer",
     "path_of",
-    "replacing",
-    "telling_statuses",
 ]
 
 DRAIN_LIMIT = 64 * 1024
@@ -78,6 +77,16 @@ class Rejection(Record):
         text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
         emit(logging.INFO, "replayed", text, **self._asdict())
 
+    def emit_challenged(self, error: str) -> None:
+        """Log that it's about the proof alone, and that another one is sent."""
+        text = "another proof is sent: %(method)s %(url)s was answered with %(status)s, error %(error)s"
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error)
+
+    def emit_step_up(self, demands: Demands) -> None:
+        """Log that it asks for another login."""
+        text = "another login is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
+        emit(logging.INFO, "step_up", text, **self._asdict(), demands=dict(demands))
+
     def emit_rejected_again(self, error: str | None) -> None:
         """Log that it rejects a new token, too; `error` is the challenge's."""
         text = (
@@ -102,25 +111,6 @@ class Rejection(Record):
         )
 
 
-class Do(Record):
-    """A step that calls a function; in a task, what it returns is awaited if it's awaitable."""
-
-    function: Callable[[], Any]
-
-    def wait(self) -> Any:
-        """Call the function."""
-        return self.function()
-
-    async def wait_async(self) -> Any:
-        """Call the function, and await what it returns."""
-        result = self.function()
-        return await result if inspect.isawaitable(result) else result
-
-
-class SendAgain(Do):
-    """The step of sending a request again. In httpx the client does that, so the auth flow hands the request to it."""
-
-
 class Exchange(ABC):
     """A request that carried a token, and its latest answer. In async code the operations may return awaitables."""
 
@@ -129,8 +119,13 @@ class Exchange(ABC):
         self._source = auth._source  # noqa: SLF001
         self._origins = auth._origins  # noqa: SLF001
         self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
+        self._steps_up = auth._steps_up  # noqa: SLF001
+        self._shows_certificate = auth._shows_certificate  # noqa: SLF001
+        self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
+        self.was_replayed = False
+        """Whether it was sent again with another token, itself or before a redirect led to it: that's done once."""
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
@@ -155,18 +150,45 @@ class Exchange(ABC):
     def leads_elsewhere(self) -> bool:
         """Whether it's a redirect to another origin, which nobody has followed yet."""
 
+    @property
+    @abstractmethod
+    def proof(self) -> str | None:
+        """The proof that the request which it answers had, if any."""
+
+    def proof_error(self, header: str) -> str | None:
+        """Return what the answer says against the proof alone, if the request carried the token with this header."""
+        if self.proofs is None or not self.carried(header):
+            return None
+        return proof_error(self.status, self.challenges)
+
+    def login_demands(self, header: str) -> Demands | None:
+        """Return what the answer demands of another login than that of the token with this header."""
+        if not self._steps_up or not self.carried(header):
+            return None
+        return login_demands(self.status, self.challenges, _scheme(header))
+
+    def answers_proof(self, challenges: Challenges, error: str) -> bool:
+        """Return whether another proof is to be sent; take in nonce and clock of the answer."""
+        assert self.proofs is not None  # noqa: S101 - there's an error about one
+        url, headers = self.target[1], self.response.headers
+        given = self.proofs.note_nonce(url, headers.get("DPoP-Nonce"))
+        if error == "invalid_dpop_proof":
+            self.proofs.note_date(url, headers)
+        return challenges.answer(error, nonce_in(self.proof), given)
+
     @abstractmethod
     def carried(self, header: str) -> bool:
         """Return whether the request that it answers went to the origin first addressed, with this header."""
 
     def rejection(self, header: str) -> Rejection | None:
         """Return the request and its answer, if that rejects the token with this header."""
-        is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses)
+        is_rejecting = is_rejection(self.status, self.challenges, self._rejection_statuses, _scheme(header))
         if not is_rejecting or not self._source.renews or not self.carried(header):
             return None
-        return self._summary()
+        return self.summary()
 
-    def _summary(self) -> Rejection:
+    def summary(self) -> Rejection:
+        """Return the request and its answer."""
         method, url = self.target
         return Rejection(method, without_query(url), self.status)
 
@@ -187,7 +209,7 @@ class Exchange(ABC):
             return
         wanted = redact(wanted, _secrets(header))
         if self._origins.is_news("insufficient_scope", origin_of(self.target[1]), wanted):
-            self._summary().emit_insufficient_scope(wanted, self._source.scope_of(header) or "unknown")
+            self.summary().emit_insufficient_scope(wanted, self._source.scope_of(header) or "unknown")
 
     def tell_rejected_again(self, origin: Hashable, header: str) -> None:
         """Log it if the answer rejects the token with this header, which is a new one."""
@@ -195,7 +217,7 @@ class Exchange(ABC):
         if rejection is None:
             return
         if self._source.record_rejection_of_new(origin, path_of(rejection.method, rejection.url)):
-            errors = bearer_errors(self.challenges or "")
+            errors = errors_for(_scheme(header), self.challenges or "")
             rejection.emit_rejected_again(redact(errors[0], _secrets(header)) if errors else None)
 
     # -- What is done with it -----------------------------------------------------------------------------------
@@ -203,6 +225,19 @@ class Exchange(ABC):
     @abstractmethod
     def can_replay(self) -> Any:
         """Return whether the request can be sent again with the same bytes; rewind its body."""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its connection is worth reading it, and the answer says so."""
+        return self.may_be_short and is_short(self.response.headers)
+
+    @property
+    def may_be_short(self) -> bool:
+        """Whether its connection is worth reading it, as far as is known.
+
+        Not if a certificate was shown on it, which may have been replaced: another connection shows the next one.
+        """
+        return not self._shows_certificate and may_be_short(self.response.headers)
 
     @abstractmethod
     def drain(self) -> Any:
@@ -217,67 +252,30 @@ class Exchange(ABC):
         """Close the answer, unless it was read."""
 
     @abstractmethod
-    def send_again(self, header: str) -> Any:
-        """Send the request with another token and the cookies that the answer sets; the new answer replaces the old."""
+    def send_again(self, credential: Credential) -> Any:
+        """Send the request with this token and the cookies that the answer sets; the new answer replaces the old."""
+
+    def mind_proofs(self) -> None:
+        """Take in the nonce of the latest answer, for the next proof."""
+        if self.proofs is not None:
+            self.proofs.note_nonce(self.target[1], self.response.headers.get("DPoP-Nonce"))
+
+    def authorize(self, headers: Any, credential: Credential) -> None:
+        """Set the headers of the request that is sent again.
+
+        Its proof has the nonce that came with the answer: one that others were given since may be used up by them.
+        """
+        if self.proofs is None:
+            headers["Authorization"] = credential.text
+        else:
+            method, url = self.target
+            nonce = self.proofs.note_nonce(url, self.response.headers.get("DPoP-Nonce"))
+            self.proofs.authorize(headers, credential, method, url, nonce)
 
 
-def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
-    """Replace a token that was rejected, and send the request again, once.
-
-    A sibling's token may have been revoked as well, so it's replaced once more.
-    """
-    for is_last in (False, True):
-        rejection = exchange.rejection(header)
-        if rejection is None:
-            exchange.tell_insufficient_scope(header)
-            return
-        try:
-            replacement = yield from _replacement(source, origin, header, exchange, rejection)
-        except GeneratorExit:
-            raise
-        except BaseException:  # interrupted or cancelled, too: nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        if replacement is None:
-            return
-        header = replacement.credential.header
-        yield SendAgain(partial(exchange.send_again, header))
-        note_answer(source, origin, header, exchange, is_replay=True)
-        if replacement.is_final or is_last:
-            exchange.tell_rejected_again(origin, header)
-            return
-
-
-def _replacement(
-    source: TokenSource, origin: Hashable, header: str, exchange: Exchange, rejection: Rejection
-) -> Generator[Step, Any, Replacement | None]:
-    """Return what to send instead, the answer out of the way; None leaves the answer to the caller."""
-    is_repeatable = yield Do(exchange.can_replay)
-    rejection.emit_rejection(can_replay=is_repeatable)
-    replace = partial(source.replace, header, origin, path_of(rejection.method, rejection.url), rejection.about)
-    if not is_repeatable:
-        with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-            yield from replace()
-        return None
-    replacement = yield from replace(Do(exchange.drain))
-    if replacement is not None:
-        rejection.emit_replay()
-        yield Do(exchange.discard)
-    return replacement
-
-
-@lru_cache(maxsize=16)
-def telling_statuses(rejection_statuses: tuple[int, ...]) -> frozenset[int]:
-    """Return the statuses of answers that say something of the token, but for that it's good."""
-    return SCOPE_STATUSES.union(rejection_statuses)
-
-
-def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
-    """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
-    exchange.tell_insufficient_scope(header)
-    path = exchange.accepted_path(header)
-    if path is not None:
-        source.record_acceptance(origin, path, header, is_replay=is_replay)
+def _scheme(header: str) -> str:
+    """Return the scheme of a token's header, in lower case."""
+    return header.partition(" ")[0].lower()
 
 
 def _secrets(header: str) -> tuple[str, ...]:

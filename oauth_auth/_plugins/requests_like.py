@@ -15,18 +15,15 @@ from urllib.parse import urldefrag, urljoin
 
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY
-from .._wire.token import Header
+from .._wire.token import Credential, Header
 from .._wire.urls import leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .rejection import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
     Exchange,
-    is_short,
-    may_be_short,
-    note_answer,
-    telling_statuses,
 )
+from .replacing import note_answer
 from .replay import is_fixed, rewind
 
 __all__ = ["Hook", "RequestsExchange", "RequestsHooks"]
@@ -61,17 +58,13 @@ class RequestsHooks(TokenAuth):
     """
 
     _library: ClassVar[Any]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_latest", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_latest"})
 
     _latest: tuple[str, Any]
     """The hooks used last, and their origin with a slash at the end: most programs use the same again.
 
     They are made once per origin, and kept by the URL's text up to its path.
     """
-
-    def _prepare(self) -> None:
-        super()._prepare()
-        self._telling = telling_statuses(self._rejection_statuses)
 
     def _make_hook(self, origin: str) -> Any:
         """Return what is hooked to a request to the origin."""
@@ -109,6 +102,8 @@ class RequestsHooks(TokenAuth):
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
+        if self._proofs is not None:
+            self._mind_proofs(response)
         status = response.status_code
         if status not in self._telling and not self._source.rejecting_origins:
             return None
@@ -118,15 +113,40 @@ class RequestsHooks(TokenAuth):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
         exchange = kind(self, origin, response, kwargs)
-        if status not in self._rejection_statuses:
+        if status not in self._replaying:
             note_answer(self._source, origin, header, exchange, is_replay=was_led_here)
             return None
-        if was_led_here:
-            exchange.tell_rejected_again(origin, header)
-            return None
+        exchange.was_replayed = was_led_here
         if getattr(response, "_answers_replay", False):  # some sessions of others call its hooks again
             return None
         return header, exchange
+
+    def _mind_proofs(self, response: Any) -> None:
+        """Take in an answer's nonce; if it's a redirect, have the next request, a copy, carry a proof of its own.
+
+        Another origin gets neither token nor proof.
+        """
+        request = response.request
+        if self._proofs is None or "DPoP" not in request.headers:
+            return
+        self._proofs.note_nonce(request.url or "", response.headers.get("DPoP-Nonce"))
+        if not response.is_redirect:
+            return
+        following = self._next_request(response)
+        current = self._source.current
+        if following is None or leads_elsewhere(request.url or "", following[1]):
+            request.headers.pop("DPoP")
+        elif current is not None and current.proof is not None and current.text == request.headers.get("Authorization"):
+            request.headers["DPoP"] = self._proofs.header(current.proof, *following)
+
+    def _next_request(self, response: Any) -> tuple[str, str] | None:
+        """Return method and URL of the request that a redirect leads to; None if it can't be read."""
+        session, copied = self._library.Session, response.request.copy()
+        with suppress(ValueError):
+            location = session.get_redirect_target(None, response)
+            session.rebuild_method(None, copied, response)
+            return copied.method, urldefrag(urljoin(copied.url or "", self._library.utils.requote_uri(location))).url
+        return None
 
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
@@ -160,10 +180,15 @@ class RequestsExchange(Exchange):
     def leads_elsewhere(self) -> bool:
         return self.response.is_redirect and leads_elsewhere(self.target[1], self.response.headers["Location"])
 
+    @property
+    def proof(self) -> str | None:
+        found: str | None = self.response.request.headers.get("DPoP")
+        return found
+
     def carried(self, header: str) -> bool:
         _, url = self.target
         same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
-        return same and header.startswith("Bearer ")
+        return same and header.startswith(("Bearer ", "DPoP "))
 
     # -- What is done with it -----------------------------------------------------------------------------------
 
@@ -174,11 +199,14 @@ class RequestsExchange(Exchange):
         return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
 
     def drain(self) -> Any:
-        if is_short(self.response.headers):
+        if self.is_short:
             self._read()
 
     def discard(self) -> Any:
         self._read()
+        if self._shows_certificate:
+            with suppress(Exception):  # nothing public says where they are
+                self._close_idle(self.response.raw._pool.pool)  # noqa: SLF001
 
     def close(self) -> Any:
         if not getattr(self.response, "_content_consumed", True) and not self._is_multiplexed:
@@ -193,12 +221,20 @@ class RequestsExchange(Exchange):
             if not hasattr(raw, "read1") or not hasattr(raw, "connection"):  # from an adapter of the user's
                 _ = response.content
                 return
-            content = self._read_raw(raw) if may_be_short(response.headers) else None
+            content = self._read_raw(raw) if self.may_be_short else None
         except Exception:  # noqa: BLE001 - the answer is to be replaced anyway
             content = None
         if content is None:
             response.close()
         self._set_content(content)
+
+    def _close_idle(self, pool: Any) -> None:
+        """Close the connections that the request could be sent again on, and show what was shown before."""
+        idle = [pool.get_nowait() for _ in range(pool.qsize())]
+        for connection in reversed(idle):
+            if connection is not None:
+                connection.close()  # it connects anew when it's used
+            pool.put_nowait(connection)
 
     @property
     def _is_multiplexed(self) -> bool:
@@ -226,19 +262,22 @@ class RequestsExchange(Exchange):
             socket.settimeout(before)
         return bytes(content)
 
-    def send_again(self, header: str) -> Any:
-        past, request = self.response, self._prepare(header)
+    def send_again(self, credential: Credential) -> Any:
+        past, request = self.response, self._prepare(credential)
         begun = time.perf_counter()
         self._take(past.connection.send(request, **self._kwargs), request, begun)
 
-    def _prepare(self, header: str) -> Any:
+    def mind_proofs(self) -> None:
+        self._auth._mind_proofs(self.response)  # noqa: SLF001 - of the package
+
+    def _prepare(self, credential: Credential) -> Any:
         """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
         The object stays the same, since a redirect of the new answer copies it.
         """
         request = self.response.request
         self.response.request = request.copy()
-        request.headers["Authorization"] = str(header)
+        self.authorize(request.headers, credential)
         self._keep_cookies(request)
         return request
 
@@ -249,7 +288,7 @@ class RequestsExchange(Exchange):
         self._past.append(self._as_past(self.response))
         answer.history.extend(self._past)
         self.response = answer
-        if answer.is_redirect:
+        if answer.is_redirect and self.was_replayed:
             self._auth._mark_redirected(self._origin, request, answer)  # noqa: SLF001 - of the package
 
     def _as_past(self, response: Any) -> Any:

@@ -12,9 +12,10 @@ from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.token_request import TokenRequest
 from .._wire.urls import is_plain_loopback
 from ..errors import ConfigurationError
-from .token_transport import Body, answer, circumstances, lacks_package, unreachable
+from .token_transport import Body, answer, circumstances, lacks_package, tls_context, unreachable
 
 if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
     from .trouble import Circumstances
 
 __all__ = ["RequestsTokenTransport"]
@@ -31,17 +32,18 @@ class RequestsTokenTransport:
     stay open.
     """
 
-    __slots__ = ("_session",)
+    __slots__ = ("_certificate", "_session")
 
     _library: ClassVar[Any]
     _urllib3: ClassVar[Any]
     error_class: ClassVar[type[errors.TokenTransportError]]
 
-    def __init__(self, token_client: Any) -> None:
+    def __init__(self, token_client: Any, certificate: ClientCertificate | None = None) -> None:
         if token_client is not None and not self._is_session(token_client):
             name = self._library.__name__
             raise ConfigurationError(f"token_client must be a {name}.Session, not {type(token_client)}")
         self._session = token_client
+        self._certificate = certificate
 
     def _is_session(self, token_client: Any) -> bool:
         return isinstance(token_client, self._library.Session)
@@ -54,6 +56,8 @@ class RequestsTokenTransport:
         with self._library.Session() as session:
             session.headers["Connection"] = "close"
             self._leave_unwatched(session)
+            if self._certificate is not None:
+                self._show(self._certificate, session)
             return self._send(session, request, timeouts)
 
     def _leave_unwatched(self, session: Any) -> None:
@@ -63,10 +67,18 @@ class RequestsTokenTransport:
         """
         if not hasattr(self._urllib3.poolmanager.PoolKey, "key_background_watch_delay"):
             return
+        self._set_for_pools(session, background_watch_delay=None)
+
+    def _show(self, certificate: ClientCertificate, session: Any) -> None:
+        """Have the session's connections show a certificate; the session loads whom it trusts. Raises `TokenError`."""
+        context = tls_context(self._urllib3.util.ssl_.create_urllib3_context, certificate, _CERTIFICATES)
+        self._set_for_pools(session, ssl_context=context)
+
+    def _set_for_pools(self, session: Any, **options: Any) -> None:
         for adapter in session.adapters.values():
             if isinstance(getattr(adapter, "poolmanager", None), self._urllib3.PoolManager):
-                adapter.poolmanager.connection_pool_kw["background_watch_delay"] = None
-                adapter.proxy_manager_for = partial(adapter.proxy_manager_for, background_watch_delay=None)
+                adapter.poolmanager.connection_pool_kw.update(options)
+                adapter.proxy_manager_for = partial(adapter.proxy_manager_for, **options)
 
     def time_out(self, request: TokenRequest, timeout: float) -> errors.TokenTransportError:
         """Return the error for an answer that hasn't come within `timeout` seconds."""

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
 
+from .._flight import attempt, run_async
 from .._renewal.store_entry import StoreEntry
-from .._server.calls import EndpointCalls, TokenHooks
+from .._server.calls import EndpointCalls, Steps, TokenHooks
 from .._server.client import Client
 from .._server.grants import Grant, TokenCalls
 from .._server.metadata import Endpoints
+from .._server.server_state import ServerState
 from .._wire.checks import require_text
+from .._wire.client_auth import NoClient
+from .._wire.token import OAuthToken, digest
 from .._wire.urls import without_query
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, OAuthError
 from .auth import TokenAuth
 from .options import Settings, derive_store_key, read_options
 
 __all__ = ["TokenEndpointAuth"]
+
+_T = TypeVar("_T")
 
 
 class TokenEndpointAuth(TokenAuth):
@@ -25,6 +32,8 @@ class TokenEndpointAuth(TokenAuth):
     _grant_type: ClassVar[str]
     _variables: ClassVar[Mapping[str, str]] = {}
     """What `from_env` reads for this class alone: the variable's name without its prefix, and the parameter's."""
+    _needs_client: ClassVar[bool] = True
+    """Whether there must be a client."""
     _own_urls: ClassVar[tuple[str, ...]] = ()
     """The parameters of this class that are URLs of the server, too."""
     _endpoints: Endpoints
@@ -59,20 +68,37 @@ class TokenEndpointAuth(TokenAuth):
         token_url, issuer = parameters.get("token_url"), parameters.get("issuer")
         client_id, client_secret = parameters.get("client_id"), parameters.get("client_secret")
         subject = self._check_own(parameters, has_issuer=issuer is not None)
-        client_id = require_text("client_id", client_id, "the text that the authorization server issued")
+        client_auth = settings.client_auth
+        if client_id is None and not self._needs_client:
+            if client_secret is not None or client_auth is not None:
+                raise ConfigurationError("a client that proves itself needs a client_id: pass it")
+            client_id, client_auth = "", NoClient()
+        else:
+            client_id = require_text("client_id", client_id, "the text that the authorization server issued")
         if client_secret is not None:
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
-        transport = self._controller_class._make_transport(settings.token_client)  # noqa: SLF001 - of the package
+        transport = self._controller_class._make_transport(settings.token_client, settings.certificate)  # noqa: SLF001 - of the package
         insecure = settings.allow_insecure_transport
         hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
-        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks)
-        urls = {name: parameters.get(name) for name in ("token_url", "revocation_url", *self._own_urls)}
+        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks, ServerState(issuer))
+        urls = {
+            name: parameters.get(name) for name in ("token_url", "revocation_url", "introspection_url", *self._own_urls)
+        }
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
-        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure)
+        shows_certificate = settings.certificate is not None
+        self._endpoints = Endpoints(urls, issuer, calls, allow_insecure=insecure, shows_certificate=shows_certificate)
         controller = self._controller_class._from_endpoints(self._endpoints)  # noqa: SLF001 - of the package
-        self._client = Client(client_id, client_secret, settings.client_auth, self._endpoints)
-        server_calls = TokenCalls(controller, self._endpoints, self._client, settings.scope, settings.field_parameters)
+        self._client = Client(client_id, client_secret, client_auth, self._endpoints)
+        server_calls = TokenCalls(
+            controller,
+            self._endpoints,
+            self._client,
+            settings.scope,
+            settings.field_parameters,
+            settings.binding,
+            settings.details,
+        )
         entry = self._store_entry(settings, issuer or token_url or "", client_id, subject)
         self._grant = self._make_grant(server_calls, settings, parameters)
         self._take(settings, self._grant, token=settings.token, entry=entry)
@@ -89,7 +115,47 @@ class TokenEndpointAuth(TokenAuth):
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
         # The user's own key doesn't say whose token it is.
-        return StoreEntry(settings.store, settings.store_key, {"server": without_query(server), "client_id": client_id})
+        owner = {"server": without_query(server), "client_id": client_id}
+        if not client_id and subject:
+            owner["subject"] = digest(subject)
+        if settings.binding is not None:
+            owner["dpop"] = settings.binding.name
+        return StoreEntry(settings.store, settings.store_key, owner)
+
+    def introspect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
+        """Return what the server tells about a token (RFC 7662): by default the object's own, which may be fetched.
+
+        `active` says whether it's good. Needs `introspection_url`, or an issuer whose metadata has it. Raises
+        `ConfigurationError`, and `TokenError` if the server can't be asked.
+        """
+        if token is None:
+            token = self.get_token()
+        return self._ask_server(self._grant.introspect(_text_of(token)))
+
+    async def aintrospect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
+        """Return what the server tells about a token without blocking the event loop, see `introspect`."""
+        if token is None:
+            token = (await run_async(self._source.obtain())).token
+        return await self._ask_server_async(self._grant.introspect(_text_of(token)))
+
+    def _ask_server(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return; errors come from a frame that holds no secret."""
+        failure = None
+        try:
+            result = self._endpoints.calls.run(steps)
+        except OAuthError as error:
+            failure = error.without_traceback()
+        finally:
+            del steps
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _ask_server_async(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return, without blocking the event loop."""
+        outcome: Any = await attempt(partial(self._ask_server, steps)).wait_async()
+        result: _T = outcome.unwrap()
+        return result
 
     def _find_endpoint(self, name: str) -> str | None:
         """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""
@@ -98,3 +164,8 @@ class TokenEndpointAuth(TokenAuth):
     def _describe(self) -> dict[str, object]:
         server = self._endpoints.issuer or self._endpoints.given.get("token_url", "")
         return {"server": without_query(server), "client_id": self._client.client_id}
+
+
+def _text_of(token: object) -> str:
+    """Return the text of a token. Raises `ConfigurationError` for anything else."""
+    return require_text("token", token.access_token if isinstance(token, OAuthToken) else token)

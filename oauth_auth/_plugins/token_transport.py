@@ -16,9 +16,11 @@ from .._wire.words import redact, without_secrets
 from ..errors import ConfigurationError, TokenTransportError
 
 if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
     from .trouble import Circumstances
 
 __all__ = [
+    "CERTIFICATE_VARIABLES",
     "Body",
     "answer",
     "circumstances",
@@ -28,6 +30,9 @@ __all__ = [
     "tls_context",
     "unreachable",
 ]
+
+CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The variables of the environment that name certificates for most libraries."""
 
 
 class Body:
@@ -113,7 +118,7 @@ def http_proxy(library: str, url: str) -> str | None:
 
 
 def circumstances(
-    proxy: object, *, is_own_client: bool, variables: tuple[str, ...] = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    proxy: object, *, is_own_client: bool, variables: tuple[str, ...] = CERTIFICATE_VARIABLES
 ) -> Circumstances:
     """Return what is known around a call: its proxy's URL, and of the variables that may name certificates."""
     from .trouble import Circumstances  # noqa: PLC0415 - see above
@@ -136,12 +141,18 @@ def make_tls_context() -> Any:
     return context
 
 
-def tls_context(make: Callable[[], Any]) -> Any:
+def tls_context(
+    make: Callable[[], Any], certificate: ClientCertificate | None, variables: tuple[str, ...] = CERTIFICATE_VARIABLES
+) -> Any:
     """Return what `make` returns, made once for the certificates that the environment names now.
 
-    Loading certificates takes longer than most token calls. A bundle that has been replaced is loaded anew.
+    It shows the client's, if there is one. Loading certificates takes longer than most token calls. A bundle that has
+    been replaced is loaded anew. Raises `TokenError` if the client's can't be used.
     """
-    return _make_for(make, *(_state_of(os.environ.get(name)) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+    trusted = tuple(_state_of(os.environ.get(name)) for name in variables)
+    if certificate is None:
+        return _make_for(make, *trusted)
+    return certificate._context_for_calls(make, trusted)  # noqa: SLF001 - of the package
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,13 +15,13 @@ used by one renewal at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
-from .._server.grants import ends_refresh_token
 from .._server.reauthorization import reauthorization
+from .._server.server_errors import ends_refresh_token
 from .._wire.token import Credential, OAuthToken
 from ..errors import ReauthorizationRequired, TokenError
 from ..stores import LockTaken
@@ -30,6 +30,9 @@ from .effects import Authorize, Await, Load, Lock, StillHeld, Unlock
 from .entry import store_unread
 from .known_tokens import KnownTokens
 from .store_entry import Locked
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Acquired", "Acquisition", "Deferred"]
 
@@ -83,16 +86,19 @@ class Acquisition(KnownTokens):
         excluded = {purpose.rejected, None if held is None else held.header}
         token = yield from self._look(excluded)
         if purpose.reason is Reason.LOGIN:
+            if purpose.demands and token is not None:  # it may come from the very login that the API asks for
+                return Acquired(token, is_own=False)
             present = None if self.known.last is None else self.credential(self.known.last).header
-            return (yield from self._authorize({*excluded, present}, cancelled))
+            return (yield from self._authorize({*excluded, present}, cancelled, dict(purpose.demands)))
         if token is not None and not (purpose.reason is Reason.FORCED and held is None):
             return Acquired(token, is_own=False)
         if purpose.check_only:
             return Deferred()
         if token is not None:  # a new token is wanted, and this is the old one
             excluded.add(self.credential(token).header)
-        if held is None and self.known.last is not None and not self._grant.has_unredeemed_code:
-            provide(self.known.last)
+        last = self.known.last
+        if held is None and last is not None and self.can_send(last) and not self._grant.has_unredeemed_code:
+            provide(last)
         result = yield from self._renew(purpose, excluded)
         if not isinstance(result, _InteractionRequired):
             return result
@@ -197,34 +203,41 @@ class Acquisition(KnownTokens):
         """Refresh, else request a token or ask for a user; save the new token."""
         refusal = None
         while (live := self._live_refresh_token()) is not None:
-            refresh_token, scope = live
+            key = self._key_for_next(live.token)
             try:
-                token = yield from self._grant.refresh(refresh_token, scope)
+                token = yield from self._grant.refresh(live.refresh_token, live.scope, key)
             except TokenError as error:
                 if not ends_refresh_token(error):
                     raise
                 refusal = error
             else:
-                return (yield from self._keep(token, excluded, is_login=False))
+                return (yield from self._keep(token, key, excluded, is_login=False))
             # A sibling without the lock may have refreshed first, and saved its token.
             if (adopted := (yield from self._look(excluded))) is not None:
                 return Acquired(adopted, is_own=False)
         if self._grant.is_interactive:
             return _InteractionRequired(refusal)
+        key = self._grant.key_of_code or self._key_for_next(self.known.last)
         try:
-            token = yield from self._grant.request_token(self.known.last, refusal)
+            token = yield from self._grant.request_token(self.known.last, refusal, key)
         except ReauthorizationRequired as error:
             if not self._entry.is_shared or self._stored.is_ok:
                 raise
             raise store_unread(error) from None
-        return (yield from self._keep(token, excluded, is_login=True))
+        return (yield from self._keep(token, key, excluded, is_login=True))
 
-    def _authorize(self, excluded: Collection[str | None], cancelled: threading.Event) -> Steps[Acquired | Deferred]:
+    def _authorize(
+        self,
+        excluded: Collection[str | None],
+        cancelled: threading.Event,
+        demands: Mapping[str, str] | None = None,
+    ) -> Steps[Acquired | Deferred]:
         """Let a user log in without the lock, since that takes minutes; then get the token under it.
 
         A sibling's token ends the wait, whether a user logged in there or here.
         """
-        yield Authorize(lambda: self._grant.authorize(cancelled))
+        key = self._key_for_next(self.known.last)
+        yield Authorize(lambda: self._grant.authorize(cancelled, key, demands))
         try:
             while True:
                 outcome = yield Await(_LOOK_INTERVAL)
@@ -240,15 +253,17 @@ class Acquisition(KnownTokens):
 
         def make() -> Steps[Acquired]:
             new = yield from redeem()
-            return (yield from self._keep(new, excluded, is_login=True))
+            return (yield from self._keep(new, key, excluded, is_login=True))
 
         return (yield from self._under_lock(Purpose(Reason.LOGIN), excluded, make))
 
-    def _keep(self, token: OAuthToken, excluded: Collection[str | None], *, is_login: bool) -> Steps[Acquired]:
-        """Save a new token, unless a sibling has saved one since the lock was lost."""
+    def _keep(
+        self, token: OAuthToken, key: DPoPKey | None, excluded: Collection[str | None], *, is_login: bool
+    ) -> Steps[Acquired]:
+        """Save a new token, and its key, unless a sibling has saved one since the lock was lost."""
         self.shared_times = 0
         is_ours = yield StillHeld()
-        self.known = self.known.renewed(token, is_login=is_login)
+        self.known = self.known.renewed(token, is_login=is_login, key=self._to_be_kept(key))
         if not is_ours:
             newer = yield from self._look(excluded)
             if newer is not None and newer is not token:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .._clock import Chance, Now
 from .._record import Record
-from ..errors import OAuthError, TokenError
+from ..errors import OAuthError, ReauthorizationRequired, TokenError
 
 __all__ = ["Cooldown", "Failure", "OriginBreaker", "is_final"]
 
@@ -60,6 +60,11 @@ class Failure(Record):
         longest = min(_LONGEST_COOLDOWN, _FIRST_COOLDOWN * 2.0 ** min(times - 1, 10))
         seconds = chance.uniform(longest / 2, longest)
         return cls(error, times, Cooldown.begin(now, max(seconds, asked_pause(error))), now.wall)
+
+    @property
+    def is_of_login(self) -> bool:
+        """Whether a user didn't log in."""
+        return isinstance(self.error, ReauthorizationRequired)
 
     def fails_fast(self, now: Now) -> bool:
         """Return whether even callers without a token get the error: it's final, or the server asks to wait."""

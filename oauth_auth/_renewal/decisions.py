@@ -63,6 +63,10 @@ class Reason(enum.Enum):
     UNSAVED = "it's good, but couldn't be saved yet"
 
 
+Demands = tuple[tuple[str, str], ...]
+"""What an API demands of a login, as parameters of the authorization request (RFC 9470)."""
+
+
 class Purpose(Record):
     """What a renewal is for."""
 
@@ -73,6 +77,8 @@ class Purpose(Record):
     """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
     check_only: bool = False
     """Whether only a sibling's token is looked for, since the server has refused to issue another."""
+    demands: Demands = ()
+    """What an API demands of a new login, as parameters of the authorization request (RFC 9470)."""
 
 
 class Send(Record):
@@ -234,9 +240,26 @@ def for_rejection(
     return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
 
 
-def for_renewal(state: State, around: Around, reason: Reason) -> tuple[Wait, State]:
+def for_renewal(state: State, around: Around, reason: Reason, demands: Demands = ()) -> tuple[Wait, State]:
     """Decide for a caller who wants a new token whatever the present one's age; one under way is shared."""
-    return Wait(None if around.is_running else Purpose(reason)), state
+    return Wait(None if around.is_running else Purpose(reason, demands=demands)), state
+
+
+def for_step_up(
+    state: State, now: Now, around: Around, *, sent: str, demands: Demands
+) -> tuple[Send | Wait | Fail, State]:
+    """Decide for a request whose API asks for another login than that of its token, the one with the header `sent`.
+
+    A token that has come since is tried first: others may have had the same answer. After a login that failed no user
+    is asked again at once.
+    """
+    current = state.unexpired(now)
+    if current is not None and current.header != sent and not around.is_running:
+        return Send(current), state
+    failure = state.backing_off(now)
+    if failure is not None and failure.is_of_login and failure.fails_fast(now) and not around.is_running:
+        return Fail(failure.error), state
+    return for_renewal(state, around, Reason.LOGIN, demands)
 
 
 def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[Wait | Fail, State]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .._clock import Now
 from .._record import Record
 from .._wire.token import OAuthToken, digest
 from ..errors import (
+    ConfigurationError,
     OAuthProviderException,
     ReauthorizationRequired,
     TokenError,
@@ -22,6 +23,9 @@ from ..errors import (
     TokenTransportError,
     rebuild,
 )
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Entry", "SharedFailure", "StoreUnread", "identity", "pack", "store_unread", "unpack"]
 
@@ -136,6 +140,8 @@ class Entry(Record):
     superseded: tuple[str, ...] = ()
     """Digests of the tokens that this one has replaced, the last ones: programs that never had them know them, too, if
     the store goes back in time."""
+    key: DPoPKey | None = None
+    """The key that the token is bound to, if it was made for it: without it the token is of no use."""
 
 
 def identity(token: OAuthToken) -> str:
@@ -156,6 +162,8 @@ def pack(entry: Entry, owner: Mapping[str, str]) -> OAuthToken:
         state["failure"] = entry.failure._asdict()
     if entry.superseded:
         state["superseded"] = list(entry.superseded[-_MOST_SUPERSEDED:])
+    if entry.key is not None:
+        state["key"] = entry.key.private_jwk
     # An older version of this library takes an entry without a token for a token that expired long ago.
     token = entry.token or OAuthToken(access_token=_NO_TOKEN, expiry=0.0)
     return dataclasses.replace(token, extra={**token.extra, _FIELD: state}) if state else token
@@ -170,26 +178,45 @@ def unpack(stored: object, owner: Mapping[str, str]) -> Entry:
     state = stored.extra.get(_FIELD)
     state = dict(state) if isinstance(state, dict) else {}
     named = state.pop("owner", None)
-    if isinstance(named, dict) and any(named.get(key, value) != value for key, value in owner.items()):
-        text = "a stored token is ignored: it's another client's, so give each client a store_key of its own"
-        raise TokenStoreError(text)
+    if isinstance(named, dict):
+        if any(named.get(key, value) != value for key, value in owner.items()):
+            text = "a stored token is ignored: it's another client's, so give each client a store_key of its own"
+            raise TokenStoreError(text)
+        if named.get("dpop") != owner.get("dpop"):
+            text = (
+                "a stored token is ignored: one is bound to a key, the other isn't, so give each a store_key of its own"
+            )
+            raise TokenStoreError(text)
     login, failure = state.pop("login", None), SharedFailure.read(state.pop("failure", None))
     logged_out = state.pop("logged_out", None)
     if isinstance(logged_out, list):
         logged_out = frozenset(text for text in logged_out if isinstance(text, str))
     else:  # a damaged mark ends no login
         logged_out = None
-    superseded = _read_superseded(state.pop("superseded", None))
+    superseded, key = _read_superseded(state.pop("superseded", None)), _read_key(state.pop("key", None))
     token = None
     if stored.access_token != _NO_TOKEN and logged_out is None:
         token = dataclasses.replace(stored, extra={k: v for k, v in stored.extra.items() if k != _FIELD})
         login = login if isinstance(login, str) else identity(token)
-    return Entry(token, state, login if token is not None else None, logged_out, failure, superseded)
+    login = login if token is not None else None
+    return Entry(token, state, login, logged_out, failure, superseded, key if token is not None else None)
 
 
 def _read_superseded(value: object) -> tuple[str, ...]:
     texts = [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
     return tuple(texts[-_MOST_SUPERSEDED:])
+
+
+def _read_key(value: object) -> DPoPKey | None:
+    """Return the key in a private JWK; None if there's none, or it's damaged."""
+    if value is None:
+        return None
+    from .._keys.dpop import DPoPKey  # noqa: PLC0415 - most programs have no keys
+
+    try:
+        return DPoPKey(value)
+    except ConfigurationError:
+        return None
 
 
 class StoreUnread(TokenError):

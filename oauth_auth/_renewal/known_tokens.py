@@ -6,8 +6,10 @@ Its methods are generators of effects, which `acquisition` builds on.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from .._clock import Chance, Clock
+from .._record import Record
 from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken, digest
@@ -19,6 +21,9 @@ from .entry import Entry, SharedFailure
 from .merge import Known, merge
 from .store_entry import StoreEntry
 
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
+
 __all__ = ["KnownTokens"]
 
 _SHARED_PAUSE = 5.0
@@ -27,6 +32,14 @@ _FORCED = {Reason.FORCED, Reason.LOGIN}
 """Reasons for which a sibling's failure doesn't count."""
 
 _UNREAD = Loaded(Entry(), is_ok=False)
+
+
+class _Live(Record):
+    """A refresh token to renew with, the scope that was granted with it, and the token that it came with, if any."""
+
+    refresh_token: str
+    scope: str | None
+    token: OAuthToken | None
 
 
 class KnownTokens:
@@ -72,11 +85,31 @@ class KnownTokens:
         """How many renewals in a row have failed, as siblings count them."""
 
     def credential(self, token: OAuthToken) -> Credential:
-        """Return what requests are sent with."""
+        """Return what requests are sent with; for a token that's bound to a key, with what makes its proofs."""
         if not self._grant.renews:
             return Credential.unending(token)
-        leeway, window = self._settings.leeway, self._settings.refresh_window
-        return Credential.from_token(token, self._clock(), self._chance, leeway=leeway, refresh_window=window)
+        leeway, window, key = self._settings.leeway, self._settings.refresh_window, self._key_of(token)
+        proof = None if key is None else key.prover(token.access_token)
+        return Credential.from_token(
+            token, self._clock(), self._chance, leeway=leeway, refresh_window=window, proof=proof
+        )
+
+    def _key_of(self, token: OAuthToken | None) -> DPoPKey | None:
+        """Return the key that a token is bound to; None if it's bound to none, or to one that isn't known."""
+        binding = self._grant.binding
+        if binding is None or token is None:
+            return None
+        return binding.given or self.known.key_of(token)
+
+    def _key_for_next(self, token: OAuthToken | None) -> DPoPKey | None:
+        """Return the key to bind the next token to, which replaces this one; None if to none."""
+        binding = self._grant.binding
+        return None if binding is None else binding.key_for(self._key_of(token))
+
+    def _to_be_kept(self, key: DPoPKey | None) -> DPoPKey | None:
+        """Return the key to store with a token that is bound to it: not the user's own."""
+        binding = self._grant.binding
+        return None if binding is None else binding.use(key)
 
     def check_store(self) -> Steps[OAuthToken | None]:
         """Return the newest token known, after a look into the store; it need not be one that can be sent."""
@@ -96,7 +129,11 @@ class KnownTokens:
             return None
         credential = self.credential(last)
         is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
-        return last if is_usable else None
+        return last if is_usable and self.can_send(last) else None
+
+    def can_send(self, token: OAuthToken) -> bool:
+        """Return whether this is a token as asked for: where it's to be bound, it is, and to a key that's known."""
+        return self._grant.binding is None or (token.is_bound and self._key_of(token) is not None)
 
     def _raise_shared_failure(self, purpose: Purpose) -> None:
         """Raise the failure of a sibling that has just called the server, instead of calling it again."""
@@ -129,18 +166,19 @@ class KnownTokens:
         if token is None or not self._entry.is_shared:
             return
         known = self.known
-        entry = Entry(token, self._grant.dump_state(), known.login, superseded=known.superseded)
+        key = known.key_of(token)
+        entry = Entry(token, self._grant.dump_state(), known.login, superseded=known.superseded, key=key)
         if self._stored.is_ok and (yield Save(entry)):
             self.known = self.known.saved()
         else:
             self.known = self.known._replace(is_unsaved=True)
 
-    def _live_refresh_token(self) -> tuple[str, str | None] | None:
-        """Return a refresh token to renew with, and the scope that was granted with it."""
+    def _live_refresh_token(self) -> _Live | None:
+        """Return a refresh token to renew with."""
         if self._grant.has_unredeemed_code:
             return None
         for token in (self.known.last, self.known.previous):
             if token is not None and (refresh_token := self._grant.live_refresh_token(token)) is not None:
-                return refresh_token, token.scope
+                return _Live(refresh_token, token.scope, token)
         given = self._grant.given_refresh_token()
-        return None if given is None else (given, None)
+        return None if given is None else _Live(given, None, None)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._events import emit
+from .._record import Record
 from .._server.calls import Steps
 from .._server.reauthorization import reauthorization
 from .._wire.token import OAuthToken, digest, subject_of
@@ -20,7 +22,21 @@ from .effects import Delete, Save, StillHeld
 from .entry import Entry
 from .merge import Known
 
-__all__ = ["Logins"]
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
+
+__all__ = ["Logins", "NewLogin"]
+
+
+class NewLogin(Record):
+    """A user's login that was led elsewhere, as by a web application."""
+
+    completion: Callable[[], bool | None]
+    """Says whether the code was redeemed before: True if it has brought the present login, as with a redirect that
+    comes again, which then changes nothing; False if it has brought an earlier one."""
+    redeem: Callable[[], Steps[OAuthToken]]
+    key: DPoPKey | None = None
+    """The key that the code is bound to."""
 
 
 class Logins(Acquisition):
@@ -28,36 +44,31 @@ class Logins(Acquisition):
 
     __slots__ = ()
 
-    def complete_login(
-        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Steps[tuple[Acquired, OAuthToken | None]]:
-        """Return the token of a user's new login, and that of the login which it has replaced, if it's to be ended.
-
-        `completion` says whether the code was redeemed before: True if it has brought the present login, as with a
-        redirect that comes again, which then changes nothing; False if it has brought an earlier one.
-        """
+    def complete_login(self, login: NewLogin) -> Steps[tuple[Acquired, OAuthToken | None]]:
+        """Return the token of a user's new login, and that of the login which it has replaced, if it's to be ended."""
 
         def make() -> Steps[tuple[Acquired, OAuthToken | None]]:
-            present, is_present = self.known.last, completion()
+            present, is_present = self.known.last, login.completion()
             if is_present is not None:
                 if present is None or not is_present:
                     raise reauthorization("this login was completed before, and has ended since", None, None)
                 return Acquired(present, is_own=False), None
-            token = yield from redeem()
-            before = yield from self._keep_login(token)
+            token = yield from login.redeem()
+            before = yield from self._keep_login(token, login.key)
             return Acquired(token, is_own=True), self._to_be_ended(before, token)
 
         result = yield from self._under_lock(Purpose(Reason.LOGIN), None, make)
         assert isinstance(result, tuple)  # noqa: S101 - nothing else ends the wait for the lock
         return result
 
-    def _keep_login(self, token: OAuthToken) -> Steps[OAuthToken | None]:
+    def _keep_login(self, token: OAuthToken, key: DPoPKey | None) -> Steps[OAuthToken | None]:
         """Save the token of a new login, whatever siblings have done meanwhile; return that of the one before."""
         self.shared_times = 0
         if not ((yield StillHeld()) and self._stored.is_ok):
             yield from self._look(())  # what a sibling has saved, if the lock was lost; the store may work by now
         before = self.known.last
-        self.known = self.known.renewed(token, is_login=True)._replace(previous=None)
+        known = self.known.renewed(token, is_login=True, key=self._to_be_kept(key))
+        self.known = known._replace(previous=None)
         yield from self._save()
         return before
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from .._record import Record
 from .._wire.token import OAuthToken, digest
 from .entry import Entry, identity
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["Known", "merge"]
 
@@ -33,11 +38,31 @@ class Known(Record):
     """Which login the last token comes from."""
     superseded: tuple[str, ...] = ()
     """Digests of tokens that others have replaced: a store that brings one has gone back in time."""
+    keys: Mapping[str, DPoPKey] = {}
+    """The keys that these tokens are bound to, by the tokens' identities: each token has its own."""
 
-    def renewed(self, token: OAuthToken, *, is_login: bool) -> Known:
-        """Return what is known with a new token; `is_login` says that it begins a new login."""
+    def renewed(self, token: OAuthToken, *, is_login: bool, key: DPoPKey | None = None) -> Known:
+        """Return what is known with a new token, and the key that it's bound to; `is_login` begins a new login."""
         login = identity(token) if is_login or self.login is None else self.login
-        return self._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
+        known = self.with_key(token, key)
+        return known._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
+
+    def with_key(self, token: OAuthToken, key: DPoPKey | None) -> Known:
+        """Return what is known with a token's key; those of tokens that are gone are forgotten."""
+        if key is None:
+            return self
+        kept = {identity(one) for one in (self.last, self.previous, self.in_store) if one is not None}
+        keys = {name: known for name, known in self.keys.items() if name in kept}
+        return self._replace(keys={**keys, identity(token): key})
+
+    def key_of(self, token: OAuthToken) -> DPoPKey | None:
+        """Return the key that a token is bound to, if it's known."""
+        return self.keys.get(identity(token)) if self.keys else None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the last token's key is known."""
+        return self.last is not None and self.key_of(self.last) is not None
 
     def saved(self) -> Known:
         """Return what is known once the last token is in the store."""
@@ -83,7 +108,8 @@ def merge(known: Known, stored: Entry) -> Known:
 
     At first, and while the last token is unsaved, the later expiry wins; else what's new in the store is a sibling's,
     and newer. A token that is known to have been replaced is no news: then the store has gone back in time, and the
-    live one is to be saved again. The mark of a logout ends the login that it's about, and no other.
+    live one is to be saved again, as is one whose key the store has lost. The mark of a logout ends the login that it's
+    about, and no other.
     """
     known = known._replace(has_read=known.has_read or stored.token is None)
     if stored.logged_out is not None:
@@ -92,10 +118,13 @@ def merge(known: Known, stored: Entry) -> Known:
         ended = known.logged_out().learned(Entry(superseded=named))
         return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
     token = stored.token
+    is_last = token is not None and _is_same(token, known.last)
+    has_lost_key = is_last and stored.key is None and known.has_key
     if token is None or _is_same(token, known.in_store):
-        return known._replace(has_read=True)
-    if _is_same(token, known.last):
-        return known.saved().learned(stored)
+        return known._replace(has_read=True, is_unsaved=known.is_unsaved or has_lost_key)
+    known = known.with_key(token, stored.key)
+    if is_last:
+        return known.saved()._replace(is_unsaved=has_lost_key).learned(stored)
     if known.has_superseded(token):
         return known._replace(in_store=token, has_read=True, is_unsaved=known.last is not None)
     trusts_store = known.has_read and not known.is_unsaved
@@ -105,7 +134,9 @@ def merge(known: Known, stored: Entry) -> Known:
         # What a sibling has replaced is never gone back to: it may be another user's.
         was_replaced = known.last is not None and not _digests_of(known.last).isdisjoint(stored.superseded)
         previous = None if was_replaced else known.last
-        return Known(token, previous, token, has_read=True, login=login, superseded=superseded).learned(stored)
+        return Known(
+            token, previous, token, has_read=True, login=login, superseded=superseded, keys=known.keys
+        ).learned(stored)
     return known._replace(previous=token, in_store=token, has_read=True)
 
 

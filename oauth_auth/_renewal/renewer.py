@@ -25,10 +25,10 @@ from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired
 from .acquisition import Acquired, Deferred
-from .decisions import Purpose, Reason, RenewalSettings, State
+from .decisions import Demands, Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
-from .logins import Logins
+from .logins import Logins, NewLogin
 from .store_entry import StoreEntry
 
 __all__ = ["FlightLike", "FlightOutcome", "Landing", "Renewer", "decision_lock"]
@@ -60,6 +60,8 @@ class FlightOutcome(Record):
     is_new: bool = False
     is_inconclusive: bool = False
     """Whether waiters should decide anew: the flight was launched when no caller waited."""
+    login: Demands | None = None
+    """What an API demanded, if a user was to log in whatever token there was; none of it if the program asked."""
 
     @classmethod
     def deferred(cls) -> FlightOutcome:
@@ -214,15 +216,13 @@ class Renewer:
                 if result.is_own:
                     yield from self._notify(result.token)
                 outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
-        return outcome
+        return outcome._replace(login=purpose.demands if purpose.reason is Reason.LOGIN else None)
 
-    def _complete_login(
-        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Steps[FlightOutcome]:
+    def _complete_login(self, login: NewLogin) -> Steps[FlightOutcome]:
         """Replace the login, see `Logins.complete_login`; where that fails, all stays as it was."""
         begun, held = self._clock().monotonic, self.current
         try:
-            result, replaced = yield from self.acquisition.complete_login(completion, redeem)
+            result, replaced = yield from self.acquisition.complete_login(login)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it

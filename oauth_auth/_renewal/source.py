@@ -19,34 +19,28 @@ from .._server.calls import Steps
 from .._server.grants import Grant
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
-from ..errors import TokenError
 from .backoff import OriginBreaker
+from .decider import joined
 from .decisions import (
-    Around,
-    Decision,
     Decline,
-    Fail,
     Reason,
     RenewalSettings,
     Send,
     State,
-    Wait,
     for_rejection,
     for_renewal,
     for_request,
 )
 from .effects import carry_out_renewal
+from .login_source import LOGIN_CHECK, LoginSource
 from .logins import Logins
-from .renewer import FlightLike, FlightOutcome, Landing, Renewer, decision_lock
+from .renewer import FlightLike, Landing, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]
 
 Waiting = Generator[Step, Any, Any]
 """What a caller does: it yields steps to wait for, in a thread or a task, see `_flight.run`."""
-
-_LOGIN_CHECK = 0.5
-"""Seconds between two attempts to cancel a login, which may have just begun."""
 
 
 class Replacement(Record):
@@ -57,7 +51,7 @@ class Replacement(Record):
     """Whether it was made because of a rejection; else it may have been revoked at the same time."""
 
 
-class TokenSource(Renewer):
+class TokenSource(LoginSource):
     """One program's tokens from one grant. Safe to use from threads, tasks, several event loops and forked children.
 
     `token` is a token to begin with; of it and a stored one the later expiry wins. `clock`, `chance` and `begin`, which
@@ -87,13 +81,17 @@ class TokenSource(Renewer):
         self._token = token
         self._forget_the_moment()
         # With a store or a code, the token given isn't sent before a flight has looked at these.
-        has_more = self._entry.is_shared or grant.has_unredeemed_code
-        self._publish(State() if token is None or has_more else State(self.acquisition.credential(token)))
+        is_sent = not (self._entry.is_shared or grant.has_unredeemed_code)
+        if token is not None and is_sent and self.acquisition.can_send(token):
+            self._publish(State(self.acquisition.credential(token)))
+        else:
+            self._publish(State())
 
     def _forget_the_moment(self) -> None:
         """Reset what copies in other processes don't share."""
         self.rejecting_origins: dict[Hashable, OriginBreaker] = {}
         """Origins for which a renewal was vain, until one helps; an origin is any key that the plug-in chooses."""
+        self._forget_logins()
         self._flight = None
         self._saver = None
         self._login_cancelled = None
@@ -125,7 +123,7 @@ class TokenSource(Renewer):
                 if flight is not None:
                     flight.start(in_background=True)
                 return decision.credential
-            outcome = yield Landing(_joined(flight), decision.timeout)
+            outcome = yield Landing(joined(flight), decision.timeout)
             if outcome is None:
                 if (current := self._state.unexpired(self._clock())) is not None:
                     return current
@@ -136,7 +134,7 @@ class TokenSource(Renewer):
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
         while True:
             _, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.FORCED))
-            outcome = yield Landing(_joined(flight), is_quiet=True)
+            outcome = yield Landing(joined(flight), is_quiet=True)
             if outcome is not None and not outcome.is_inconclusive and (outcome.is_new or outcome.error is not None):
                 return self._settle(outcome, forced=True)
 
@@ -160,7 +158,7 @@ class TokenSource(Renewer):
             if before_waiting is not None:
                 yield before_waiting
                 before_waiting = None
-            outcome = yield Landing(_joined(flight))
+            outcome = yield Landing(joined(flight))
             if outcome is None or outcome.is_inconclusive:
                 continue
             credential = self._settle(outcome, rejected=rejected, about=about)
@@ -168,55 +166,10 @@ class TokenSource(Renewer):
                 return Replacement(credential, outcome.is_replacement)
         return None
 
-    def log_in(self) -> Generator[Step, Any, Credential]:
-        """Let the user log in, even if there is a valid token; return the new credential."""
-        while True:
-            decision, flight = self._decide(lambda state, _, around: for_renewal(state, around, Reason.LOGIN))
-            outcome = yield Landing(_joined(flight), is_quiet=True)
-            if decision.launch is not None:
-                return self._settle(outcome or FlightOutcome.deferred(), forced=True)
-
-    def complete_login(
-        self, completion: Callable[[], bool | None], redeem: Callable[[], Steps[OAuthToken]]
-    ) -> Generator[Step, Any, Credential]:
-        """Replace whatever token there is by that of a login that was led elsewhere; return the new credential.
-
-        Raises what went wrong; then all stays as it was.
-        """
-        outcome = yield from self._launch_alone(lambda: self._complete_login(completion, redeem))
-        if outcome.error is not None:
-            raise outcome.error.without_traceback()
-        assert outcome.credential is not None  # noqa: S101 - without an error there's one
-        return outcome.credential
-
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
         self._token = carry_out_renewal(self.acquisition.check_store(), self._entry, self._clock)
         return self._token
-
-    def revoke(self) -> Generator[Step, Any, None]:
-        """Revoke the newest token at the server and forget it; afterwards raise `OAuthError` for what went wrong.
-
-        A login under way is cancelled.
-        """
-        outcome = yield from self._launch_alone(self._revoke)
-        if outcome.error is not None:
-            raise outcome.error.without_traceback()
-
-    def _launch_alone(self, procedure: Callable[[], Steps[FlightOutcome]]) -> Generator[Step, Any, FlightOutcome]:
-        """Return the outcome of a flight of the caller's own, after the one under way; a login in that is cancelled."""
-        while True:
-            with decision_lock:
-                flight = self._under_way()
-                is_own = flight is None
-                if flight is None:
-                    flight = self._launch(procedure())
-            self._cancel_login()
-            outcome: FlightOutcome | None = yield Landing(
-                _joined(flight), None if is_own else _LOGIN_CHECK, is_quiet=True
-            )
-            if is_own and outcome is not None:
-                return outcome
 
     def wait_idle(self) -> Generator[Step, Any, None]:
         """Wait until no flight is under way, and cancel a login; then try once more to save what is unsaved."""
@@ -233,7 +186,7 @@ class TokenSource(Renewer):
                     flight = self._launch(self._flush())
                 else:
                     self._cancel_login()
-            yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)
+            yield Landing(flight, None if has_flushed else LOGIN_CHECK, is_quiet=True)
 
     def record_acceptance(self, origin: Hashable, path: str, header: str, *, is_replay: bool) -> None:
         """Note that an origin accepted a token, at a replay or at first; needed only for `rejecting_origins`."""
@@ -276,45 +229,3 @@ class TokenSource(Renewer):
         self._clock, self._chance, self._begin = Now.read, CHANCE, None
         self._forget_the_moment()
         self._publish(State(self.current))
-
-    # -- Deciding: under the lock, without I/O ------------------------------------------------------------------
-
-    def _decide(self, decide: Callable[[State, Now, Around], tuple[Any, State]], about: str = "") -> tuple[Any, Any]:
-        """Return the decision, and the flight under way or launched by it. Raises the error that it calls for."""
-        with decision_lock:
-            flight, before = self._under_way(), self._state  # the flight first, then what it wrote
-            decision: Decision
-            decision, after = decide(before, self._clock(), self._around(flight))
-            if after is not before:  # never while a flight is under way: it may publish just now
-                self._publish(after)
-            if isinstance(decision, Fail):
-                raise decision.error.without_traceback(about)
-            if isinstance(decision, Send | Wait) and decision.launch is not None:
-                flight = self._launch(self._fly(decision.launch))
-        return decision, flight
-
-    def _around(self, flight: FlightLike | None) -> Around:
-        is_retrying = flight is not None and flight.is_retrying
-        return Around(flight is not None, is_retrying, self._entry.is_shared, self._settings.token_timeout)
-
-    def _settle(
-        self, outcome: FlightOutcome, *, rejected: str | None = None, forced: bool = False, about: str = ""
-    ) -> Credential:
-        """Return the flight's credential, else the old one while it lasts, else raise the flight's error."""
-        if outcome.credential is not None:
-            return outcome.credential
-        current = self._state.unexpired(self._clock())
-        if current is not None and not forced and current.header != rejected:
-            return current
-        raise (outcome.error or TokenError("the renewal was deferred")).without_traceback(about)
-
-
-def _joined(flight: FlightLike | None) -> FlightLike:
-    """Return a flight to wait for. Raises `TokenError` for a callback that would wait for itself."""
-    assert flight is not None  # noqa: S101 - a decision to wait has found or launched one
-    if flight.is_reentrant:
-        raise TokenError(
-            "a callback of this auth object used the auth object itself, which waits for the callback: "
-            "use the token that the callback was given, or another auth object"
-        )
-    return flight

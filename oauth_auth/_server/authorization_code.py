@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
+from .authorization_request import AuthorizationOptions, AuthorizationRequests
 from .calls import Steps
 from .grants import RefreshingGrant, TokenCalls
 from .reauthorization import reauthorization
+from .server_errors import is_about_proof
 
 if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
     from ..login._context import Login
     from ..login._request import AuthorizationRequest
 
@@ -34,19 +36,16 @@ class AuthorizationCodeGrant(RefreshingGrant):
         redirect_uri: str | None,
         code_verifier: str | None,
         login: Login | None = None,
-        authorization_parameters: Mapping[str, Any] | None = None,
-        targets: Mapping[str, Any] | None = None,
-        offline_access: bool | None = None,
+        options: AuthorizationOptions | None = None,
     ) -> None:
         super().__init__(calls)
         self._login = login
-        self._authorization_parameters = authorization_parameters or {}
-        self._targets = targets or {}
-        self._offline_access = offline_access
+        self._requests = AuthorizationRequests(calls, options or AuthorizationOptions())
         self._given_redirect_uri = redirect_uri
         self._code = code
         self._redirect_uri = redirect_uri
         self._code_verifier = code_verifier
+        self._key_of_code: DPoPKey | None = None
         self._redeemed_code: str | None = None
         self._completed: tuple[str, ...] = ()
         """Digests of the last codes that have brought a login by `complete`, the present one's last: the same redirect
@@ -56,16 +55,22 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def has_unredeemed_code(self) -> bool:
         return self._code is not None
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    @property
+    def key_of_code(self) -> DPoPKey | None:
+        return self._key_of_code if self.has_unredeemed_code else None
+
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         code, redirect_uri = self._code, self._redirect_uri
         if code is None or redirect_uri is None:
             reason = None if self._redeemed_code is None else "the authorization code is used up"
             raise reauthorization(reason, last, refusal) from refusal
         verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}
         try:
-            token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, **verifier)
+            token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, key=key, **verifier)
         except TokenError as error:
-            if error.status_code is not None:
+            if error.status_code is not None and not is_about_proof(error):
                 self._mark_redeemed(code)
             raise
         self._mark_redeemed(code)
@@ -75,7 +80,9 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return self._login is not None and self._code is None
 
-    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
 
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
@@ -83,7 +90,7 @@ class AuthorizationCodeGrant(RefreshingGrant):
         self._endpoints.calls.run(self._endpoints.require("authorization_url"))
 
         def make(redirect_uri: str) -> AuthorizationRequest:
-            return self._endpoints.calls.run(self.authorization_request(redirect_uri))
+            return self._endpoints.calls.run(self.authorization_request(redirect_uri, key, demands))
 
         context = LoginContext(make, self._given_redirect_uri, cancelled)
         try:
@@ -100,43 +107,46 @@ class AuthorizationCodeGrant(RefreshingGrant):
         def redeem() -> Steps[OAuthToken]:
             # Kept: it's sent again later if the server can't be reached now.
             self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
-            return self.request_token(None, None)
+            self._key_of_code = key
+            return self.request_token(None, None, key)
 
         return redeem
 
-    def authorization_request(self, redirect_uri: str | None) -> Steps[AuthorizationRequest]:
-        """Return a new request that a user authorize the client. Raises `OAuthError`."""
-        from ..login._request import AuthorizationRequest  # noqa: PLC0415 - see above
-
-        endpoints = self._endpoints
+    def authorization_request(
+        self, redirect_uri: str | None, key: DPoPKey | None = None, more: Mapping[str, str] | None = None
+    ) -> Steps[AuthorizationRequest]:
+        """Return a new request that a user authorize the client; its code is bound to the key. Raises `OAuthError`."""
         redirect_uri = redirect_uri or self._given_redirect_uri
         if redirect_uri is None:
             raise ConfigurationError("an authorization request needs the redirect_uri: pass it")
-        authorization_url = yield from endpoints.require("authorization_url")
-        metadata = yield from endpoints.metadata()
-        scope, is_offline = yield from endpoints.scope_of_login(self._scope, self._offline_access)
-        defaults = {**({"prompt": "consent"} if is_offline else {}), **self._targets}
-        in_url = {name for name, _ in parse_qsl(urlsplit(authorization_url).query, keep_blank_values=True)}
-        defaults = {name: value for name, value in defaults.items() if name not in in_url}
-        return AuthorizationRequest(
-            authorization_url,
-            self._client.client_id,
-            redirect_uri,
-            scope=scope,
-            issuer=endpoints.issuer,
-            issuer_required=metadata.get("authorization_response_iss_parameter_supported") is True,
-            parameters={**defaults, **self._authorization_parameters},
-            allow_insecure_transport=endpoints.allow_insecure,
-        )
+        return self._requests.make(redirect_uri, key, more)
+
+    def request_for_web(self, redirect_uri: str | None) -> Steps[AuthorizationRequest]:
+        """Return a new request that a web application sends its user with; it carries the key that's made for it."""
+        if self._binding is None:
+            return (yield from self.authorization_request(redirect_uri))
+        key = self._binding.given or self._binding.make()
+        request = yield from self.authorization_request(redirect_uri, key)
+        return request if self._binding.given is not None else request.bound_to(key.private_jwk)
+
+    def key_of_request(self, request: AuthorizationRequest) -> DPoPKey | None:
+        """Return the key that the code of a web application's request is bound to."""
+        if self._binding is None:
+            return None
+        return self._binding.given or self._binding.make(request.dpop_key)
 
     def completion(self, code: str) -> bool | None:
         """Return whether this code has brought the present login, or else an earlier one; None if it brought none."""
         code_digest = digest(code)
         return None if code_digest not in self._completed else code_digest == self._completed[-1]
 
-    def complete(self, code: str, redirect_uri: str, code_verifier: str) -> Steps[OAuthToken]:
+    def complete(
+        self, code: str, redirect_uri: str, code_verifier: str, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Redeem the code of a login that a web application has led. Raises `TokenError`, and then changes nothing."""
-        token = yield from self._operate("request_token_o_auth_acg", code, redirect_uri, code_verifier=code_verifier)
+        token = yield from self._operate(
+            "request_token_o_auth_acg", code, redirect_uri, key=key, code_verifier=code_verifier
+        )
         self._mark_redeemed(code)
         self._note_completion(digest(code))
         return token

@@ -1,7 +1,8 @@
 """Calls of an authorization server's endpoints: each attempt bounded in time, and tried again where that's safe.
 
 A call is a generator of steps: it yields effects, such as an attempt (`Ask`) or a pause (`Sleep`), and is sent their
-results. `perform` carries them out; a simulator carries them out in virtual time.
+results. `perform` carries them out; a simulator carries them out in virtual time. An attempt is built, not repeated:
+what proves who sends it is made anew each time, since servers refuse a second use as a replay.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Standby, attempt, carry_out, mark_retrying
 from .._record import Record
+from .._wire.checks import require_encodable
 from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
-from .._wire.token_request import TokenRequest
+from .._wire.token_request import Attempt, Call, PerAttempt, TokenRequest
 from .._wire.urls import check_transport
-from ..errors import ConfigurationError, OAuthError, TokenError, TokenTransportError
+from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError, TokenTransportError
+from .server_state import Challenges, ServerState
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = [
     "Ask",
@@ -47,6 +53,8 @@ Steps = Generator[Any, Any, _T]
 """Work that yields effects, is sent their results, and returns something. It has no `finally` that yields: a program
 that dies drops it at any point."""
 
+_LONGEST_OF_OTHERS = 86400.0
+"""Seconds that what has its own time-outs may take."""
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
 
@@ -57,8 +65,11 @@ class TokenTransport(Protocol):
     error_class: ClassVar[type[TokenTransportError]]
     """The plug-in's own `TokenTransportError`."""
 
-    def __init__(self, token_client: Any) -> None:
-        """Take the user's client, or None to make one for each call. Raises `ConfigurationError` for another type."""
+    def __init__(self, token_client: Any, certificate: ClientCertificate | None = None) -> None:
+        """Take the user's client, or None to make one for each call, which shows the certificate.
+
+        Raises `ConfigurationError` for a client of another type.
+        """
 
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once, follow no redirect; the time-outs bound each wait, in seconds. Raises `TokenTransportError`."""
@@ -146,7 +157,7 @@ class TokenHooks(Record):
 class EndpointCalls:
     """Sends requests through one transport. `timeout` bounds a call with its retries, in seconds."""
 
-    __slots__ = ("_chance", "_clock", "_hooks", "timeout", "transport")
+    __slots__ = ("_chance", "_clock", "_hooks", "server", "timeout", "transport")
 
     pauses: ClassVar[tuple[tuple[float, float], ...]] = ((0.1, 0.3), (0.5, 1.5))
     """Bounds, in seconds, of the random pause after the first and the second attempt."""
@@ -156,12 +167,14 @@ class EndpointCalls:
         transport: TokenTransport,
         timeout: float,
         hooks: TokenHooks | None = None,
+        server: ServerState | None = None,
         *,
         clock: Clock = Now.read,
         chance: Chance = CHANCE,
     ) -> None:
         self.transport = transport
         self.timeout = timeout
+        self.server = server or ServerState()
         self._hooks = hooks or TokenHooks()
         self._clock = clock
         self._chance = chance
@@ -170,14 +183,14 @@ class EndpointCalls:
         """Return what the steps return; block meanwhile."""
         return carry_out(steps, perform)
 
-    def call_token_endpoint(self, request: TokenRequest, **how: Any) -> Steps[OAuthToken]:
+    def call_token_endpoint(self, call: Call, **how: Any) -> Steps[OAuthToken]:
         """Return the token that a call of the token endpoint brings; the user's hooks see each attempt, see `call`."""
         read = partial(read_token_response, adapt=self._hooks.response)
-        return (yield from self.call(request, read, prepare=self._hooks.prepare, **how))
+        return (yield from self.call(call, read, prepare=self._hooks.prepare, **how))
 
     def call(
         self,
-        request: TokenRequest,
+        call: Call,
         read: Callable[[TokenRequest, TokenResponse], _T],
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
@@ -185,33 +198,44 @@ class EndpointCalls:
         statuses: list[int | None] | None = None,
         prepare: Callable[[TokenRequest], TokenRequest] | None = None,
     ) -> Steps[_T]:
-        """Send and read the answer; do it again, up to three times in all, if that fails and is `repeatable`.
+        """Build, send, and read the answer; again, up to three times in all, if that fails and is `repeatable`.
 
         `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
         by then counts a second use as theft, and ends all tokens that came from it.
         `statuses` collects each attempt's HTTP status, None without an answer. `prepare` makes of the request what an
-        attempt sends.
+        attempt sends. An answer that's about the proof alone is followed by another attempt at once, which isn't
+        counted.
         """
         statuses = [] if statuses is None else statuses
         begun = self._clock().monotonic
         deadline = begun + self.timeout
-        for pauses in (*self.pauses, None):
-            statuses.append(None)
+        pauses, challenges = iter(self.pauses), Challenges()
+        while True:
             left = max(deadline - self._clock().monotonic, _WORTHWHILE)
             half = min(self.timeout / 2, left)
+            nonce = None
+            attempt, built = yield from self._build(call, half)
+            if call.is_unbounded:  # it has had its own time
+                deadline += max(left - (deadline - self._clock().monotonic), 0.0)
+            statuses.append(None)
             try:
-                sent = request if prepare is None else prepare(request)
+                sent = built if prepare is None else prepare(built)
                 response = yield Ask(sent, self.transport, half, left if single_use else half, single_use)
                 if response is None:
                     raise HeldUp("the program was held up before it could ask for a token")
                 statuses[-1] = response.status_code
-                return read(sent, response._replace(received_at=self._clock().wall))
+                arrived = self._clock().wall
+                nonce = self.server.note(response.headers, arrived) if call.per_attempt else None
+                return read(sent, response._replace(received_at=arrived))
             except TokenError as error:
                 statuses[-1] = error.status_code
                 failure = error
-            if pauses is None or isinstance(failure, HeldUp) or not repeatable(failure):
+            if call.has_proof and self._is_about_proof(failure, challenges, attempt.nonce, nonce):
+                continue
+            bounds = next(pauses, None)
+            if bounds is None or isinstance(failure, HeldUp) or not repeatable(failure):
                 break
-            pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)
+            pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)
             if self._clock().monotonic + pause + _WORTHWHILE > deadline:
                 break
             yield Sleep(pause)
@@ -219,12 +243,63 @@ class EndpointCalls:
                 break
         raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
 
+    def _is_about_proof(self, failure: TokenError, challenges: Challenges, had: str | None, given: str | None) -> bool:
+        """Return whether a failure is answered by another proof; go by the server's clock if it refuses one."""
+        error = failure.error if isinstance(failure, OAuthProviderException) else None
+        if error == "invalid_dpop_proof":
+            self.server.sets_clock(for_proof=True)
+        return error is not None and challenges.answer(error, had, given)
+
+    def make_attempt(self, url: str) -> Attempt:
+        """Return what is known now for an attempt at this URL."""
+        server = self.server
+        return Attempt(url, server.issuer, self._clock().wall + server.offset, server.nonce)
+
+    def _build(self, call: Call, timeout: float) -> Steps[tuple[Attempt, TokenRequest]]:
+        """Return one attempt, and what it sends; the user's functions have `timeout` seconds each. Raises `TokenError`.
+
+        They come first, since they may take long, as a login does: what is signed after that is of its time.
+        """
+        attempt, texts = self.make_attempt(call.request.url), {}
+        for name, part in call.per_attempt.items():
+            if part.runs_code:
+                limit = timeout if part.is_bounded else _LONGEST_OF_OTHERS
+                texts[name] = yield from _run_code(name, part, attempt, limit)
+        attempt = self.make_attempt(call.request.url) if texts else attempt
+        for name, part in call.per_attempt.items():
+            if not part.runs_code:
+                texts[name] = part.make(attempt)
+        return attempt, call.with_made(texts)
+
     def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:
         """Return a failure to reach the server with what was done; another failure as it is."""
         if not isinstance(failure, TokenTransportError):
             return failure
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return failure.without_traceback(f" ({times} in {seconds:.1f} s; token_timeout is {self.timeout:.3g} s)")
+
+
+def _run_code(name: str, part: PerAttempt, attempt: Attempt, timeout: float) -> Steps[str]:
+    """Make a part of an attempt by the user's code. What that raises is retryable, and its text isn't shown."""
+    failure: TokenError
+    try:
+        text: object = yield Run(partial(part.make, attempt), timeout)
+    except OAuthError:
+        raise
+    except GivenUp:
+        failure = TokenError(f"the function that makes {name} hasn't returned within {timeout:.3g} s")
+        failure.retryable = True
+        raise failure from None
+    except Exception as error:
+        failure = TokenError(f"the function that makes {name} raised {type(error).__name__}")
+        failure.retryable = True
+        raise failure from error
+    if not isinstance(text, str) or not text:
+        raise TokenError(f"the function that makes {name} must return text, not {type(text).__name__}")
+    try:
+        return require_encodable(f"what the function that makes {name} returned", text)
+    except ConfigurationError as error:
+        raise TokenError(str(error)) from None
 
 
 def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from .._keys.secret_file import read_anew
+from .._record import Record
 from .._wire.client_auth import (
     ClientAuthentication,
     ClientAuthParameters,
@@ -15,24 +17,15 @@ from .._wire.client_auth import (
     ClientSecretPost,
     PublicClient,
 )
-from ..errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
+from ..errors import TokenError
 from .calls import Steps
 from .metadata import Endpoints
-from .secret_file import read_anew
+from .server_errors import refuses_client
+from .server_state import is_nonce
 
-__all__ = ["Client", "refuses_client"]
+__all__ = ["Client"]
 
 _T = TypeVar("_T")
-
-
-def refuses_client(error: TokenError) -> bool:
-    """Return whether the error means, or may mean, that client authentication failed.
-
-    Measured: `invalid_client`, `unauthorized_client`, or 400, 401, 403 without a readable `error`.
-    """
-    if isinstance(error, OAuthProviderException):
-        return error.error in {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
-    return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}
 
 
 class Client:
@@ -55,8 +48,14 @@ class Client:
         self._method: ClientAuthentication = method or (
             PublicClient() if client_secret is None else ClientSecretBasic()
         )
-        self._detected: ClientSecretBasic | None = None
+        self._detected: _Way | None = None
+        self._calls = endpoints.calls
         self._method.authenticate(client_id, client_secret)  # raises ConfigurationError early
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code of the user's is called for each attempt."""
+        return bool(getattr(self._method, "runs_code", False))
 
     def _choose(self) -> Steps[None]:
         """Take the method that the server's metadata lists (RFC 8414 section 2)."""
@@ -81,41 +80,80 @@ class Client:
         return (yield from self._send(send))
 
     def _send(self, send: Callable[[ClientAuthParameters], Steps[_T]]) -> Steps[_T]:
-        method = self._detected or self._method
-        alternative = None if self._detected else self._alternative()
-        try:
-            token = yield from send(method.authenticate(self.client_id, self._client_secret))
-        except TokenError as error:
-            if alternative is None or not refuses_client(error):
+        """Send a call in the way that this server takes; where that isn't known, one way after the other."""
+        ways, refusal = self._ways(), None
+        for way in ways:
+            try:
+                result = yield from self._send_by(way, send)
+            except TokenError as error:
+                if refuses_client(error) and len(ways) > 1:
+                    refusal = refusal or error
+                    continue
+                is_taken = refusal is not None and error.status_code is not None and not error.retryable
+                self._detected = way if is_taken else self._detected
                 raise
-            refusal = error
-        else:
-            if alternative is not None and isinstance(method, ClientSecretBasic):
-                self._detected = method
-            return token
-        try:
-            token = yield from send(alternative.authenticate(self.client_id, self._client_secret))
-        except TokenError as error:
-            if refuses_client(error):
-                raise refusal from None
-            if error.status_code is not None and not error.retryable:
-                self._detected = alternative
-            raise
-        self._detected = alternative
-        return token
+            self._detected = way if len(ways) > 1 else self._detected
+            return result
+        assert refusal is not None  # noqa: S101 - there's a way
+        raise refusal
 
-    def _alternative(self) -> ClientSecretBasic | None:
-        """Return the other form of Basic credentials, if it differs for this id and secret."""
-        if not isinstance(self._method, ClientSecretBasic) or self._client_secret is None:
-            return None
-        return self._method.other_form(self.client_id, self._client_secret)
+    def _send_by(self, way: _Way, send: Callable[[ClientAuthParameters], Steps[_T]]) -> Steps[_T]:
+        """Send a call in one way; if the server refuses an assertion by another clock than ours, once more by its own.
+
+        What a refused assertion lacks is never said.
+        """
+        try:
+            return (yield from send(way.method.authenticate(self.client_id, self._client_secret)))
+        except TokenError as error:
+            is_signed = hasattr(self._method, "authenticate_for")
+            if not is_signed or not refuses_client(error) or not self._calls.server.sets_clock(for_proof=False):
+                raise
+        return (yield from send(way.method.authenticate(self.client_id, self._client_secret)))
+
+    def _ways(self) -> tuple[_Way, ...]:
+        """Return the ways that the server may take, the first one first; the one that it does, once that's known."""
+        return self._possible_ways() if self._detected is None else (self._detected,)
+
+    def _possible_ways(self) -> tuple[_Way, ...]:
+        method, secret = self._method, self._client_secret
+        if isinstance(method, ClientSecretBasic) and secret is not None:
+            other = method.other_form(self.client_id, secret)
+            return tuple(_Way(one, {"basic_encode": one.encode}) for one in (method, other) if one is not None)
+        if getattr(method, "audience", "") is None and self._endpoints.issuer is not None:
+            return _Way(method, {"assertion_to_url": False}), _Way(_ToUrl(method), {"assertion_to_url": True})
+        return (_Way(method, {}),)
 
     def dump_state(self) -> dict[str, Any]:
         """Return what was detected, as JSON."""
-        return {} if self._detected is None else {"basic_encode": self._detected.encode}
+        nonce = self._calls.server.nonce
+        return {**({} if self._detected is None else self._detected.learned), **({"nonce": nonce} if nonce else {})}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `dump_state` returned; unknown keys are ignored."""
-        encode = state.get("basic_encode")
-        if isinstance(encode, bool) and self._detected is None and self._alternative() is not None:
-            self._detected = ClientSecretBasic(encode=encode)
+        server, nonce = self._calls.server, state.get("nonce")
+        if server.nonce is None and isinstance(nonce, str) and is_nonce(nonce):
+            server.nonce = nonce
+        ways = self._possible_ways()
+        if self._detected is None and len(ways) > 1:
+            self._detected = next((way for way in ways if _is_part_of(way.learned, state)), None)
+
+
+class _Way(Record):
+    """A way to authenticate the client, and what is remembered if the server takes it."""
+
+    method: ClientAuthentication
+    learned: Mapping[str, bool]
+
+
+class _ToUrl(Record):
+    """Authenticates by assertions for the URL that is called, though the issuer is known."""
+
+    method: Any
+
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
+        parameters: ClientAuthParameters = self.method.authenticate_for(client_id, client_secret, to_url=True)
+        return parameters
+
+
+def _is_part_of(learned: Mapping[str, bool], state: Mapping[str, Any]) -> bool:
+    return all(state.get(name) is value for name, value in learned.items())

@@ -10,18 +10,21 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from .. import _events
 from .._events import emit
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.messages import join_scope
 from .._wire.token import OAuthToken
-from .._wire.token_request import FieldParameters, TokenRequest, build_token_request
+from .._wire.token_request import FieldParameters, build_call
 from .._wire.urls import check_endpoint, without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
 from .calls import EndpointCalls, Steps, TokenTransport
 from .metadata import Endpoints
+
+if TYPE_CHECKING:
+    from .._keys.certificate import ClientCertificate
 
 __all__ = ["OAuthAuthorizationController", "Server"]
 
@@ -109,9 +112,9 @@ class OAuthAuthorizationController:
         return controller
 
     @classmethod
-    def _make_transport(cls, token_client: Any) -> TokenTransport:
+    def _make_transport(cls, token_client: Any, certificate: ClientCertificate | None) -> TokenTransport:
         """Return what sends the calls. Raises `ConfigurationError` for a client of another library."""
-        return cls._transport_class(token_client)
+        return cls._transport_class(token_client, certificate)
 
     def _steps(self, operation: str, *args: Any) -> Steps[OAuthToken]:
         """Return the operation of this name as steps; one that a subclass has overridden is called as it is."""
@@ -230,33 +233,33 @@ class OAuthAuthorizationController:
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         token_url = yield from self._token_url(server)
-        request = build_token_request(token_url, authorization, {**fields, **(field_parameters or {})})
+        call = build_call(token_url, authorization, {**fields, **(field_parameters or {})})
         begun, result = time.monotonic(), "ok"
         statuses: list[int | None] = []
         try:
             token = yield from self.calls.call_token_endpoint(
-                request, repeatable=repeatable, single_use=single_use, statuses=statuses
+                call, repeatable=repeatable, single_use=single_use, statuses=statuses
             )
         except GeneratorExit:  # a simulated program has died
             raise
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
-            _emit_call(request, fields["grant_type"], result, statuses, time.monotonic() - begun)
+            _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
             raise
-        _emit_call(request, fields["grant_type"], result, statuses, time.monotonic() - begun)
-        if token.token_type.lower() != "bearer":
+        _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
+        if token.token_type.lower() != "bearer" and not token.is_bound:
             _emit_unknown_type(token.token_type)
         return token
 
 
 def _emit_call(
-    request: TokenRequest, grant_type: str | None, result: str, statuses: list[int | None], duration: float
+    token_url: str, grant_type: str | None, result: str, statuses: list[int | None], duration: float
 ) -> None:
     emit(
         logging.DEBUG,
         "token_call",
         "token call to %(token_url)s (%(grant_type)s): %(result)s in %(duration).3f s, %(attempts)s attempts",
-        token_url=without_query(request.url),
+        token_url=without_query(token_url),
         grant_type=grant_type,
         result=result,
         status=statuses[-1] if statuses else None,

@@ -5,18 +5,23 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import ClassVar, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import DeviceResponse, read_device_response
 from .._wire.token import OAuthToken
-from .._wire.token_request import build_token_request
+from .._wire.token_request import build_call
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
 from .grants import RefreshingGrant, TokenCalls
 from .reauthorization import reauthorization
+from .server_errors import check_binding
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["DeviceCodeGrant", "Show", "show_on_stderr"]
 
@@ -71,9 +76,11 @@ class DeviceCodeGrant(RefreshingGrant):
     def is_interactive(self) -> bool:
         return True
 
-    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         """Show the user a code, and poll for the token until they have entered it."""
-        device = self._controller.calls.run(self._client.call(self._start_device))
+        device = self.controller.calls.run(self.client.call(self._start_device))
         deadline = time.monotonic() + device.expires_in
         try:
             self._show(
@@ -84,7 +91,7 @@ class DeviceCodeGrant(RefreshingGrant):
             )
         except Exception as error:
             raise TokenError(f"the code could not be shown to the user: show raised {type(error).__name__}") from error
-        token = self._poll(device, deadline, cancelled)
+        token = self._poll(device, deadline, cancelled, key)
 
         def redeem() -> Steps[OAuthToken]:
             yield from ()
@@ -92,18 +99,23 @@ class DeviceCodeGrant(RefreshingGrant):
 
         return redeem
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         yield from ()
         raise reauthorization(None, last, refusal) from refusal
 
     def _start_device(self, client: ClientAuthParameters) -> Steps[DeviceResponse]:
         url = yield from self._endpoints.require("device_authorization_url")
         scope, _ = yield from self._endpoints.scope_of_login(self._scope, self._offline_access)
-        fields = {"client_id": self._client.client_id, "scope": scope, **client.fields, **self._field_parameters}
-        request = build_token_request(url, client.authorization, fields)
-        return (yield from self._controller.calls.call(request, read_device_response))
+        own = {"client_id": self.client.client_id, "scope": scope, **self.details}
+        fields = {**own, **client.fields, **self.field_parameters}
+        call = build_call(url, client.authorization, fields)
+        return (yield from self.controller.calls.call(call, read_device_response))
 
-    def _poll(self, device: DeviceResponse, deadline: float, cancelled: threading.Event) -> OAuthToken:
+    def _poll(
+        self, device: DeviceResponse, deadline: float, cancelled: threading.Event, key: DPoPKey | None
+    ) -> OAuthToken:
         interval = self.default_interval if device.interval is None else device.interval
         interval = max(interval, self.shortest_interval)
         while True:
@@ -112,7 +124,8 @@ class DeviceCodeGrant(RefreshingGrant):
             if time.monotonic() >= deadline:
                 raise ReauthorizationRequired("the user must log in: the code wasn't entered in time")
             try:
-                return self._controller.calls.run(self._client.call(lambda c: self._ask_once(c, device.device_code)))
+                ask = partial(self._ask_once, device.device_code, key)
+                return check_binding(self.controller.calls.run(self.client.call(ask)), key)
             except OAuthProviderException as error:
                 if error.error == "expired_token":
                     raise ReauthorizationRequired("the user must log in: the code has expired") from error
@@ -127,11 +140,12 @@ class DeviceCodeGrant(RefreshingGrant):
         """Wait until the next poll is due; return whether the login was cancelled."""
         return cancelled.wait(seconds)
 
-    def _ask_once(self, client: ClientAuthParameters, device_code: str) -> Steps[OAuthToken]:
+    def _ask_once(self, device_code: str, key: DPoPKey | None, client: ClientAuthParameters) -> Steps[OAuthToken]:
         url = yield from self._endpoints.require("token_url")
-        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self._field_parameters}
-        request = build_token_request(url, client.authorization, fields)
-        return (yield from self._controller.calls.call_token_endpoint(request, repeatable=no_retry, single_use=True))
+        proof = {} if key is None else {"DPoP": key.header()}
+        fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self.field_parameters}
+        call = build_call(url, client.authorization, {**fields, **proof})
+        return (yield from self.controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
 
 
 def _longer(interval: float, error: TokenError) -> float:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._wire.token import OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
 from .calls import GivenUp, Run, Steps
 from .grants import Grant
+
+if TYPE_CHECKING:
+    from .._keys.dpop import DPoPKey
 
 __all__ = ["FixedToken", "TokenProvider"]
 
@@ -16,13 +20,17 @@ __all__ = ["FixedToken", "TokenProvider"]
 class TokenProvider(Grant):
     """The user's own function, which gets the last token or None and returns the next, within `timeout` seconds."""
 
-    runs_code = True
+    @property
+    def runs_code(self) -> bool:
+        return True
 
     def __init__(self, provider: Callable[[OAuthToken | None], OAuthToken], timeout: float) -> None:
         self._provider = provider
         self._timeout = timeout
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         failure: TokenError
         try:
             token = yield Run(functools.partial(self._provider, last), self._timeout)
@@ -47,6 +55,8 @@ class FixedToken(Grant):
 
     renews = False
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         yield from ()
         raise ReauthorizationRequired("BearerAuth can't renew its token: make a new one with a new token")

@@ -9,26 +9,31 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
-from .._wire.messages import read_revocation_response
+from .._wire.messages import read_introspection_response, read_revocation_response
 from .._wire.token import OAuthToken, digest
-from .._wire.token_request import FieldParameters, build_token_request
+from .._wire.token_request import FieldParameters, build_call
 from ..errors import (
     OAuthProviderError,
     OAuthProviderException,
     TokenError,
-    TokenResponseError,
     TokenTransportError,
 )
 from .calls import Steps, sends_async
-from .client import Client, refuses_client
+from .client import Client
 from .controller import OAuthAuthorizationController
 from .metadata import Endpoints
 from .reauthorization import reauthorization
-from .secret_file import read_anew
+from .server_errors import check_binding, ends_refresh_token
+
+if TYPE_CHECKING:
+    from .._keys.binding import Binding
+    from .._keys.dpop import DPoPKey
 
 __all__ = [
     "ClientCredentialsGrant",
@@ -37,22 +42,11 @@ __all__ = [
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
-    "ends_refresh_token",
+    "TokenEndpointGrant",
 ]
 
 _MOST_DEAD_TOKENS = 100
 """How many refresh tokens are remembered as dead: a server or a store returns one of the last, if any."""
-
-_ABOUT_THE_CALL = {
-    OAuthProviderError.INVALID_SCOPE,
-    "invalid_target",  # RFC 8707 section 2
-    "invalid_authorization_details",  # RFC 9396 section 5
-    "use_dpop_nonce",  # RFC 9449 section 8
-    "invalid_dpop_proof",  # RFC 9449 section 5
-    "server_error",
-    "temporarily_unavailable",
-}
-"""Refusals of a refresh that say nothing against the refresh token."""
 
 
 class Grant:
@@ -60,8 +54,11 @@ class Grant:
 
     renews: ClassVar[bool] = True
     """Whether there can ever be a token other than the first one."""
-    runs_code: ClassVar[bool] = False
-    """Whether a renewal calls code of the user's."""
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a renewal calls code of the user's."""
+        return False
 
     @property
     def scope(self) -> str | None:
@@ -83,6 +80,11 @@ class Grant:
         """Whether `request_token` is to be used before any token that there is, stored ones included."""
         return False
 
+    @property
+    def key_of_code(self) -> DPoPKey | None:
+        """The key that the unredeemed code is bound to (RFC 9449 section 10), if that's known."""
+        return None
+
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
         """Return the refresh token that came with this token, unless a server has refused or replaced it."""
         return None
@@ -91,11 +93,21 @@ class Grant:
         """Return the refresh token that the grant was constructed with, if it's still live."""
         return None
 
-    def refresh(self, refresh_token: str, scope: str | None) -> Steps[OAuthToken]:
-        """Renew with a live refresh token; `scope` is what was granted with it, None if the server didn't say."""
+    @property
+    def binding(self) -> Binding | None:
+        """Which keys its tokens are bound to; None if to none."""
+        return None
+
+    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
+        """Renew with a live refresh token; `scope` is what was granted with it, None if the server didn't say.
+
+        `key` is the one to bind the token to, here and below; a refresh token has one of its own.
+        """
         raise NotImplementedError
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Get a token without a refresh token; `refusal` is what ended the one that was tried before."""
         raise NotImplementedError
 
@@ -104,13 +116,16 @@ class Grant:
         """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
         return False
 
-    def authorize(self, cancelled: threading.Event) -> Callable[[], Steps[OAuthToken]]:
+    def authorize(
+        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
+    ) -> Callable[[], Steps[OAuthToken]]:
         """Run the interactive login, if there is one; return the steps that redeem its result, or that do without.
 
-        `cancelled` is set when the login is no longer needed. Blocks for as long as the user takes, so it's called
+        `cancelled` is set when the login is no longer needed; `demands` are parameters of the authorization request
+        that an API has asked for (RFC 9470 section 4). Blocks for as long as the user takes, so it's called
         without the store's lock. Raises `OAuthError`.
         """
-        return lambda: self.request_token(None, None)
+        return lambda: self.request_token(None, None, key)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
         """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""
@@ -134,19 +149,6 @@ class Grant:
         """Restore what `dump_state` returned; unknown keys are ignored."""
 
 
-def ends_refresh_token(error: TokenError) -> bool:
-    """Return whether a refusal means that the refresh token will never work again.
-
-    Measured: servers answer 400 with `invalid_grant`, `invalid_request` or nothing at all, so the status decides,
-    unless the error is about the client, or about the call.
-    """
-    if isinstance(error, OAuthProviderException):
-        if error.error == OAuthProviderError.INVALID_GRANT:
-            return True
-        return error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)
-    return isinstance(error, TokenResponseError) and error.status_code == 400
-
-
 class TokenCalls(Record):
     """What all token calls of an auth object have in common."""
 
@@ -155,20 +157,33 @@ class TokenCalls(Record):
     client: Client
     scope: str | None
     field_parameters: FieldParameters
+    binding: Binding | None = None
+    details: FieldParameters = MappingProxyType({})
+    """The authorization details as a field: of what asks for something new, so not of a refresh."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-class _TokenEndpointGrant(Grant):
+class TokenEndpointGrant(Grant):
     """A grant that calls the token endpoint, through the controller's operations."""
 
     def __init__(self, calls: TokenCalls) -> None:
-        self._controller = calls.controller
+        self.controller = calls.controller
         self._endpoints = calls.endpoints
-        self._client = calls.client
+        self.client = calls.client
         self._scope = calls.scope
-        self._field_parameters = calls.field_parameters
+        self.field_parameters = calls.field_parameters
+        self._binding = calls.binding
+        self.details = calls.details
+
+    @property
+    def runs_code(self) -> bool:
+        return self.client.runs_code
+
+    @property
+    def binding(self) -> Binding | None:
+        return self._binding
 
     @property
     def scope(self) -> str | None:
@@ -176,26 +191,30 @@ class _TokenEndpointGrant(Grant):
 
     @property
     def transport_error(self) -> type[TokenTransportError]:
-        return self._controller.calls.transport.error_class
+        return self.controller.calls.transport.error_class
 
     @property
     def sends_async(self) -> bool:
-        return sends_async(self._controller.calls.transport) and not self.is_interactive
+        return sends_async(self.controller.calls.transport) and not self.is_interactive
 
-    def _operate(self, operation: str, *args: Any, **fields: str) -> Steps[OAuthToken]:
-        """Call one of the controller's operations as the client; `fields` are additional form fields."""
+    def _operate(self, operation: str, *args: Any, key: DPoPKey | None = None, **fields: Any) -> Steps[OAuthToken]:
+        """Call one of the controller's operations as the client; `fields` are additional form fields.
+
+        With a key the token must be bound to it: anything else isn't kept.
+        """
+        proof = {} if key is None else {"DPoP": key.header()}
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
-            parameters = {**fields, **client.fields, **self._field_parameters}
-            return self._controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
+            parameters = {**fields, **client.fields, **self.field_parameters, **proof}
+            return self.controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
 
-        return (yield from self._client.call(send))
+        return check_binding((yield from self.client.call(send)), key)
 
     def dump_state(self) -> dict[str, Any]:
-        return self._client.dump_state()
+        return self.client.dump_state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._client.load_state(state)
+        self.client.load_state(state)
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
         """Revoke the refresh token, then the access token: at most servers the first call ends both."""
@@ -228,23 +247,37 @@ class _TokenEndpointGrant(Grant):
         if url is not None:
             yield from self._revoke(url, token.refresh_token, "refresh_token")
 
+    def introspect(self, access_token: str) -> Steps[Mapping[str, Any]]:
+        """Return what the server tells about an access token (RFC 7662). Raises `OAuthError`."""
+        url = yield from self._endpoints.require("introspection_url")
+
+        def send(client: ClientAuthParameters) -> Steps[Mapping[str, Any]]:
+            call = build_call(
+                url, client.authorization, {"token": access_token, "token_type_hint": "access_token", **client.fields}
+            )
+            return self.controller.calls.call(call, read_introspection_response)
+
+        return (yield from self.client.call(send))
+
     def _revoke(self, url: str, token: str, kind: str) -> Steps[None]:
         def send(client: ClientAuthParameters) -> Steps[None]:
             fields = {"token": token, "token_type_hint": kind, **client.fields}
-            request = build_token_request(url, client.authorization, fields)
-            return self._controller.calls.call(request, read_revocation_response)
+            call = build_call(url, client.authorization, fields)
+            return self.controller.calls.call(call, read_revocation_response)
 
-        yield from self._client.call(send)
+        yield from self.client.call(send)
 
 
-class ClientCredentialsGrant(_TokenEndpointGrant):
+class ClientCredentialsGrant(TokenEndpointGrant):
     """RFC 6749 section 4.4; renewed by asking again."""
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
-        return self._operate("request_token_o_auth_ccg", self._scope)
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
+        return self._operate("request_token_o_auth_ccg", self._scope, key=key, **self.details)
 
 
-class RefreshingGrant(_TokenEndpointGrant):
+class RefreshingGrant(TokenEndpointGrant):
     """A grant whose tokens come with refresh tokens."""
 
     _refresh_operation = "refresh_token_o_auth_acg"
@@ -264,7 +297,7 @@ class RefreshingGrant(_TokenEndpointGrant):
         dead = {**self._dead_refresh_tokens, **dict.fromkeys(digests)}
         self._dead_refresh_tokens = dict.fromkeys(list(dead)[-_MOST_DEAD_TOKENS:])
 
-    def refresh(self, refresh_token: str, scope: str | None) -> Steps[OAuthToken]:
+    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
         """Renew. The granted scope is asked for (RFC 6749 section 6); if it's refused, the call is repeated without.
 
         eBay, Volkswagen and Entra v1 require a scope in the refresh; oidc-provider and Authlib refuse one that goes
@@ -273,11 +306,11 @@ class RefreshingGrant(_TokenEndpointGrant):
         operation, scope = self._refresh_operation, scope or self._scope
         try:
             try:
-                token = yield from self._operate(operation, refresh_token, scope)
+                token = yield from self._operate(operation, refresh_token, scope, key=key)
             except OAuthProviderException as error:
                 if scope is None or error.error != OAuthProviderError.INVALID_SCOPE:
                     raise
-                token = yield from self._operate(operation, refresh_token, None)
+                token = yield from self._operate(operation, refresh_token, None, key=key)
         except TokenError as error:
             if ends_refresh_token(error):
                 self.bury([digest(refresh_token)])
@@ -303,17 +336,22 @@ class PasswordGrant(RefreshingGrant):
         self._username = username
         self._password = password
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         """Get a token with the password; if a file that it came from has another one by now, with that."""
-        operation = "request_token_o_auth_ropcg"
         try:
-            return (yield from self._operate(operation, self._username, self._password, self._scope))
+            return (yield from self._request(key))
         except OAuthProviderException as error:
             is_refused = error.error == OAuthProviderError.INVALID_GRANT
             if not is_refused or (next_password := read_anew(self._password)) is None:
                 raise
         self._password = next_password
-        return (yield from self._operate(operation, self._username, self._password, self._scope))
+        return (yield from self._request(key))
+
+    def _request(self, key: DPoPKey | None) -> Steps[OAuthToken]:
+        who = (self._username, self._password)
+        return self._operate("request_token_o_auth_ropcg", *who, self._scope, key=key, **self.details)
 
 
 class RefreshTokenGrant(RefreshingGrant):
@@ -333,7 +371,9 @@ class RefreshTokenGrant(RefreshingGrant):
         super().bury(digests)
         self._is_given_dead = self._is_given_dead or digest(self._given) in digests
 
-    def request_token(self, last: OAuthToken | None, refusal: TokenError | None) -> Steps[OAuthToken]:
+    def request_token(
+        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
+    ) -> Steps[OAuthToken]:
         yield from ()
         raise reauthorization("the refresh token is used up", last, refusal) from refusal
 

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._wire.messages import NoMetadata, read_metadata_response
-from .._wire.token_request import REQUEST_HEADERS, TokenRequest
+from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
@@ -19,6 +19,8 @@ _FIELDS = {
     "authorization_url": "authorization_endpoint",
     "device_authorization_url": "device_authorization_endpoint",
     "revocation_url": "revocation_endpoint",
+    "introspection_url": "introspection_endpoint",
+    "pushed_authorization_request_url": "pushed_authorization_request_endpoint",
 }
 
 _OFFLINE_ACCESS = "offline_access"
@@ -27,12 +29,19 @@ _OFFLINE_ACCESS = "offline_access"
 class Endpoints:
     """The endpoints of one server. Metadata is fetched with `calls` when it's first needed, and kept. Thread-safe.
 
-    `given` are URLs by their option's name; they override what the metadata says. Lookups are generators of steps,
-    since they may need a call.
+    `given` are URLs by their option's name; they override what the metadata says. Where the calls show a certificate,
+    they go to the aliases that the metadata has for that (RFC 8705 section 5). Lookups are generators of steps, since
+    they may need a call.
     """
 
     def __init__(
-        self, given: Mapping[str, str | None], issuer: str | None, calls: EndpointCalls, *, allow_insecure: bool
+        self,
+        given: Mapping[str, str | None],
+        issuer: str | None,
+        calls: EndpointCalls,
+        *,
+        allow_insecure: bool,
+        shows_certificate: bool = False,
     ) -> None:
         self.calls = calls
         self.given: dict[str, str] = {
@@ -44,6 +53,7 @@ class Endpoints:
         if issuer is not None and urlsplit(issuer).query:
             raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
         self.allow_insecure = allow_insecure
+        self._shows_certificate = shows_certificate
         self._metadata: Mapping[str, Any] | None = None
 
     def require(self, name: str) -> Steps[str]:
@@ -59,7 +69,8 @@ class Endpoints:
         """Return an endpoint's URL, or None if there's none. Raises `OAuthError`."""
         if name in self.given or self.issuer is None:
             return self.given.get(name)
-        url = (yield from self.metadata()).get(_FIELDS[name])
+        metadata = yield from self.metadata()
+        url = self._alias(metadata, name) or metadata.get(_FIELDS[name])
         if url is None:
             return None
         try:
@@ -68,6 +79,13 @@ class Endpoints:
             raise
         except ConfigurationError as error:
             raise TokenResponseError(f"the issuer's metadata can't be used: {error}") from None
+
+    def _alias(self, metadata: Mapping[str, Any], name: str) -> Any:
+        """Return where calls that show a certificate go instead (RFC 8705 section 5), if the metadata says so."""
+        aliases = metadata.get("mtls_endpoint_aliases")
+        if not self._shows_certificate or name == "authorization_url" or not isinstance(aliases, Mapping):
+            return None
+        return aliases.get(_FIELDS[name])
 
     def metadata(self) -> Steps[Mapping[str, Any]]:
         """Return the issuer's metadata, {} if no issuer is known. Raises `TokenError`."""
@@ -99,7 +117,7 @@ class Endpoints:
             try:
                 return (
                     yield from self.calls.call(
-                        request, lambda request, response: read_metadata_response(request, response, issuer)
+                        Call(request), lambda request, response: read_metadata_response(request, response, issuer)
                     )
                 )
             except NoMetadata as error:

@@ -1,24 +1,48 @@
 """Decides from an answer's status and challenges whether it rejects the token, or accepts it. Pure.
 
-A 401 usually rejects it, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3) can say that the token is
-good and the request isn't, as with `insufficient_scope`. The scanner below reads challenges from left to right, once;
-where it meets something that it can't read, it stops, and what it hasn't read counts as absent.
+A 401 usually rejects it, but its challenges (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 9449 section 7.1) can say
+that the token is good and the request isn't, as with `insufficient_scope`. A challenge belongs to its scheme: what is
+said of tokens of another one says nothing. The scanner below reads challenges from left to right, once; where it meets
+something that it can't read, it stops, and what it hasn't read counts as absent.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-__all__ = ["SCOPE_STATUSES", "bearer_errors", "is_rejection", "tells_acceptance", "wanted_scope"]
+from .._record import Record
+
+__all__ = [
+    "PROOF_STATUSES",
+    "SCOPE_STATUSES",
+    "Challenge",
+    "errors_for",
+    "is_rejection",
+    "login_demands",
+    "proof_error",
+    "read_challenges",
+    "replay_statuses",
+    "telling_statuses",
+    "tells_acceptance",
+    "wanted_scope",
+]
 
 SCOPE_STATUSES = frozenset({401, 403})
 """The statuses with which a challenge may say that the token's scope isn't enough (RFC 6750 section 3.1: 403)."""
 
+PROOF_STATUSES = frozenset({400, 401})
+"""The statuses with which a challenge may say that the proof isn't good enough (RFC 9449 section 9: 401)."""
+
 _MAX_HEADER_LENGTH = 8192
 
+_STEP_UP = "insufficient_user_authentication"  # RFC 9470 section 3: the user must log in more strongly, or anew
+_STEP_UP_STATUS = 401
+_ABOUT_THE_PROOF = {"use_dpop_nonce", "invalid_dpop_proof"}  # RFC 9449 sections 9 and 7.1
 _NOT_ABOUT_THE_TOKEN = {
+    *_ABOUT_THE_PROOF,
     "insufficient_scope",
-    "insufficient_user_authentication",  # RFC 9470 section 3: the user must log in more strongly, or anew
+    _STEP_UP,
     "invalid_request",
 }
 
@@ -28,54 +52,104 @@ _PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[
 _SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
 
 
-def is_rejection(status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...]) -> bool:
-    """Return whether an answer rejects the token it was sent with.
+class Challenge(Record):
+    """One challenge of an answer; its scheme and the names of its parameters in lower case."""
 
-    A status of `rejection_statuses` does, unless all Bearer challenges that name an error say `insufficient_scope`
-    or `invalid_request` (RFC 6750 section 3.1), or `insufficient_user_authentication` (RFC 9470 section 3).
+    scheme: str
+    parameters: tuple[tuple[str, str], ...]
+
+    def get(self, name: str) -> str | None:
+        """Return a parameter's value."""
+        return dict(self.parameters).get(name)
+
+
+def is_rejection(
+    status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...], scheme: str = "bearer"
+) -> bool:
+    """Return whether an answer rejects the token, of this scheme, that it was sent with.
+
+    A status of `rejection_statuses` does, unless all of the scheme's challenges that name an error say one that is
+    about the request: `insufficient_scope` or `invalid_request` (RFC 6750 section 3.1),
+    `insufficient_user_authentication` (RFC 9470 section 3), or one about its proof.
     An absent or unreadable challenge says nothing.
     """
     if status_code not in rejection_statuses:
         return False
-    errors = bearer_errors(www_authenticate) if www_authenticate else []
+    errors = errors_for(scheme, www_authenticate) if www_authenticate else []
     return not errors or not _NOT_ABOUT_THE_TOKEN.issuperset(errors)
 
 
-def bearer_errors(www_authenticate: str) -> list[str]:
-    """Return the `error` of each Bearer challenge in a `WWW-Authenticate` value; several headers joined by commas."""
-    return [value for challenge in _bearer_challenges(www_authenticate) for name, value in challenge if name == "error"]
+def errors_for(scheme: str, www_authenticate: str) -> list[str]:
+    """Return the errors that an answer names for a token of this scheme.
+
+    `www_authenticate` is its header; several are joined by commas. Some servers say in a Bearer challenge what they
+    have against a bound token; that counts where no DPoP challenge names an error.
+    """
+    found = read_challenges(www_authenticate)
+    for name in dict.fromkeys((scheme, "bearer")):
+        errors = [value for one in found if one.scheme == name for key, value in one.parameters if key == "error"]
+        if errors:
+            return errors
+    return []
+
+
+def proof_error(status_code: int, www_authenticate: str | None) -> str | None:
+    """Return the error that an answer names if that's about the proof alone, not about the bound token."""
+    if status_code not in PROOF_STATUSES or not www_authenticate:
+        return None
+    errors = errors_for("dpop", www_authenticate)
+    return errors[0] if errors and _ABOUT_THE_PROOF.issuperset(errors) else None
+
+
+def login_demands(
+    status_code: int, www_authenticate: str | None, scheme: str = "bearer"
+) -> tuple[tuple[str, str], ...] | None:
+    """Return what an answer demands of the user's login, as parameters of an authorization request (RFC 9470).
+
+    None if it doesn't say that the login isn't enough.
+    """
+    if status_code != _STEP_UP_STATUS or not www_authenticate:
+        return None
+    for challenge in read_challenges(www_authenticate):
+        if challenge.scheme in {scheme, "bearer"} and ("error", _STEP_UP) in challenge.parameters:
+            acr, age = challenge.get("acr_values") or "", challenge.get("max_age") or ""
+            demands = [("acr_values", acr)] if acr and acr.isascii() and acr.isprintable() else []
+            demands += [("max_age", age)] if age.isascii() and age.isdecimal() else []
+            return tuple(demands)
+    return None
 
 
 def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
     """Return the scope that an answer says the token lacks, "" if it names none; None if it says no such thing."""
     if status_code not in SCOPE_STATUSES or not www_authenticate:
         return None
-    for challenge in _bearer_challenges(www_authenticate):
-        if ("error", "insufficient_scope") in challenge:
-            return dict(challenge).get("scope", "")
+    for challenge in read_challenges(www_authenticate):
+        if challenge.scheme in _OF_TOKENS and ("error", "insufficient_scope") in challenge.parameters:
+            return challenge.get("scope") or ""
     return None
 
 
-def _bearer_challenges(www_authenticate: str) -> list[list[tuple[str, str]]]:
-    """Return the parameters of each Bearer challenge, their names in lower case."""
+_OF_TOKENS = ("bearer", "dpop")
+
+
+def read_challenges(www_authenticate: str) -> list[Challenge]:
+    """Return the challenges of an answer that concern tokens, in their order."""
     if len(www_authenticate) > _MAX_HEADER_LENGTH:
         return []
     parameter, challenge = re.compile(_PARAMETER), re.compile(_SCHEME)
-    challenges: list[list[tuple[str, str]]] = []
+    found: list[tuple[str, list[tuple[str, str]]]] = []
     scheme, position = "", 0
     while True:
         # A parameter is tried first: "error = x" would else read as a scheme.
-        if scheme and (found := parameter.match(www_authenticate, position)):
-            if scheme == "bearer":
-                value = found[3] or re.sub(r"\\(.)", r"\1", found[2] or "", flags=re.DOTALL)
-                challenges[-1].append((found[1].lower(), value))
-        elif found := challenge.match(www_authenticate, position):
-            scheme = found[1].lower()
-            if scheme == "bearer":
-                challenges.append([])
+        if scheme and (match := parameter.match(www_authenticate, position)):
+            value = match[3] or re.sub(r"\\(.)", r"\1", match[2] or "", flags=re.DOTALL)
+            found[-1][1].append((match[1].lower(), value))
+        elif match := challenge.match(www_authenticate, position):
+            scheme = match[1].lower()
+            found.append((scheme, []))
         else:
-            return challenges
-        position = found.end()
+            return [Challenge(name, tuple(pairs)) for name, pairs in found if name in _OF_TOKENS]
+        position = match.end()
 
 
 def tells_acceptance(status_code: int) -> bool:
@@ -87,4 +161,20 @@ def tells_acceptance(status_code: int) -> bool:
         status_code < 300
         or status_code == 304
         or (400 <= status_code < 500 and status_code not in {401, 407, 408, 429})
+    )
+
+
+@lru_cache(maxsize=16)
+def telling_statuses(rejection_statuses: tuple[int, ...], *, has_proofs: bool = False) -> frozenset[int]:
+    """Return the statuses of answers that say something of the token, or its proof, but for that it's good."""
+    return SCOPE_STATUSES.union(rejection_statuses, PROOF_STATUSES if has_proofs else ())
+
+
+@lru_cache(maxsize=16)
+def replay_statuses(
+    rejection_statuses: tuple[int, ...], *, has_proofs: bool = False, steps_up: bool = False
+) -> frozenset[int]:
+    """Return the statuses of answers after which a request may be sent again."""
+    return frozenset(rejection_statuses).union(
+        PROOF_STATUSES if has_proofs else (), {_STEP_UP_STATUS} if steps_up else ()
     )

@@ -6,17 +6,20 @@ Which form a server takes is detected by `_server.client`.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
 from .._record import Record
 from ..errors import ConfigurationError
+from .token_request import PerAttempt
 
 __all__ = [
     "ClientAuthParameters",
     "ClientAuthentication",
     "ClientSecretBasic",
     "ClientSecretPost",
+    "NoClient",
     "PublicClient",
     "basic_authorization",
 ]
@@ -26,7 +29,7 @@ class ClientAuthParameters(Record):
     """What a token call carries to authenticate the client: an Authorization header or form fields."""
 
     authorization: str | None
-    fields: dict[str, str]
+    fields: Mapping[str, str | PerAttempt]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -86,6 +89,14 @@ class PublicClient(Record):
         if client_secret is not None:
             raise ConfigurationError("PublicClient sends no client_secret: leave it out, or choose ClientSecretPost()")
         return ClientAuthParameters(None, {"client_id": client_id})
+
+
+class NoClient(Record):
+    """Send nothing of a client: the grant says who asks, as an assertion does (RFC 7523 section 3.1)."""
+
+    def authenticate(self, client_id: str, client_secret: str | None) -> ClientAuthParameters:
+        """Return nothing."""
+        return ClientAuthParameters(None, {})
 
 
 def basic_authorization(client_id: str, client_secret: str) -> str:

@@ -6,6 +6,8 @@ status 200. Whatever arrives, a reader returns what was asked for or raises an `
     read_token_response    RFC 6749 section 5
     read_revocation_response    RFC 7009 section 2.2
     read_device_response    RFC 8628 section 3.2
+    read_pushed_response    RFC 9126 section 2.2
+    read_introspection_response    RFC 7662 section 2.2
     read_metadata_response    RFC 8414 section 3.2
 """
 
@@ -32,7 +34,9 @@ __all__ = [
     "TokenResponse",
     "join_scope",
     "read_device_response",
+    "read_introspection_response",
     "read_metadata_response",
+    "read_pushed_response",
     "read_revocation_response",
     "read_token_response",
 ]
@@ -255,13 +259,8 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
     texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
     if not all(_is_line(text) for text in texts.values()):
         words = server_words(fields, _text(response), request.secrets)
-        raise TokenResponseError(
-            "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
-            f"{_quoted(words)}",
-            status_code=response.status_code,
-            token_url=without_query(request.url),
-            server_message=words,
-        )
+        lacks = "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
+        raise _unusable(request, response, f"{lacks}{_quoted(words)}", words)
     complete = fields.get("verification_uri_complete")
     lifetime = _seconds(fields.get("expires_in"))
     return DeviceResponse(
@@ -269,6 +268,40 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
         verification_uri_complete=complete if _is_line(complete) else None,
         expires_in=_DEVICE_CODE_LIFETIME if lifetime is None else lifetime,
         interval=_seconds(fields.get("interval")),
+    )
+
+
+def read_pushed_response(request: TokenRequest, response: TokenResponse) -> str:
+    """Return the reference to a pushed authorization request (RFC 9126 section 2.2).
+
+    Raises as `read_token_response` does.
+    """
+    fields = read_fields(request, response, "pushed authorization request endpoint")
+    reference = fields.get("request_uri")
+    if not _is_line(reference):
+        lacks = "the pushed authorization request endpoint's answer lacks a usable request_uri"
+        raise _unusable(request, response, lacks)
+    return str(reference)
+
+
+def read_introspection_response(request: TokenRequest, response: TokenResponse) -> Mapping[str, Any]:
+    """Return what a server tells about a token (RFC 7662 section 2.2). Raises as `read_token_response` does."""
+    fields = read_fields(request, response, "introspection endpoint")
+    if not isinstance(fields.get("active"), bool):
+        lacks = "the introspection endpoint's answer doesn't say whether the token is active"
+        raise _unusable(request, response, lacks)
+    return fields
+
+
+def _unusable(
+    request: TokenRequest, response: TokenResponse, text: str, words: str | None = None
+) -> TokenResponseError:
+    """Return what is raised for an answer that isn't an error, and hasn't what was asked for."""
+    return TokenResponseError(
+        text,
+        status_code=response.status_code,
+        token_url=without_query(request.url),
+        server_message=words,
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from .._clock import Chance, Now
@@ -20,13 +20,17 @@ __all__ = [
     "Credential",
     "Header",
     "OAuthToken",
+    "Prover",
     "digest",
     "id_claims",
     "is_sendable",
+    "nonce_in",
     "read_answer",
     "subject_of",
 ]
 
+Prover = Callable[[str, str, float, str | None], str]
+"""Makes the proof (RFC 9449) for a method, a URL without query, a time in Unix seconds, and a nonce."""
 CENTURY = 100 * 366 * 86400
 """The longest lifetime or pause that's believed, in seconds."""
 
@@ -54,8 +58,9 @@ class OAuthToken:
                 "access_token must be text of one or more printable ASCII characters (RFC 6750 section 2.1); "
                 "pass the token alone, without scheme or line end"
             )
-        if self.access_token.lower().startswith("bearer "):
-            raise ConfigurationError("access_token must be the token alone: leave out the scheme 'Bearer'")
+        if self.access_token.lower().startswith(("bearer ", "dpop ")):
+            scheme = self.access_token.partition(" ")[0]
+            raise ConfigurationError(f"access_token must be the token alone: leave out the scheme {scheme!r}")
         for name, text in (
             ("token_type", self.token_type),
             ("scope", self.scope),
@@ -77,8 +82,16 @@ class OAuthToken:
 
     @property
     def authorization(self) -> str:
-        """The value of the Authorization header that carries the token (RFC 6750 section 2.1), a secret."""
-        return f"Bearer {self.access_token}"
+        """The value of the Authorization header that carries the token (RFC 6750 section 2.1), a secret.
+
+        The scheme is `DPoP` for a token that is bound to a key (RFC 9449 section 7.1), else `Bearer`.
+        """
+        return f"{'DPoP' if self.is_bound else 'Bearer'} {self.access_token}"
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it's bound to a key (RFC 9449), so that each request with it needs a proof."""
+        return self.token_type.lower() == "dpop"
 
     def is_expired(self, leeway: float = 0.0) -> bool:
         """Return whether the token expires within `leeway` seconds from now. A token without expiry never does."""
@@ -201,6 +214,17 @@ def subject_of(token: OAuthToken) -> str | None:
     return subject if isinstance(subject, str) else None
 
 
+def nonce_in(proof: str | None) -> str | None:
+    """Return the nonce that a proof has, None if it has none, or is none."""
+    try:
+        payload = (proof or "").split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (IndexError, ValueError, RecursionError):
+        return None
+    nonce = claims.get("nonce") if isinstance(claims, Mapping) else None
+    return nonce if isinstance(nonce, str) else None
+
+
 def is_sendable(access_token: object) -> bool:
     """Return whether this is a token that an Authorization header can carry."""
     return (
@@ -224,7 +248,7 @@ class Header(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "'Bearer …'"
+        return f"'{self.partition(' ')[0]} …'"
 
 
 class Credential(Record):
@@ -243,31 +267,40 @@ class Credential(Record):
     refresh_at: float
     stale_at: float
     expires_at: float
+    proof: Prover | None = None
+    """Makes the proofs of requests with a token that is bound to a key."""
 
     @classmethod
     def from_token(
-        cls, token: OAuthToken, now: Now, chance: Chance, *, leeway: float, refresh_window: float
+        cls,
+        token: OAuthToken,
+        now: Now,
+        chance: Chance,
+        *,
+        leeway: float,
+        refresh_window: float,
+        proof: Prover | None = None,
     ) -> Credential:
         """Work out the deadlines, Unix times in seconds, from the token's lifetime and the two windows."""
         if token.expiry is None:
-            return cls.unending(token)
+            return cls.unending(token, proof)
         lifetime = token.expires_in if token.expires_in is not None else token.expiry - now.wall
         lifetime = max(lifetime, 0.0)
         stale_at = token.expiry - min(leeway, lifetime / 10)
         # A random point of the window's first half: siblings that share a lifetime don't all renew at once.
         due_at = stale_at - min(refresh_window, lifetime / 5) * chance.uniform(0.5, 1.0)
         text = token.authorization
-        return cls(token, Header(text), text, due_at, due_at, stale_at, token.expiry)
+        return cls(token, Header(text), text, due_at, due_at, stale_at, token.expiry, proof)
 
     def next_deadline(self, wall: float) -> float:
         """Return when it next changes what a request does: where callers begin to wait, else where it expires."""
         return self.stale_at if wall < self.stale_at else self.expires_at
 
     @classmethod
-    def unending(cls, token: OAuthToken) -> Credential:
+    def unending(cls, token: OAuthToken, proof: Prover | None = None) -> Credential:
         """Make a credential that's sent whatever its age, since there's no other."""
         text = token.authorization
-        return cls(token, Header(text), text, math.inf, math.inf, math.inf, math.inf)
+        return cls(token, Header(text), text, math.inf, math.inf, math.inf, math.inf, proof)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.token!r}, …)"

@@ -1,11 +1,15 @@
-"""Requests to an authorization server: `TokenRequest`, and how one is built (RFC 6749 section 4). Pure, no I/O."""
+"""Requests to an authorization server: `TokenRequest`, and how one is built (RFC 6749 section 4). Pure, no I/O.
+
+A `Call` is sent in up to three attempts. What proves who sends it is good for one attempt, at one URL, so it's a part
+that is made for each, see `PerAttempt`.
+"""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import unquote_plus, urlencode
 
@@ -14,7 +18,16 @@ from ..errors import ConfigurationError
 from .checks import require_encodable
 from .token import is_sendable
 
-__all__ = ["REQUEST_HEADERS", "FieldParameters", "TokenRequest", "build_token_request"]
+__all__ = [
+    "REQUEST_HEADERS",
+    "Attempt",
+    "Call",
+    "FieldParameters",
+    "PerAttempt",
+    "TokenRequest",
+    "build_call",
+    "build_token_request",
+]
 
 REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """Headers of all requests; answers are short, and compressed ones may unpack to any length."""
@@ -24,7 +37,7 @@ FieldParameters = Mapping[str, FieldValue | Sequence[FieldValue] | None]
 
 _SECRET_FIELDS = {
     *("client_secret", "client_assertion", "password", "code", "code_verifier", "device_code"),
-    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token"),
+    *("refresh_token", "assertion", "subject_token", "actor_token", "id_token", "token", "request"),
 }
 
 
@@ -80,6 +93,73 @@ class TokenRequest(Record):
         return f"{type(self).__name__}(method={self.method!r}, url={self.url!r})"
 
 
+class Attempt(Record):
+    """One attempt at a call, as what is made for it must know it."""
+
+    url: str
+    issuer: str | None
+    """The server's issuer, where it's known."""
+    wall: float
+    """The time, in Unix seconds, by the server's clock as far as that's known."""
+    nonce: str | None = None
+    """The server's nonce for proofs (RFC 9449 section 8), if it has given one."""
+
+
+class PerAttempt(Record):
+    """A field or header of a call whose text is made anew for each attempt. The function may raise `TokenError`."""
+
+    make: Callable[[Attempt], str]
+    runs_code: bool = False
+    """Whether that calls a function of the user's, which may block."""
+    is_header: bool = False
+    is_bounded: bool = True
+    """Whether the time that it takes is the attempt's; else it has its own time-outs."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Call(Record):
+    """A call of an endpoint: the request, without what is made for each attempt."""
+
+    request: TokenRequest
+    per_attempt: Mapping[str, PerAttempt] = {}
+    """By the names of the fields and headers."""
+
+    @property
+    def has_proof(self) -> bool:
+        """Whether a proof of a key goes along (RFC 9449)."""
+        return "DPoP" in self.per_attempt
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether something is made for an attempt that has its own time-outs."""
+        return not all(part.is_bounded for part in self.per_attempt.values())
+
+    def with_made(self, texts: Mapping[str, str]) -> TokenRequest:
+        """Return what an attempt sends, with the texts that were made for it."""
+        request = self.request
+        if not texts:
+            return request
+        headers = {name: text for name, text in texts.items() if self.per_attempt[name].is_header}
+        fields = {name: texts.get(name, value) for name, value in request.fields.items()}
+        secrets = (*request.secrets, *_secrets_in(headers, texts))
+        return dataclasses.replace(
+            request,
+            headers={**request.headers, **headers},
+            fields=fields,
+            secrets=tuple(dict.fromkeys(secrets)),
+        )
+
+
+def build_call(url: str, authorization: str | None, fields: Mapping[str, Any]) -> Call:
+    """Build a call as `build_token_request` builds a request, of fields that may be made for each attempt, too."""
+    per_attempt = {name: value for name, value in fields.items() if isinstance(value, PerAttempt)}
+    headers = {name for name, part in per_attempt.items() if part.is_header}
+    constant = {name: "" if name in per_attempt else value for name, value in fields.items() if name not in headers}
+    return Call(build_token_request(url, authorization, constant), per_attempt)
+
+
 def _media_type(headers: Mapping[str, str]) -> str:
     value = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     return value.partition(";")[0].strip().lower()
@@ -118,6 +198,8 @@ def _secrets_in(headers: Mapping[str, str], fields: Mapping[str, Any]) -> Iterat
     for name, value in headers.items():
         if name.lower() == "authorization":
             yield from (text for text in _secrets_of(value) if len(text) > 3)
+        elif name.lower() == "dpop":
+            yield value
 
 
 def _secrets_of(authorization: str) -> list[str]:

@@ -11,6 +11,7 @@ from ..errors import ConfigurationError, InsecureTransportError
 
 __all__ = [
     "MOST_ORIGINS",
+    "as_http",
     "check_endpoint",
     "check_resource",
     "check_transport",
@@ -59,6 +60,12 @@ def _security(scheme: str) -> str:
     """Return the scheme of HTTP that another one stands for; niquests names an implementation after it: `ws+x`."""
     plain, _, variant = scheme.partition("+")
     return scheme if variant == "unix" else _SAME_SECURITY.get(plain, plain)
+
+
+def as_http(url: str) -> str:
+    """Return the URL of the request that begins what is spoken over HTTP, such as WebSockets: it has HTTP's scheme."""
+    scheme, separator, rest = url.partition(":")
+    return f"{_security(scheme.lower())}{separator}{rest}"
 
 
 def check_resource(resource: object) -> str:

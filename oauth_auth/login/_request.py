@@ -69,6 +69,23 @@ class AuthorizationRequest:
             "code_verifier": secrets.token_urlsafe(48),
         }
 
+    def _with(self, **fields: Any) -> Self:
+        request = object.__new__(type(self))
+        request._fields = {**self._fields, **fields}
+        return request
+
+    def signed(self, request: str) -> Self:
+        """Return this request in its signed form, a JWT (RFC 9101 section 5.1)."""
+        return self._with(request=request)
+
+    def pushed(self, request_uri: str) -> Self:
+        """Return this request by reference: it was pushed to the server (RFC 9126 section 4)."""
+        return self._with(request_uri=request_uri)
+
+    def bound_to(self, private_jwk: Mapping[str, Any]) -> Self:
+        """Return this request with the key that was made for it, to which its code is bound (RFC 9449 section 10)."""
+        return self._with(dpop_key=dict(private_jwk))
+
     @property
     def client_id(self) -> str:
         """The client that the user is asked to authorize."""
@@ -90,11 +107,17 @@ class AuthorizationRequest:
         return str(self._fields["code_verifier"])
 
     @property
-    def url(self) -> str:
-        """The URL to redirect the user to."""
+    def dpop_key(self) -> Mapping[str, Any] | None:
+        """The private JWK that was made for this request, a secret; None if there's none."""
+        key: Mapping[str, Any] | None = self._fields.get("dpop_key")
+        return key
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """What the request asks for, as names and values."""
         fields = self._fields
         digest = hashlib.sha256(self.code_verifier.encode()).digest()
-        parameters = [
+        return [
             ("response_type", "code"),
             ("client_id", fields["client_id"]),
             ("redirect_uri", fields["redirect_uri"]),
@@ -104,6 +127,15 @@ class AuthorizationRequest:
             ("code_challenge_method", "S256"),
             *((name, value) for name, values in fields["parameters"].items() for value in values),
         ]
+
+    @property
+    def url(self) -> str:
+        """The URL to redirect the user to; a request that was pushed or signed isn't readable in it."""
+        fields, parameters = self._fields, self.parameters
+        for name in ("request_uri", "request"):
+            if name in fields:
+                parameters = [("client_id", fields["client_id"]), (name, fields[name])]
+                break
         url: str = fields["authorization_url"]
         joint = "?" if "?" not in url else "" if url.endswith(("?", "&")) else "&"
         return f"{url}{joint}{urlencode(parameters)}"
@@ -142,9 +174,10 @@ class AuthorizationRequest:
         return answer["code"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `from_dict` takes, the verifier included: text, booleans, None and lists, as JSON has them."""
+        """Return what `from_dict` takes, verifier and key included: what JSON has."""
         parameters = {name: list(values) for name, values in self._fields["parameters"].items()}
-        return {**self._fields, "parameters": parameters}
+        key = {} if self.dpop_key is None else {"dpop_key": dict(self.dpop_key)}
+        return {**self._fields, **key, "parameters": parameters}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
@@ -163,8 +196,13 @@ class AuthorizationRequest:
             parameters=fields.get("parameters"),
             allow_insecure_transport=True,  # checked when the request was made
         )
-        request._fields.update(state=fields["state"], code_verifier=fields["code_verifier"])
-        return request
+        own: dict[str, Any] = {name: fields[name] for name in ("state", "code_verifier")}
+        for name, kind in (("request", str), ("request_uri", str), ("dpop_key", Mapping)):
+            if name in fields:
+                if not isinstance(fields[name], kind):
+                    raise ConfigurationError("AuthorizationRequest.from_dict takes what to_dict() returned")
+                own[name] = dict(fields[name]) if kind is Mapping else fields[name]
+        return request._with(**own)
 
     def _read_answer(self, redirected_url: str) -> dict[str, str]:
         if not isinstance(redirected_url, str) or len(redirected_url) > _MAX_URL_CHARACTERS:

@@ -11,8 +11,8 @@
 
 In pytest, the fixture `oauth_provider` is a running `LocalProvider`, new for each test.
 
-The server needs Authlib and Flask: `pip install "oauth_auth[testing]"`. Importing this package imports neither; the
-first use of `LocalProvider` does.
+The server needs Authlib, Flask and joserfc: `pip install "oauth_auth[testing]"`. Importing this package imports none of
+them; the first use of `LocalProvider` does.
 """
 
 from typing import TYPE_CHECKING

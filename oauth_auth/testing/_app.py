@@ -20,7 +20,10 @@ __all__ = ["create_app"]
 _ONCE = (
     *("grant_type", "client_id", "client_secret", "scope", "username", "password", "refresh_token", "code"),
     *("redirect_uri", "code_verifier", "response_type", "state", "code_challenge", "code_challenge_method"),
-    *("device_code", "token", "token_type_hint"),
+    *("device_code", "token", "token_type_hint", "client_assertion", "client_assertion_type"),
+    *("request", "request_uri", "dpop_jkt", "authorization_details"),
+    *("acr_values", "max_age", "prompt", "assertion", "subject_token", "subject_token_type"),
+    *("actor_token", "actor_token_type", "requested_token_type"),
 )
 """The parameters that the server knows. Unknown ones are ignored, and some may repeat: `resource` (RFC 8707), say."""
 _DEVICE_PAGE = """<!doctype html>
@@ -34,6 +37,21 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
     app = flask.Flask(__name__, static_folder=None)
 
     app.before_request(_refuse_repeated_parameters)
+    _add_endpoints(app, provider, server)
+    _add_pages(app, provider, server)
+    for path, document in DOCUMENTS.items():
+        app.add_url_rule(path, path, partial(document, provider))
+    return app
+
+
+def _add_endpoints(app: flask.Flask, provider: LocalProvider, server: AuthorizationServer) -> None:
+    """Add what programs call."""
+
+    @app.after_request
+    def tell_nonce(response: flask.Response) -> flask.Response:
+        if provider.dpop_nonces and flask.request.endpoint in {"token", "par"}:
+            response.headers["DPoP-Nonce"] = server.proofs.nonce
+        return response
 
     @app.errorhandler(OAuth2Error)
     def refuse(error: OAuth2Error) -> flask.Response:
@@ -46,6 +64,11 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         with server.lock:
             return server.create_token_response()  # type: ignore[no-any-return]
 
+    @app.post("/par")
+    def par() -> flask.Response:
+        with server.lock:
+            return server.handle_response(*server.requests.push())  # type: ignore[no-any-return]
+
     @app.post("/revoke", defaults={"name": "revocation"})
     @app.post("/introspect", defaults={"name": "introspection"})
     @app.post("/device_authorization", defaults={"name": "device_authorization"})
@@ -53,13 +76,19 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         with server.lock:
             return server.create_endpoint_response(name)  # type: ignore[no-any-return]
 
+
+def _add_pages(app: flask.Flask, provider: LocalProvider, server: AuthorizationServer) -> None:
+    """Add what browsers are sent to."""
+
     @app.get("/authorize")
     def authorize() -> flask.Response:
-        grant = server.get_consent_grant(end_user=provider.username)
-        # A real server would show a login page here, and go on when its form is sent.
-        return server.create_authorization_response(  # type: ignore[no-any-return]
-            grant_user=provider.username, grant=grant
-        )
+        with server.lock:
+            request = server.requests.from_browser()
+            grant = server.get_consent_grant(request, end_user=provider.username)
+            # A real server would show a login page here, and go on when its form is sent.
+            return server.create_authorization_response(  # type: ignore[no-any-return]
+                request, grant_user=provider.username, grant=grant
+            )
 
     @app.get("/device")
     def device() -> str | tuple[str, int]:
@@ -71,10 +100,6 @@ def create_app(provider: LocalProvider, server: AuthorizationServer) -> flask.Fl
         except LookupError as error:
             return str(error), 404
         return "The device is logged in."
-
-    for path, document in DOCUMENTS.items():
-        app.add_url_rule(path, path, partial(document, provider))
-    return app
 
 
 def _refuse_repeated_parameters() -> None:

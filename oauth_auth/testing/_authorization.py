@@ -13,30 +13,35 @@ from typing import TYPE_CHECKING, Any
 from authlib.integrations.flask_oauth2 import (
     AuthorizationServer as FlaskAuthorizationServer,
 )
-from authlib.oauth2 import ResourceProtector
-from authlib.oauth2.rfc6749 import (
-    InvalidRequestError,
-    MissingAuthorizationError,
-    UnsupportedResponseTypeError,
-    UnsupportedTokenTypeError,
-)
-from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
+from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request, UnsupportedResponseTypeError
 from authlib.oauth2.rfc9207 import IssuerParameter
 
-from ._client import Client, authenticate_basic, authenticate_public, check_one_method
+from ._assertions import Assertions
+from ._client import (
+    Client,
+    authenticate_basic,
+    authenticate_public,
+    authenticate_tls,
+    called_url,
+    check_one_method,
+    shown_certificate,
+)
 from ._clock import unix_time
+from ._delegation import JwtBearerGrant, TokenExchangeGrant
 from ._device import DeviceAuthorizationEndpoint, DeviceCode, DeviceCodeGrant
 from ._grants import AuthorizationCodeGrant, ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, S256Challenge
-from ._issued import AccessToken, Code, Family, RefreshToken, in_seconds
+from ._issued import AccessToken, Binding, Code, Family, RefreshToken, in_seconds
+from ._jwts import Once
+from ._login import Login, log_in
+from ._proofs import ProofError, Proofs
+from ._pushed import ENDPOINT, AuthorizationRequests
+from ._terms import Terms, read_terms
 from ._token_endpoints import IntrospectionEndpoint, RevocationEndpoint
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
-    from ._received import ReceivedRequest
 
 __all__ = ["AuthorizationServer"]
-
-_REALM = "LocalProvider"
 
 
 class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
@@ -45,6 +50,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def __init__(self, provider: LocalProvider) -> None:
         super().__init__()
         self.provider = provider
+        self._last_login: Login | None = None
         self.codes: dict[str, Code] = {}
         self.device_codes: dict[str, DeviceCode] = {}
         self.user_grants: dict[str, tuple[str, bool]] = {}
@@ -53,10 +59,15 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         # Authlib looks a code or refresh token up in one step and spends it in another. The lock is held over both, so
         # that of two requests with the same one only the first succeeds.
         self.lock = threading.RLock()
+        self.proofs_seen = Once()
+        self.proofs = Proofs(provider, self.unix_time, self.proofs_seen)
+        self.assertions = Assertions(provider, self.unix_time)
+        self.requests = AuthorizationRequests(provider, self)
         self._client = Client(provider)
-        self._protector = ResourceProtector()
-        self._protector.register_token_validator(_TokenValidator(self.access_tokens))
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
+        self.register_client_auth_method("private_key_jwt", self.assertions.authenticate_private_key_jwt)
+        self.register_client_auth_method("client_secret_jwt", self.assertions.authenticate_client_secret_jwt)
+        self.register_client_auth_method("tls_client_auth", authenticate_tls)
         self.register_client_auth_method("none", authenticate_public)
         self.register_token_generator("default", self._generate_token)
         self.register_grant(ClientCredentialsGrant)
@@ -64,34 +75,28 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_grant(AuthorizationCodeGrant, [S256Challenge(required=True)])
         self.register_grant(DeviceCodeGrant)
         self.register_grant(RefreshTokenGrant)
+        self.register_grant(TokenExchangeGrant)
+        self.register_grant(JwtBearerGrant)
         for endpoint in (DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint):
             self.register_endpoint(endpoint)
         self.register_extension(_Issuer(provider))
 
     def now(self) -> float:
-        """Return the time of the provider's clock, in seconds."""
+        """Return the time by which what was issued expires, in seconds of a clock that's never set."""
         return self.provider._now()
 
-    def challenge(self, request: ReceivedRequest) -> tuple[int, dict[str, str], list[Any]] | None:
-        """Return the refusal of an API request, or None if its access token is valid.
+    def unix_time(self) -> float:
+        """Return the Unix time of the provider's clock."""
+        return unix_time() + self.provider.clock_offset
 
-        A refusal is a status, JSON fields and header fields, the challenge of RFC 6750 section 3 among them.
-        """
-        try:
-            self._protector.validate_request(None, request)
-        except (MissingAuthorizationError, UnsupportedTokenTypeError):
-            # A request without a token is answered without an error code (RFC 6750 section 3.1).
-            return 401, {}, [("WWW-Authenticate", self.bearer_challenge())]
-        except InvalidTokenError as error:
-            error.extra_attributes = {"resource_metadata": self.provider.resource_metadata_url}
-            status, fields, headers = error()
-            return status, fields, [field for field in headers if field[0] != "Content-Type"]
-        return None
-
-    def bearer_challenge(self, error: str | None = None) -> str:
-        """Return the challenge of an answer 401, which names the API's metadata (RFC 9728 section 5.1)."""
-        challenge = f'Bearer realm="{_REALM}", resource_metadata="{self.provider.resource_metadata_url}"'
-        return challenge if error is None else f'{challenge}, error="{error}"'
+    def create_oauth2_request(self, request: Any) -> Any:
+        """Return the request that Flask has; its grant may set the family that its tokens will be of."""
+        if isinstance(request, OAuth2Request):
+            return request
+        made = super().create_oauth2_request(request)
+        made.binding = Binding()
+        made.family = None
+        return made
 
     def get_authorization_grant(self, request: Any) -> Any:
         """Return the grant; a request without a response type is invalid (RFC 6749 section 4.1.2.1)."""
@@ -113,17 +118,40 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         return self._client if client_id == self.provider.client_id else None
 
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
-        """Authenticate the client, by one method."""
+        """Authenticate the client, by one method; where it asks for tokens, read what they'll be bound to."""
         check_one_method(request)
-        return super().authenticate_client(request, methods, endpoint)
+        certificate = shown_certificate()
+        if certificate is not None and not self.provider._is_live(certificate):
+            raise InvalidClientError(description="The certificate was revoked.", status_code=401)
+        client = super().authenticate_client(request, methods, endpoint)
+        if endpoint in {"token", ENDPOINT}:
+            self.bind(request, required=endpoint == "token" and self.provider.require_dpop)
+        return client
+
+    def bind(self, request: Any, *, required: bool) -> None:
+        """Read the request's proof, or else its certificate, into `request.binding`. Raises `ProofError`."""
+        proof = request.headers.get("DPoP")
+        if proof is None:
+            if required:
+                raise ProofError("A proof is required.")
+            request.binding = Binding(x5t=shown_certificate())
+            return
+        request.binding = Binding(jkt=self.proofs.check(proof, request.method, called_url()))
 
     def save_token(self, token: dict[str, Any], request: Any) -> None:
         """Keep an issued token, in the family of the code or refresh token that it was issued for."""
-        scope, lifetime, issued_at = token.get("scope", ""), token.get("expires_in"), unix_time()
-        if origin := request.authorization_code or request.refresh_token:
-            family = origin.family
-        else:
-            family = Family(user=request.user, scope=scope, public=request.auth_method == "none")
+        scope, lifetime, issued_at = token.get("scope", ""), token.get("expires_in"), self.unix_time()
+        origin = request.authorization_code or request.refresh_token
+        asked = self.terms_of(request)
+        family = request.family or (origin and origin.family) or self._new_family(request, scope, asked)
+        terms = family.terms.narrowed(asked)
+        if not request.refresh_token:
+            family.public = request.auth_method == "none"
+            family.jkt = request.binding.jkt if family.public else None
+        if request.binding.jkt is not None:
+            token["token_type"] = "DPoP"
+        if terms.details:
+            token["authorization_details"] = terms.details
         self.access_tokens[token["access_token"]] = AccessToken(
             family=family,
             scope=scope,
@@ -131,9 +159,25 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
             expires_at=float("inf") if lifetime is None else self.now() + lifetime,
             iat=int(issued_at),
             exp=None if lifetime is None else int(issued_at + lifetime),
+            binding=request.binding,
+            terms=terms,
         )
         if "refresh_token" in token:
             self.refresh_tokens[token["refresh_token"]] = RefreshToken(family)
+
+    def _new_family(self, request: Any, scope: str, terms: Terms) -> Family:
+        """Return the family of a token request that is its user's login itself, or no user's at all."""
+        login = Login(self.unix_time()) if request.user else None
+        return Family(user=request.user, scope=scope, terms=terms, login=login)
+
+    def log_in(self, payload: Any) -> Login:
+        """Return the login that an authorization request gets, for which its user may have to log in again."""
+        self._last_login = log_in(payload, self._last_login, self.unix_time())
+        return self._last_login
+
+    def terms_of(self, request: Any) -> Terms:
+        """Return what a request asks for beyond its scope. Raises `OAuth2Error`."""
+        return read_terms(request.payload, self.provider.authorization_details_types)
 
     def find_token(self, text: str) -> AccessToken | RefreshToken | None:
         """Return the token that was issued as this text, or None."""
@@ -178,12 +222,3 @@ class _Issuer(IssuerParameter):  # type: ignore[misc]
 
     def get_issuer(self) -> str:
         return self._provider.issuer
-
-
-class _TokenValidator(BearerTokenValidator):  # type: ignore[misc]
-    def __init__(self, access_tokens: dict[str, AccessToken]) -> None:
-        super().__init__(realm=_REALM)
-        self._access_tokens = access_tokens
-
-    def authenticate_token(self, token_string: str) -> AccessToken | None:
-        return self._access_tokens.get(token_string)

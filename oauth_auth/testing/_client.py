@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
+import flask
 from authlib.oauth2.rfc6749 import ClientMixin, InvalidRequestError
 from werkzeug.datastructures import Authorization
 
@@ -20,11 +21,14 @@ __all__ = [
     "Client",
     "authenticate_basic",
     "authenticate_public",
+    "authenticate_tls",
+    "called_url",
     "check_one_method",
     "same",
+    "shown_certificate",
 ]
 
-CONFIDENTIAL = ("client_secret_basic", "client_secret_post")
+CONFIDENTIAL = ("client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt", "tls_client_auth")
 CLIENT_AUTH_METHODS = (*CONFIDENTIAL, "none")
 
 
@@ -66,6 +70,17 @@ class Client(ClientMixin):  # type: ignore[misc]
         return True
 
 
+def called_url() -> str:
+    """Return the URL that's being called, without its query."""
+    return str(flask.request.environ["oauth_auth.url"])
+
+
+def shown_certificate() -> str | None:
+    """Return the thumbprint of the certificate that was shown, where certificates are looked at."""
+    thumbprint: str | None = flask.request.environ.get("oauth_auth.certificate")
+    return thumbprint
+
+
 def same(given: str, expected: str) -> bool:
     """Return whether two texts are the same, in a time that doesn't tell where they differ."""
     return hmac.compare_digest(given.encode(), expected.encode())
@@ -74,8 +89,9 @@ def same(given: str, expected: str) -> bool:
 def check_one_method(request: Any) -> None:
     """Raise `InvalidRequestError` for a client that authenticates in two ways at once (RFC 6749 section 5.2)."""
     scheme = request.headers.get("Authorization", "").partition(" ")[0]
-    if scheme.lower() == "basic" and request.form.get("client_secret"):
-        raise InvalidRequestError("The client authenticates in the header and in the body: one is enough.")
+    ways = scheme.lower() == "basic", *(request.form.get(name) for name in ("client_secret", "client_assertion"))
+    if sum(map(bool, ways)) > 1:
+        raise InvalidRequestError("The client authenticates in more than one way: one is enough.")
 
 
 def authenticate_basic(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
@@ -91,6 +107,11 @@ def authenticate_basic(query_client: Callable[[str], Client | None], request: An
         if client and client.check_client_secret(decode(credentials.password or "")):
             return client
     return None
+
+
+def authenticate_tls(query_client: Callable[[str], Client | None], request: Any) -> Client | None:
+    """Return the client by its id and the certificate that it shows, if it shows nothing else (RFC 8705 section 2)."""
+    return None if shown_certificate() is None else authenticate_public(query_client, request)
 
 
 def authenticate_public(query_client: Callable[[str], Client | None], request: Any) -> Client | None:

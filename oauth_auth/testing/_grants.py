@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from authlib.oauth2 import OAuth2Error
 from authlib.oauth2.rfc6749 import InvalidGrantError, InvalidRequestError, grants
 from authlib.oauth2.rfc7636 import CodeChallenge
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, Client, same
 from ._issued import Code, Family, RefreshToken
+from ._login import max_age_of
 
 if TYPE_CHECKING:
     from ._authorization import AuthorizationServer
@@ -42,13 +44,30 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     TOKEN_ENDPOINT_AUTH_METHODS = CLIENT_AUTH_METHODS
 
+    def validate_authorization_request(self) -> str:
+        redirect_uri: str = super().validate_authorization_request()
+        try:
+            self.server.terms_of(self.request)
+            max_age_of(self.request.payload)
+        except OAuth2Error as error:
+            error.redirect_uri = redirect_uri
+            raise
+        return redirect_uri
+
     def save_authorization_code(self, code: str, request: Any) -> None:
+        terms = self.server.terms_of(request)
         self.server.codes[code] = Code(
-            family=Family(user=request.user, scope=request.payload.scope or ""),
+            family=Family(
+                user=request.user,
+                scope=request.payload.scope or "",
+                terms=terms,
+                login=self.server.log_in(request.payload),
+            ),
             redirect_uri=request.payload.redirect_uri,
             code_challenge=request.payload.data.get("code_challenge"),
             code_challenge_method=request.payload.data.get("code_challenge_method"),
             expires_at=self.server.now() + _CODE_LIFETIME,
+            jkt=request.payload.data.get("dpop_jkt"),
         )
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
@@ -58,11 +77,12 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
         if issued.spent:
             issued.family.ended = True
             return None
+        if issued.jkt not in {None, self.request.binding.jkt}:
+            raise InvalidGrantError("The code is bound to another key.")
         return issued
 
     def delete_authorization_code(self, authorization_code: Code) -> None:
         authorization_code.spent = True
-        authorization_code.family.public = self.request.auth_method == "none"
 
     def authenticate_user(self, authorization_code: Code) -> str | None:
         return authorization_code.family.user
@@ -95,7 +115,11 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):  # type: ignore[misc]
             return None
         if token.spent:
             token.family.ended = True
-        return None if token.family.ended else token
+        if token.family.ended:
+            return None
+        if token.family.jkt not in {None, self.request.binding.jkt}:
+            raise InvalidGrantError("The refresh token is bound to another key.")
+        return token
 
     def authenticate_user(self, refresh_token: RefreshToken) -> str | None:
         return refresh_token.family.user

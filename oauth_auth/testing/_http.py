@@ -15,10 +15,11 @@ import io
 import json
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import ClientDisconnected
@@ -38,7 +39,11 @@ class LoopbackServer(ThreadedWSGIServer):
     # those only after a second.
     request_queue_size = 1024
 
-    def __init__(self, app: WSGIApplication, port: int) -> None:
+    def __init__(
+        self, app: WSGIApplication, port: int, unix_time: Callable[[], float], tls: ssl.SSLContext | None
+    ) -> None:
+        self.unix_time = unix_time
+        self.tls = tls
         self.stopping = threading.Event()
         # Weak, so that a finished thread or connection needs no removal, and no lock for it.
         self._connections: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -65,7 +70,8 @@ class LoopbackServer(ThreadedWSGIServer):
         self.server_close()
         for connection in list(self._connections):
             with contextlib.suppress(OSError):  # it was closed in the meantime
-                connection.shutdown(socket.SHUT_RDWR)
+                # Not a TLS connection's own method, which takes from its thread what that works with.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for worker in list(self._workers):
             worker.join()
 
@@ -94,6 +100,17 @@ class LoopbackServer(ThreadedWSGIServer):
         self._workers.add(worker)
         worker.start()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in its thread; a handshake that takes long delays no other connection."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        with self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as connection:
+            self._connections.add(connection)
+            if not self.stopping.is_set():
+                connection.do_handshake()
+                super().finish_request(connection, client_address)
+
 
 class _RequestHandler(WSGIRequestHandler):
     """Answers the requests of one connection."""
@@ -107,6 +124,11 @@ class _RequestHandler(WSGIRequestHandler):
         # Authlib refuses plain http, older versions on loopback, too, unless an environment variable allows it for the
         # whole process, and so for the code under test. That the request came over TLS is said to this server alone.
         environ["wsgi.url_scheme"] = "https"
+        # What was really called, for what is bound to its URL.
+        server: Any = self.server
+        host = environ.get("HTTP_HOST") or f"127.0.0.1:{server.server_port}"
+        scheme = "http" if server.tls is None else "https"
+        environ["oauth_auth.url"] = f"{scheme}://{host}{environ['REQUEST_URI'].partition('?')[0]}"
         if not environ.get("wsgi.input_terminated"):
             given = environ.get("CONTENT_LENGTH") or "0"
             if not given.isdecimal():
@@ -144,7 +166,8 @@ class _RequestHandler(WSGIRequestHandler):
         self._send(status, headers, body)
 
     def _send(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
-        lines = [f"{self.protocol_version} {status}", f"Date: {self.date_time_string()}"]
+        server: Any = self.server
+        lines = [f"{self.protocol_version} {status}", f"Date: {self.date_time_string(server.unix_time())}"]
         lines += [f"{name}: {value}" for name, value in headers]
         if status.startswith("1") or status[:3] in ("204", "304"):
             body = b""

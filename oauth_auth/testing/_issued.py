@@ -7,12 +7,15 @@ code that is used twice was stolen, so its whole family ends (RFC 9700 section 4
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
 
-__all__ = ["AccessToken", "Code", "Family", "RefreshToken", "in_seconds"]
+from ._login import Login
+from ._terms import Terms
+
+__all__ = ["AccessToken", "Binding", "Code", "Family", "RefreshToken", "in_seconds"]
 
 
 def in_seconds(duration: float) -> float:
@@ -20,17 +23,39 @@ def in_seconds(duration: float) -> float:
     return int(duration) if float(duration).is_integer() else duration
 
 
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a token is bound to, if to anything, by its thumbprint.
+
+    `jkt` is a key's (RFC 9449 section 6), `x5t` a certificate's (RFC 8705 section 3.1).
+    """
+
+    jkt: str | None = None
+    x5t: str | None = None
+
+    def confirmation(self) -> dict[str, str] | None:
+        """Return the claim `cnf` (RFC 7800)."""
+        if self.jkt is not None:
+            return {"jkt": self.jkt}
+        return None if self.x5t is None else {"x5t#S256": self.x5t}
+
+
 @dataclass(slots=True, eq=False)
 class Family:
     """All tokens that come from one authorization.
 
-    `scope` is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an access token may
-    have less. `public` says that the client had no secret.
+    `scope`, with `terms`, is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an
+    access token may have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its
+    refresh tokens are then bound to (RFC 9449 section 5). `actor` is who acts for the user (RFC 8693 section 4.1).
     """
 
     user: str | None
     scope: str
     public: bool = False
+    jkt: str | None = None
+    terms: Terms = field(default_factory=Terms)
+    login: Login | None = None
+    actor: str | None = None
     ended: bool = False
 
 
@@ -52,6 +77,8 @@ class AccessToken(_Token):
     expires_at: float
     iat: int
     exp: int | None
+    binding: Binding = field(default_factory=Binding)
+    terms: Terms = field(default_factory=Terms)
     revoked: bool = False
 
     def get_scope(self) -> str:
@@ -91,13 +118,17 @@ class RefreshToken(_Token):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Code(AuthorizationCodeMixin):  # type: ignore[misc]
-    """An authorization code, `spent` once it was exchanged for tokens."""
+    """An authorization code, `spent` once it was exchanged for tokens.
+
+    `jkt` is the thumbprint of the key that it's bound to, if it is (RFC 9449 section 10).
+    """
 
     family: Family
     redirect_uri: str
     code_challenge: str | None
     code_challenge_method: str | None
     expires_at: float
+    jkt: str | None
     spent: bool = False
 
     def get_redirect_uri(self) -> str:

@@ -2,39 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
+from ._delegation import JwtBearerGrant, TokenExchangeGrant
+from ._jwts import ASYMMETRIC, HMAC
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
 
 __all__ = ["DOCUMENTS"]
 
-_GRANT_TYPES = ("authorization_code", "client_credentials", "password", "refresh_token", DEVICE_CODE_GRANT_TYPE)
+_GRANT_TYPES = (
+    "authorization_code",
+    "client_credentials",
+    "password",
+    "refresh_token",
+    DEVICE_CODE_GRANT_TYPE,
+    TokenExchangeGrant.GRANT_TYPE,
+    JwtBearerGrant.GRANT_TYPE,
+)
 
 
 def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
     """Return the authorization server's metadata (RFC 8414)."""
-    return {
-        "issuer": provider.issuer,
-        "authorization_endpoint": provider.authorization_url,
+    types = provider.authorization_details_types
+    endpoints = {
         "token_endpoint": provider.token_url,
         "device_authorization_endpoint": provider.device_authorization_url,
         "revocation_endpoint": provider.revocation_url,
         "introspection_endpoint": provider.introspection_url,
+        "pushed_authorization_request_endpoint": provider.pushed_authorization_request_url,
+    }
+    return {
+        "issuer": provider.issuer,
+        "authorization_endpoint": provider.authorization_url,
+        **endpoints,
+        **(_mutual_tls(provider, endpoints) if provider.tls else {}),
+        "require_pushed_authorization_requests": provider.require_pushed_authorization_requests,
+        "request_parameter_supported": True,
+        "request_uri_parameter_supported": False,
+        "request_object_signing_alg_values_supported": ASYMMETRIC,
+        "require_signed_request_object": provider.require_signed_request_object,
+        **({} if types is None else {"authorization_details_types_supported": [*types]}),
         "response_types_supported": ["code"],
         "grant_types_supported": _GRANT_TYPES,
-        "token_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "revocation_endpoint_auth_methods_supported": CLIENT_AUTH_METHODS,
-        "introspection_endpoint_auth_methods_supported": CONFIDENTIAL,
+        "token_endpoint_auth_methods_supported": _methods(CLIENT_AUTH_METHODS, provider),
+        "revocation_endpoint_auth_methods_supported": _methods(CLIENT_AUTH_METHODS, provider),
+        "introspection_endpoint_auth_methods_supported": _methods(CONFIDENTIAL, provider),
+        "token_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
+        "revocation_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
+        "introspection_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "protected_resources": [provider.api_url],
+        "dpop_signing_alg_values_supported": ASYMMETRIC,
     }
+
+
+def _mutual_tls(provider: LocalProvider, endpoints: Mapping[str, str]) -> dict[str, Any]:
+    """Return what RFC 8705 adds: certificates are looked at under the aliases alone (section 5)."""
+    aliases = {name: url.replace(provider.issuer, f"{provider.issuer}/mtls") for name, url in endpoints.items()}
+    return {"mtls_endpoint_aliases": aliases, "tls_client_certificate_bound_access_tokens": True}
+
+
+def _methods(methods: Iterable[str], provider: LocalProvider) -> list[str]:
+    """Return the ways of client authentication that can be used now."""
+    return [method for method in methods if provider.tls or method != "tls_client_auth"]
 
 
 def _openid_metadata(provider: LocalProvider) -> dict[str, Any]:
@@ -53,6 +90,9 @@ def _resource_metadata(provider: LocalProvider) -> dict[str, Any]:
         "resource": provider.api_url,
         "authorization_servers": [provider.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": ASYMMETRIC,
+        "dpop_bound_access_tokens_required": provider.require_dpop,
+        "tls_client_certificate_bound_access_tokens": provider.tls,
     }
 
 

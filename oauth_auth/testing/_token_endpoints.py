@@ -10,6 +10,7 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint as AuthlibIntrospection
 
 from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, Client
 from ._issued import AccessToken, RefreshToken
+from ._terms import audience_of
 
 __all__ = ["IntrospectionEndpoint", "RevocationEndpoint"]
 
@@ -56,5 +57,15 @@ class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type:
             "sub": token.family.user,
         }
         if isinstance(token, AccessToken):
-            fields |= {"token_type": "Bearer", "iat": token.iat, "exp": token.exp}
+            fields |= {
+                "token_type": "Bearer" if token.binding.jkt is None else "DPoP",
+                "iat": token.iat,
+                "exp": token.exp,
+                "cnf": token.binding.confirmation(),
+                "aud": audience_of(token.terms),
+                "authorization_details": token.terms.details or None,
+                "act": token.family.actor and {"sub": token.family.actor},
+            }
+            if login := token.family.login:
+                fields |= {"acr": login.acr, "auth_time": int(login.at)}
         return {name: value for name, value in fields.items() if value is not None}

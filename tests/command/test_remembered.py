@@ -18,6 +18,7 @@ import oauth_auth.requests
 from oauth_auth._command.remembered import Remembered, SettingsFile, choose, dump, parse
 from oauth_auth._command.settings import OPTIONS, Settings, holds_password
 from oauth_auth._plugins.environment import variables_of
+from oauth_auth._plugins.key_variables import KEY_VARIABLES
 from oauth_auth.errors import ConfigurationError
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
@@ -315,7 +316,7 @@ def test_a_login_is_enough(
 
 def test_all_settings_are_remembered_but_secrets(environment: pytest.MonkeyPatch, file: Path) -> None:
     """Each variable that is no secret comes back, whether it was given by option or by variable."""
-    values = {name: f"https://a.example/{name}" for name in OPTIONS}
+    values = {name: f"/{name}" if name.endswith("_FILE") else f"https://a.example/{name}" for name in OPTIONS}
     values |= {"USERNAME": "alice", "PASSWORD": "password-word", "REFRESH_TOKEN": "refresh-word"}
     for number, (name, value) in enumerate(values.items()):
         if number % 2:
@@ -327,7 +328,7 @@ def test_all_settings_are_remembered_but_secrets(environment: pytest.MonkeyPatch
     found = Settings({}, is_login=False)
     secrets = {"CLIENT_SECRET", "PASSWORD", "REFRESH_TOKEN"}
     expected = {name: None if name in secrets else value for name, value in values.items()} | {"STORE": "file:/tokens"}
-    assert expected == {name: found.get(name) for name in values}
+    assert expected == {name: found.value(name) if name in KEY_VARIABLES else found.get(name) for name in values}
     assert [] == [name for name in secrets if values[name] in file.read_text()]
 
 
@@ -336,7 +337,27 @@ def test_what_programs_read_is_an_option() -> None:
     classes = [getattr(oauth_auth.requests, name) for name in oauth_auth.requests.__all__]
     own = {name for kind in classes for name in getattr(kind, "_variables", {})}
     read = variables_of(dict.fromkeys(own, ""))
-    assert set(OPTIONS) == read.keys() - {"USERNAME", "PASSWORD", "REFRESH_TOKEN"}
+    read_as_files = {*KEY_VARIABLES} - {"PRIVATE_KEY"}
+    assert set(OPTIONS) == (read.keys() | read_as_files) - {"USERNAME", "PASSWORD", "REFRESH_TOKEN"}
+
+
+def test_files_of_keys_are_remembered_as_absolute_paths(
+    environment: pytest.MonkeyPatch, file: Path, tmp_path: Path
+) -> None:
+    """The other commands may run in another folder; a relative path would name another file there."""
+    environment.chdir(tmp_path)
+    Settings({"private_key_file": "key.pem", "issuer": "https://a.example"}, is_login=True).remember()
+    found = Settings({}, is_login=False)
+    assert str(tmp_path / "key.pem") == found.value("PRIVATE_KEY_FILE")
+    assert Settings({"private_key_file": ""}, is_login=False).value("PRIVATE_KEY_FILE") is None
+
+
+def test_keys_of_a_login_are_not_used_for_another_server(file: Path) -> None:
+    """Nor are assertions, which that server could use; nor is its token looked for among bound ones."""
+    given = {name.lower(): f"/{name}" for name in KEY_VARIABLES if name != "PRIVATE_KEY"}
+    Settings({**given, "issuer": "https://a.example", "client_id": "client"}, is_login=True).remember()
+    found = Settings({"issuer": "https://b.example"}, is_login=False)
+    assert {None} == {found.value(name) for name in KEY_VARIABLES}
 
 
 @pytest.mark.parametrize("trouble", ["denied", "unsaved"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oauth_auth import MemoryTokenStore, OAuthToken, TokenError
+from oauth_auth import MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenError
 from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
@@ -218,3 +218,30 @@ def test_a_login_is_not_bounded_by_token_timeout(tokens: Tokens, serve: Callable
         tokens.url, "client", authorization_url="https://auth.example.com/authorize", login=login, token_timeout=0.2
     )
     assert "token-1" == auth.get_token().access_token
+
+
+def test_a_login_that_failed_is_not_asked_for_by_each_request(
+    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]
+) -> None:
+    """An API asks for another login (RFC 9470), and the person closes the window: the next requests open none."""
+    challenge = (("WWW-Authenticate", 'Bearer error="insufficient_user_authentication", acr_values="gold"'),)
+    demanding = serve(lambda request: Answer(401, b"", challenge))
+    asked: list[Any] = []
+
+    def close(begin: Any) -> str:
+        asked.append(begin)
+        raise ReauthorizationRequired("the window was closed")
+
+    auth = mode.plugin.AuthorizationCodeAuth(
+        tokens.url,
+        "client",
+        authorization_url="https://auth.example.com/authorize",
+        login=close,
+        token=OAuthToken(access_token="given"),
+        step_up=True,
+    )
+    with mode.client(auth) as client:
+        for _ in range(3):
+            with pytest.raises(ReauthorizationRequired, match="the window was closed"):
+                client.get(demanding.url)
+    assert 1 == len(asked)

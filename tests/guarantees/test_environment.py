@@ -185,7 +185,7 @@ def test_another_prefix(variables: Variables, plugin_mode: Mode) -> None:
     variables.set("BILLING_", TOKEN_URL="https://a.example/token", CLIENT_ID="billing")
     variables.set("", TOKEN_URL="https://b.example/token", CLIENT_ID="plain")
     make = plugin_mode.plugin.ClientCredentialsAuth.from_env
-    assert ["billing", "plain"] == [make(prefix)._source._grant._client.client_id for prefix in ("BILLING_", "")]
+    assert ["billing", "plain"] == [make(prefix)._client.client_id for prefix in ("BILLING_", "")]
     assert "OAUTH_ISSUER or OAUTH_TOKEN_URL must be set" in refused(plugin_mode.plugin.ClientCredentialsAuth)
     assert "SHOP_ISSUER" in refused(plugin_mode.plugin.ClientCredentialsAuth, "SHOP_")
     assert "SHOP_ISSUER" in refused(plugin_mode.plugin.ClientCredentialsAuth, prefix="SHOP_")
@@ -213,7 +213,7 @@ def test_an_empty_variable_is_not_set(enough: Variables, plugin_mode: Mode) -> N
     """Deployments blank what they don't use: no secret then means a public client."""
     enough.set(ISSUER="", CLIENT_SECRET="", CLIENT_SECRET_FILE="", SCOPE="", STORE="", REVOCATION_URL="")
     auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
-    assert (None, False) == (auth._source._grant._client._client_secret, auth._source._entry.is_shared)
+    assert (None, False) == (auth._client._client_secret, auth._source._entry.is_shared)
     enough.set(CLIENT_ID="")
     assert "OAUTH_CLIENT_ID must be set" in refused(plugin_mode.plugin.ClientCredentialsAuth)
 
@@ -245,7 +245,7 @@ def test_one_line_end_is_not_part_of_it(enough: Variables, plugin_mode: Mode) ->
     for content, secret in CONTENTS:
         enough.set_file("CLIENT_SECRET", content)
         auth = plugin_mode.plugin.ClientCredentialsAuth.from_env()
-        assert secret == auth._source._grant._client._client_secret
+        assert secret == auth._client._client_secret
 
 
 def test_both_is_an_error(enough: Variables, plugin_mode: Mode) -> None:
@@ -464,7 +464,7 @@ def test_a_secret_from_a_file_is_not_shown(
     with pytest.raises(OAuthProviderException) as caught:
         auth.get_token()
     grant = auth._source._grant
-    texts = [str(caught.value), repr(vars(caught.value)), *map(repr, (auth, grant._client._client_secret))]
+    texts = [str(caught.value), repr(vars(caught.value)), *map(repr, (auth, auth._client._client_secret))]
     texts += [repr(grant._password), "".join(traceback.format_exception(caught.value)), caplog.text]
     texts.append(pickle.dumps(caught.value).decode("latin-1"))
     assert ["hunter2-x", "hunter2-z"] == vault.sent

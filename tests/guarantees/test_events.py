@@ -270,6 +270,39 @@ def log_in_twice(stage: Stage) -> None:
         auth.complete_login(request, f"?code={code}&state={request.state}")
 
 
+def want_a_nonce(stage: Stage) -> None:
+    """Have the API want a nonce in the proof."""
+
+    def script(request: Received) -> Answer:
+        if stage.api.requests[1:]:
+            return Answer(200)
+        return Answer(401, b"", (("WWW-Authenticate", 'DPoP error="use_dpop_nonce"'), ("DPoP-Nonce", "n")))
+
+    stage.tokens.fields = {"token_type": "DPoP", "expires_in": 3600}
+    stage.api.script = script
+    stage.get(dpop=True)
+
+
+def want_another_login(stage: Stage) -> None:
+    """Have the API want a login that the user had, or not."""
+
+    def script(request: Received) -> Answer:
+        if stage.api.requests[1:]:
+            return Answer(200)
+        challenge = 'Bearer error="insufficient_user_authentication", acr_values="strong", max_age="60"'
+        return Answer(401, b"", (("WWW-Authenticate", challenge),))
+
+    def log_in(begin: Any) -> str:
+        request = begin("https://app.example/callback")
+        return f"{request.redirect_uri}?code=c&state={request.state}"
+
+    stage.api.script = script
+    options: Any = {"authorization_url": f"{stage.tokens.server.url}/authorize", "login": log_in, "step_up": True}
+    auth = stage.mode.plugin.AuthorizationCodeAuth(stage.tokens.url, "client", **options)
+    with stage.mode.client(auth) as client:
+        assert 200 == client.get(f"{stage.api.url}?key=s3cret").status_code
+
+
 OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "not_revoked": log_in_twice,
     "acquired": Stage.get,
@@ -281,6 +314,8 @@ OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "rejected": reject,
     "replayed": reject,
     "not_replayed": reject_a_stream,
+    "challenged": want_a_nonce,
+    "step_up": want_another_login,
     "rejected_again": reject_for_ever,
     "insufficient_scope": want_another_scope,
     "withheld": leave_the_allowed_origins,

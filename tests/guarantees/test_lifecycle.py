@@ -8,10 +8,8 @@ import contextvars
 import copy
 import gc
 import linecache
-import os
 import pickle
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -36,11 +34,12 @@ from oauth_auth._renewal import renewer, source
 from oauth_auth.stores import MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
+from tests.support.copies import SHARING_COPIES, forks, in_child, pickled
 from tests.support.modes import Mode
 from tests.support.rotation import Rotation, refresh_token
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
-from tests.support.waiting import await_waiting, flights_in_the_air, open_sockets, outcome_of, promptly
+from tests.support.waiting import await_waiting, flights_in_the_air, open_sockets, promptly
 
 ALSO_SHARING = True
 
@@ -82,6 +81,8 @@ CLASSES: dict[str, Callable[..., Any]] = {
         url, "client", "secret", username="user", password="password"
     ),
     "RefreshTokenAuth": lambda plugin, url: plugin.RefreshTokenAuth(url, "client", "secret", refresh_token="given"),
+    "TokenExchangeAuth": lambda plugin, url: plugin.TokenExchangeAuth(url, "client", "secret", subject_token="given"),
+    "JwtBearerAuth": lambda plugin, url: plugin.JwtBearerAuth(url, assertion="given"),
     "TokenProviderAuth": lambda plugin, url: plugin.TokenProviderAuth(provide),
     "BearerAuth": lambda plugin, url: plugin.BearerAuth("bearer"),
 }
@@ -92,19 +93,6 @@ def make(request: pytest.FixtureRequest, tokens: Tokens) -> Callable[[Mode], Any
     """Each class, with a token endpoint that issues refresh tokens, too."""
     tokens.fields["refresh_token"] = "refresh"
     return lambda mode: CLASSES[request.param](mode.plugin, tokens.url)
-
-
-SHARING_COPIES: dict[str, Callable[[Any], Any]] = {
-    "copy": copy.copy,
-    "deepcopy": copy.deepcopy,
-    "deepcopy of arguments": lambda auth: copy.deepcopy({"auth": auth, "timeout": 5})["auth"],
-}
-"""Ways to copy an auth object within a process."""
-
-
-def pickled(auth: Any) -> Any:
-    """Copy an auth object as it's copied to another process."""
-    return pickle.loads(pickle.dumps(auth))
 
 
 @pytest.fixture(params=list(SHARING_COPIES.values()), ids=list(SHARING_COPIES))
@@ -330,31 +318,6 @@ def test_it_serves_one_event_loop_after_another(dual_mode: Mode, tokens: Tokens,
 
 # -- Forks ----------------------------------------------------------------------------------------------------------
 
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-
-
-def in_child(function: Callable[[], Any]) -> Any:
-    """Fork, and return what the function returns, or raises, in the child."""
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn of forks in programs with threads, which is what's tested here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, pickle.dumps(outcome_of(function)))
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        if not select.select([reader], [], [], 15)[0]:
-            os.kill(pid, signal.SIGKILL)
-            raise AssertionError("the child waits for ever")
-        return pickle.loads(os.read(reader, 65536) or pickle.dumps("the child died"))
-    finally:
-        os.close(reader)
-        os.waitpid(pid, 0)
-
 
 @forks
 def test_a_child_keeps_the_token(plugin_mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
@@ -435,20 +398,23 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
 
 IN_FLIGHT = """
 import importlib, sys
-from oauth_auth import MemoryTokenStore, OAuthError
+from oauth_auth import ClientSecretJwt, MemoryTokenStore, OAuthError
 plugin = importlib.import_module("oauth_auth." + sys.argv[1])
-auth = plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "client", store=MemoryTokenStore(), token_timeout=0.1)
+options = {"client_secret": "secret", "client_auth": ClientSecretJwt(), "dpop": True} if sys.argv[2:] else {}
+options |= {"store": MemoryTokenStore(), "token_timeout": 0.1}
+auth = plugin.ClientCredentialsAuth("http://127.0.0.1:9/token", "client", **options)
 before = set(sys.modules)
 try:
     auth.get_token()
 except OAuthError:
-    print(sorted(name for name in set(sys.modules) - before if name.startswith("oauth_auth.")))
+    print(sorted(name for name in set(sys.modules) - before if name.startswith(("oauth_auth.", "joserfc"))))
 """
 
 
-def test_a_flight_imports_nothing(plugin_mode: Mode) -> None:
+@pytest.mark.parametrize("keys", [(), ("keys",)], ids=["no keys", "keys"])
+def test_a_flight_imports_nothing(plugin_mode: Mode, keys: tuple[str, ...]) -> None:
     """What flights need is imported before: an import that's under way at a fork never ends in the child."""
-    command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2]]
+    command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2], *keys]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "[]\n" == finished.stdout
 

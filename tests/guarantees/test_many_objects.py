@@ -24,8 +24,9 @@ from oauth_auth import MemoryTokenStore, TokenError, TokenResponseError, _events
 from oauth_auth._flight import Flight
 from oauth_auth._renewal import shared_loop
 from oauth_auth._renewal.flights import RenewalFlight
-from tests.guarantees.test_lifecycle import Program, forks, in_child
+from tests.guarantees.test_lifecycle import Program
 from tests.support import modes
+from tests.support.copies import forks, in_child
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials

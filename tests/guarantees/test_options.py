@@ -9,18 +9,25 @@ import inspect
 import pydoc
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oauth_auth import (
+    ClientAssertion,
     ClientSecretBasic,
+    ClientSecretJwt,
     ClientSecretPost,
     ConfigurationError,
+    DPoPKey,
     InsecureTransportError,
+    JwtAssertion,
     MemoryTokenStore,
     OAuthToken,
+    PrivateKeyJwt,
     PublicClient,
+    RequestObject,
     Server,
 )
 from tests.support import modes
@@ -28,6 +35,7 @@ from tests.support.modes import Mode
 from tests.support.tokens import Tokens
 
 URL = "https://auth.example/token"
+KEY = DPoPKey.generate().private_jwk
 
 EMPTY = inspect.Parameter.empty
 
@@ -48,17 +56,27 @@ def test_wrong_options_are_refused_by_all_classes(plugin_mode: Mode) -> None:
     """Each class checks the options that all have."""
     plugin = plugin_mode.plugin
     wrong: list[dict[str, Any]] = [{"leeway": -1}, {"scope": "\n"}, {"skope": "a"}, {"on_token_update": async_function}]
-    makers: list[Callable[..., object]] = [
+    calling: list[Callable[..., object]] = [
         lambda **o: plugin.ClientCredentialsAuth(URL, "client", **o),
         lambda **o: plugin.AuthorizationCodeAuth(URL, "client", **o),
         lambda **o: plugin.PasswordAuth(URL, "client", username="a", password="b", **o),
         lambda **o: plugin.RefreshTokenAuth(URL, "client", refresh_token="a", **o),
+        lambda **o: plugin.TokenExchangeAuth(URL, "client", subject_token="a", **o),
+        lambda **o: plugin.JwtBearerAuth(URL, assertion="a", **o),
+    ]
+    makers: list[Callable[..., object]] = [
+        *calling,
         lambda **o: plugin.TokenProviderAuth(lambda _: OAuthToken(access_token="a"), **o),
         lambda **o: plugin.BearerAuth("a", **o),
     ]
     for options in wrong:
         for make in makers:
             with pytest.raises(ConfigurationError):
+                make(**options)
+    profile: list[dict[str, Any]] = [{"dpop": "yes"}, {"client_certificate": "c.pem"}, {"authorization_details": [{}]}]
+    for options in (*profile, {"introspection_url": "nowhere"}):
+        for make in calling:
+            with pytest.raises(ConfigurationError, match=next(iter(options))):
                 make(**options)
 
 
@@ -151,6 +169,109 @@ WRONG_ARGUMENTS: list[tuple[str, Callable[[Plugin], object], str]] = [
         "provider with a store and no key",
         lambda p: p.TokenProviderAuth(lambda _: None, store=MemoryTokenStore()),
         "give a store_key with the store",
+    ),
+    *(
+        (f"par {par!r}", lambda p, par=par: p.AuthorizationCodeAuth(URL, "c", par=par), "par must be True or False")
+        for par in ("yes", 1, "https://auth.example/par")
+    ),
+    (
+        "par without a place for it",
+        lambda p: p.AuthorizationCodeAuth(URL, "c", par=True),
+        r"par needs the pushed_authorization_request_url: pass it, or use from_issuer\(\)",
+    ),
+    (
+        "a place for PAR that's no URL",
+        lambda p: p.AuthorizationCodeAuth(URL, "c", pushed_authorization_request_url="/par"),
+        "pushed_authorization_request_url must be",
+    ),
+    *(
+        (
+            f"{signs!r} as a request object",
+            lambda p, signs=signs: p.AuthorizationCodeAuth(URL, "c", request_object=signs),
+            r"request_object must be an object such as RequestObject\(…\)",
+        )
+        for signs in ("jwt", True, RequestObject)
+    ),
+    (
+        "request object for nobody",
+        lambda p: p.AuthorizationCodeAuth(URL, "c", request_object=RequestObject(KEY)),
+        r"whom requests are for: use from_issuer\(\), or pass it an audience",
+    ),
+    ("step-up without login", lambda p: p.AuthorizationCodeAuth(URL, "c", step_up=True), "step_up needs a login"),
+    (
+        "step-up that's no bool",
+        lambda p: p.AuthorizationCodeAuth(URL, "c", step_up=1, login=print, authorization_url=URL),
+        "step_up must be True or False",
+    ),
+    ("no subject", lambda p: p.TokenExchangeAuth(URL, "c", subject_token=None), "subject_token must be text, .* auth"),
+    ("empty subject", lambda p: p.TokenExchangeAuth(URL, "c", subject_token=""), "subject_token must be"),
+    (
+        "subject as bytes",
+        lambda p: p.TokenExchangeAuth(URL, "c", subject_token=b"x"),
+        "subject_token must be text, the Path of a file, a function, or another auth object, not bytes",
+    ),
+    ("a class as subject", lambda p: p.TokenExchangeAuth(URL, "c", subject_token=p.BearerAuth), "another auth object"),
+    ("actor as number", lambda p: p.TokenExchangeAuth(URL, "c", subject_token="x", actor_token=5), "actor_token must"),
+    (
+        "type as number",
+        lambda p: p.TokenExchangeAuth(URL, "c", subject_token="x", subject_token_type=5),
+        "subject_token_type must be",
+    ),
+    (
+        "wanted type as number",
+        lambda p: p.TokenExchangeAuth(URL, "c", subject_token="x", requested_token_type=5),
+        "requested_token_type must be",
+    ),
+    (
+        "function as subject with a store and no key",
+        lambda p: p.TokenExchangeAuth(URL, "c", subject_token=lambda: "x", store=MemoryTokenStore()),
+        "no key can be derived for this subject_token: give a store_key with the store",
+    ),
+    (
+        "fixed token as subject with a store and no key",
+        lambda p: p.TokenExchangeAuth(URL, "c", subject_token=p.BearerAuth("x"), store=MemoryTokenStore()),
+        "give a store_key with the store",
+    ),
+    (
+        "a login that is kept elsewhere as subject with a store and no key",
+        lambda p: p.TokenExchangeAuth(
+            URL, "c", subject_token=p.AuthorizationCodeAuth(URL, "c"), store=MemoryTokenStore()
+        ),
+        "give a store_key with the store",
+    ),
+    ("no client to exchange", lambda p: p.TokenExchangeAuth(URL, None, subject_token="x"), "client_id must be"),
+    ("no assertion", lambda p: p.JwtBearerAuth(URL, assertion=None), "assertion must be a JwtAssertion, text, the Pa"),
+    ("empty assertion", lambda p: p.JwtBearerAuth(URL, assertion=""), "assertion must be"),
+    ("a class as assertion", lambda p: p.JwtBearerAuth(URL, assertion=JwtAssertion), "assertion must be"),
+    (
+        "auth object as assertion",
+        lambda p: p.JwtBearerAuth(URL, assertion=p.BearerAuth("x")),
+        "can't be an auth object: exchange its token, with TokenExchangeAuth",
+    ),
+    (
+        "secret without a client",
+        lambda p: p.JwtBearerAuth(URL, None, "secret", assertion="x"),
+        "proves itself needs a client_id: pass it",
+    ),
+    (
+        "key without a client",
+        lambda p: p.JwtBearerAuth(URL, client_auth=PrivateKeyJwt(KEY), assertion="x"),
+        "proves itself needs a client_id: pass it",
+    ),
+    (
+        "key with a secret",
+        lambda p: p.ClientCredentialsAuth(URL, "client", "secret", client_auth=PrivateKeyJwt(KEY)),
+        "PrivateKeyJwt sends no client_secret: leave it out",
+    ),
+    (
+        "somebody's assertion with a secret",
+        lambda p: p.ClientCredentialsAuth(URL, "client", "secret", client_auth=ClientAssertion(Path("nowhere"))),
+        "ClientAssertion sends no client_secret: leave it out",
+    ),
+    (
+        "secret's assertion without one",
+        lambda p: p.ClientCredentialsAuth(URL, "client", client_auth=ClientSecretJwt()),
+        "ClientSecretJwt needs a client_secret",
     ),
     ("no token", lambda p: p.BearerAuth(""), "access_token must be text"),
     ("token None", lambda p: p.BearerAuth(None), "token must be text or an OAuthToken"),
@@ -260,8 +381,10 @@ SHARED = {
 CALLING = {
     **SHARED,
     **dict.fromkeys(("token", "audience", "resource", "revocation_url", "token_request_hook", "token_response_hook")),
+    **dict.fromkeys(("dpop", "client_certificate", "authorization_details", "introspection_url")),
 }
 LOGIN = {**CALLING, "offline_access": None}
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ClientCredentialsAuth": (ENDPOINT, CALLING),
     "AuthorizationCodeAuth": (
@@ -271,16 +394,32 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             (
                 *("code", "redirect_uri", "code_verifier"),
                 *("authorization_url", "authorization_parameters", "login"),
+                *("par", "pushed_authorization_request_url", "request_object"),
             )
-        ),
+        )
+        | {"step_up": False},
     ),
     "DeviceCodeAuth": (ENDPOINT, {**LOGIN, "device_authorization_url": None, "show": None}),
     "PasswordAuth": (ENDPOINT, {**CALLING, "username": EMPTY, "password": EMPTY}),
     "RefreshTokenAuth": (ENDPOINT, {**CALLING, "refresh_token": EMPTY}),
+    "TokenExchangeAuth": (
+        ENDPOINT,
+        {
+            **CALLING,
+            "subject_token": EMPTY,
+            "subject_token_type": ACCESS_TOKEN,
+            "actor_token": None,
+            "actor_token_type": ACCESS_TOKEN,
+            "requested_token_type": None,
+        },
+    ),
+    "JwtBearerAuth": ({**ENDPOINT, "client_id": None}, {**CALLING, "assertion": EMPTY}),
     "TokenProviderAuth": ({"provider": EMPTY}, {**SHARED, "token": None}),
     "BearerAuth": ({"token": EMPTY}, SHARED),
 }
-FACTORIES = [name for name, (positional, _) in SIGNATURES.items() if positional is ENDPOINT]
+NO_TEXT = {"subject_token", "assertion"}
+"""What no variable can hold, though an object can't do without it."""
+FACTORIES = [name for name, (positional, _) in SIGNATURES.items() if "token_url" in positional]
 
 
 def parameters_of(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -309,7 +448,7 @@ def test_the_factories_have_the_constructors_options(plugin_mode: Mode, name: st
     from_issuer = {p.name: (p.annotation, p.default) for p in parameters_of(auth_class.from_issuer)}
     assert {**options, **url, "issuer": ("str", EMPTY)} == from_issuer
     optional = {
-        option: (kind, default) if default is not EMPTY else (f"{kind} | None", None)
+        option: (kind, default) if default is not EMPTY or option in NO_TEXT else (f"{kind} | None", None)
         for option, (kind, default) in options.items()
     }
     from_env = {p.name: (p.annotation, p.default) for p in parameters_of(auth_class.from_env)}
@@ -362,11 +501,11 @@ def test_a_repr_tells_which_it_is(plugin_mode: Mode, name: str) -> None:
             return "password"
 
     options: dict[str, Any] = {"scope": ["b", "a"], "token": OAuthToken(access_token="s3cret", expiry=1_800_000_000)}
-    positional, own = SIGNATURES[name]
+    _, own = SIGNATURES[name]
     required = {option: "s3cret-but-for-name" for option, default in own.items() if default is EMPTY}
     if name == "DeviceCodeAuth":
         required["device_authorization_url"] = "https://auth.example/device"
-    if positional is ENDPOINT:
+    if name in FACTORIES:
         args: list[Any] = [f"{URL}?tenant=1", "orders", "s3cret"]
     else:
         args = [(lambda _: None) if name == "TokenProviderAuth" else options.pop("token")]
@@ -375,14 +514,14 @@ def test_a_repr_tells_which_it_is(plugin_mode: Mode, name: str) -> None:
     assert shown.startswith(f"{plugin_mode.plugin.__name__}.{name}(")
     assert "scope='b a'" in shown
     assert "expires='2027-01-15T08:00:00+00:00'" in shown
-    assert (positional is ENDPOINT) == (f"server='{URL}', client_id='orders'" in shown)
+    assert (name in FACTORIES) == (f"server='{URL}', client_id='orders'" in shown)
     assert "OwnStore" in shown
     assert "s3cret" not in shown
     assert "password" not in shown
 
 
 def test_all_plugins_export_the_same_names() -> None:
-    """Each plug-in has the same names, with the six classes and the controller among them."""
+    """Each plug-in has the same names, with the nine classes and the controller among them."""
     names = {tuple(sorted(mode.plugin.__all__)) for mode in modes.SYNC}
     assert 1 == len(names)
     assert {*SIGNATURES, "OAuthAuthorizationController"} <= set(names.pop())

@@ -593,6 +593,24 @@ def test_rejection_of_a_spent_body_is_returned_though_a_person_must_log_in(
     assert (401, b"who are you?") == (response.status_code, response.content)
 
 
+def test_answer_to_a_spent_body_is_returned_though_a_login_fails(
+    mode: Mode, tokens: Tokens, serve: Callable[..., ScriptedServer]
+) -> None:
+    """The same where an API asks for another login (RFC 9470), which the person closes."""
+    challenge = (("WWW-Authenticate", 'Bearer error="insufficient_user_authentication", max_age="60"'),)
+    demanding = serve(lambda request: Answer(401, b"log in anew", challenge))
+    asked: list[Any] = []
+    auth = mode.plugin.AuthorizationCodeAuth(
+        tokens.url, "client", authorization_url=tokens.url, token=GIVEN, login=asked.append, step_up=True
+    )
+    body = pieces() if mode.backend is None else async_pieces()
+    with mode.client(auth) as client:
+        response = client.send("POST", demanding.url, body=body)
+
+    assert (401, b"log in anew") == (response.status_code, response.content)
+    assert (1, 1) == (len(asked), len(demanding.requests))
+
+
 def multipart_files() -> Iterator[Any]:
     for mode in (HTTPX, HTTPX2, HTTPX_ASYNCIO, AIOHTTP):
         for make in (NoSeek, SeekRaises, SeekLies, ClosesItself):

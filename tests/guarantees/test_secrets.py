@@ -27,12 +27,16 @@ from oauth_auth import (
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
+    DPoPKey,
     InsecureTransportError,
+    JwtAssertion,
     MemoryTokenStore,
     OAuthError,
     OAuthProviderException,
     OAuthToken,
+    PrivateKeyJwt,
     PublicClient,
+    RequestObject,
     TokenError,
     basic_authorization,
 )
@@ -312,6 +316,35 @@ def test_a_failing_operation_shows_no_secret(
                 operation()
             assert (name, []) == (name, leaks(caught.value))
     assert [] == log_leaks(caplog)
+
+
+def test_a_server_that_echoes_shows_no_proof(plugin_mode: Mode, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither proof, nor assertion, nor signed request: what a server repeats of them isn't shown."""
+
+    def repeat(request: Received) -> Answer:
+        found = [request.headers.get("dpop", ""), *(text for name in sent for text in request.form.get(name, ()))]
+        return Answer(400, {"error": "invalid_request", "error_description": " ".join(filter(None, found))})
+
+    sent, server, key = ("client_assertion", "assertion", "request"), serve(repeat), DPoPKey.generate().private_jwk
+    options: dict[str, Any] = {"client_id": "client", "client_auth": PrivateKeyJwt(key), "dpop": True}
+    own = {"assertion": JwtAssertion(key, issuer="issuer")}
+    pushing = plugin_mode.plugin.AuthorizationCodeAuth(
+        server.url,
+        redirect_uri="https://app/cb",
+        authorization_url=f"{server.url}/authorize",
+        pushed_authorization_request_url=f"{server.url}/par",
+        request_object=RequestObject(key, audience="server"),
+        **options,
+    )
+    for ask in (
+        plugin_mode.plugin.JwtBearerAuth(server.url, **options, **own).get_token,
+        pushing.authorization_request,
+    ):
+        with pytest.raises(OAuthProviderException, match="redacted") as caught:
+            ask()
+        shown_of_it = [repr(vars(caught.value)), *traceback.format_exception(caught.value), caplog.text]
+        assert [] == [text for text in shown_of_it if "eyJ" in text]
+    assert 2 == len(server.requests)
 
 
 def closed_port() -> str:

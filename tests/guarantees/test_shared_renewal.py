@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import pytest
 
-from oauth_auth import MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenStoreError
+from oauth_auth import BrowserLogin, MemoryTokenStore, OAuthToken, ReauthorizationRequired, TokenStoreError
 from oauth_auth.requests import AuthorizationCodeAuth
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
 from tests.support import modes
 from tests.support.clock import Clock
+from tests.support.logins import Browser
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.siblings import Sibling, Siblings
@@ -326,3 +327,30 @@ def test_store_traffic(
             for store in stores:
                 store.counts.clear()
     assert 3 == tokens.calls
+
+
+def test_a_login_that_an_api_asks_for_serves_siblings(mode: Mode, provider: LocalProvider) -> None:
+    """The user has logged in as the API wants, in one program: the others are told, and find that in the store."""
+    browser, store = Browser(), MemoryTokenStore()
+    auths = [
+        mode.plugin.AuthorizationCodeAuth.from_issuer(
+            provider.issuer,
+            provider.client_id,
+            provider.client_secret,
+            login=BrowserLogin(open_browser=browser),
+            store=store,
+            step_up=True,
+        )
+        for _ in range(3)
+    ]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(mode.client(auth)) for auth in auths]
+        for demanded in (None, "gold"):
+            provider.required_acr = demanded
+            assert [200] * 3 == [client.get(provider.api_url).status_code for client in clients]
+        assert 2 == len(browser.opened)
+        # What is found isn't taken for what is wanted.
+        provider.required_acr = "platinum"
+        mode.refresh(auths[0])
+        assert [200] * 3 == [client.get(provider.api_url).status_code for client in reversed(clients)]
+    assert 3 == len(browser.opened)

@@ -92,7 +92,7 @@ MUTANTS = (
         13,
         "close() doesn't wait for a flight",
         "_renewal/source.py",
-        "            yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)",
+        "            yield Landing(flight, None if has_flushed else LOGIN_CHECK, is_quiet=True)",
         "            return",
         ("guarantees/test_lifecycle.py::test_close_lets_a_flight_end[requests-close]",),
     ),
@@ -182,7 +182,7 @@ MUTANTS = (
     Mutant(
         15,
         "a rejection isn't told",
-        "_plugins/rejection.py",
+        "_plugins/replacing.py",
         "    rejection.emit_rejection(can_replay=is_repeatable)\n",
         "",
         ("guarantees/test_logging.py::test_it_says_that_a_token_was_rejected_and_the_request_replayed[requests]",),

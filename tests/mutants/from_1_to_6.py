@@ -11,7 +11,7 @@ MUTANTS = (
     Mutant(
         1,
         "each caller launches a renewal of its own",
-        "_renewal/source.py",
+        "_renewal/decider.py",
         "flight, before = self._under_way(), self._state",
         "flight, before = None, self._state",
         ("guarantees/test_one_flight.py::test_requests_at_once_share_one_call[requests]",),
@@ -28,14 +28,14 @@ MUTANTS = (
         1,
         "refresh() doesn't share the renewal under way",
         "_renewal/decisions.py",
-        "Wait(None if around.is_running else Purpose(reason))",
-        "Wait(Purpose(reason))",
+        "Wait(None if around.is_running else Purpose(reason, demands=demands))",
+        "Wait(Purpose(reason, demands=demands))",
         ("units/test_decisions.py::test_who_wants_a_new_token_waits_for_it",),
     ),
     Mutant(
         1,
         "callers share one exception object",
-        "_renewal/source.py",
+        "_renewal/decider.py",
         'raise (outcome.error or TokenError("the renewal was deferred")).without_traceback(about)',
         'raise outcome.error or TokenError("the renewal was deferred")',
         ("guarantees/test_one_flight.py::test_an_exception_of_one_caller_is_no_business_of_others[requests]",),
@@ -59,7 +59,7 @@ MUTANTS = (
     Mutant(
         1,
         "a callback waits for the flight that it's part of",
-        "_renewal/source.py",
+        "_renewal/decider.py",
         "    if flight.is_reentrant:\n        raise",
         "    if False:\n        raise",
         (
@@ -159,7 +159,7 @@ MUTANTS = (
     Mutant(
         3,
         "who waited for a renewal that failed gets its error, though the old token is good",
-        "_renewal/source.py",
+        "_renewal/decider.py",
         "        if current is not None and not forced and current.header != rejected:",
         "        if False:",
         ("guarantees/test_renewal_windows.py::test_a_failed_renewal_takes_no_token_away[requests-dropped]",),
@@ -249,8 +249,8 @@ MUTANTS = (
         4,
         "there are two attempts",
         "_server/calls.py",
-        "for pauses in (*self.pauses, None):",
-        "for pauses in (self.pauses[0], None):",
+        "iter(self.pauses), Challenges()",
+        "iter(self.pauses[:1]), Challenges()",
         ("units/test_calls.py::test_trouble_that_passes_is_tried_again",),
     ),
     Mutant(
@@ -295,8 +295,8 @@ MUTANTS = (
         4,
         "the pause that the server asks for isn't kept between attempts",
         "_server/calls.py",
-        "pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)",
-        "pause = self._chance.uniform(*pauses)",
+        "pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)",
+        "pause = self._chance.uniform(*bounds)",
         ("units/test_calls.py::test_retry_after_makes_the_pause_longer",),
     ),
     Mutant(
@@ -391,7 +391,7 @@ MUTANTS = (
     Mutant(
         5,
         "a rejected replay is replayed",
-        "_plugins/rejection.py",
+        "_plugins/replacing.py",
         "        if replacement.is_final or is_last:\n",
         "        if is_last:\n",
         (
@@ -443,7 +443,7 @@ MUTANTS = (
     Mutant(
         6,
         "a failed renewal takes the answer to a spent body away",
-        "_plugins/rejection.py",
+        "_plugins/replacing.py",
         "with suppress(OAuthError):  # it's logged",
         "with suppress(KeyError):  # it's logged",
         (
@@ -487,7 +487,7 @@ MUTANTS = (
         6,
         "requests: the rejection's connection isn't used again",
         "_plugins/requests_like.py",
-        "            content = self._read_raw(raw) if may_be_short(response.headers) else None",
+        "            content = self._read_raw(raw) if self.may_be_short else None",
         "            content = None",
         (
             "guarantees/test_replay.py::test_connection_of_a_streamed_rejection_is_used_again[requests]",
@@ -497,7 +497,7 @@ MUTANTS = (
     Mutant(
         6,
         "the rejection's connection is held while the token is renewed",
-        "_plugins/rejection.py",
+        "_plugins/replacing.py",
         "yield from replace(Do(exchange.drain))",
         "yield from replace()",
         ("guarantees/test_replay.py::test_connection_of_the_rejection_serves_others_while_the_token_is_renewed",),

@@ -116,8 +116,8 @@ MUTANTS = (
         17,
         "a login whose lock was lost gives way to a renewal of the one before",
         "_renewal/logins.py",
-        "self.known = self.known.renewed(token, is_login=True)._replace(previous=None)",
-        "self.known = self.known if before else self.known.renewed(token, is_login=True)",
+        "self.known = known._replace(previous=None)",
+        "self.known = self.known if before else known",
         ("units/test_acquisition.py::test_a_login_is_kept_though_the_lock_was_lost",),
     ),
     Mutant(
@@ -150,7 +150,7 @@ MUTANTS = (
         "_plugins/auth.py",
         "                importlib.import_module(name)\n",
         "                pass\n",
-        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests]",),
+        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-no keys]",),
     ),
     # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
     Mutant(
@@ -173,8 +173,8 @@ MUTANTS = (
         18,
         "a hook sees the first attempt alone",
         "_server/calls.py",
-        "sent = request if prepare is None else prepare(request)",
-        "sent = request if prepare is None or statuses[1:] else prepare(request)",
+        "sent = built if prepare is None else prepare(built)",
+        "sent = built if prepare is None or statuses[1:] else prepare(built)",
         ("guarantees/test_token_hooks.py::test_a_hook_sees_each_attempt[requests]",),
     ),
     Mutant(
@@ -189,15 +189,15 @@ MUTANTS = (
     Mutant(
         10,
         "the authorization request has no audience",
-        "_server/authorization_code.py",
-        "**self._targets}",
+        "_server/authorization_request.py",
+        "**options.targets}",
         "}",
         ("guarantees/test_targets.py::test_the_authorization_request_says_it_too[requests]",),
     ),
     Mutant(
         10,
         "what the URL says is said twice",
-        "_server/authorization_code.py",
+        "_server/authorization_request.py",
         "for name, value in defaults.items() if name not in in_url}",
         "for name, value in defaults.items()}",
         ("guarantees/test_targets.py::test_what_the_url_says_is_not_said_twice[requests]",),

@@ -20,6 +20,7 @@ PLUGINS = ("requests", "niquests", "httpx", "httpx2", "aiohttp")
 LAYERS = (
     {"errors", "_events", "_event_loops", "_flight", "_clock", "_lazy", "_record"},
     {"_wire"},
+    {"_keys"},
     {"stores", "login"},
     {"_server"},
     {"_renewal"},

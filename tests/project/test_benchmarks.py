@@ -4,17 +4,22 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks._page import write_part
 from benchmarks._svg import for_both_themes
+from benchmarks.peers._bound_server import BoundServers
 from benchmarks.peers._comparison import read
-from benchmarks.peers._report import part_of_page, pinned_versions
+from benchmarks.peers._report import part_of_page, pinned_versions, rewritten
 from benchmarks.peers._scenario import Column
+from oauth_auth import DPoPKey
 
 ROOT = Path(__file__).parents[2]
 WHERE = {"date": "1 May 2026", "python": "3.13.0", "cores": "2", "load": "0.1", "versions": "peer 1.0"}
@@ -71,6 +76,41 @@ def test_the_tables_hide_nothing() -> None:
     assert "| broken | broke |" in lines
 
 
+def test_one_scenario_is_measured_anew() -> None:
+    """The others keep their sections and their columns, and one that's new is added, with its date."""
+
+    def module(title: str) -> SimpleNamespace:
+        column = Column("failures", "failed")
+        return SimpleNamespace(
+            TITLE=title, TEXT="", COLUMNS=(column,), HEADLINE=("failures", f"{title}: failed"), PARAMETERS={}
+        )
+
+    def rows(**failures: int) -> list[dict[str, Any]]:
+        return [{"name": name, "values": {"failures": count}} for name, count in failures.items()]
+
+    modules = {name: module(name.title()) for name in ("load", "outage", "proofs")}
+    before = part_of_page(WHERE, modules, {"load": rows(oauth_auth=1, peer=2), "outage": rows(oauth_auth=3, peer=4)})
+    later = {**WHERE, "date": "2 May 2026"}
+    after = rewritten(before, later, modules, {"load": rows(oauth_auth=5), "proofs": rows(oauth_auth=6, other=7)})
+
+    glance, none = before.partition("| library |")[0], "\N{EN DASH}"
+    assert after.startswith(glance)
+    expected = [
+        "| library | Load: failed | Outage: failed | Proofs: failed |",
+        "| --- | --- | --- | --- |",
+        "| **oauth_auth** | 5 | 3 | 6 |",
+        f"| peer | {none} | 4 | {none} |",
+        f"| other | {none} | {none} | 7 |",
+        "",
+    ]
+    assert expected == after[len(glance) :].splitlines()[:6]
+    sections = {text.partition("\n")[0]: text.strip() for text in after.split("\n### ")[2:]}
+    assert ["Load", "Outage", "Proofs"] == list(sections)
+    assert before.split("\n### ")[3].strip() == sections["Outage"]
+    assert "| **oauth_auth** | 5 |  |" in sections["Load"]
+    assert all("Measured on 2 May 2026" in sections[title] for title in ("Load", "Proofs"))
+
+
 def test_the_versions_of_the_page_are_those_that_are_installed() -> None:
     """The page names the versions that the requirements file pins."""
     names = [version.rpartition(" ")[0] for version in pinned_versions()]
@@ -88,6 +128,72 @@ def test_a_stampede_makes_one_token_call(contender: str) -> None:
     assert finished.returncode == 0, finished.stderr
     values = json.loads(finished.stdout)
     assert ([0], [1]) == (values["failures"], values["calls"])
+
+
+@pytest.mark.parametrize("contender", ["oauth_auth, requests", "oauth_auth, httpx", "oauth_auth, aiohttp (tasks)"])
+def test_each_nonce_costs_one_challenge(contender: str) -> None:
+    """The scenario about proofs runs: nothing fails but what can't be sent again, and that isn't lost."""
+    command = [sys.executable, "-m", "benchmarks.peers._worker", "proofs", contender, "quick"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=ROOT)
+    assert finished.returncode == 0, finished.stderr
+    values = json.loads(finished.stdout)
+    assert (102, 101) == (values["two"], values["one"])
+    assert (0, 2, 0) == (values["file"], values["generator"], values["lost"])
+    assert (0, [0]) == (values["revoked"], values["at_once"])
+
+
+class Proved(NamedTuple):
+    """A request of the servers of the scenario about proofs, and what's wrong with it."""
+
+    method: str = "GET"
+    path: str = "/things"
+    token: str = "issued"
+    key: str = "bound"
+    nonce: str = "latest"
+
+
+@pytest.mark.parametrize(
+    ("proved", "error"),
+    [
+        (Proved(), None),
+        (Proved(method="POST"), "invalid_dpop_proof"),
+        (Proved(path="/others"), "invalid_dpop_proof"),
+        (Proved(token="another"), "invalid_dpop_proof"),
+        (Proved(key="another"), "invalid_token"),
+        (Proved(nonce="old"), "use_dpop_nonce"),
+    ],
+)
+def test_proofs_are_checked(proved: Proved, error: str | None) -> None:
+    """The servers of the scenario about proofs take what's right, once, and refuse what's wrong."""
+    with closing(BoundServers()) as servers:
+        keys = {name: DPoPKey.generate() for name in ("bound", "another")}
+        token = servers.issue(keys["bound"].thumbprint)["access_token"]
+        url = servers.attributes["api_urls"][0]
+        ask = urllib.request.Request(url, headers={"Authorization": f"DPoP {token}"})
+        nonce = refusal_of(ask, keys["bound"].proof("GET", url, token=token))[1]
+        assert nonce
+
+        called = url.replace("/things", proved.path)
+        proof = keys[proved.key].proof(
+            proved.method,
+            called,
+            token=token if proved.token == "issued" else "another",
+            nonce=nonce if proved.nonce == "latest" else "old",
+        )
+        assert error == refusal_of(ask, proof)[0]
+        assert refusal_of(ask, proof)[0] == "invalid_dpop_proof", "it's taken twice"
+
+
+def refusal_of(request: urllib.request.Request, proof: str) -> tuple[str | None, str | None]:
+    """Return the error code and the nonce that a request with this proof is answered with, if it's refused."""
+    request.add_header("DPoP", proof)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(request).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.load(error)["error"], error.headers["DPoP-Nonce"]
+    return None, None
 
 
 def test_the_picture_shows_the_measured_table() -> None:

@@ -116,9 +116,7 @@ def test_a_login_is_kept(name: str, hosts: DocumentedHosts, tmp_path: Path) -> N
 
 def test_processes_share_a_refresh_token(hosts: DocumentedHosts, tmp_path: Path) -> None:
     """The refresh token is used once, by whichever process comes first."""
-    auth = AuthorizationCodeAuth(
-        hosts.provider.token_url, "client-id", authorization_url=hosts.provider.authorization_url
-    )
+    auth = AuthorizationCodeAuth(f"{hosts.origin}/token", "client-id", authorization_url=f"{hosts.origin}/authorize")
     request = auth.authorization_request("http://127.0.0.1/callback")
     token = auth.complete_login(request, authorize(request.url, "http://127.0.0.1/callback"))
     assert token.refresh_token is not None

@@ -11,15 +11,22 @@ import http.client
 import json
 import ssl
 import threading
+import time
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, quote, urlencode
 
 import trustme
+from joserfc import jwt
+from joserfc.jwk import ECKey
 
 from oauth_auth.testing import LocalProvider
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 __all__ = ["DocumentedHosts"]
 
@@ -35,21 +42,44 @@ _METADATA = {
     "token_endpoint": f"https://{AUTH}/token",
     "authorization_endpoint": f"https://{AUTH}/authorize",
     "device_authorization_endpoint": f"https://{AUTH}/device",
+    "pushed_authorization_request_endpoint": f"https://{AUTH}/par",
     "revocation_endpoint": f"https://{AUTH}/revoke",
+    "introspection_endpoint": f"https://{AUTH}/introspect",
     "response_types_supported": ["code"],
     "authorization_response_iss_parameter_supported": True,
 }
+_WORKLOADS = "https://workloads.example.com"
+"""Who vouches for programs: a cluster of Kubernetes, SPIFFE, GitHub."""
+_URL = "Documented-Url"
+"""The header that tells `LocalProvider` which URL was called, since proofs and assertions are for that one."""
 
 
 class DocumentedHosts:
-    """A context manager. `environment` is what makes a process see the hosts; `folder` gets the certificates."""
+    """A context manager. `environment` is what makes a process see the hosts; `folder` gets certificates and keys.
+
+    `key.pem` is the client's private key, `workload-token` an assertion of the platform that the client runs on, and
+    `service-account.json` what JWT bearer assertions are made with.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.provider = LocalProvider(client_id="client-id", client_secret="client-secret", password="alice's password")
+        self.provider = _Provider(client_id="client-id", client_secret="client-secret", password="alice's password")
+        self.provider.dpop_nonces = True
+        self.provider.assertion_issuer = _WORKLOADS
         self.folder = folder
+        key, workloads = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
+        self.provider.client_key = {"keys": [one.as_dict(private=False) for one in (key, workloads)]}
+        (folder / "key.pem").write_bytes(key.as_pem(private=True))
+        claims = {"iss": _WORKLOADS, "sub": "orders", "aud": _ISSUER, "exp": int(time.time()) + 3600}
+        self._workload_token = jwt.encode({"alg": "ES256"}, claims, workloads)
+        (folder / "workload-token").write_text(self._workload_token)
+        account = {"client_email": "orders@project.iam.gserviceaccount.com", "token_uri": f"{_ISSUER}/token"}
+        account |= {"private_key": key.as_pem(private=True).decode(), "private_key_id": "abc"}
+        (folder / "service-account.json").write_text(json.dumps(account))
         authority = trustme.CA()
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(AUTH, API).configure_cert(self._tls)
+        authority.configure_trust(self._tls)
+        self._tls.verify_mode = ssl.CERT_OPTIONAL
         authority.cert_pem.write_to_path(str(folder / "ca.pem"))
         authority.issue_cert("client.example.com").private_key_and_cert_chain_pem.write_to_path(
             str(folder / "client.pem")
@@ -58,7 +88,9 @@ class DocumentedHosts:
 
     def __enter__(self) -> Self:
         self.provider.__enter__()
-        handler = type("Handler", (_Handler,), {"provider": self.provider, "tls": self._tls})
+        own = {"provider": self.provider, "tls": self._tls, "workload_token": self._workload_token}
+        own["certified"] = set()
+        handler = type("Handler", (_Handler,), own)
         self._proxy = _Proxy(("127.0.0.1", 0), handler)
         threading.Thread(target=self._proxy.serve_forever, args=(0.05,), daemon=True).start()
         return self
@@ -76,6 +108,11 @@ class DocumentedHosts:
         return self._proxy.server_port
 
     @property
+    def origin(self) -> str:
+        """The authorization server's on loopback, past the proxy."""
+        return f"http://127.0.0.1:{self.provider.port}"
+
+    @property
     def environment(self) -> dict[str, str]:
         proxy = f"http://127.0.0.1:{self.port}"
         trust = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), self._authority_file)
@@ -84,8 +121,27 @@ class DocumentedHosts:
             "https_proxy": proxy,
             "NO_PROXY": "127.0.0.1,localhost",
             "DOCUMENTED_PROXY": proxy,
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"https://{AUTH}/workload-token?api-version=1",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "token-of-the-job",
             **trust,
         }
+
+
+class _Provider(LocalProvider):
+    """The server as it's seen from outside."""
+
+    @property
+    def issuer(self) -> str:
+        return _ISSUER
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        url = environ.pop("HTTP_" + _URL.upper().replace("-", "_"), None)
+        environ["oauth_auth.url"] = url or environ["oauth_auth.url"]
+        return super()._serve(environ, start_response)
 
 
 class _Proxy(ThreadingHTTPServer):
@@ -100,9 +156,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 10
-    provider: LocalProvider
+    provider: _Provider
     tls: ssl.SSLContext
+    workload_token: str
+    certified: set[str]
+    """The tokens that are bound to the client's certificate, with their scheme."""
     host = ""
+    has_certificate = False
 
     def do_CONNECT(self) -> None:
         self.host = self.path.partition(":")[0]
@@ -111,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        connection = self.connection = self.tls.wrap_socket(self.connection, server_side=True)
+        self.has_certificate = bool(connection.getpeercert())
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
         self.close_connection = False
 
@@ -119,13 +180,18 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         body = self._read_body()
         if self.host == API:
+            if self.headers.get("Authorization") in self.certified and not self.has_certificate:
+                self._answer(401, {"error": "invalid_token"})
+                return
             self._forward(f"/api{self.path}", body)
         elif path.startswith("/.well-known/"):
             self._answer(200, _METADATA)
         elif path == "/device":
             self._answer(200, _device())
-        elif path == "/token":
-            self._forward(path, self._token_form(body))
+        elif path == "/workload-token":
+            self._answer(200, {"value": self.workload_token})
+        elif path in {"/token", "/par"}:
+            self._forward(path, self._form(body))
         else:
             self._forward(f"{path}?{query.replace(quote(_APP, safe=''), quote(_LOOPBACK, safe=''))}", body)
 
@@ -136,16 +202,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
 
-    def _token_form(self, body: bytes) -> bytes:
+    def _form(self, body: bytes) -> bytes:
         """Return the form for a server that never saw the device, and allows no app but those on loopback."""
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
         if fields.get("grant_type") == _DEVICE:  # the person has approved at once
             provider = self.provider
             fields = {"grant_type": "password", "username": provider.username, "password": provider.password}
             fields |= {"client_id": provider.client_id, "client_secret": provider.client_secret}
+        if self._proves_itself_by_certificate(fields):
+            fields["client_secret"] = self.provider.client_secret
         if (uri := fields.get("redirect_uri", "")).startswith(_APP):
             fields["redirect_uri"] = uri.replace(_APP, _LOOPBACK)
         return urlencode(fields).encode()
+
+    def _proves_itself_by_certificate(self, fields: Mapping[str, str]) -> bool:
+        shown = self.headers.get("Authorization"), fields.get("client_secret"), fields.get("client_assertion")
+        return self.has_certificate and not any(shown)
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "") != "chunked":
@@ -158,27 +230,25 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _forward(self, target: str, body: bytes) -> None:
-        parts = urlsplit(self.provider.issuer)
-        inner = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        inner = http.client.HTTPConnection("127.0.0.1", self.provider.port, timeout=10)
         own = {"content-length", "transfer-encoding", "host", "connection"}
         headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
+        headers[_URL] = f"https://{self.host}{self.path.partition('?')[0]}"
         inner.request(self.command, target, body or None, headers)
         answer = inner.getresponse()
         content = answer.read()
         inner.close()
+        if self.has_certificate and target == "/token" and answer.status == 200:
+            self.certified.add(f"Bearer {json.loads(content)['access_token']}")
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name == "Location":
-                self.send_header(name, self._outer(value))
+                self.send_header(name, value.replace(_LOOPBACK, _APP))
             elif name.lower() not in own | {"date", "server"}:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def _outer(self, location: str) -> str:
-        issuer = quote(self.provider.issuer, safe="")
-        return location.replace(issuer, quote(_ISSUER, safe="")).replace(_LOOPBACK, _APP)
 
     def _answer(self, status: int, fields: dict[str, Any]) -> None:
         content = json.dumps(fields).encode()

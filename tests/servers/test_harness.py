@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from .login import LoginFailed, approve_device, authorize
-from .oidc_provider import OidcProvider, RegisteredClient
+from .node_server import RegisteredClient
+from .oidc_provider import OidcProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

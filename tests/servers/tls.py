@@ -9,20 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import trustme
+from .certificates import Authority
 
 __all__ = ["certificate_for_loopback", "tls_before"]
 
 
 def certificate_for_loopback(folder: Path) -> Path:
     """Make a certificate for 127.0.0.1, its key beside it, and in `ca.pem` the authority that has signed it."""
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    issued.private_key_pem.write_to_path(folder / "server.key")
-    for blob in issued.cert_chain_pems:
-        blob.write_to_path(folder / "server.pem", append=True)
-    return folder / "server.pem"
+    return Authority(folder).server.certificate
 
 
 @contextmanager

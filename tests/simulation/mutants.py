@@ -51,7 +51,7 @@ MUTANTS = [
         f"{SERVER}/grants.py",
         "                if scope is None or error.error != OAuthProviderError.INVALID_SCOPE:\n"
         "                    raise\n"
-        "                token = yield from self._operate(operation, refresh_token, None)\n",
+        "                token = yield from self._operate(operation, refresh_token, None, key=key)\n",
         "                self.bury([digest(refresh_token)])\n                raise\n",
         ("calm",),
         is_defect=True,
@@ -287,8 +287,8 @@ MUTANTS = [
     Mutant(
         "the token that a sibling's has replaced is forgotten",
         f"{RENEWAL}/merge.py",
-        "        return Known(token, previous, token, has_read=True",
-        "        return Known(token, None, token, has_read=True",
+        "            token, previous, token, has_read=True",
+        "            token, None, token, has_read=True",
         ("store", "store loses", "mixed"),
         why_not="the previous token is of use only if the server still takes it though its successor is refused, which "
         "none of the simulated servers does",
@@ -453,8 +453,8 @@ MUTANTS = [
     Mutant(
         "Retry-After is ignored within a call",
         f"{SERVER}/calls.py",
-        "            pause = max(self._chance.uniform(*pauses), failure.retry_after or 0.0)",
-        "            pause = self._chance.uniform(*pauses)",
+        "            pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)",
+        "            pause = self._chance.uniform(*bounds)",
         ("server",),
     ),
     Mutant(

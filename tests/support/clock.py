@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
+from oauth_auth._renewal import shared_loop
+from oauth_auth._server.calls import Sleep
 from tests.support.waiting import flights_in_the_air
 
 
@@ -64,7 +67,16 @@ class RetryClock:
         self.pauses: list[float] = []
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self._sleep)
+        # An event loop goes by this clock, too, and would wait for ever.
+        wait = shared_loop._wait
+        monkeypatch.setattr(shared_loop, "_wait", lambda effect: self._wait(effect, wait))
 
     def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
         self.now += seconds + self.extra
+
+    async def _wait(self, effect: object, wait: Callable[[object], Awaitable[object]]) -> object:
+        if not isinstance(effect, Sleep):
+            return await wait(effect)
+        self._sleep(effect.seconds)
+        return None

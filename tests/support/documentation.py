@@ -123,8 +123,8 @@ def requirements_of(text: str, unit: Unit) -> frozenset[str]:
         wanted = {word.strip("\"'") for word in what.split() if not word.startswith("-")}
         if "or [" in alternatives:
             used = [name for name in _LIBRARIES if re.search(rf"\boauth_auth\.{name}\b", code)]
-            extras = ",".join(set(re.findall(r"\[([\w,]+)\]", what)) - set(_LIBRARIES))
-            wanted = {f"oauth_auth[{','.join([*filter(None, [extras]), *used])}]"}
+            extras = set(",".join(re.findall(r"\[([\w,]+)\]", what)).split(",")) - set(_LIBRARIES)
+            wanted = {f"oauth_auth[{','.join([*sorted(extras), *used])}]"}
         requirements |= wanted
     return frozenset(requirements)
 

@@ -218,6 +218,12 @@ class Mode:
         else:
             anyio.run(auth.arevoke, backend=self.backend)
 
+    def introspect(self, auth: Any, *token: Any) -> Any:
+        """Call `introspect`, or `aintrospect` in a loop of its own."""
+        if self.backend is None:
+            return auth.introspect(*token)
+        return anyio.run(auth.aintrospect, *token, backend=self.backend)
+
 
 class Client:
     """A client of any mode: blocking to the test, whatever it is inside."""
@@ -293,8 +299,9 @@ class AiohttpResponse:
 class AiohttpSession:
     """A session of aiohttp, opened with `async with`; its answers are read to their end.
 
-    `connections` is how many it may have at once, `after` are middlewares that see what the auth object has made of
-    requests. Its jar takes cookies of IP addresses, as those of the other libraries do.
+    `connections` is how many it may have at once, `verify` the TLS context that they have, `after` are middlewares that
+    see what the auth object has made of requests. Its jar takes cookies of IP addresses, as those of the other
+    libraries do.
     """
 
     def __init__(
@@ -304,18 +311,19 @@ class AiohttpSession:
         after: Iterable[Any] = (),
         connections: int = 100,
         timeout: float = 60.0,
+        verify: Any = True,
         **options: Any,
     ) -> None:
         self._auth = auth
         self._after = tuple(after)
-        self._connections = connections
+        self._connector = {"limit": connections, "ssl": verify}
         self._options = {"timeout": aiohttp.ClientTimeout(timeout), **options}
         self.max_redirects = 10
 
     async def __aenter__(self) -> Self:
         self.inner = aiohttp.ClientSession(
             middlewares=self._middlewares(self._auth),
-            connector=aiohttp.TCPConnector(limit=self._connections),
+            connector=aiohttp.TCPConnector(**self._connector),
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             **self._options,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ class Received:
     headers: dict[str, str]
     body: bytes
     connection: int
+    certificate: str | None = None
+    """The name in the certificate that the client has shown on this connection."""
 
     @property
     def form(self) -> dict[str, list[str]]:
@@ -55,17 +58,24 @@ Script = Callable[[Received], Answer]
 class ScriptedServer:
     """Serves HTTP/1.1 with keep-alive on an address of loopback; `requests` is what arrived, in order.
 
-    With `version` it may be HTTP/1.0, without keep-alive.
+    With `version` it may be HTTP/1.0, without keep-alive; with `tls` it's behind TLS.
     """
 
-    def __init__(self, script: Script, host: str = "127.0.0.1", version: str = "HTTP/1.1") -> None:
+    def __init__(
+        self,
+        script: Script,
+        host: str = "127.0.0.1",
+        version: str = "HTTP/1.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.script = script
+        self._tls = tls
         self._version = version
         self.requests: list[Received] = []
         self._connections = 0
         self._lock = threading.Lock()
         self._server = _Server((host, 0), self._handler())
-        self.url = f"http://{host}:{self._server.server_port}"
+        self.url = f"{'http' if tls is None else 'https'}://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     def __enter__(self) -> Self:
@@ -88,9 +98,21 @@ class ScriptedServer:
             timeout = 20
             disable_nagle_algorithm = True
 
+            certificate: str | None = None
+
             def setup(self) -> None:
+                if outer._tls is not None:
+                    self.request.settimeout(self.timeout)
+                    self.request = outer._tls.wrap_socket(self.request, server_side=True)
+                    shown = self.request.getpeercert() or {}
+                    self.certificate = dict(shown.get("subjectAltName", ())).get("DNS")
                 super().setup()
                 self.connection_number = outer._next_connection()
+
+            def finish(self) -> None:
+                super().finish()
+                if outer._tls is not None:
+                    self.request.close()  # the server knows only the socket that was wrapped
 
             def handle(self) -> None:
                 try:
@@ -104,7 +126,14 @@ class ScriptedServer:
                     self.close_connection = True
                     return
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                received = Received(self.command, self.path, headers, self._body(headers), self.connection_number)
+                received = Received(
+                    self.command,
+                    self.path,
+                    headers,
+                    self._body(headers),
+                    self.connection_number,
+                    self.certificate,
+                )
                 outer.requests.append(received)
                 self._answer(outer.script(received))
 

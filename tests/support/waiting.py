@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,25 @@ def await_silence() -> None:
     deadline = time.perf_counter() + 20
     while (threads := flights_in_the_air()) and time.perf_counter() < deadline:
         await_end(threads, deadline - time.perf_counter())
+
+
+def nameless_threads() -> set[int]:
+    """Return the ids of the threads that Python doesn't know, or knows no more; empty where the system doesn't tell."""
+    tasks = Path("/proc/self/task")
+    running = {int(task.name) for task in tasks.iterdir()} if tasks.exists() else set()
+    return running - {thread.native_id for thread in threading.enumerate()}
+
+
+def await_last_rites(before: set[int]) -> None:
+    """Block until threads that have ended for Python are gone, too; `before` are those that it never knew.
+
+    OpenSSL cleans up after each, under a lock; a fork just then leaves that locked, and its child can't sign any more.
+    """
+    await_silence()
+    deadline = time.monotonic() + 20
+    while not nameless_threads() <= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def await_waiting(auth: Any, count: int) -> None:

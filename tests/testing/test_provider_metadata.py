@@ -28,7 +28,7 @@ def test_an_access_token_is_told(client: BareClient) -> None:
     assert (200, "no-store") == (answer.status_code, answer.headers["Cache-Control"])
     fields = answer.json()
     issued_at = fields.pop("iat")
-    assert before <= issued_at <= time.time()
+    assert before <= fields.pop("auth_time") <= issued_at <= time.time()
     assert {
         "active": True,
         "iss": provider.issuer,
@@ -128,6 +128,7 @@ def test_metadata_names_all_endpoints(client: BareClient) -> None:
     endpoints = {name: url for name, url in metadata.items() if name.endswith("_endpoint")}
     assert {
         "authorization_endpoint": provider.authorization_url,
+        "pushed_authorization_request_endpoint": provider.pushed_authorization_request_url,
         "token_endpoint": provider.token_url,
         "device_authorization_endpoint": provider.device_authorization_url,
         "revocation_endpoint": provider.revocation_url,
@@ -136,6 +137,23 @@ def test_metadata_names_all_endpoints(client: BareClient) -> None:
     assert 404 not in {client.session.post(url).status_code for url in endpoints.values()}
     assert DEVICE in metadata["grant_types_supported"]
     assert "none" not in metadata["introspection_endpoint_auth_methods_supported"]
+
+
+def test_metadata_tells_what_is_taken(client: BareClient) -> None:
+    """Algorithms of proofs, assertions and request objects, the ways to authenticate, and all grants."""
+    metadata = client.session.get(f"{client.provider.issuer}/.well-known/oauth-authorization-server").json()
+    for what in ("dpop", "token_endpoint_auth", "request_object"):
+        assert {"ES256", "EdDSA", "PS256", "RS256"} <= {*metadata[f"{what}_signing_alg_values_supported"]}
+    assert "HS256" in metadata["token_endpoint_auth_signing_alg_values_supported"]
+    assert "HS256" not in metadata["dpop_signing_alg_values_supported"]
+    ways = {"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none"}
+    assert ways == {*metadata["token_endpoint_auth_methods_supported"]}
+    for grant in ("token-exchange", "jwt-bearer"):
+        assert f"urn:ietf:params:oauth:grant-type:{grant}" in metadata["grant_types_supported"]
+    assert metadata["request_parameter_supported"]
+    assert metadata["authorization_response_iss_parameter_supported"]
+    demands = "require_pushed_authorization_requests", "require_signed_request_object"
+    assert [False, False] == [metadata[name] for name in demands]
 
 
 def test_the_api_s_metadata(client: BareClient) -> None:

@@ -38,7 +38,7 @@ from oauth_auth._renewal.effects import (
     Unlock,
 )
 from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
-from oauth_auth._renewal.logins import Logins
+from oauth_auth._renewal.logins import Logins, NewLogin
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
@@ -768,7 +768,7 @@ def completing(world: World, code: str = "code") -> Any:
     """Complete a login with a code; return what it brings, or the error."""
     grant: Any = world.acquisition._grant
     redeem = partial(grant.complete, code, "https://app.example/", "verifier")
-    result = world.ending(world.acquisition.complete_login(partial(grant.completion, code), redeem))
+    result = world.ending(world.acquisition.complete_login(NewLogin(partial(grant.completion, code), redeem)))
     if isinstance(result, Exception):
         return result
     acquired, replaced = result

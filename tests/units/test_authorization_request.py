@@ -435,8 +435,58 @@ def test_a_dictionary_is_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda request: request.pushed("urn:x:1"), {"request_uri": ["urn:x:1"]}),
+        (lambda request: request.signed("a.b.c"), {"request": ["a.b.c"]}),
+        (lambda request: request.signed("a.b.c").pushed("urn:x:1"), {"request_uri": ["urn:x:1"]}),
+        (lambda request: request.pushed("urn:x:1").bound_to({"d": "secret"}), {"request_uri": ["urn:x:1"]}),
+    ],
+    ids=["pushed", "signed", "both", "bound"],
+)
+def test_a_request_that_nobody_can_read(change: Any, shown: dict[str, Any]) -> None:
+    """Pushed or signed, its URL has the client and that alone; so it is after a session has carried it."""
+    plain = make(scope="a", parameters={"login_hint": "alice"})
+    request = change(plain)
+
+    carried = AuthorizationRequest.from_dict(json.loads(json.dumps(request.to_dict())))
+    for one in (request, carried, copy.deepcopy(request), pickle.loads(pickle.dumps(request))):
+        assert {"client_id": ["client"], **shown} == parse_qs(urlsplit(one.url).query)
+        assert request == one
+        assert plain.parameters == one.parameters
+        assert "the-code" == one.code_from(answer(plain))
+    assert plain != request
+    assert "alice" in plain.url
+
+
+@pytest.mark.parametrize("authorization_url", [f"{URL}?tenant=a", f"{URL}?tenant=a&"])
+def test_the_endpoint_s_own_query_is_kept_beside_a_reference(authorization_url: str) -> None:
+    """The endpoint's URL is the server's to choose."""
+    request = AuthorizationRequest(authorization_url, "client", CALLBACK).pushed("urn:x:1")
+
+    assert f"{URL}?tenant=a&client_id=client&request_uri=urn%3Ax%3A1" == request.url
+
+
+def test_the_key_of_a_request() -> None:
+    """It's carried, and apart from what the dictionary becomes."""
+    jwk = {"kty": "EC", "d": "secret"}
+    request = make().bound_to(jwk)
+    fields = request.to_dict()
+    again = AuthorizationRequest.from_dict(fields)
+    for changed in (jwk, fields["dpop_key"]):
+        changed["d"] = "other"
+
+    assert {"kty": "EC", "d": "secret"} == request.dpop_key == again.dpop_key
+    assert None is make().dpop_key
+
+
+@pytest.mark.parametrize(
     "spoil",
     [
+        *({name: None} for name in ("request", "request_uri", "dpop_key")),
+        *({name: 5} for name in ("request", "request_uri", "dpop_key")),
+        {"dpop_key": "secret"},
+        {"request": {}},
         *({name: None} for name in ("authorization_url", "client_id", "redirect_uri", "state", "code_verifier")),
         *({name: ""} for name in ("authorization_url", "client_id", "redirect_uri", "state", "code_verifier")),
         *({name: 5} for name in ("authorization_url", "client_id", "redirect_uri", "state", "code_verifier", "scope")),
@@ -465,10 +515,11 @@ def test_what_is_no_dictionary_is_refused(fields: Any) -> None:
 def test_its_repr_shows_no_secret() -> None:
     """Neither state nor verifier nor additional parameters, which may be secret, are shown."""
     request = make(parameters={"login_hint": "alice@example.com"})
+    request = request.signed("s1gned").pushed("urn:r3ference").bound_to({"d": "s3cret"})
     shown = repr(request)
 
     assert "client" in shown
     assert URL in shown
     assert request.state not in shown
     assert request.code_verifier not in shown
-    assert "alice" not in shown
+    assert not [text for text in ("alice", "s1gned", "r3ference", "s3cret") if text in shown]

@@ -9,9 +9,9 @@ import pytest
 
 from oauth_auth import OAuthProviderException, OAuthToken, TokenError, TokenResponseError, TokenTransportError
 from oauth_auth._clock import Chance, Now
-from oauth_auth._server.calls import Ask, EndpointCalls, HeldUp, Sleep, no_retry
+from oauth_auth._server.calls import Ask, EndpointCalls, GivenUp, HeldUp, Run, Sleep, no_retry
 from oauth_auth._wire.messages import read_token_response
-from oauth_auth._wire.token_request import build_token_request
+from oauth_auth._wire.token_request import Attempt, Call, PerAttempt, build_call, build_token_request
 from tests.support.steps import (
     TOKEN_URL,
     HandClock,
@@ -37,7 +37,7 @@ def refused_by(wall: str) -> TokenTransportError:
 def call(script: Script, *, timeout: float = 10.0, chance: Chance | None = None, **options: Any) -> OAuthToken:
     """Make a call whose attempts the script answers."""
     calls = EndpointCalls(Transport(), timeout, clock=script.clock, chance=chance or Lowest())
-    return play(calls.call(REQUEST, read_token_response, **options), script)
+    return play(calls.call(Call(REQUEST), read_token_response, **options), script)
 
 
 def after(seconds: float, result: Any, clock: HandClock) -> Callable[[Any], Any]:
@@ -207,7 +207,7 @@ def test_a_machine_that_slept_asks_no_more() -> None:
     """Where the pause took longer than what was left, the failure before it is raised."""
     clock = HandClock()
     calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
-    steps = calls.call(REQUEST, read_token_response)
+    steps = calls.call(Call(REQUEST), read_token_response)
     assert isinstance(next(steps), Ask)
     assert Sleep(0.1) == steps.send(answer(503))
     clock.advance(9.96)
@@ -221,7 +221,7 @@ def test_setting_the_time_changes_nothing() -> None:
     clock = HandClock()
     script = Script(NO_ANSWER, TOKEN, clock=clock)
     calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
-    steps = calls.call(REQUEST, read_token_response)
+    steps = calls.call(Call(REQUEST), read_token_response)
     next(steps)
     clock.now = Now(clock.now.wall + 1e6, clock.now.monotonic)
     assert Sleep(0.1) == steps.throw(NO_ANSWER)
@@ -235,6 +235,96 @@ def test_who_was_held_up_sends_nothing() -> None:
     with pytest.raises(HeldUp) as caught:
         call(script, single_use=True)
     assert (1, True) == (len(script.effects), caught.value.retryable)
+
+
+# -- An attempt is built, not repeated ------------------------------------------------------------------------------
+
+
+def numbered(seen: list[Attempt], *, runs_code: bool = False, is_header: bool = False) -> PerAttempt:
+    """Return a part that's another one each time."""
+
+    def make(attempt: Attempt) -> str:
+        seen.append(attempt)
+        return f"made-{len(seen)}"
+
+    return PerAttempt(make, runs_code, is_header)
+
+
+@pytest.mark.parametrize("runs_code", [False, True])
+def test_what_proves_is_made_for_each_attempt(runs_code: bool) -> None:
+    """Each attempt has parts of its own, which know where and when it goes; the rest is the same."""
+    clock, seen = HandClock(), list[Attempt]()
+    begun = clock.now.wall
+    call = build_call(TOKEN_URL, None, {"client_assertion": numbered(seen, runs_code=runs_code), "grant_type": "x"})
+    script = Script(after(3.0, answer(503), clock), NO_ANSWER, TOKEN, clock=clock)
+    calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
+    assert "good" == play(calls.call(call, read_token_response), running_code(script)).access_token
+    asked = [effect.request for effect in script.effects if isinstance(effect, Ask)]
+    assert ["made-1", "made-2", "made-3"] == [request.fields["client_assertion"] for request in asked]
+    assert [("client_assertion", "grant_type")] * 3 == [tuple(request.fields) for request in asked]
+    assert all(request.fields["client_assertion"] in request.secrets for request in asked)
+    assert [TOKEN_URL] * 3 == [attempt.url for attempt in seen]
+    assert [0.0, 3.1, 3.6] == pytest.approx([attempt.wall - begun for attempt in seen])
+
+
+def test_what_is_signed_is_of_the_time_after_the_users_code() -> None:
+    """That may take long, as where another auth object has its user log in; the server's nonce may turn meanwhile."""
+    clock, seen = HandClock(), list[Attempt]()
+    begun = clock.now.wall
+    calls = EndpointCalls(Transport(), 10.0, clock=clock, chance=Lowest())
+
+    def make(_: Attempt) -> str:
+        clock.advance(120.0)
+        calls.server.nonce = "the-next"
+        return "subject"
+
+    parts = {"DPoP": numbered(seen, is_header=True), "client_assertion": numbered(seen)}
+    subject = PerAttempt(make, runs_code=True, is_bounded=False)
+    call = build_call(TOKEN_URL, None, {**parts, "subject_token": subject})
+    assert "good" == play(calls.call(call, read_token_response), running_code(Script(TOKEN))).access_token
+    assert [(120.0, "the-next")] * 2 == [(attempt.wall - begun, attempt.nonce) for attempt in seen]
+
+
+def running_code(script: Script) -> Callable[[Any], Any]:
+    """Answer as the script does, and call the user's code."""
+    return lambda effect: effect.function() if isinstance(effect, Run) else script(effect)
+
+
+def raise_secret(_: Attempt) -> str:
+    raise ValueError("s3cret")
+
+
+def give_up(_: Attempt) -> str:
+    raise GivenUp
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "retryable"),
+    [
+        (raise_secret, "the function that makes client_assertion raised ValueError", True),
+        (give_up, "the function that makes client_assertion hasn't returned within 5 s", True),
+        (lambda _: None, "the function that makes client_assertion must return text, not NoneType", False),
+        (lambda _: "", "the function that makes client_assertion must return text, not str", False),
+        (
+            lambda _: "s3cret\ud800",
+            (
+                "what the function that makes client_assertion returned has half a surrogate pair in it, "
+                "which can't be sent"
+            ),
+            False,
+        ),
+    ],
+)
+def test_code_of_the_users_that_fails(make: Callable[[Attempt], Any], text: str, retryable: bool) -> None:
+    """It's a `TokenError` without what the code says, and nothing is sent."""
+    part = PerAttempt(make, runs_code=True)
+    script = Script(*[TOKEN] * 3)
+    calls = EndpointCalls(Transport(), 10.0, clock=script.clock, chance=Lowest())
+    with pytest.raises(TokenError) as caught:
+        steps = calls.call(build_call(TOKEN_URL, None, {"client_assertion": part}), read_token_response)
+        play(steps, running_code(script))
+    assert (text, retryable) == (str(caught.value), caught.value.retryable)
+    assert [] == script.effects
 
 
 # -- Which operation repeats what -----------------------------------------------------------------------------------

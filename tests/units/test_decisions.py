@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oauth_auth import OAuthToken, TokenError
+from oauth_auth import OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._clock import Now
 from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker
 from oauth_auth._renewal.decisions import (
@@ -26,6 +26,7 @@ from oauth_auth._renewal.decisions import (
     for_rejection,
     for_renewal,
     for_request,
+    for_step_up,
 )
 from oauth_auth._server.calls import unexpected
 from oauth_auth._wire.token import Credential
@@ -298,7 +299,7 @@ WINDOWS: list[tuple[float, dict[str, float], float, str]] = [
 def test_the_windows(lifetime: float, options: dict[str, float], left: float, expected: str) -> None:
     """The leeway is at most a tenth of the lifetime, the window before it a fifth; renewal begins in its first half."""
     token = OAuthToken(access_token="given", expires_in=lifetime, expiry=at(lifetime).wall)
-    windows = {"leeway": 10.0, "refresh_window": 300.0, **options}
+    windows: dict[str, Any] = {"leeway": 10.0, "refresh_window": 300.0, **options}
     for chance in (Highest(), Lowest()):
         held = Credential.from_token(token, at(0), chance, **windows)
         decision, _ = for_request(State(held), at(lifetime - left), IDLE)
@@ -394,6 +395,43 @@ def test_who_wants_a_new_token_waits_for_it(reason: Reason, state: State, around
     assert (expected, state) == for_renewal(state, around, reason)
 
 
+DEMANDS = (("max_age", "0"),)
+CLOSED = ReauthorizationRequired("the window was closed")
+ASKABLE = ReauthorizationRequired("nobody was there to be asked")
+ASKABLE.retryable = True
+LAUNCHED = Wait(Purpose(Reason.LOGIN, demands=DEMANDS))
+
+
+@pytest.mark.parametrize(
+    ("state", "sent", "around", "seconds", "expected"),
+    [
+        (FRESH, HELD.header, IDLE, 0, LAUNCHED),
+        (FRESH, HELD.header, SHARED, 0, LAUNCHED),
+        (EMPTY, HELD.header, IDLE, 0, LAUNCHED),
+        (FRESH, HELD.header, RUNNING, 0, Wait()),
+        (EMPTY, HELD.header, RUNNING, 0, Wait()),
+        # Another token than that of the login which isn't enough is tried first, unless a better one is coming.
+        (FRESH, OTHER, IDLE, 0, Send(HELD)),
+        (FRESH, OTHER, IDLE, STALE, Send(HELD)),
+        (FRESH, OTHER, RUNNING, 0, Wait()),
+        (FRESH, OTHER, IDLE, LIFETIME, LAUNCHED),
+        # What failed before was no login, or an older one.
+        (failed_at(0, FINAL), HELD.header, IDLE, 1, LAUNCHED),
+        (failed_at(0, FINAL), OTHER, IDLE, 1, Send(HELD)),
+        # After a login that failed no user is asked again at once.
+        (failed_at(0, CLOSED), HELD.header, IDLE, 0.5, Fail(CLOSED)),
+        (failed_at(0, CLOSED), HELD.header, RUNNING, 0.5, Wait()),
+        (failed_at(0, CLOSED), HELD.header, IDLE, 600, LAUNCHED),
+        (failed_at(0, ASKABLE), HELD.header, IDLE, 0.5, LAUNCHED),
+    ],
+)
+def test_a_login_that_an_api_demands(
+    state: State, sent: str, around: Around, seconds: float, expected: Decision
+) -> None:
+    """One login for all who ask at the same time; a token that has come since is tried first."""
+    assert (expected, state) == for_step_up(state, at(seconds), around, sent=sent, demands=DEMANDS)
+
+
 # -- The one rule ---------------------------------------------------------------------------------------------------
 
 STATES = {
@@ -432,6 +470,7 @@ QUESTIONS: dict[str, Callable[[State, Now, Around], tuple[Any, State]]] = {
         state, now, around, rejected=HELD.header, path="/path", breaker=BLOCKING
     ),
     "renewal": lambda state, _, around: for_renewal(state, around, Reason.FORCED),
+    "step-up": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demands=DEMANDS),
 }
 
 

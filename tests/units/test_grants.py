@@ -28,9 +28,9 @@ from oauth_auth._server.grants import (
     PasswordGrant,
     RefreshingGrant,
     RefreshTokenGrant,
-    ends_refresh_token,
 )
 from oauth_auth._server.reauthorization import reauthorization
+from oauth_auth._server.server_errors import ends_refresh_token
 from oauth_auth._wire.messages import TokenResponse, read_token_response
 from oauth_auth._wire.token import digest
 from oauth_auth._wire.token_request import build_token_request

@@ -14,7 +14,7 @@ import pytest
 from oauth_auth import _events
 from oauth_auth._events import emit
 from oauth_auth._flight import Flight, attempt
-from tests.guarantees.test_lifecycle import forks, in_child
+from tests.support.copies import forks, in_child
 from tests.support.waiting import await_silence, refuse_threads
 from tests.units.test_flight import LOOPS, in_thread
 

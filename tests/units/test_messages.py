@@ -15,6 +15,7 @@ from oauth_auth import (
     OAuthProviderError,
     OAuthProviderException,
     OAuthToken,
+    TokenError,
     TokenResponseError,
 )
 from oauth_auth._wire.dates import read_retry_after
@@ -25,7 +26,9 @@ from oauth_auth._wire.messages import (
     TokenResponse,
     join_scope,
     read_device_response,
+    read_introspection_response,
     read_metadata_response,
+    read_pushed_response,
     read_revocation_response,
     read_token_response,
 )
@@ -503,6 +506,8 @@ READERS: dict[str, Callable[[TokenRequest, TokenResponse], object]] = {
     "token": read_token_response,
     "device authorization": read_device_response,
     "revocation": read_revocation_response,
+    "pushed authorization request": read_pushed_response,
+    "introspection": read_introspection_response,
     "metadata": lambda request, response: read_metadata_response(request, response, "https://auth.example"),
 }
 
@@ -605,6 +610,74 @@ def test_a_device_endpoint_refuses_as_a_token_endpoint_does() -> None:
     """An error of the protocol is an error of the protocol there, too."""
     with pytest.raises(OAuthProviderException):
         read_device_response(REQUEST, answer(400, {"error": "invalid_scope"}))
+
+
+# -- Pushed authorization requests and introspection ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_reference_is_read(status: int) -> None:
+    """The endpoint answers 201; whether one with 200 tells a reference isn't in doubt (RFC 9126 section 2.2)."""
+    assert "urn:x:1" == read_pushed_response(REQUEST, answer(status, {"request_uri": "urn:x:1", "expires_in": 60}))
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, *({"request_uri": value} for value in ("", None, 5, ["urn:x"], "a\nb", "\x1b"))]
+)
+def test_an_answer_without_a_reference_is_refused(fields: dict[str, Any]) -> None:
+    """Nobody can be sent anywhere with it."""
+    with pytest.raises(TokenResponseError, match="pushed authorization request endpoint") as caught:
+        read_pushed_response(REQUEST, answer(201, fields))
+    assert (201, "https://auth.example/token", False) == (
+        caught.value.status_code,
+        caught.value.token_url,
+        caught.value.retryable,
+    )
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_what_is_told_of_a_token(is_active: bool) -> None:
+    """All fields come as the server sends them (RFC 7662 section 2.2)."""
+    fields = {"active": is_active, "scope": "a", "cnf": {"jkt": "x"}}
+    assert fields == read_introspection_response(REQUEST, answer(200, fields))
+
+
+@pytest.mark.parametrize("fields", [{}, {"scope": "a"}, *({"active": v} for v in ("true", 1, 0, None, [True]))])
+def test_a_token_is_not_active_by_chance(fields: dict[str, Any]) -> None:
+    """Only true and false say whether a token is good: "false" would count as true, and null as nothing."""
+    with pytest.raises(TokenResponseError, match="introspection endpoint") as caught:
+        read_introspection_response(REQUEST, answer(200, fields))
+    assert (200, False) == (caught.value.status_code, caught.value.retryable)
+
+
+@pytest.mark.parametrize("reader", [read_pushed_response, read_introspection_response])
+@pytest.mark.parametrize(
+    ("response", "error", "retryable"),
+    [
+        (answer(400, {"error": "invalid_request"}), OAuthProviderException, False),
+        (answer(200, {"error": "invalid_request"}), OAuthProviderException, False),
+        (answer(401, {"error": "invalid_client"}), OAuthProviderException, False),
+        (answer(503, {}), TokenResponseError, True),
+        (answer(429, {}), TokenResponseError, True),
+        (answer(302, {}, Location="https://x.example"), TokenResponseError, False),
+        (text("<html>Log in</html>", "text/html"), TokenResponseError, False),
+        (text("", None), TokenResponseError, False),
+        (text("[]", "application/json"), TokenResponseError, False),
+        (text("[" * 100_000, "application/json"), TokenResponseError, False),
+        (text(b"\xff" * (MAX_BODY + 1), "application/json"), TokenResponseError, False),
+    ],
+)
+def test_they_refuse_as_a_token_endpoint_does(
+    reader: Callable[[TokenRequest, TokenResponse], object],
+    response: TokenResponse,
+    error: type[TokenError],
+    retryable: bool,
+) -> None:
+    """Whatever arrives is what was asked for, or an error that says whether asking again may help."""
+    with pytest.raises(error) as caught:
+        reader(REQUEST, response)
+    assert type(caught.value) is error
+    assert retryable is caught.value.retryable
 
 
 # -- Metadata -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ OPENID = "/.well-known/openid-configuration"
 class Issuer:
     """Answers what is asked of an issuer. `places` are its metadata by path; what's asked for is kept."""
 
-    def __init__(self, path: str = "", given: dict[str, str] | None = None) -> None:
+    def __init__(self, path: str = "", given: dict[str, str] | None = None, *, shows_certificate: bool = False) -> None:
         self.url = f"{ORIGIN}{path}"
         self.document: dict[str, Any] = {
             "issuer": self.url,
@@ -30,7 +30,9 @@ class Issuer:
         self.places: dict[str, Any] = {}
         self.asked: list[str] = []
         calls = EndpointCalls(Transport(), 10.0, clock=HandClock(), chance=Lowest())
-        self.endpoints = Endpoints(given or {}, self.url, calls, allow_insecure=False)
+        self.endpoints = Endpoints(
+            given or {}, self.url, calls, allow_insecure=False, shows_certificate=shows_certificate
+        )
 
     def find(self, name: str = "token_url") -> Any:
         """Return an endpoint's URL, or the error that's raised."""
@@ -227,3 +229,59 @@ def test_without_an_issuer_there_is_no_metadata() -> None:
     endpoints = Endpoints(given, None, EndpointCalls(Transport(), 10.0), allow_insecure=False)
     nobody: Any = lambda effect: pytest.fail(repr(effect))
     assert (None, {}) == (play(endpoints.find("revocation_url"), nobody), play(endpoints.metadata(), nobody))
+
+
+# -- Where calls that show a certificate go (RFC 8705 section 5) ------------------------------------------------------
+
+ALIAS = "https://mtls.auth.example/token"
+
+
+def with_aliases(aliases: Any, *, shows_certificate: bool = True, **given: str) -> Issuer:
+    """Return an issuer whose metadata has these aliases."""
+    issuer = Issuer(given=given, shows_certificate=shows_certificate)
+    issuer.document |= {"authorization_endpoint": f"{ORIGIN}/authorize", "mtls_endpoint_aliases": aliases}
+    issuer.places[OAUTH] = issuer.document
+    return issuer
+
+
+def test_calls_that_show_a_certificate_go_to_the_aliases() -> None:
+    """An endpoint without an alias is called where it is; without a certificate, and for a URL given, none counts."""
+    aliases = {"token_endpoint": ALIAS}
+    issuer = with_aliases(aliases)
+    assert (ALIAS, f"{ORIGIN}/revoke") == (issuer.find(), issuer.find("revocation_url"))
+    assert f"{ORIGIN}/token" == with_aliases(aliases, shows_certificate=False).find()
+    assert f"{ORIGIN}/mine" == with_aliases(aliases, token_url=f"{ORIGIN}/mine").find()
+
+
+def test_browsers_are_sent_to_no_alias() -> None:
+    """A person's browser hasn't got the certificate."""
+    issuer = with_aliases({"authorization_endpoint": "https://mtls.auth.example/authorize"})
+    assert f"{ORIGIN}/authorize" == issuer.find("authorization_url")
+
+
+def test_every_endpoint_that_is_called_may_have_an_alias() -> None:
+    """Pushed requests, device codes, introspection: one rule for all."""
+    fields = ("revocation", "introspection", "device_authorization", "pushed_authorization_request")
+    issuer = with_aliases({f"{field}_endpoint": f"https://mtls.auth.example/{field}" for field in fields})
+    assert [f"https://mtls.auth.example/{field}" for field in fields] == [
+        issuer.find(f"{field}_url") for field in fields
+    ]
+
+
+@pytest.mark.parametrize("aliases", [None, [], "https://mtls.auth.example", {}, {"token_endpoint": None}])
+def test_aliases_that_are_none_count_for_nothing(aliases: Any) -> None:
+    """What isn't an object of URLs is left aside, as unknown metadata is."""
+    assert f"{ORIGIN}/token" == with_aliases(aliases).find()
+
+
+@pytest.mark.parametrize(
+    ("alias", "kind"),
+    [
+        ("http://mtls.auth.example/token", InsecureTransportError),
+        ("nonsense", TokenResponseError),
+        (5, TokenResponseError),
+    ],
+)
+def test_an_alias_is_a_url_as_any_endpoint_is(alias: Any, kind: type[OAuthError]) -> None:
+    """A certificate's tokens don't go over plain http because an alias says so."""
+    assert isinstance(with_aliases({"token_endpoint": alias}).find(), kind)

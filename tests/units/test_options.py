@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from oauth_auth import (
     ClientSecretBasic,
     ClientSecretPost,
     ConfigurationError,
+    DPoPKey,
     InsecureTransportError,
     MemoryTokenStore,
     OAuthError,
@@ -51,6 +53,11 @@ class HalfStore:
 
 class UncallableStore:
     load = save = delete = lock = None
+
+
+KEY, OTHER = DPoPKey.generate(), DPoPKey.generate()
+NESTED: dict[str, Any] = {"type": "a"}
+NESTED["self"] = NESTED
 
 
 # -- Wrong values: name, values, and what the error says ------------------------------------------------------------
@@ -101,6 +108,21 @@ WRONG_OPTIONS: list[tuple[str, list[Any], str]] = [
     ),
     ("resource", ["https://api.example#part"], "leave out '#'"),
     ("offline_access", ["yes", 1, 0], "must be True or False"),
+    ("dpop", ["true", 1, KEY.private_jwk, DPoPKey, object()], "dpop must be True, or a DPoPKey, not"),
+    ("client_certificate", ["cert.pem", ("cert.pem", "key.pem"), True, object()], r"write ClientCertificate\("),
+    ("authorization_details", ["[]", b"[]", {"type": "a"}, 5, True], "must be a list of mappings with a 'type'"),
+    (
+        "authorization_details",
+        [[{}], [{"type": ""}], [{"type": 5}], ["type"], [None], [{"type": "a"}, {"Type": "b"}]],
+        "each of the authorization_details must be a mapping with a 'type'",
+    ),
+    ("authorization_details", [[], (), iter(())], "is empty: name some, or leave it out"),
+    (
+        "authorization_details",
+        [[{"type": "a", "b": object()}], [{"type": "a", "b": {1}}], [{"type": "a", (1,): 2}], [NESTED]],
+        "must be what JSON can carry",
+    ),
+    ("step_up", ["yes", 1, None], "must be True or False"),
     ("token_request_hook", [5, "json"], "token_request_hook must be a function"),
     ("token_response_hook", [async_function, AsyncCallable()], "plain function, not async"),
     ("rejection_statuses", [401, None, 4.5], r"sequence of statuses: \("),
@@ -157,9 +179,13 @@ RIGHT_OPTIONS: dict[str, list[Any]] = {
     "audience": [None, "api", [], ["api", "other"], ("api",), (name for name in "ab")],
     "resource": [None, "https://api.example", ["https://api.example/v1", "urn:api"]],
     "offline_access": [None, True, False],
+    "dpop": [None, False, True, KEY],
+    "client_certificate": [None],
+    "authorization_details": [None, [{"type": "a", "b": [{"c": None}]}], ({"type": "a"},), iter([{"type": "a"}])],
     "token_request_hook": [None, lambda request: request],
     "token_response_hook": [None, dict],
     "revocation_url": [None],
+    "introspection_url": [None],
     "client_auth": [None, ClientSecretBasic(), ClientSecretBasic(encode=False), ClientSecretPost()],
     "token": [None, OAuthToken(access_token="x")],
     "store": [None, MemoryTokenStore()],
@@ -211,6 +237,29 @@ def test_the_defaults_are_the_contracts() -> None:
         settings.allow_insecure_transport,
         settings.rejection_statuses,
     )
+    assert (None, None, {}, {}, False) == (
+        settings.binding,
+        settings.certificate,
+        settings.details,
+        settings.targets,
+        settings.steps_up,
+    )
+
+
+def test_a_token_without_its_key_is_refused() -> None:
+    """A token is given, and nobody knows its key."""
+    token = OAuthToken(access_token="x")
+    with pytest.raises(ConfigurationError, match=r"dpop=True can't be used with token=.*pass its DPoPKey"):
+        read_options({"dpop": True, "token": token})
+    read_options({"dpop": KEY, "token": token})
+
+
+def test_details_are_one_field_of_json() -> None:
+    """Whatever was an iterable is an array, as RFC 9396 has it; what the caller changes later changes nothing."""
+    detail: dict[str, Any] = {"type": "payment", "amount": {"currency": "EUR"}}
+    settings = read_options({"authorization_details": iter([detail])})
+    detail["type"] = "other"
+    assert [{"type": "payment", "amount": {"currency": "EUR"}}] == json.loads(settings.details["authorization_details"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [ConfigurationError("text"), InsecureTransportError("text")])
@@ -236,10 +285,13 @@ def test_a_key_is_that_of_what_gets_equal_tokens() -> None:
     """Order and form of the scope make no other key, nor do times, stores and callbacks."""
     one = key_of({"scope": "a b"})
     assert one == key_of({"scope": ["b", "a"], "leeway": 1, "store": MemoryTokenStore(), "on_token_update": print})
+    assert one == key_of({"scope": "a b", "dpop": False, "step_up": True, "client_auth": ClientSecretPost()})
+    bound = key_of({"dpop": KEY})
+    assert bound == key_of({"dpop": DPoPKey(KEY.private_jwk)})
 
 
 def test_all_that_tells_tokens_apart_makes_another_key() -> None:
-    """Scope, field parameters, grant, server, client and subject each make another key."""
+    """Scope, targets, details, fields, grant, server, client, subject and the tokens' key each make another key."""
     keys = [
         key_of({}),
         key_of({"scope": "a"}),
@@ -248,6 +300,12 @@ def test_all_that_tells_tokens_apart_makes_another_key() -> None:
         key_of({"field_parameters": {"audience": "y"}}),
         key_of({"audience": ["x", "y"]}),
         key_of({"resource": "https://api.example"}),
+        key_of({"resource": "https://other.example"}),
+        key_of({"authorization_details": [{"type": "a"}]}),
+        key_of({"authorization_details": [{"type": "b"}]}),
+        key_of({"dpop": True}),
+        key_of({"dpop": KEY}),
+        key_of({"dpop": OTHER}),
         key_of({}, "another", "https://a/", "client", ""),
         key_of({}, "grant", "https://b/", "client", ""),
         key_of({}, "grant", "https://a/", "another", ""),

@@ -24,7 +24,7 @@ from oauth_auth import (
     basic_authorization,
 )
 from oauth_auth._clock import Now
-from oauth_auth._wire.challenges import bearer_errors, is_rejection
+from oauth_auth._wire.challenges import errors_for, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
 from oauth_auth._wire.dates import read_retry_after
 from oauth_auth._wire.messages import MAX_BODY, TokenResponse, join_scope, read_token_response
@@ -210,7 +210,7 @@ def test_any_challenge_is_read(header: str | None, status: int) -> None:
     verdict = is_rejection(status, header, (401,))
     assert verdict is False or status == 401
     if header is not None:
-        errors = bearer_errors(header)
+        errors = errors_for("bearer", header)
         assert all(isinstance(error, str) for error in errors)
         if status == 401 and not errors:
             assert verdict
@@ -237,7 +237,7 @@ def test_a_challenge_of_the_protocol_is_understood(
     parameter = f'error="{error}"' if is_quoted else f"error={error}"
     challenge = f"{scheme} " + ", ".join([*before, parameter, *after])
     for header in (", ".join([*others, challenge]), ", ".join([challenge, *others])):
-        assert [error] == bearer_errors(header)
+        assert [error] == errors_for("bearer", header)
         rejected = error not in {"insufficient_scope", "insufficient_user_authentication", "invalid_request"}
         assert rejected is is_rejection(401, header, (401,))
 
@@ -270,7 +270,7 @@ def test_no_challenge_is_slow(prefix: str, length: int) -> None:
     for piece in PIECES:
         header = prefix + piece * (length // len(piece))
         with in_no_time():
-            bearer_errors(header)
+            errors_for("bearer", header)
             is_rejection(401, header, (401,))
 
 

@@ -3,19 +3,15 @@
 // The provider is the certified `oidc-provider`; only what it leaves to its operator is written here:
 // clients, storage, lifetimes, the password grant. Everything else is its own judgement, so a client that
 // works against it does so for reasons that aren't ours.
-//
-// stdout carries one line of JSON, when the server is ready, and nothing else. When stdin ends, the server
-// exits: so it never outlives a test process that was killed.
 
-import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 
+import {
+  answer, control, listen, loadProvider, readWhole, ready, urlsOf, wholeNumber,
+} from './serving.mjs';
 import { forget, MapAdapter } from './storage.mjs';
 
-// The library's notices go through console.info to stdout, which belongs to the ready line.
-console.info = console.error;
-console.log = console.error;
-const { Provider, errors } = await import('oidc-provider');
+const { Provider, errors } = await loadProvider();
 
 const USERNAME = 'alice';
 const PASSWORD = 'x';
@@ -121,11 +117,6 @@ function createProvider(issuer) {
 
 // --- The protected API -----------------------------------------------------------------------------------
 
-function answer(res, status, body, headers = {}) {
-  res.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers });
-  res.end(JSON.stringify(body));
-}
-
 function refuse(res, status, error, parameters) {
   const text = Object.entries({ realm: 'api', ...parameters }).map(([key, value]) => `${key}="${value}"`);
   answer(res, status, { error }, { 'WWW-Authenticate': `Bearer ${text.join(', ')}` });
@@ -133,15 +124,7 @@ function refuse(res, status, error, parameters) {
 
 async function api(provider, req, res, path) {
   requests.api += 1;
-  // The whole body is read before any answer, a refusal too: the connection stays usable, and the digest
-  // shows what a replay really sent.
-  const hash = createHash('sha256');
-  let length = 0;
-  for await (const chunk of req) {
-    hash.update(chunk);
-    length += chunk.length;
-  }
-
+  const body = await readWhole(req);
   const credentials = /^Bearer +(\S+)$/i.exec(req.headers.authorization ?? '');
   if (!credentials) {
     refuse(res, 401, 'unauthorized', {}); // RFC 6750 §3.1: no error code where no token was sent
@@ -156,7 +139,7 @@ async function api(provider, req, res, path) {
     const error = 'insufficient_scope';
     refuse(res, 403, error, { error, scope: 'admin' });
   } else {
-    answer(res, 200, { method: req.method, length, sha256: hash.digest('hex') });
+    answer(res, 200, { method: req.method, ...body });
   }
 }
 
@@ -164,9 +147,7 @@ async function api(provider, req, res, path) {
 
 function setTtl(kind) {
   return (query) => {
-    const seconds = Number(query.get('seconds'));
-    if (!Number.isSafeInteger(seconds) || seconds < 1) throw new RangeError('seconds: a whole number from 1');
-    ttl[kind] = seconds;
+    ttl[kind] = wholeNumber(query, 'seconds', 1);
   };
 }
 
@@ -181,14 +162,6 @@ const controls = {
   'GET /test/token-requests': () => requests.token,
   'GET /test/api-requests': () => requests.api,
 };
-
-function control(req, res, url) {
-  try {
-    answer(res, 200, controls[`${req.method} ${url.pathname}`](url.searchParams) ?? null);
-  } catch (error) {
-    answer(res, 400, { error: String(error) });
-  }
-}
 
 // --- Issuers with a path ---------------------------------------------------------------------------------
 
@@ -209,51 +182,43 @@ function mountOf(url) {
 // --- Start -----------------------------------------------------------------------------------------------
 
 const server = createServer();
-// Longer than any test: a connection closed just as a client reuses it would fail the test by chance.
-server.keepAliveTimeout = 10 * 60 * 1000;
+const issuer = await listen(server);
+const provider = createProvider(issuer);
+const oidc = provider.callback();
+const mounted = Object.fromEntries(MOUNTS.map((path) => [path, createProvider(issuer + path).callback()]));
 
-server.listen(0, '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = createProvider(issuer);
-  const oidc = provider.callback();
-  const mounted = Object.fromEntries(MOUNTS.map((path) => [path, createProvider(issuer + path).callback()]));
+server.on('request', (req, res) => {
+  const url = new URL(req.url, issuer);
+  const [mount, inner] = mountOf(url);
+  if ((inner ?? url.pathname) === '/token' && req.method === 'POST') requests.token += 1;
+  if (control(controls, req, res, url)) return;
+  if (/^\/api(\/|$)/.test(url.pathname)) {
+    api(provider, req, res, url.pathname).catch((error) => {
+      console.error(error); // most often a client that went away while sending its body
+      res.destroy();
+    });
+  } else if (mount) {
+    req.originalUrl = mount + inner; // as Express and Connect have it, from which oidc-provider tells its mount
+    req.url = inner;
+    mounted[mount](req, res);
+  } else {
+    oidc(req, res);
+  }
+});
 
-  server.on('request', (req, res) => {
-    const url = new URL(req.url, issuer);
-    const [mount, inner] = mountOf(url);
-    if ((inner ?? url.pathname) === '/token' && req.method === 'POST') requests.token += 1;
-    if (`${req.method} ${url.pathname}` in controls) {
-      control(req, res, url);
-    } else if (/^\/api(\/|$)/.test(url.pathname)) {
-      api(provider, req, res, url.pathname).catch((error) => {
-        console.error(error); // most often a client that went away while sending its body
-        res.destroy();
-      });
-    } else if (mount) {
-      req.originalUrl = mount + inner; // as Express and Connect have it, from which oidc-provider tells its mount
-      req.url = inner;
-      mounted[mount](req, res);
-    } else {
-      oidc(req, res);
-    }
-  });
-
-  const urls = {
+const credentials = Object.fromEntries(Object.entries(clients).map(
+  ([name, { client_id, client_secret = null }]) => [name, { client_id, client_secret }],
+));
+ready({
+  controls: issuer,
+  urls: {
     issuer,
     openid_issuer: `${issuer}/openid`,
     rfc8414_issuer: `${issuer}/rfc8414/tenant`,
-    authorization_url: provider.urlFor('authorization'),
-    token_url: provider.urlFor('token'),
-    device_authorization_url: provider.urlFor('device_authorization'),
-    introspection_url: provider.urlFor('introspection'),
-    revocation_url: provider.urlFor('revocation'),
-    userinfo_url: provider.urlFor('userinfo'),
     api_url: `${issuer}/api`,
-  };
-  const credentials = Object.fromEntries(Object.entries(clients).map(
-    ([name, { client_id, client_secret = null }]) => [name, { client_id, client_secret }],
-  ));
-  process.stdout.write(`${JSON.stringify({ urls, clients: credentials, username: USERNAME, password: PASSWORD })}\n`);
+    ...urlsOf(provider),
+  },
+  clients: credentials,
+  username: USERNAME,
+  password: PASSWORD,
 });
-
-process.stdin.on('end', () => process.exit(0)).resume();
