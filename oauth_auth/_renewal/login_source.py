@@ -66,7 +66,8 @@ class LoginSource(Decider):
 
     def may_step_up(self, origin: Hashable, demands: Demands) -> bool:
         """Return whether a login for an origin's demands may help: not while the last one is known not to have."""
-        return self._clock().monotonic >= self._vain_logins.get((origin, demands), 0.0) + _VAIN_FOR
+        vain_at = self._vain_logins.get((origin, demands))
+        return vain_at is None or self._clock().monotonic >= vain_at + _VAIN_FOR
 
     def count_vain_login(self, origin: Hashable, demands: Demands) -> None:
         """Note that a login for an origin's demands hasn't helped."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthProviderException, ReauthorizationRequired
+from oauth_auth._clock import Now
 from tests.support.authority import REDIRECT_URI, Authority
 from tests.support.clock import MonotonicClock
+from tests.support.connections import limits, one_connection
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import await_waiting
@@ -226,6 +229,36 @@ def test_a_siblings_renewal_is_no_login(plugin_mode: Mode, authority: Authority,
         assert 200 == client.get(api.url).status_code
     assert [401, 401, 200] == api.statuses
     assert 2 == len(logins(authority))
+
+
+def test_a_login_holds_no_connection(mode: Mode, authority: Authority, api: Api, held: threading.Event) -> None:
+    """A user takes minutes: one connection to the API is enough for others meanwhile."""
+    waiting = threading.Event()
+
+    def login(begin: Any) -> str:
+        if authority.visited:
+            waiting.set()
+            assert held.wait(20)
+        return authority.log_in(begin)
+
+    auth = stepping_up(mode, authority, login=login)
+    mode.get_token(auth)
+    with mode.client(auth, **limits(mode)) as client:
+        one_connection(client, api.url)
+        demanded = client.begin("GET", api.url)
+        assert waiting.wait(20)
+        assert 200 == client.get(api.weak).status_code
+        held.set()
+        assert 200 == demanded.result(20).status_code
+    assert {1} == {request.connection for request in api.server.requests}
+
+
+def test_a_machine_that_has_just_started(plugin_mode: Mode, authority: Authority, api: Api) -> None:
+    """Its monotonic clock begins at 0, which is no login that didn't help."""
+    auth = stepping_up(plugin_mode, authority)
+    auth._source._clock = lambda: Now(time.time(), 5.0)
+    with plugin_mode.client(auth) as client:
+        assert 200 == client.get(api.url).status_code
 
 
 # -- A login that doesn't help --------------------------------------------------------------------------------------
