@@ -100,7 +100,10 @@ def _similar(name: str, wanted: Iterable[str], *, is_sure: bool, is_ours: bool) 
     plain = name.removesuffix("_FILE")
     if any(plain.endswith(f"_{variable}") for variable in wanted):
         return None  # of another prefix, which begins like this one
-    near = difflib.get_close_matches(plain, list(wanted), n=1, cutoff=0.85 if is_sure else 0.7)
+    cutoff = 0.85 if is_sure else 0.7
+    if near := difflib.get_close_matches(name, [one for one in wanted if one.endswith("_FILE")], n=1, cutoff=cutoff):
+        return near[0]
+    near = difflib.get_close_matches(plain, list(wanted), n=1, cutoff=cutoff)
     return f"{near[0]}{name[len(plain) :]}" if near else None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,8 @@ _SWITCH = {"true": True, "false": False}
 
 def read_keys(environment: Environment, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that the variables call for, without those that are given. Raises `ConfigurationError`."""
-    readers = {
-        "client_auth": _read_client_auth,
+    readers: dict[str, Callable[[Environment], Any]] = {
+        "client_auth": partial(_read_client_auth, reads_secret="client_secret" not in options),
         "client_certificate": _read_certificate,
         "dpop": _read_dpop,
     }
@@ -37,18 +38,18 @@ def read_keys(environment: Environment, options: Mapping[str, Any]) -> dict[str,
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _read_client_auth(environment: Environment) -> Any:
+def _read_client_auth(environment: Environment, *, reads_secret: bool) -> Any:
     key, file = environment.value("PRIVATE_KEY"), environment.value("PRIVATE_KEY_FILE")
-    kid, assertion = environment.value("PRIVATE_KEY_ID"), environment.value("CLIENT_ASSERTION_FILE")
+    kid, assertion = environment.get("PRIVATE_KEY_ID"), environment.value("CLIENT_ASSERTION_FILE")
     given = {"PRIVATE_KEY": key, "PRIVATE_KEY_FILE": file, "CLIENT_ASSERTION_FILE": assertion}
     names = [environment.mention(name) for name, value in given.items() if value is not None]
+    if kid is not None and key is None and file is None:
+        raise ConfigurationError(f"{environment.mention('PRIVATE_KEY_ID')} is set, but no private key: set one")
     if not names:
-        if kid is not None:
-            raise ConfigurationError(f"{environment.mention('PRIVATE_KEY_ID')} is set, but no private key: set one")
         return None
     if len(names) > 1:
         raise ConfigurationError(f"{' and '.join(names)} are set: {_ONE_WAY}")
-    if environment.value("CLIENT_SECRET") is not None or environment.value("CLIENT_SECRET_FILE") is not None:
+    if reads_secret and (environment.value("CLIENT_SECRET") or environment.value("CLIENT_SECRET_FILE")):
         secret = environment.mention("CLIENT_SECRET")
         raise ConfigurationError(f"{names[0]} and {secret} are set: {_ONE_WAY}")
     from .._keys.assertions import ClientAssertion, PrivateKeyJwt  # noqa: PLC0415 - few programs need it
@@ -78,7 +79,7 @@ def _read_certificate(environment: Environment) -> Any:
 
 
 def _read_dpop(environment: Environment) -> bool | None:
-    value = environment.value("DPOP")
+    value = environment.get("DPOP")
     return None if value is None else read_switch(environment.mention("DPOP"), value)
 
 
