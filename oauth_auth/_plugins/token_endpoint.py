@@ -130,13 +130,17 @@ class TokenEndpointAuth(TokenAuth):
         """
         if token is None:
             token = self.get_token()
-        return self._ask_server(self._grant.introspect(_text_of(token)))
+        steps = self._grant.introspect(_text_of(token))
+        del token  # an error comes from a frame that holds no secret
+        return self._ask_server(steps)
 
     async def aintrospect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
         """Return what the server tells about a token without blocking the event loop, see `introspect`."""
         if token is None:
             token = (await run_async(self._source.obtain())).token
-        return await self._ask_server_async(self._grant.introspect(_text_of(token)))
+        steps = self._grant.introspect(_text_of(token))
+        del token
+        return await self._ask_server_async(steps)
 
     def _ask_server(self, steps: Steps[_T]) -> _T:
         """Return what the steps return; errors come from a frame that holds no secret."""

@@ -104,13 +104,15 @@ def test_the_file_of_a_key_is_read_for_each_call(
 
 
 def test_the_file_of_an_assertion_is_read_for_each_call(
-    mode: Mode, variables: Variables, authority: Authority, tmp_path: Path
+    mode: Mode, variables: Variables, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be missing when the program starts, and there's another assertion in it after a while."""
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "assertion"
-    variables.set(CLIENT_ASSERTION_FILE=str(file))
+    variables.set(CLIENT_ASSERTION_FILE="assertion")
     authority.fields["refresh_token"] = None
     auth = mode.plugin.ClientCredentialsAuth.from_env()
+    monkeypatch.chdir("/")
     with pytest.raises(TokenError, match=f"the client assertion is in the file {file} that can't be read"):
         mode.get_token(auth)
     for text in ("one", "two"):
