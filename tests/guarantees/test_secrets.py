@@ -8,6 +8,7 @@ import dataclasses
 import gc
 import logging
 import pickle
+import re
 import socket
 import sys
 import threading
@@ -15,16 +16,22 @@ import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
+import anyio
 import pytest
 import requests
+from joserfc import jwk
 
 import oauth_auth
 from oauth_auth import (
+    AuthorizationRequest,
+    ClientAssertion,
     ClientSecretBasic,
+    ClientSecretJwt,
     ClientSecretPost,
     ConfigurationError,
     DPoPKey,
@@ -46,6 +53,7 @@ from oauth_auth._record import Record
 from oauth_auth._wire.client_auth import ClientAuthentication, ClientAuthParameters
 from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token import Credential
+from tests.support.jwts import claims_of
 from tests.support.modes import HTTPX, HTTPX2, OF_REQUESTS, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, token_that_expires_in
@@ -65,19 +73,26 @@ CODE = "code-s3cret"
 VERIFIER = "verifier-s3cret"
 ACCESS_TOKEN = "access-s3cret"
 ASSERTION = "assertion-s3cret"
+SUBJECT = "subject-s3cret"
+ACTOR = "actor-s3cret"
 SHORT, LONG = "correct", "correct-s3cret"
+KEY = DPoPKey.generate().private_jwk
+PEM = jwk.ECKey.import_key(KEY).as_pem(private=True, password=PASSWORD)
 
 BASICS = [
     base64.b64encode(pair.encode()).decode()
     for pair in (f"client:{CLIENT_SECRET}", f"client:{quote(CLIENT_SECRET, safe='')}")
 ]
 
+KEY_TEXTS = [KEY["d"], *(line for line in PEM.decode().splitlines() if len(line) > 50 and "-" not in line)]
+"""How a private key would be recognized, as a JWK and as PEM."""
+
 OWN_FOLDER = str(Path(oauth_auth.__file__).parent)
 
 
 def shown(text: str) -> list[str]:
-    """Return what secrets a text shows."""
-    return [secret for secret in (MARK, *BASICS) if secret in text]
+    """Return what secrets a text shows: among them whatever is signed, as proofs and assertions are."""
+    return [secret for secret in (MARK, *BASICS, *KEY_TEXTS) if secret in text] + re.findall(r"\beyJ\w+", text)
 
 
 def held(root: object) -> list[str]:
@@ -212,7 +227,45 @@ def public_code(mode: Mode, url: str, **options: Any) -> Any:
     )
 
 
-KINDS = [basic_client, plain_client, posting_client, password, refresh_token, code, public_code]
+def key_client(mode: Mode, url: str, **options: Any) -> Any:
+    method = PrivateKeyJwt(PEM, password=PASSWORD, claims={"tenant": MARK})
+    return mode.plugin.ClientCredentialsAuth(url, "client", client_auth=method, **options)
+
+
+def secret_jwt_client(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.ClientCredentialsAuth(url, "client", CLIENT_SECRET, client_auth=ClientSecretJwt(), **options)
+
+
+def vouched_for_client(mode: Mode, url: str, **options: Any) -> Any:
+    method = ClientAssertion(lambda: ASSERTION)
+    return mode.plugin.ClientCredentialsAuth(url, "client", client_auth=method, **options)
+
+
+def exchange(mode: Mode, url: str, **options: Any) -> Any:
+    subjects: dict[str, Any] = {"subject_token": SUBJECT, "actor_token": ACTOR}
+    return mode.plugin.TokenExchangeAuth(url, "client", CLIENT_SECRET, **subjects, **options)
+
+
+def exchange_of_another(mode: Mode, url: str, **options: Any) -> Any:
+    other = mode.plugin.BearerAuth(SUBJECT)
+    return mode.plugin.TokenExchangeAuth(
+        url, "client", CLIENT_SECRET, subject_token=other, **{"store_key": "key", **options}
+    )
+
+
+def jwt_bearer(mode: Mode, url: str, **options: Any) -> Any:
+    assertion = JwtAssertion(KEY, issuer="issuer", claims={"scope": MARK})
+    return mode.plugin.JwtBearerAuth(url, assertion=assertion, **options)
+
+
+def assertion_bearer(mode: Mode, url: str, **options: Any) -> Any:
+    return mode.plugin.JwtBearerAuth(url, assertion=ASSERTION, **options)
+
+
+KINDS = [
+    *(basic_client, plain_client, posting_client, password, refresh_token, code, public_code),
+    *(key_client, secret_jwt_client, vouched_for_client, exchange, exchange_of_another, jwt_bearer, assertion_bearer),
+]
 MAKE = pytest.mark.parametrize("make", KINDS)
 
 Make = Callable[..., Any]
@@ -342,9 +395,89 @@ def test_a_server_that_echoes_shows_no_proof(plugin_mode: Mode, serve: Serve, ca
     ):
         with pytest.raises(OAuthProviderException, match="redacted") as caught:
             ask()
-        shown_of_it = [repr(vars(caught.value)), *traceback.format_exception(caught.value), caplog.text]
-        assert [] == [text for text in shown_of_it if "eyJ" in text]
+        assert [] == leaks(caught.value)
+    assert [] == log_leaks(caplog)
     assert 2 == len(server.requests)
+
+
+@pytest.mark.parametrize("dpop", [True, DPoPKey(KEY)], ids=["own key", "given key"])
+def test_a_life_with_a_bound_token_shows_no_key(
+    mode: Mode, serve: Serve, caplog: pytest.LogCaptureFixture, dpop: Any
+) -> None:
+    """Acquired with a nonce, rejected, replayed, stored, copied: neither log nor repr show key, proof or token."""
+    caplog.set_level(logging.DEBUG, "oauth_auth")
+    taken: set[str] = set()
+
+    def issue(request: Received) -> Answer:
+        if "nonce" not in claims_of(request.headers["dpop"]):
+            return Answer(400, {"error": "use_dpop_nonce"}, (("DPoP-Nonce", "nonce"),))
+        text = f"{ACCESS_TOKEN}-{len(server.requests)}"
+        taken.add(f"DPoP {text}")
+        return Answer(200, {"access_token": text, "token_type": "DPoP", "expires_in": 3600})
+
+    server, store = serve(issue), MemoryTokenStore()
+    api = serve(lambda request: Answer(200 if request.authorization in taken else 401))
+    options = {"store": store, "store_key": "key", "client_auth": PrivateKeyJwt(KEY), "dpop": dpop}
+    auth = mode.plugin.ClientCredentialsAuth(server.url, "client", **options)
+    with mode.client(auth) as client:
+        assert 200 == client.get(api.url).status_code
+        taken.clear()
+        assert 200 == client.get(api.url).status_code
+    if dpop is True:
+        keys = [thing for thing in ours(auth) if isinstance(thing, DPoPKey)]
+        assert [] != keys
+        assert [] == [name for key in keys for name in (repr(key), str(key)) if key.private_jwk["d"] in name]
+    again = pickle.loads(pickle.dumps(auth))
+    things = [store, *ours(auth), *ours(again)]
+    shows = [thing for thing in things if shown(repr(thing)) or (not isinstance(thing, str) and shown(str(thing)))]
+    assert [] == [type(thing).__name__ for thing in shows]
+    assert [] == log_leaks(caplog)
+
+
+WRONG_LOGINS: dict[str, Callable[[str], str]] = {
+    "another state": lambda url: url.replace("state=", "state=x"),
+    "another path": lambda url: url.replace("/cb", "/elsewhere"),
+    "an error": lambda url: url.replace(f"code={CODE}", "error=access_denied"),
+    "a code that's refused": lambda url: url,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LOGINS)
+def test_a_login_that_fails_shows_no_secret(
+    mode: Mode, serve: Serve, caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
+    """What a web application has carried holds verifier and private key, the redirect a code: none is in our frames."""
+    server = serve(lambda request: Answer(400, {"error": "invalid_grant", "error_description": echo(request)}))
+    auth = mode.plugin.AuthorizationCodeAuth(
+        server.url, "client", dpop=True, authorization_url=f"{server.url}/authorize", redirect_uri="https://app/cb"
+    )
+    made = auth.authorization_request()
+    carried = {**made.to_dict(), "code_verifier": f"{VERIFIER}{'x' * 40}", "dpop_key": KEY}
+    url = WRONG_LOGINS[wrong](f"https://app/cb?code={CODE}&state={made.state}")
+    request = AuthorizationRequest.from_dict(carried)
+    for one in (carried, request):
+        complete = (
+            partial(auth.complete_login, one, url)
+            if mode.backend is None
+            else partial(anyio.run, partial(auth.acomplete_login, one, url), backend=mode.backend)
+        )
+        with pytest.raises(OAuthError) as caught:
+            complete()
+        assert [] == leaks(caught.value)
+    assert [] == shown(repr(request))
+    assert [] == log_leaks(caplog)
+
+
+def test_a_session_that_is_spoiled_shows_no_key(plugin_mode: Mode) -> None:
+    """Whatever it holds in place of the key, the error doesn't repeat it, nor do the frames that it passed."""
+    auth = plugin_mode.plugin.AuthorizationCodeAuth(
+        "https://auth.example/token", "client", dpop=True, authorization_url="https://auth.example/a"
+    )
+    made = auth.authorization_request("https://app/cb")
+    for key in ({**KEY, "x": MARK}, {**KEY, "kty": MARK}, {"kty": "oct", "k": MARK}, MARK):
+        with pytest.raises(ConfigurationError) as caught:
+            auth.complete_login({**made.to_dict(), "dpop_key": key}, f"https://app/cb?code={CODE}&state={made.state}")
+        assert [] == leaks(caught.value)
 
 
 def closed_port() -> str:
