@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, assert_type
 
 import aiohttp
@@ -22,13 +24,20 @@ import oauth_auth.requests
 from oauth_auth import (
     AuthorizationRequest,
     BrowserLogin,
+    ClientAssertion,
+    ClientCertificate,
     ClientSecretBasic,
+    ClientSecretJwt,
     ClientSecretPost,
+    DPoPKey,
     FileTokenStore,
+    JwtAssertion,
     MemoryTokenStore,
     OAuthProviderException,
     OAuthToken,
+    PrivateKeyJwt,
     PublicClient,
+    RequestObject,
     Server,
     TokenRequest,
     TokenStore,
@@ -179,6 +188,47 @@ async def in_a_web_application() -> None:
     oauth_auth.requests.AuthorizationCodeAuth.from_issuer(
         "https://a.example", "id", login=BrowserLogin(), store=FileTokenStore("~/.tokens")
     )
+
+
+async def with_keys() -> None:
+    key, certificate = DPoPKey.generate(), ClientCertificate("client.pem", Path("client.key"))
+    assert_type(key.thumbprint, str)
+    assert_type(certificate.files, tuple[str, str])
+    assert_type(certificate.ssl_context(), ssl.SSLContext)
+    make = oauth_auth.httpx.ClientCredentialsAuth.from_issuer
+    make("https://a.example", "id", client_auth=PrivateKeyJwt(Path("key.pem"), kid="k", claims={"tenant": "t"}))
+    make("https://a.example", "id", "secret", client_auth=ClientSecretJwt(), dpop=True)
+    make("https://a.example", "id", client_auth=ClientAssertion(Path("/var/run/secrets/token")))
+    make("https://a.example", "id", client_auth=ClientAssertion(lambda: "x"), client_certificate=certificate)
+    auth = oauth_auth.httpx.AuthorizationCodeAuth.from_issuer(
+        "https://a.example",
+        "id",
+        client_auth=PrivateKeyJwt("key"),
+        dpop=key,
+        par=True,
+        request_object=RequestObject("key"),
+        login=BrowserLogin(),
+        step_up=True,
+        resource=["https://api.example"],
+        authorization_details=[{"type": "payment", "amount": {"value": 1}}],
+    )
+    assert_type(auth.authorization_request("https://app.example/callback"), AuthorizationRequest)
+    assert_type(await auth.aauthorization_request(), AuthorizationRequest)
+    assert_type(auth.introspect(), Mapping[str, Any])
+    assert_type(await auth.aintrospect(OAuthToken(access_token="x")), Mapping[str, Any])
+
+
+def with_tokens_of_others() -> None:
+    url = "https://a.example/token"
+    subject = oauth_auth.requests.AuthorizationCodeAuth(url, "id")
+    exchanged = oauth_auth.niquests.TokenExchangeAuth(
+        url, "id", "secret", subject_token=subject, actor_token=lambda: "x"
+    )
+    again = oauth_auth.aiohttp.TokenExchangeAuth.from_env(subject_token=exchanged, actor_token=Path("token"))
+    aiohttp.ClientSession(middlewares=[again])
+    assertion = JwtAssertion(Path("key.pem"), issuer="x@y.iam", claims={"scope": "a"})
+    niquests.Session(auth=oauth_auth.niquests.JwtBearerAuth(url, assertion=assertion))
+    httpx.Client(auth=oauth_auth.httpx.JwtBearerAuth.from_issuer("https://a.example", "id", assertion="text"))
 
 
 def in_the_controller() -> None:

@@ -5,6 +5,8 @@ An `ignore` that a checker has no use for is an error: so each of these is one t
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import aiohttp
 import httpx
 import niquests
@@ -14,7 +16,16 @@ import oauth_auth.aiohttp
 import oauth_auth.httpx
 import oauth_auth.niquests
 import oauth_auth.requests
-from oauth_auth import BrowserLogin, MemoryTokenStore, OAuthToken
+from oauth_auth import (
+    BrowserLogin,
+    ClientAssertion,
+    DPoPKey,
+    JwtAssertion,
+    MemoryTokenStore,
+    OAuthToken,
+    PrivateKeyJwt,
+    RequestObject,
+)
 from oauth_auth import ClientCredentialsAuth as Elsewhere  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 from oauth_auth.requests import BrowserLogin as NotHere  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
@@ -24,6 +35,7 @@ URL, ISSUER = "https://auth.example.com/token", "https://auth.example.com"
 
 service = oauth_auth.requests.ClientCredentialsAuth
 user = oauth_auth.requests.AuthorizationCodeAuth
+exchange = oauth_auth.requests.TokenExchangeAuth
 
 
 def at_construction() -> None:
@@ -42,12 +54,42 @@ def at_construction() -> None:
     user(URL, "id", redirect_url="https://app.example.com/callback")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+def with_keys() -> None:
+    service(URL, "id", client_auth=PrivateKeyJwt)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", client_auth=ClientAssertion("eyJ…"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", dpop="true")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", dpop=Path("key.pem"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", client_certificate="client.pem")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", client_certificate=("client.pem", "client.key"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", authorization_details={"type": "payment"})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", authorization_details=["payment"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", step_up=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    user(URL, "id", par="https://auth.example.com/par")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    user(URL, "id", request_object=PrivateKeyJwt("key"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    user(URL, "id", step_up=BrowserLogin())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    JwtAssertion("key")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    DPoPKey()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    RequestObject("key", lifetime="300")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    exchange(URL, "id", "secret")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    exchange(URL, "id", "secret", subject_token=b"token")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    exchange(URL, "id", "secret", subject_token=OAuthToken(access_token="x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    exchange(URL, "id", "secret", subject_token="x", actor_token=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    oauth_auth.requests.JwtBearerAuth(URL)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    oauth_auth.requests.JwtBearerAuth(URL, assertion=service(URL, "id", "secret"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    oauth_auth.requests.JwtBearerAuth(URL, assertion=PrivateKeyJwt("key"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    service(URL, "id", "secret").introspect(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    oauth_auth.httpx.BearerAuth("x").introspect()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 def with_the_factories() -> None:
     service.from_issuer(ISSUER, "id", "secret", scop="read")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     service.from_issuer(ISSUER, "id", "secret", audience=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service.from_issuer(ISSUER)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     service.from_env(client_secret=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service.from_env("OAUTH_", scop="read")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    user.from_issuer(ISSUER, "id", pars=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    exchange.from_issuer(ISSUER, "id", "secret")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    exchange.from_env()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     user.from_issuer(ISSUER, "id", login=BrowserLogin)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
