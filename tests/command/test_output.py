@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from click.testing import CliRunner
 
 from oauth_auth import cli
 from oauth_auth._command.setup import Setup
+from oauth_auth._command.verbose import VerboseTransport
 from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.testing import LocalProvider
 from tests.command.running import COMMAND, SECRET, Browser, Ended, age, run
-from tests.support.scripted import Answer, Received, ScriptedServer
+from tests.support.scripted import Answer, ScriptedServer
 
 
 def test_a_header_for_curl(machine: LocalProvider) -> None:
@@ -126,29 +128,38 @@ def test_metadata_is_told_too(person: LocalProvider) -> None:
     assert ["GET", "POST"] == [line.split()[1] for line in lines]
 
 
-def test_an_answer_that_never_comes_is_told_once(
-    serve: Callable[..., ScriptedServer], environment: pytest.MonkeyPatch, held: Any
-) -> None:
+def test_an_answer_that_never_comes_is_told_once(environment: pytest.MonkeyPatch) -> None:
     """What is given up has its line, too, and another when it ends all the same is none."""
-
-    def answer(request: Received) -> Answer:
-        held.wait(20)
-        return Answer(0)
-
-    server = serve(answer)
+    url = "http://127.0.0.1:9/token"
     environment.setattr(EndpointCalls, "pauses", ())
-    for name, value in {"TOKEN_URL": server.url, "CLIENT_ID": "c", "GRANT": "client_credentials"}.items():
+    for name, value in {"TOKEN_URL": url, "CLIENT_ID": "c", "GRANT": "client_credentials"}.items():
         environment.setenv(f"OAUTH_{name}", value)
     setup = Setup({}, verbose=True)
     auth = setup.client()
-    transport = auth._endpoints.calls.transport
-    environment.setattr(auth._endpoints.calls, "timeout", 0.1)
+    calls: Any = auth._endpoints.calls
+    held, ended = threading.Event(), threading.Event()
+    inner = calls.transport._transport
+
+    class Hanging:
+        """Sends nothing, and ends long after it was given up."""
+
+        error_class, time_out = inner.error_class, inner.time_out
+
+        def send(self, *_: Any) -> Any:
+            held.wait(20)
+            ended.set()
+            raise self.error_class("too late")
+
+    hanging: Any = Hanging()
+    calls.transport = VerboseTransport(hanging)
+    environment.setattr(calls, "timeout", 0.1)
     told: list[str] = []
     environment.setattr("oauth_auth._command.verbose.echo", told.append)
-    with pytest.raises(transport.error_class):
+    with pytest.raises(inner.error_class):
         auth.get_token()
     held.set()
-    assert [f"oauth-auth: POST {server.url}: no answer, 0.05 s"] == told
+    assert ended.wait(20)
+    assert [f"oauth-auth: POST {url}: no answer, 0.05 s"] == told
 
 
 # -- Pipes ------------------------------------------------------------------------------------------------------
