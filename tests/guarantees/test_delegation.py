@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import oauth_auth.aiohttp
@@ -24,12 +26,15 @@ from oauth_auth import (
     TokenError,
 )
 from oauth_auth._server.calls import EndpointCalls
+from tests.support.copies import forks, in_child, pickled
 from tests.support.jwts import claims_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
+from tests.support.waiting import promptly
 
 Serve = Callable[..., ScriptedServer]
 SUBJECT = "s3cret-subject"
+ALSO_SHARING = True
 KEY = DPoPKey.generate().private_jwk
 
 
@@ -193,15 +198,21 @@ def test_a_refresh_token_that_came_is_used(mode: Mode, exchanging: Exchanging) -
     assert ["subject_token" in form for form in exchanging.forms] == [True, False, False, True]
 
 
-def test_chains_do_not_wait_for_themselves(mode: Mode, exchanging: Exchanging) -> None:
-    """Three auth objects of different libraries, asked from all ends at once."""
-    first = service(exchanging, oauth_auth.aiohttp)
-    second = oauth_auth.httpx.TokenExchangeAuth(exchanging.url, "client", "secret", subject_token=first)
-    third = oauth_auth.requests.TokenExchangeAuth(exchanging.url, "client", "secret", subject_token=second)
+@pytest.mark.parametrize("is_mixed", [True, False], ids=["three libraries", "one library"])
+def test_chains_do_not_wait_for_themselves(mode: Mode, exchanging: Exchanging, is_mixed: bool) -> None:
+    """Auth objects that are made of others, asked from all ends at once; they may share an event loop."""
+    plugins: list[Any] = [oauth_auth.aiohttp, oauth_auth.httpx, oauth_auth.requests] if is_mixed else 3 * [mode.plugin]
+    first = service(exchanging, plugins[0])
+    second = plugins[1].TokenExchangeAuth(exchanging.url, "client", "secret", subject_token=first)
+    third = plugins[2].TokenExchangeAuth(exchanging.url, "client", "secret", subject_token=second)
     last = exchange(mode, exchanging, third, actor_token=first)
-    with ThreadPoolExecutor(12) as pool:
+
+    def ask_all() -> list[Any]:
         work = [first.get_token, second.get_token, third.get_token, lambda: mode.get_token(last)] * 3
-        tokens = list(pool.map(lambda ask: ask(), work, timeout=60))
+        with ThreadPoolExecutor(12) as pool:
+            return list(pool.map(lambda ask: ask(), work))
+
+    tokens = promptly(ask_all)
     assert 4 == len({token.access_token for token in tokens})
     assert 4 == len(exchanging.forms)
 
@@ -336,3 +347,48 @@ def test_what_is_no_assertion_is_refused(plugin_mode: Mode, args: Any, options: 
     other = plugin_mode.plugin.BearerAuth("a")
     with pytest.raises(ConfigurationError, match="TokenExchangeAuth"):
         plugin_mode.plugin.JwtBearerAuth("https://auth.example/token", assertion=other)
+
+
+# -- Copies ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("double", [copy.copy, copy.deepcopy, pickled], ids=["copy", "deepcopy", "pickle"])
+def test_copies_exchange_as_well(mode: Mode, exchanging: Exchanging, double: Callable[[Any], Any]) -> None:
+    """A copy here has the same subject; one in another process brings its own along."""
+    subject = service(exchanging, oauth_auth.httpx)
+    auth = double(exchange(mode, exchanging, subject))
+    with mode.client(auth) as client:
+        assert 200 == client.get(exchanging.api.url).status_code
+        auth.refresh()
+    assert ["token-1", "token-1"] == [form["subject_token"] for form in exchanging.exchanges]
+    assert (subject.token is None) == (double is pickled)
+
+
+@forks
+def test_a_child_exchanges_for_itself(plugin_mode: Mode, exchanging: Exchanging) -> None:
+    """After a fork nobody waits for what the parent's threads were doing."""
+    auth = exchange(plugin_mode, exchanging, service(exchanging, oauth_auth.aiohttp))
+    first = auth.get_token()
+    assert first == in_child(auth.get_token)
+    renewed = in_child(auth.refresh)
+    assert renewed.access_token not in {first.access_token, auth.refresh().access_token}
+
+
+@pytest.mark.having("backend")
+def test_event_loops_go_on_while_a_subject_takes_long(mode: Mode, exchanging: Exchanging) -> None:
+    """Neither that of the caller nor the one that renewals share waits for another auth object."""
+    asked, released = threading.Event(), threading.Event()
+
+    def provide(_: OAuthToken | None) -> OAuthToken:
+        asked.set()
+        assert released.wait(20)
+        return OAuthToken(access_token=SUBJECT, expires_in=3600)
+
+    subject = oauth_auth.requests.TokenProviderAuth(provide)
+    with mode.client(exchange(mode, exchanging, subject)) as client:
+        waiting = client.begin("GET", exchanging.api.url)
+        assert asked.wait(20)
+        client.run(anyio.sleep, 0)
+        assert promptly(mode.get_token, service(exchanging, mode.plugin)).access_token
+        released.set()
+        assert 200 == waiting.result(20).status_code

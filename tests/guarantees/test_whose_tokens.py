@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oauth_auth import ConfigurationError, DPoPKey, JwtAssertion, MemoryTokenStore, OAuthToken
+from oauth_auth import ConfigurationError, DPoPKey, FileTokenStore, JwtAssertion, MemoryTokenStore, OAuthToken
+from tests.support.copies import pickled
 from tests.support.jwts import claims_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
@@ -60,8 +63,11 @@ def test_service_accounts_that_share_a_key_by_mistake(mode: Mode, serve: Serve) 
             assert f"token-of-{name}" == mode.get_token(auth).access_token
 
 
+@pytest.mark.parametrize("double", [tuple, copy.deepcopy, pickled], ids=["made here", "copied", "pickled"])
 @pytest.mark.parametrize("way", ["revoke", "complete_login"])
-def test_an_exchanged_token_ends_with_the_login_it_was_made_of(mode: Mode, serve: Serve, way: str) -> None:
+def test_an_exchanged_token_ends_with_the_login_it_was_made_of(
+    mode: Mode, serve: Serve, tmp_path: Path, way: str, double: Callable[[Any], Any]
+) -> None:
     """Another user's login in the subject is another subject, for each link of a chain."""
 
     def answer(request: Received) -> Answer:
@@ -70,12 +76,13 @@ def test_an_exchanged_token_ends_with_the_login_it_was_made_of(mode: Mode, serve
             return Answer(200, fields)
         return issue(request)
 
-    server, store = serve(answer), MemoryTokenStore()
+    server, folder = serve(answer), FileTokenStore(tmp_path)
     options: Any = {"authorization_url": f"{server.url}/authorize", "token": OAuthToken(access_token="alice")}
     subject = mode.plugin.AuthorizationCodeAuth(server.url, "client", **options)
     exchange = mode.plugin.TokenExchangeAuth
-    first = exchange(server.url, "client", subject_token=subject, store=store, store_key="first")
+    first = exchange(server.url, "client", subject_token=subject, store=folder, store_key="first")
     last = exchange(server.url, "client", subject_token=first)
+    subject, first, last = double((subject, first, last))
     assert "token-of-token-of-alice" == mode.get_token(last).access_token
     if way == "revoke":
         mode.revoke(subject)
