@@ -305,7 +305,7 @@ MUTANTS = (
         "_plugins/options.py",
         "        prepare()\n",
         "",
-        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-keys]",),
+        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-dpop]",),
     ),
     # -- 25: Tokens made of others ------------------------------------------------------------------------------------
     Mutant(

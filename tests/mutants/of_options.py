@@ -150,7 +150,7 @@ MUTANTS = (
         "_plugins/auth.py",
         "                importlib.import_module(name)\n",
         "                pass\n",
-        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-no keys]",),
+        ("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-none]",),
     ),
     # -- 12, 18: Hooks ------------------------------------------------------------------------------------------------
     Mutant(
