@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .._wire.token_request import PerAttempt
     from .dpop import DPoPKey
 
-__all__ = ["Binding"]
+__all__ = ["Binding", "proof_of"]
 
 
 class Binding:
@@ -49,3 +50,8 @@ class Binding:
         from .dpop import DPoPKey
 
         return DPoPKey.generate() if private_jwk is None else DPoPKey(private_jwk)
+
+
+def proof_of(key: DPoPKey | None) -> dict[str, PerAttempt]:
+    """Return the header of a call that proves a key; nothing without one."""
+    return {} if key is None else {"DPoP": key.header()}

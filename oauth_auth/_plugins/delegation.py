@@ -31,7 +31,7 @@ def name_of_subjects(own: Mapping[str, Any]) -> str:
     """Return what tells the tokens of these subjects from those of others. Raises `ConfigurationError`."""
     if own.get("subject_token") is None:
         raise ConfigurationError("subject_token must be text, the Path of a file, a function, or another auth object")
-    for name in ("subject_token_type", "actor_token_type", "requested_token_type"):
+    for name in _TYPES:
         if own.get(name) is not None:
             require_text(name, own.get(name))
     names = [_name_of("subject_token", own.get("subject_token"), own)]

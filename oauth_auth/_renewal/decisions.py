@@ -240,9 +240,9 @@ def for_rejection(
     return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
 
 
-def for_renewal(state: State, around: Around, reason: Reason, demands: Demands = ()) -> tuple[Wait, State]:
+def for_renewal(state: State, around: Around, reason: Reason) -> tuple[Wait, State]:
     """Decide for a caller who wants a new token whatever the present one's age; one under way is shared."""
-    return Wait(None if around.is_running else Purpose(reason, demands=demands)), state
+    return Wait(None if around.is_running else Purpose(reason)), state
 
 
 def for_step_up(
@@ -253,13 +253,14 @@ def for_step_up(
     A token that has come since is tried first: others may have had the same answer. After a login that failed no user
     is asked again at once.
     """
-    current = state.unexpired(now)
-    if current is not None and current.header != sent and not around.is_running:
+    if around.is_running:
+        return Wait(), state
+    current, failure = state.unexpired(now), state.backing_off(now)
+    if current is not None and current.header != sent:
         return Send(current), state
-    failure = state.backing_off(now)
-    if failure is not None and failure.is_of_login and failure.fails_fast(now) and not around.is_running:
+    if failure is not None and failure.is_of_login and failure.fails_fast(now):
         return Fail(failure.error), state
-    return for_renewal(state, around, Reason.LOGIN, demands)
+    return Wait(Purpose(Reason.LOGIN, demands=demands)), state
 
 
 def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[Wait | Fail, State]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from .._keys.binding import proof_of
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import read_pushed_response
@@ -88,11 +89,10 @@ class AuthorizationRequests:
     def _push(self, request: AuthorizationRequest, key: DPoPKey | None) -> Steps[str]:
         """Send a request to the server itself; return the reference to it."""
         url = yield from self._endpoints.require("pushed_authorization_request_url")
-        proof = {} if key is None else {"DPoP": key.header()}
         fields = self._fields_of(request)
 
         def send(client: ClientAuthParameters) -> Steps[str]:
-            call = build_call(url, client.authorization, {**fields, **client.fields, **proof})
+            call = build_call(url, client.authorization, {**fields, **client.fields, **proof_of(key)})
             return self._calls.call(call, read_pushed_response)
 
         return (yield from self._client.call(send))

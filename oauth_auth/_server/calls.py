@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate
 
 __all__ = [
+    "LONGEST_OF_OTHERS",
     "Ask",
     "EndpointCalls",
     "GivenUp",
@@ -53,8 +54,8 @@ Steps = Generator[Any, Any, _T]
 """Work that yields effects, is sent their results, and returns something. It has no `finally` that yields: a program
 that dies drops it at any point."""
 
-_LONGEST_OF_OTHERS = 86400.0
-"""Seconds that what has its own time-outs may take."""
+LONGEST_OF_OTHERS = 86400.0
+"""Seconds that what has its own time-outs may take, such as another auth object, whose user may have to log in."""
 _WORTHWHILE = 0.05
 """The least time, in seconds, that must be left for another attempt."""
 
@@ -263,7 +264,7 @@ class EndpointCalls:
         attempt, texts = self.make_attempt(call.request.url), {}
         for name, part in call.per_attempt.items():
             if part.runs_code:
-                limit = timeout if part.is_bounded else _LONGEST_OF_OTHERS
+                limit = timeout if part.is_bounded else LONGEST_OF_OTHERS
                 texts[name] = yield from _run_code(name, part, attempt, limit)
         attempt = self.make_attempt(call.request.url) if texts else attempt
         for name, part in call.per_attempt.items():

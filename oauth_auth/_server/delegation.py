@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._keys.assertions import JwtAssertion, from_elsewhere
-from .._wire.client_auth import ClientAuthParameters
 from .._wire.token import OAuthToken
 from .._wire.token_request import PerAttempt
 from ..errors import OAuthProviderException, TokenError
-from .calls import Run, Steps
+from .calls import LONGEST_OF_OTHERS, Run, Steps
 from .controller import Server
 from .grants import RefreshingGrant, TokenCalls, TokenEndpointGrant
-from .server_errors import check_binding
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
@@ -25,8 +23,6 @@ _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _REFUSES_SUBJECT = {"invalid_request", "invalid_grant", "invalid_token"}
 """What servers answer where a subject is no good (RFC 8693 section 2.2.2 has the first)."""
-_LONGEST_RENEWAL = 86400.0
-"""Seconds that another auth object may take: it has its own time-outs, and its user may have to log in."""
 
 
 class _AuthObject(Protocol):
@@ -72,14 +68,12 @@ def _field(what: str, source: Source) -> str | PerAttempt:
 
 
 def _request(grant: TokenEndpointGrant, fields: Mapping[str, Any], key: DPoPKey | None) -> Steps[OAuthToken]:
-    """Call the token endpoint with a grant's own fields; with a key the token must be bound to it."""
-    proof = {} if key is None else {"DPoP": key.header()}
+    """Call the token endpoint with a grant's own fields, see `make_call`."""
 
-    def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
-        more: dict[str, Any] = {**client.fields, **grant.details, **grant.field_parameters, **proof}
-        return grant.controller._call(Server.DEFAULT, client.authorization, fields, more)  # noqa: SLF001 - of the package
+    def call(authorization: str | None, parameters: dict[str, Any]) -> Steps[OAuthToken]:
+        return grant.controller._call(Server.DEFAULT, authorization, fields, parameters)  # noqa: SLF001 - of the package
 
-    return check_binding((yield from grant.client.call(send)), key)
+    return grant.make_call(call, key, grant.details)
 
 
 class TokenExchangeGrant(RefreshingGrant):
@@ -118,7 +112,7 @@ class TokenExchangeGrant(RefreshingGrant):
             if error.error not in _REFUSES_SUBJECT or not others:
                 raise
         for other in others:
-            yield Run(other.renew, _LONGEST_RENEWAL)
+            yield Run(other.renew, LONGEST_OF_OTHERS)
         return (yield from self._exchange(key))
 
     def _exchange(self, key: DPoPKey | None) -> Steps[OAuthToken]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from .._keys.binding import proof_of
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import DeviceResponse, read_device_response
 from .._wire.token import OAuthToken
@@ -142,9 +143,8 @@ class DeviceCodeGrant(RefreshingGrant):
 
     def _ask_once(self, device_code: str, key: DPoPKey | None, client: ClientAuthParameters) -> Steps[OAuthToken]:
         url = yield from self._endpoints.require("token_url")
-        proof = {} if key is None else {"DPoP": key.header()}
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self.field_parameters}
-        call = build_call(url, client.authorization, {**fields, **proof})
+        call = build_call(url, client.authorization, {**fields, **proof_of(key)})
         return (yield from self.controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
 
 

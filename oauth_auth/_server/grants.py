@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._keys.binding import proof_of
 from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
@@ -198,15 +199,26 @@ class TokenEndpointGrant(Grant):
         return sends_async(self.controller.calls.transport) and not self.is_interactive
 
     def _operate(self, operation: str, *args: Any, key: DPoPKey | None = None, **fields: Any) -> Steps[OAuthToken]:
-        """Call one of the controller's operations as the client; `fields` are additional form fields.
+        """Call one of the controller's operations, see `make_call`; `fields` are additional form fields."""
+
+        def call(authorization: str | None, parameters: dict[str, Any]) -> Steps[OAuthToken]:
+            return self.controller._steps(operation, authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
+
+        return self.make_call(call, key, fields)
+
+    def make_call(
+        self,
+        call: Callable[[str | None, dict[str, Any]], Steps[OAuthToken]],
+        key: DPoPKey | None,
+        fields: Mapping[str, Any],
+    ) -> Steps[OAuthToken]:
+        """Make a token call as the client; `call` takes its header, and additional form fields.
 
         With a key the token must be bound to it: anything else isn't kept.
         """
-        proof = {} if key is None else {"DPoP": key.header()}
 
         def send(client: ClientAuthParameters) -> Steps[OAuthToken]:
-            parameters = {**fields, **client.fields, **self.field_parameters, **proof}
-            return self.controller._steps(operation, client.authorization, *args, parameters)  # noqa: SLF001 - grants call its operations
+            return call(client.authorization, {**fields, **client.fields, **self.field_parameters, **proof_of(key)})
 
         return check_binding((yield from self.client.call(send)), key)
 

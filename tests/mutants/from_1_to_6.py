@@ -28,8 +28,8 @@ MUTANTS = (
         1,
         "refresh() doesn't share the renewal under way",
         "_renewal/decisions.py",
-        "Wait(None if around.is_running else Purpose(reason, demands=demands))",
-        "Wait(Purpose(reason, demands=demands))",
+        "Wait(None if around.is_running else Purpose(reason))",
+        "Wait(Purpose(reason))",
         ("units/test_decisions.py::test_who_wants_a_new_token_waits_for_it",),
     ),
     Mutant(

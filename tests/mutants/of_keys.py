@@ -263,7 +263,7 @@ MUTANTS = (
         24,
         "a pushed request has no proof",
         "_server/authorization_request.py",
-        "{**fields, **client.fields, **proof})",
+        "{**fields, **client.fields, **proof_of(key)})",
         "{**fields, **client.fields})",
         ("guarantees/test_authorization_requests.py::test_a_nonce_is_taken_at_the_first_push",),
     ),
