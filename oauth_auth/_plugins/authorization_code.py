@@ -13,9 +13,9 @@ from .._server.authorization_request import AuthorizationOptions
 from .._server.grants import Grant, TokenCalls
 from .._wire.checks import require_flag, require_text
 from .._wire.token import OAuthToken
-from ..errors import ConfigurationError, OAuthError
+from ..errors import ConfigurationError
 from .options import Settings
-from .token_endpoint import TokenEndpointAuth
+from .token_endpoint import TokenEndpointAuth, without_frames
 
 if TYPE_CHECKING:
     from .._renewal.source import Waiting
@@ -94,7 +94,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         Raises `AuthorizationResponseError` if the URL doesn't answer the request or carries an error, `TokenError` if
         the code can't be exchanged, and `ConfigurationError` for a request of another client.
         """
-        steps = _without_frames(self._complete(request, redirected_url))
+        steps = without_frames(self._complete(request, redirected_url))
         del request, redirected_url
         token: OAuthToken = run(steps).token
         return token
@@ -103,7 +103,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         self, request: AuthorizationRequest | Mapping[str, Any], redirected_url: str
     ) -> OAuthToken:
         """Log the user in without blocking the event loop, see `complete_login`."""
-        steps = _without_frames(self._complete(request, redirected_url))
+        steps = without_frames(self._complete(request, redirected_url))
         del request, redirected_url
         token: OAuthToken = (await run_async(steps)).token
         return token
@@ -126,18 +126,6 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         key = grant.key_of_request(request)
         redeem = partial(grant.complete, code, request.redirect_uri, request.code_verifier, key)
         return (yield from self._source.complete_login(NewLogin(partial(grant.completion, code), redeem, key)))
-
-
-def _without_frames(steps: Waiting) -> Waiting:
-    """Do the steps; an error comes from a frame that holds neither code, nor verifier, nor key."""
-    failure = None
-    try:
-        result = yield from steps
-    except OAuthError as error:
-        failure = error.without_traceback()
-    if failure is not None:
-        raise failure
-    return result
 
 
 def _check_requests(own: Mapping[str, Any], *, has_issuer: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from .._server.server_state import ServerState, is_nonce
+from .._server.server_state import ServerState
 from .._wire.token import Credential, Prover
 from .._wire.urls import MOST_ORIGINS, as_http, without_query
 
@@ -30,16 +30,12 @@ class Proofs:
 
     def note_nonce(self, url: str, nonce: str | None) -> str | None:
         """Take in the nonce of an answer; return it if it can be one."""
-        if nonce is None or not is_nonce(nonce):
-            return None
-        if (state := self._of(url)).nonce != nonce:
-            state.nonce = nonce
-        return nonce
+        return None if nonce is None else self._of(url).note_nonce(nonce)
 
     def note_date(self, url: str, headers: Mapping[str, str]) -> None:
         """Go by the clock of a server that has refused a proof, if it's far from ours."""
         state = self._of(url)
-        state.note({"date": headers.get("Date") or ""}, time.time())
+        state.note_date(headers.get("Date"), time.time())
         state.sets_clock(for_proof=True)
 
     def authorize(

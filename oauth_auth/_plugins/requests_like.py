@@ -141,18 +141,23 @@ class RequestsHooks(TokenAuth):
 
     def _next_request(self, response: Any) -> tuple[str, str] | None:
         """Return method and URL of the request that a redirect leads to; None if it can't be read."""
-        session, copied = self._library.Session, response.request.copy()
+        copied = response.request.copy()
         with suppress(ValueError):
-            location = session.get_redirect_target(None, response)
-            session.rebuild_method(None, copied, response)
-            return copied.method, urldefrag(urljoin(copied.url or "", self._library.utils.requote_uri(location))).url
+            target = self._redirect_target(response)
+            self._library.Session.rebuild_method(None, copied, response)
+            return copied.method, target
         return None
+
+    def _redirect_target(self, response: Any) -> str:
+        """Return where a redirect leads, as the library will ask for it. Raises `ValueError` if that can't be read."""
+        location = self._library.Session.get_redirect_target(None, response)  # which needs no session
+        target: str = urldefrag(urljoin(response.request.url or "", self._library.utils.requote_uri(location))).url
+        return target
 
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
         with suppress(ValueError):  # then there's no next one
-            location = self._library.Session.get_redirect_target(None, response)  # which needs no session
-            target, _ = urldefrag(urljoin(request.url or "", self._library.utils.requote_uri(location)))
+            target = self._redirect_target(response)
             hooks = request.hooks["response"]
             marked = [Hook(hook.func, origin, target) if self._is_own(hook) else hook for hook in hooks]
             request.hooks = {**request.hooks, "response": marked}

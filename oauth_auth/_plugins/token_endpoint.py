@@ -21,7 +21,7 @@ from ..errors import ConfigurationError, OAuthError
 from .auth import TokenAuth
 from .options import Settings, derive_store_key, read_options
 
-__all__ = ["TokenEndpointAuth"]
+__all__ = ["TokenEndpointAuth", "without_frames"]
 
 _T = TypeVar("_T")
 
@@ -143,17 +143,8 @@ class TokenEndpointAuth(TokenAuth):
         return await self._ask_server_async(steps)
 
     def _ask_server(self, steps: Steps[_T]) -> _T:
-        """Return what the steps return; errors come from a frame that holds no secret."""
-        failure = None
-        try:
-            result = self._endpoints.calls.run(steps)
-        except OAuthError as error:
-            failure = error.without_traceback()
-        finally:
-            del steps
-        if failure is not None:
-            raise failure
-        return result
+        """Return what the steps return; see `without_frames`."""
+        return self._endpoints.calls.run(without_frames(steps))
 
     async def _ask_server_async(self, steps: Steps[_T]) -> _T:
         """Return what the steps return, without blocking the event loop."""
@@ -168,6 +159,18 @@ class TokenEndpointAuth(TokenAuth):
     def _describe(self) -> dict[str, object]:
         server = self._endpoints.issuer or self._endpoints.given.get("token_url", "")
         return {"server": without_query(server), "client_id": self._client.client_id}
+
+
+def without_frames(steps: Steps[_T]) -> Steps[_T]:
+    """Do the steps; an error comes from a frame that holds none of what they know: neither code, verifier nor key."""
+    failure = None
+    try:
+        result = yield from steps
+    except OAuthError as error:
+        failure = error.without_traceback()
+    if failure is not None:
+        raise failure
+    return result
 
 
 def _text_of(token: object) -> str:

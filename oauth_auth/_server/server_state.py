@@ -31,11 +31,18 @@ class ServerState:
 
     def note(self, headers: Mapping[str, str], now: float) -> str | None:
         """Take in the headers of an answer that arrived `now`, in Unix time; return the nonce in it, if any."""
+        self.note_date(headers.get("date"), now)
+        return self.note_nonce(headers.get("dpop-nonce"))
+
+    def note_date(self, text: str | None, now: float) -> None:
+        """Take in the `Date` of an answer that arrived `now`, in Unix time."""
         from .._wire.dates import read_date  # noqa: PLC0415 - most programs never need it
 
-        date = read_date(headers.get("date"))
+        date = read_date(text)
         self._away = None if date is None or abs(date - now) > _FARTHEST else date - now
-        nonce = headers.get("dpop-nonce")
+
+    def note_nonce(self, nonce: str | None) -> str | None:
+        """Take in the nonce of an answer; return it if it can be one."""
         if nonce is None or not is_nonce(nonce):
             return None
         self.nonce = nonce
