@@ -13,6 +13,7 @@ task (`run_async`) can wait for.
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import queue
 import sys
@@ -278,8 +279,9 @@ class Flight(Generic[_T]):
     def wait(self, timeout: float | None = None, tick: Callable[[], object] = lambda: None) -> _T | None:
         """Block until the result is there and return it, or None after `timeout` seconds.
 
-        With a time-out, `tick` is called each second. The seconds are added up, not read from the clock: if the process
-        was stopped, a result that has come meanwhile is still found.
+        It wakes up each second: where a signal arrives just before the wait, or on Windows at any time, Python would
+        notice Ctrl-C only at its end. `tick` is called then. The seconds are added up, not read from
+        the clock: if the process was stopped, a result that has come meanwhile is still found.
         """
         self.start()
         try:
@@ -294,15 +296,14 @@ class Flight(Generic[_T]):
         return result
 
     def _result(self, timeout: float | None, tick: Callable[[], object]) -> _T | None:
-        if timeout is None:
-            return self._future.result()
+        left = math.inf if timeout is None else timeout
         while True:
             try:
-                return self._future.result(min(max(timeout, 0.0), 1.0))
+                return self._future.result(min(max(left, 0.0), 1.0))
             except FutureTimeoutError:
                 tick()
-                timeout -= 1.0
-                if timeout <= 0:
+                left -= 1.0
+                if left <= 0:
                     return None
 
     async def wait_async(self, timeout: float | None = None) -> _T | None:

@@ -50,6 +50,14 @@ MUTANTS = (
     ),
     Mutant(
         13,
+        "Ctrl-C just before a caller waits is seen when the token is there",
+        "_flight.py",
+        "self._future.result(min(max(left, 0.0), 1.0))",
+        "self._future.result(None if left == math.inf else min(max(left, 0.0), 1.0))",
+        ("guarantees/test_lifecycle.py::test_ctrl_c_that_does_not_end_the_wait[requests]",),
+    ),
+    Mutant(
+        13,
         "at exit a rotated token is lost",
         "_flight.py",
         "daemon=self._is_daemon).start()",
