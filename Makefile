@@ -8,8 +8,6 @@ FOREIGN = .venv-foreign
 # Two more than there are cores, since many tests wait for time to pass.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 SUITE = -n $(WORKERS) --dist worksteal
-# These use the package from outside, and run no line of it that no other test does. To measure lines takes time.
-OUTSIDE = tests/dropin tests/processes tests/project tests/servers
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/project/wheel.py runs with both ways.
@@ -36,12 +34,13 @@ test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json ## ev
 simulations: $(VENV)/dev.stamp ## fleets in virtual time
 	$(BIN)/python -m pytest tests/simulation
 
+# Counting which lines are run takes three quarters of the time beyond; tests/conftest.py knows for which tests that's worth it.
 suite: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json ## all other tests, and the lines that they run
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(SUITE) --ignore tests/simulation $(OUTSIDE:%=--ignore %)
+	$(BIN)/coverage run -m pytest $(SUITE) --ignore tests/simulation --lines counted
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest $(SUITE) $(OUTSIDE)
+	$(BIN)/python -m pytest $(SUITE) --ignore tests/simulation --lines uncounted
 
 lint: $(VENV)/dev.stamp ## how the code is written: ruff; and the schemas of what the hosting site reads
 	$(BIN)/ruff format --check .

@@ -33,6 +33,31 @@ from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import await_end, flights_in_the_air
 
+_FROM_OUTSIDE = {"dropin", "processes", "project", "servers"}
+"""The folders whose tests use the package from outside, and run no line of it that no other test does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_text = "run only the tests whose lines are counted, or only the others; by default all"
+    parser.addoption("--lines", choices=["counted", "uncounted"], help=help_text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.getoption("--lines")
+    if wanted is not None:
+        left = [item for item in items if is_counted(item) != (wanted == "counted")]
+        items[:] = [item for item in items if is_counted(item) == (wanted == "counted")]
+        config.hook.pytest_deselected(items=left)
+
+
+def is_counted(item: pytest.Item) -> bool:
+    """Return whether a test may run lines of the package that no other test does."""
+    if item.path.relative_to(Path(__file__).parent).parts[0] in _FROM_OUTSIDE:
+        return False
+    callspec = getattr(item, "callspec", None)
+    given = {} if callspec is None else callspec.params
+    return all(given[name] in counted for name, counted in modes.COUNTED.items() if name in given)
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Iterator[None]:

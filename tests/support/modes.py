@@ -455,6 +455,12 @@ SHARING = tuple(
 """Not among all: modules that set `ALSO_SHARING` run in them, too."""
 WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2, AIOHTTP)
 """The plug-ins whose objects serve threads and event loops alike."""
+COUNTED = {
+    "mode": tuple(mode for mode in (*ALL, *SHARING) if mode.library is not httpx2 and mode.backend != "trio"),
+    "plugin_mode": (REQUESTS, AIOHTTP),
+    "dual_mode": (AIOHTTP,),
+}
+"""By fixture, the modes in which lines are counted: in the others hardly any runs that none of these does."""
 
 
 def adapter_of(mode: Mode, answer: Callable[[Any], Any]) -> Any:
