@@ -279,9 +279,9 @@ class Flight(Generic[_T]):
     def wait(self, timeout: float | None = None, tick: Callable[[], object] = lambda: None) -> _T | None:
         """Block until the result is there and return it, or None after `timeout` seconds.
 
-        It wakes up each second: where a signal arrives just before the wait, or on Windows at any time, Python would
-        notice Ctrl-C only at its end. `tick` is called then. The seconds are added up, not read from
-        the clock: if the process was stopped, a result that has come meanwhile is still found.
+        It wakes up each second, and calls `tick` then: where a signal arrives just before the wait, or on Windows at
+        any time, Python would notice Ctrl-C only at the wait's end. The seconds are added up, not read from the clock:
+        if the process was stopped, a result that has come meanwhile is still found.
         """
         self.start()
         try:

@@ -44,10 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("--lines")
-    if wanted is not None:
-        left = [item for item in items if is_counted(item) != (wanted == "counted")]
-        items[:] = [item for item in items if is_counted(item) == (wanted == "counted")]
-        config.hook.pytest_deselected(items=left)
+    if wanted is None:
+        return
+    chosen: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        (chosen if is_counted(item) == (wanted == "counted") else left).append(item)
+    items[:] = chosen
+    config.hook.pytest_deselected(items=left)
 
 
 def is_counted(item: pytest.Item) -> bool:
