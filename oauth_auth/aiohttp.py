@@ -36,8 +36,9 @@ from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
+from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
-from ._wire.token import Credential
+from ._wire.token import NO_TOKEN, Credential
 from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
@@ -108,11 +109,13 @@ class AiohttpAuth(AsyncTokens):
             request.proxy = None  # it would carry the token over the network
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = await run_async(self._source.obtain())
-        header = current.header
-        request.headers[_AUTHORIZATION] = header
-        if current.proof is not None:
-            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
+            current = await run_async(self._obtain(request))
+        if current is None:
+            header = NO_TOKEN
+        else:
+            header = request.headers[_AUTHORIZATION] = current.header
+            if current.proof is not None:
+                request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
         if self._proofs is not None:
             self._proofs.note_nonce(str(url), response.headers.get("DPoP-Nonce"))
@@ -127,8 +130,16 @@ class AiohttpAuth(AsyncTokens):
         url = request.url
         if not self._origins.admits(f"{url.scheme}://{url.raw_authority}"):
             return False
+        if self._reach is not None:  # the origin alone doesn't say it
+            if covers(self._reach, str(url)):
+                return True
+            self._take_off(request.headers)
+            return False
         self._origins.remember(url.raw_authority, url.scheme)
         return True
+
+    def _is_repeatable(self, request: ClientRequest) -> bool:
+        return request.body == b"" or _can_be_sent_again(request.body, was_sent=False)
 
     async def _judge(
         self, request: ClientRequest, handler: ClientHandlerType, header: str, response: Any
@@ -208,7 +219,8 @@ class _Exchange(Exchange):
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
-        return bool(same and self._request.headers.get(_AUTHORIZATION) == header)
+        has_it = not header or self._request.headers.get(_AUTHORIZATION) == header
+        return bool(same and has_it and self.is_within_reach)
 
     def can_replay(self) -> bool:
         # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.

@@ -104,6 +104,14 @@ class _Unsent(Header):
 _unsent = _Unsent("")
 
 
+def _set_token(headers: Any, credential: Credential | None) -> None:
+    """Set the token in place of what stands for it; with None there's none."""
+    if credential is None:
+        del headers["Authorization"]
+    else:
+        headers["Authorization"] = credential.text
+
+
 def _end(given: Any, name: str) -> Any:
     """Return what a coroutine that a sync session left unawaited was called with; None if there's no such coroutine."""
     if not inspect.iscoroutine(given):
@@ -150,14 +158,14 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
     async def _fetch_async(self, request: Any) -> Any:
         """Add the token where it's still missing. Redirects call this again, with a header of their own."""
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = (await run_async(self._source.obtain())).text
+            _set_token(request.headers, await run_async(self._obtain(request)))
         return request
 
     def _fetch(self, given: Any) -> Any:
         """Add the token where it's still missing, unless the hook before has done it."""
         request = _end(given, "request") or given
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = run(self._source.obtain()).text
+            _set_token(request.headers, run(self._obtain(request)))
         return request
 
     def _prove(self, request: Any) -> Any:

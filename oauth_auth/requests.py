@@ -88,10 +88,11 @@ class RequestsAuth(RequestsHooks, AuthBase):
             raise self._wrong_library(request) from None
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = run(self._source.obtain())
-        request.headers["Authorization"] = current.text
-        if current.proof is not None:
-            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
+            current = run(self._obtain(request))
+        if current is not None:
+            request.headers["Authorization"] = current.text
+            if current.proof is not None:
+                request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
         request.hooks["response"].append(hook)
         return request
 

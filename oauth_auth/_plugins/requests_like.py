@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urldefrag, urljoin
 
 from .._wire.encodings import decompress
+from .._wire.identifiers import covers
 from .._wire.messages import MAX_BODY
-from .._wire.token import Credential, Header
-from .._wire.urls import leads_elsewhere, origin_of
+from .._wire.token import NO_TOKEN, Credential, Header
+from .._wire.urls import MOST_ORIGINS, leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .rejection import (
     DRAIN_LIMIT,
@@ -27,6 +28,9 @@ from .replacing import note_answer
 from .replay import is_fixed, rewind
 
 __all__ = ["Hook", "RequestsExchange", "RequestsHooks"]
+
+
+_OURS = ("Bearer ", "DPoP ")
 
 
 class Hook(functools.partial[Any]):
@@ -60,6 +64,10 @@ class RequestsHooks(TokenAuth):
     _library: ClassVar[Any]
     _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_latest"})
 
+    _admitted: str
+    """The URL used last of those that the token may go to, where that isn't said by their origin alone."""
+    _places: dict[str, bool]
+    """Whether it may, by URL without query."""
     _latest: tuple[str, Any]
     """The hooks used last, and their origin with a slash at the end: most programs use the same again.
 
@@ -89,6 +97,25 @@ class RequestsHooks(TokenAuth):
             self._origins.remember(beginning, hook)
         return hook
 
+    def _may_address(self, request: Any) -> bool:
+        """Return whether the token may go with this request: to its place, not to its origin alone."""
+        if not isinstance(request, self._library.PreparedRequest):
+            raise self._wrong_library(request)
+        url, places = request.url or "", self._places
+        place = url.partition("?")[0]
+        if place not in places:
+            if len(places) >= MOST_ORIGINS:
+                places.clear()
+            places[place] = self._reach is None or covers(self._reach, place)
+        if places[place]:
+            self._admitted = url
+            return True
+        self._take_off(request.headers)
+        return False
+
+    def _is_repeatable(self, request: Any) -> bool:
+        return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
+
     def _is_own(self, hook: Any) -> bool:
         return isinstance(hook, Hook) and hook.func.__self__ is self  # type: ignore[attr-defined]
 
@@ -109,6 +136,8 @@ class RequestsHooks(TokenAuth):
             return None
         request = response.request
         sent = request.headers.get("Authorization")
+        if self._reach is not None and not (isinstance(sent, str) and sent.startswith(_OURS)):
+            sent = NO_TOKEN
         if not isinstance(sent, str):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
@@ -193,7 +222,7 @@ class RequestsExchange(Exchange):
     def carried(self, header: str) -> bool:
         _, url = self.target
         same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
-        return same and header.startswith(("Bearer ", "DPoP "))
+        return same and header.startswith(_OURS if header else "") and self.is_within_reach
 
     # -- What is done with it -----------------------------------------------------------------------------------
 

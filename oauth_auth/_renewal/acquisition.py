@@ -15,15 +15,16 @@ used by one renewal at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
 from .._server.reauthorization import reauthorization
-from .._server.server_errors import ends_refresh_token
+from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
-from ..errors import ReauthorizationRequired, TokenError
+from ..errors import OAuthError, ReauthorizationRequired, TokenError
 from ..stores import LockTaken
 from .decisions import Purpose, Reason
 from .effects import Authorize, Await, Load, Lock, StillHeld, Unlock
@@ -34,14 +35,14 @@ from .store_entry import Locked
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
 
-__all__ = ["Acquired", "Acquisition", "Deferred"]
+__all__ = ["Absent", "Acquired", "Acquisition", "Deferred", "Vain"]
 
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while a sibling renews, or a user logs in."""
 _MOST_HOLD_UPS = 2
 """How often a program looks into the store again if it's held up between its look and the token call."""
 
-_INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+_INTERACTIVE = {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN, Reason.ASK}
 """Reasons for which a user may be asked to log in: there's no token that could be sent meanwhile."""
 _NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}
 """Reasons for which a lock that a sibling holds isn't waited for: there's a token that can be sent meanwhile."""
@@ -58,8 +59,16 @@ class Deferred(Record):
     """No token now: a sibling renews, or the store is in trouble; to be tried again later."""
 
 
-class _InteractionRequired(Record):
-    """Only a user can bring a token; `refusal` is what ended the last refresh token."""
+class Absent(Record):
+    """No token, and none was asked for."""
+
+
+class Vain(Record):
+    """No token, since a new login could bring no more than there is."""
+
+
+class _AuthorizationRequired(Record):
+    """Only a new authorization can bring a token; `refusal` is what ended the last refresh token."""
 
     refusal: TokenError | None
 
@@ -78,7 +87,7 @@ class Acquisition(KnownTokens):
         purpose: Purpose,
         provide: Callable[[OAuthToken], None],
         cancelled: threading.Event,
-    ) -> Steps[Acquired | Deferred]:
+    ) -> Steps[Acquired | Deferred | Absent | Vain]:
         """Return a token that replaces `held`. Raises `TokenError`.
 
         `provide` is called with a token in its last seconds; `cancelled`, when set, ends the wait for a user.
@@ -86,10 +95,7 @@ class Acquisition(KnownTokens):
         excluded = {purpose.rejected, None if held is None else held.header}
         token = yield from self._look(excluded)
         if purpose.reason is Reason.LOGIN:
-            if purpose.demands and token is not None:  # it may come from the very login that the API asks for
-                return Acquired(token, is_own=False)
-            present = None if self.known.last is None else self.credential(self.known.last).header
-            return (yield from self._authorize({*excluded, present}, cancelled, dict(purpose.demands)))
+            return (yield from self._log_in(token, excluded, purpose.demand, cancelled))
         if token is not None and not (purpose.reason is Reason.FORCED and held is None):
             return Acquired(token, is_own=False)
         if purpose.check_only:
@@ -99,15 +105,80 @@ class Acquisition(KnownTokens):
         last = self.known.last
         if held is None and last is not None and self.can_send(last) and not self._grant.has_unredeemed_code:
             provide(last)
-        result = yield from self._renew(purpose, excluded)
-        if not isinstance(result, _InteractionRequired):
+        is_on_demand = self._grant.is_on_demand
+        result = yield from (self._renew_on_demand if is_on_demand else self._renew)(purpose, excluded)
+        if not isinstance(result, _AuthorizationRequired):
             return result
         if purpose.reason not in _INTERACTIVE:
             # Retryable, so that it doesn't keep later callers from asking a user.
             later = reauthorization(None, self.known.last, result.refusal)
             later.retryable = True
             raise later
+        if is_on_demand:
+            return (yield from self._authorize_on_demand(purpose, excluded, cancelled))
         return (yield from self._authorize(excluded, cancelled))
+
+    def _log_in(
+        self,
+        found: OAuthToken | None,
+        excluded: Collection[str | None],
+        demand: Demand | None,
+        cancelled: threading.Event,
+    ) -> Steps[Acquired | Deferred | Vain]:
+        """Authorize anew, whatever token there is, unless one that was found may be of the login that's demanded."""
+        if demand is not None and found is not None:
+            return Acquired(found, is_own=False)
+        last = self.known.last
+        if not (yield from self._grant.prepare(demand, last)):
+            return Vain()
+        present = None if last is None else self.credential(last).header
+        return (yield from self._authorize({*excluded, present}, cancelled, demand))
+
+    def _renew_on_demand(
+        self, purpose: Purpose, excluded: Collection[str | None]
+    ) -> Steps[Acquired | Deferred | Absent | _AuthorizationRequired]:
+        """Renew where the token is from, unless its resource has another server by now.
+
+        The resource is asked for that only if a token fresh from the server was rejected, or the server fails.
+        """
+        grant, last = self._grant, self.known.last
+        if purpose.doubts_server:
+            with suppress(TokenError):
+                yield from grant.has_moved(last)
+        try:
+            result = yield from self._renew(purpose, excluded)
+            is_absent = isinstance(result, _AuthorizationRequired) and purpose.reason is Reason.LOOK
+            return Absent() if is_absent else result
+        except (HeldUp, ReauthorizationRequired):
+            if purpose.reason is not Reason.LOOK:
+                raise
+            return Absent()
+        except TokenError as error:
+            if purpose.reason not in _INTERACTIVE | {Reason.LOOK}:
+                raise
+            failure = error
+        is_elsewhere = False
+        with suppress(TokenError):
+            is_elsewhere = yield from grant.has_moved(last)
+        if not is_elsewhere:
+            raise failure
+        return Absent() if purpose.reason is Reason.LOOK else _AuthorizationRequired(failure)
+
+    def _authorize_on_demand(
+        self, purpose: Purpose, excluded: Collection[str | None], cancelled: threading.Event
+    ) -> Steps[Acquired | Deferred | Absent]:
+        """Authorize as the resource demands; where nobody knows what that is, it's asked without a token."""
+        demand = purpose.demand
+        if demand is None and purpose.reason in {Reason.MISSING, Reason.ASK}:
+            demand = yield from self._grant.ask_resource()
+            if demand is None and purpose.reason is Reason.ASK:
+                return Absent()
+        yield from self._grant.prepare(demand, self.known.last)
+        if self._grant.is_interactive:
+            return (yield from self._authorize(excluded, cancelled, demand))
+        result = yield from self._renew(purpose, excluded)
+        assert not isinstance(result, _AuthorizationRequired)  # noqa: S101 - it's prepared now
+        return result
 
     def flush_unsaved(self, held: Credential | None) -> Steps[Acquired | Deferred]:
         """Save what couldn't be saved before, or return a sibling's token if it's better."""
@@ -121,10 +192,10 @@ class Acquisition(KnownTokens):
 
     def _renew(
         self, purpose: Purpose, excluded: Collection[str | None]
-    ) -> Steps[Acquired | Deferred | _InteractionRequired]:
+    ) -> Steps[Acquired | Deferred | _AuthorizationRequired]:
         """Make a token under the store's lock; a failure that may pass is left there for siblings."""
 
-        def make() -> Steps[Acquired | Deferred | _InteractionRequired]:
+        def make() -> Steps[Acquired | Deferred | _AuthorizationRequired]:
             if purpose.can_wait and self._entry.is_in_trouble and self._live_refresh_token() is not None:
                 return Deferred()
             try:
@@ -137,7 +208,7 @@ class Acquisition(KnownTokens):
                 raise
 
         result = yield from self._under_lock(purpose, excluded, make)
-        if isinstance(result, _InteractionRequired):
+        if isinstance(result, _AuthorizationRequired):
             yield Unlock()
         return result
 
@@ -199,7 +270,7 @@ class Acquisition(KnownTokens):
             self._entry.failed("lock", LockTaken(text))
         return None
 
-    def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _InteractionRequired]:
+    def _make(self, excluded: Collection[str | None]) -> Steps[Acquired | _AuthorizationRequired]:
         """Refresh, else request a token or ask for a user; save the new token."""
         refusal = None
         while (live := self._live_refresh_token()) is not None:
@@ -207,7 +278,7 @@ class Acquisition(KnownTokens):
             try:
                 token = yield from self._grant.refresh(live.refresh_token, live.scope, key)
             except TokenError as error:
-                if not ends_refresh_token(error):
+                if (again := self._live_refresh_token()) is not None and again.refresh_token == live.refresh_token:
                     raise
                 refusal = error
             else:
@@ -215,8 +286,8 @@ class Acquisition(KnownTokens):
             # A sibling without the lock may have refreshed first, and saved its token.
             if (adopted := (yield from self._look(excluded))) is not None:
                 return Acquired(adopted, is_own=False)
-        if self._grant.is_interactive:
-            return _InteractionRequired(refusal)
+        if self._grant.is_interactive or not self._grant.is_prepared:
+            return _AuthorizationRequired(refusal)
         key = self._grant.key_of_code or self._key_for_next(self.known.last)
         try:
             token = yield from self._grant.request_token(self.known.last, refusal, key)
@@ -230,13 +301,27 @@ class Acquisition(KnownTokens):
         self,
         excluded: Collection[str | None],
         cancelled: threading.Event,
-        demands: Mapping[str, str] | None = None,
+        demand: Demand | None = None,
+    ) -> Steps[Acquired | Deferred]:
+        """Authorize, once more if the server has forgotten the client meanwhile, see `_authorize_once`."""
+        try:
+            return (yield from self._authorize_once(excluded, cancelled, demand))
+        except OAuthError as error:
+            if not (yield from self._grant.has_another_client(error)):
+                raise
+        yield Unlock()
+        cancelled.clear()
+        return (yield from self._authorize_once(excluded, cancelled, demand))
+
+    def _authorize_once(
+        self, excluded: Collection[str | None], cancelled: threading.Event, demand: Demand | None
     ) -> Steps[Acquired | Deferred]:
         """Let a user log in without the lock, since that takes minutes; then get the token under it.
 
         A sibling's token ends the wait, whether a user logged in there or here.
         """
         key = self._key_for_next(self.known.last)
+        demands = {} if demand is None else dict(demand.login)
         yield Authorize(lambda: self._grant.authorize(cancelled, key, demands))
         try:
             while True:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._clock import Chance, Clock
 from .._record import Record
 from .._server.calls import Steps
-from .._server.grants import Grant
+from .._server.grant import Grant
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import TokenError
 from .backoff import asked_pause

@@ -21,11 +21,13 @@ from .._events import emit
 from .._flight import Flight
 from .._record import Record
 from .._server.calls import GivenUp, Run, Steps, unexpected
-from .._server.grants import Grant
+from .._server.grant import Grant
+from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired
-from .acquisition import Acquired, Deferred
-from .decisions import Demands, Purpose, Reason, RenewalSettings, State
+from .acquisition import Absent, Acquired, Deferred, Vain
+from .backoff import Cooldown
+from .decisions import CHECK_INTERVAL, Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
 from .logins import Logins, NewLogin
@@ -60,8 +62,12 @@ class FlightOutcome(Record):
     is_new: bool = False
     is_inconclusive: bool = False
     """Whether waiters should decide anew: the flight was launched when no caller waited."""
-    login: Demands | None = None
-    """What an API demanded, if a user was to log in whatever token there was; none of it if the program asked."""
+    login: Demand | None = None
+    """What an API demanded of a new login, whatever token there was."""
+    is_absent: bool = False
+    """Whether there's no token, and none was asked for."""
+    is_vain: bool = False
+    """Whether a new login could bring no more than there is."""
 
     @classmethod
     def deferred(cls) -> FlightOutcome:
@@ -212,11 +218,13 @@ class Renewer:
             yield Unlock()
             if isinstance(result, Deferred):
                 outcome = self._land_deferred(purpose)
+            elif isinstance(result, Absent | Vain):
+                outcome = self._land_without(result)
             else:
                 if result.is_own:
                     yield from self._notify(result.token)
-                outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
-        return outcome._replace(login=purpose.demands if purpose.reason is Reason.LOGIN else None)
+                outcome = self._land(held, result, purpose, self._clock().monotonic - begun)
+        return outcome._replace(login=purpose.demand if purpose.reason is Reason.LOGIN else None)
 
     def _complete_login(self, login: NewLogin) -> Steps[FlightOutcome]:
         """Replace the login, see `Logins.complete_login`; where that fails, all stays as it was."""
@@ -236,7 +244,7 @@ class Renewer:
             # Requests have the new token by then.
             self._publish(State(self.acquisition.credential(result.token)))
             yield from self.acquisition.end_login(replaced)
-        return self._land(held, result, Reason.LOGIN, self._clock().monotonic - begun)
+        return self._land(held, result, Purpose(Reason.LOGIN), self._clock().monotonic - begun)
 
     def _flush(self) -> Steps[FlightOutcome]:
         """Save what couldn't be saved, or take what a sibling saved meanwhile."""
@@ -250,7 +258,7 @@ class Renewer:
             return self._land_failed(error, 0.0)
         yield Unlock()
         if isinstance(result, Acquired):
-            self._land(held, result, Reason.UNSAVED, 0.0)
+            self._land(held, result, Purpose(Reason.UNSAVED), 0.0)
         else:
             self._conclude(self._still_valid())
         return FlightOutcome.deferred()
@@ -310,15 +318,22 @@ class Renewer:
         is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
         return State() if is_logged_out else self._state
 
-    def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> FlightOutcome:
+    def _land(self, held: Credential | None, result: Acquired, purpose: Purpose, duration: float) -> FlightOutcome:
         credential = self.acquisition.credential(result.token)
-        is_replacement = result.is_own and reason in _REPLACING
+        is_replacement = result.is_own and (purpose.reason in _REPLACING or purpose.demand is not None)
         self._conclude(self._state.renewed(credential, self._clock(), self._chance, is_replacement=is_replacement))
         event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"
         text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
         emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
         is_new = result.is_own or (held is not None and held.header != credential.header)
         return FlightOutcome(credential, None, is_replacement, is_new)
+
+    def _land_without(self, result: Absent | Vain) -> FlightOutcome:
+        if isinstance(result, Vain):
+            self._conclude(self._still_valid())
+            return FlightOutcome.deferred()._replace(is_vain=True)
+        self._conclude(State(failure=self._state.failure, looked=Cooldown.begin(self._clock(), CHECK_INTERVAL)))
+        return FlightOutcome.deferred()._replace(is_absent=True)
 
     def _land_deferred(self, purpose: Purpose) -> FlightOutcome:
         failure = self._state.failure

@@ -16,17 +16,21 @@ from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step
 from .._record import Record
 from .._server.calls import Steps
-from .._server.grants import Grant
+from .._server.grant import Grant
+from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from .._wire.urls import MOST_ORIGINS
 from .backoff import OriginBreaker
 from .decider import joined
 from .decisions import (
+    Bare,
     Decline,
     Reason,
     RenewalSettings,
     Send,
     State,
+    for_demand,
+    for_offer,
     for_rejection,
     for_renewal,
     for_request,
@@ -109,12 +113,6 @@ class TokenSource(LoginSource):
         """Whether there can ever be another token than the first."""
         return self._grant.renews
 
-    def scope_of(self, header: str) -> str | None:
-        """Return the scope of the token with this header, else the one asked for; None if it isn't known."""
-        current = self.current
-        granted = current.token.scope if current is not None and current.header == header else None
-        return granted or self._grant.scope
-
     def obtain(self) -> Generator[Step, Any, Credential]:
         """Return a credential to send now; wait if there is none yet. Raises `OAuthError`."""
         while True:
@@ -129,6 +127,40 @@ class TokenSource(LoginSource):
                     return current
             elif not outcome.is_inconclusive:
                 return self._settle(outcome)
+
+    def offer(self, *, asks: bool = False) -> Generator[Step, Any, Credential | None]:
+        """Return a credential to send now, or None if there's none and none was asked for. Raises `OAuthError`.
+
+        With `asks` the resource is asked first whether it wants one, if there's none.
+        """
+        while True:
+            decision, flight = self._decide(partial(for_offer, asks=asks))
+            if isinstance(decision, Send | Bare):
+                if flight is not None:
+                    flight.start(in_background=True)
+                return decision.credential if isinstance(decision, Send) else None
+            outcome = yield Landing(joined(flight), decision.timeout)
+            if outcome is None:
+                if (current := self._state.unexpired(self._clock())) is not None:
+                    return current
+            elif outcome.is_absent:
+                return None
+            elif not outcome.is_inconclusive:
+                return self._settle(outcome)
+
+    def meet(self, demand: Demand, about: str, before_waiting: Step) -> Generator[Step, Any, Replacement]:
+        """Return what to send for a request that went without a token, and whose API demands one.
+
+        One flight serves all that demand one meanwhile. Errors end in `about`; before a wait, `before_waiting` is done.
+        """
+        yield before_waiting
+        while True:
+            decision, flight = self._decide(partial(for_demand, demand=demand), about)
+            if isinstance(decision, Send):
+                return Replacement(decision.credential, is_final=False)
+            outcome = yield Landing(joined(flight))
+            if outcome is not None and not outcome.is_inconclusive:
+                return Replacement(self._settle(outcome, about=about), outcome.is_replacement)
 
     def renew(self) -> Generator[Step, Any, Credential]:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
@@ -206,6 +238,10 @@ class TokenSource(LoginSource):
                 return False
             self._set_breaker(origin, OriginBreaker.told(past, self._clock(), path))
             return True
+
+    def count_vain_login_for(self, origin: Hashable, path: str) -> None:
+        """Note that an origin has rejected the very token that a path of it has demanded."""
+        self._count_rejection(origin, path)
 
     def _count_rejection(self, origin: Hashable, path: str) -> None:
         with decision_lock:

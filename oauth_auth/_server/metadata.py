@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._wire.messages import NoMetadata, read_metadata_response
+from .._wire.identifiers import given_metadata_places
+from .._wire.messages import TokenResponse
+from .._wire.metadata import NoMetadata, read_metadata_response
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "fetch_metadata"]
 
 _FIELDS = {
     "token_url": "token_endpoint",
@@ -92,7 +94,7 @@ class Endpoints:
         if self.issuer is None:
             return {}
         if self._metadata is None:
-            self._metadata = yield from self._fetch(self.issuer)
+            self._metadata = yield from fetch_metadata(self.calls, self.issuer, given_metadata_places(self.issuer))
         return self._metadata
 
     def scope_of_login(self, scope: str | None, offline_access: bool | None) -> Steps[tuple[str | None, bool]]:  # noqa: FBT001 - an option
@@ -109,34 +111,27 @@ class Endpoints:
             return scope, False
         return " ".join(dict.fromkeys([*names, _OFFLINE_ACCESS])), True
 
-    def _fetch(self, issuer: str) -> Steps[Mapping[str, Any]]:
-        """Return the metadata from the first well-known URL that has this issuer's."""
-        failures = []
-        for url in _places(issuer):
-            request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
-            try:
-                return (
-                    yield from self.calls.call(
-                        Call(request), lambda request, response: read_metadata_response(request, response, issuer)
-                    )
-                )
-            except NoMetadata as error:
-                failures.append(error)
-        best = min(failures, key=lambda error: (error.reason is None, error.status_code))
-        looked = " nor at ".join(str(error.token_url) for error in failures[:2])
-        reason = best.reason or (
-            f"it has no metadata, neither at {looked}: is its path right? "
-            "If it's the token URL, pass it as token_url to the class itself"
-        )
-        raise TokenResponseError(
-            f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
-        )
 
-
-def _places(issuer: str) -> list[str]:
-    """Return where to look, in order: for an issuer with a path, before it (RFC 8414) and after it (OpenID)."""
-    parts = urlsplit(issuer)
-    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    oauth, openid = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
-    places = [f"{origin}{oauth}{path}", f"{origin}{path}{openid}"]
-    return places if not path else [*places, f"{origin}{path}{oauth}", f"{origin}{openid}{path}"]
+def fetch_metadata(
+    calls: EndpointCalls,
+    issuer: str,
+    places: Sequence[str],
+    read: Callable[[TokenRequest, TokenResponse, str], Mapping[str, Any]] = read_metadata_response,
+) -> Steps[Mapping[str, Any]]:
+    """Return the metadata from the first of these places that has this issuer's. Raises `TokenError`."""
+    failures = []
+    for url in places:
+        request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
+        try:
+            return (yield from calls.call(Call(request), lambda request, response: read(request, response, issuer)))
+        except NoMetadata as error:
+            failures.append(error)
+    best = min(failures, key=lambda error: (error.reason is None, error.status_code))
+    looked = " nor at ".join(str(error.token_url) for error in failures[:2])
+    reason = best.reason or (
+        f"it has no metadata, neither at {looked}: is its path right? "
+        "If it's the token URL, pass it as token_url to the class itself"
+    )
+    raise TokenResponseError(
+        f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
+    )

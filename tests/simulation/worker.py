@@ -16,7 +16,8 @@ from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, EndpointCalls, Steps
 from oauth_auth._server.client import Client
 from oauth_auth._server.controller import OAuthAuthorizationController
-from oauth_auth._server.grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshTokenGrant, TokenCalls
+from oauth_auth._server.grant import Grant
+from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, TokenCalls
 from oauth_auth._server.metadata import Endpoints
 from oauth_auth._wire.token import Credential
 

@@ -42,7 +42,8 @@ from oauth_auth._renewal.logins import Logins, NewLogin
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
-from oauth_auth._server.grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshTokenGrant
+from oauth_auth._server.grant import Grant
+from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant
 from oauth_auth._wire.token import Credential, digest
 from tests.support.steps import TOKEN_URL, HandClock, Highest, answer, at, form_of, play, token_calls
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from oauth_auth._wire.challenges import (
+    Kind,
+    demand_for,
     errors_for,
     is_rejection,
-    login_demands,
     proof_error,
     tells_acceptance,
     wanted_scope,
@@ -134,7 +135,8 @@ def test_what_is_demanded_of_a_login(
     status: int, header: str | None, scheme: str, demands: tuple[tuple[str, str], ...] | None
 ) -> None:
     """A 401 whose challenge for tokens says so, with what it names (RFC 9470 section 3)."""
-    assert demands == login_demands(status, header, scheme)
+    demand = demand_for(status, header, (401,), scheme)
+    assert demands == (demand.login if demand is not None and demand.kind is Kind.LOGIN else None)
     if demands is not None and status == 401:
         assert not is_rejection(401, header, (401,), scheme)
 

@@ -29,6 +29,7 @@ from oauth_auth._renewal.decisions import (
     for_step_up,
 )
 from oauth_auth._server.calls import unexpected
+from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential
 from tests.support.steps import Highest, Lowest, at
 
@@ -395,11 +396,11 @@ def test_who_wants_a_new_token_waits_for_it(reason: Reason, state: State, around
     assert (expected, state) == for_renewal(state, around, reason)
 
 
-DEMANDS = (("max_age", "0"),)
+DEMAND = Demand(Kind.LOGIN, login=(("max_age", "0"),))
 CLOSED = ReauthorizationRequired("the window was closed")
 ASKABLE = ReauthorizationRequired("nobody was there to be asked")
 ASKABLE.retryable = True
-LAUNCHED = Wait(Purpose(Reason.LOGIN, demands=DEMANDS))
+LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND))
 
 
 @pytest.mark.parametrize(
@@ -429,7 +430,7 @@ def test_a_login_that_an_api_demands(
     state: State, sent: str, around: Around, seconds: float, expected: Decision
 ) -> None:
     """One login for all who ask at the same time; a token that has come since is tried first."""
-    assert (expected, state) == for_step_up(state, at(seconds), around, sent=sent, demands=DEMANDS)
+    assert (expected, state) == for_step_up(state, at(seconds), around, sent=sent, demand=DEMAND)
 
 
 # -- The one rule ---------------------------------------------------------------------------------------------------
@@ -470,7 +471,7 @@ QUESTIONS: dict[str, Callable[[State, Now, Around], tuple[Any, State]]] = {
         state, now, around, rejected=HELD.header, path="/path", breaker=BLOCKING
     ),
     "renewal": lambda state, _, around: for_renewal(state, around, Reason.FORCED),
-    "step-up": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demands=DEMANDS),
+    "step-up": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demand=DEMAND),
 }
 
 
