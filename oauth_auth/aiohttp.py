@@ -32,6 +32,7 @@ from ._plugins.rejection import (
 )
 from ._plugins.replacing import note_answer, replacing
 from ._plugins.replay import rewind, with_new_cookies
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
@@ -50,6 +51,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -328,6 +330,10 @@ class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
 
 class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = Resource.__doc__
 
 
 class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):

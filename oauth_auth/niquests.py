@@ -34,6 +34,7 @@ from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_sho
 from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
@@ -52,6 +53,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -129,6 +131,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
+        self._admitted, self._places = "\0", {}
         self._latest = ("\0", ())
 
     def __call__(self, request: Any) -> Any:
@@ -380,6 +383,18 @@ class PasswordAuth(Password[niquests.Session], NiquestsAuth):
 
 class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[niquests.Session], NiquestsAuth):
+    __doc__ = Resource.__doc__
+
+    def __call__(self, request: Any) -> Any:
+        """Add the token to a request within the resource, if there is one. Raises as the others do."""
+        try:
+            is_admitted = request.url == self._admitted and request.__class__ is PreparedRequest
+        except AttributeError:
+            raise self._wrong_library(request) from None
+        return super().__call__(request) if is_admitted or self._may_address(request) else request
 
 
 class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):

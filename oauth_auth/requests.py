@@ -21,6 +21,7 @@ from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
@@ -35,6 +36,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -73,6 +75,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
+        self._admitted, self._places = "\0", {}
         self._latest = ("\0", None)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -128,6 +131,18 @@ class PasswordAuth(Password[requests.Session], RequestsAuth):
 
 class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[requests.Session], RequestsAuth):
+    __doc__ = Resource.__doc__
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the token to a request within the resource, if there is one. Raises as the others do."""
+        try:
+            is_admitted = request.url == self._admitted and request.__class__ is PreparedRequest
+        except AttributeError:
+            raise self._wrong_library(request) from None
+        return super().__call__(request) if is_admitted or self._may_address(request) else request
 
 
 class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth):

@@ -56,13 +56,12 @@ class Setup:
 
         auth_class: Any = getattr(requests, name)
         settings, options = self.settings, {"store": self.store, **options}
-        auth = make_from_environment(auth_class, settings, auth_class._variables, options)
+        auth = make_from_environment(auth_class, settings, options)
         if settings.profile != DEFAULT_PROFILE and "store_key" not in options:
             options["store_key"] = f"{auth._store_key}/{settings.profile}"
-            auth = make_from_environment(auth_class, settings, auth_class._variables, options)
+            auth = make_from_environment(auth_class, settings, options)
         if self._verbose:
-            calls = auth._endpoints.calls
-            calls.transport = VerboseTransport(calls.transport)
+            auth._wrap_transport(VerboseTransport)
         return auth
 
     def user(self, **options: Any) -> Auth:

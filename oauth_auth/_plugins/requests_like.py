@@ -62,7 +62,9 @@ class RequestsHooks(TokenAuth):
     """
 
     _library: ClassVar[Any]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_latest"})
+    _momentary: ClassVar[frozenset[str]] = frozenset(
+        {"_origins", "_proofs", "_replaying", "_telling", "_latest", "_admitted", "_places"}
+    )
 
     _admitted: str
     """The URL used last of those that the token may go to, where that isn't said by their origin alone."""

@@ -191,9 +191,9 @@ class RefreshingGrant(TokenEndpointGrant):
 
     _refresh_operation = "refresh_token_o_auth_acg"
 
-    def __init__(self, calls: TokenCalls) -> None:
+    def __init__(self, calls: TokenCalls, dead: DeadTokens | None = None) -> None:
         super().__init__(calls)
-        self._dead = DeadTokens()
+        self._dead = dead or DeadTokens()
 
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
         refresh_token = None if token is None else token.refresh_token

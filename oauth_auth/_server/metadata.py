@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._wire.identifiers import given_metadata_places
+from .._wire.identifiers import given_metadata_places, leads_inside
 from .._wire.messages import TokenResponse
 from .._wire.metadata import NoMetadata, read_metadata_response
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
-from .._wire.urls import check_endpoint
-from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
+from .._wire.urls import check_endpoint, without_query
+from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
 
 __all__ = ["Endpoints", "fetch_metadata"]
@@ -23,6 +23,7 @@ _FIELDS = {
     "revocation_url": "revocation_endpoint",
     "introspection_url": "introspection_endpoint",
     "pushed_authorization_request_url": "pushed_authorization_request_endpoint",
+    "registration_url": "registration_endpoint",
 }
 
 _OFFLINE_ACCESS = "offline_access"
@@ -33,7 +34,8 @@ class Endpoints:
 
     `given` are URLs by their option's name; they override what the metadata says. Where the calls show a certificate,
     they go to the aliases that the metadata has for that (RFC 8705 section 5). Lookups are generators of steps, since
-    they may need a call.
+    they may need a call. `metadata` is what was fetched before; with `stays_outside` it may name no address of this
+    machine or of a private network.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class Endpoints:
         *,
         allow_insecure: bool,
         shows_certificate: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        stays_outside: bool = False,
     ) -> None:
         self.calls = calls
         self.given: dict[str, str] = {
@@ -56,7 +60,8 @@ class Endpoints:
             raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
         self.allow_insecure = allow_insecure
         self._shows_certificate = shows_certificate
-        self._metadata: Mapping[str, Any] | None = None
+        self._metadata = metadata
+        self._stays_outside = stays_outside
 
     def require(self, name: str) -> Steps[str]:
         """Return an endpoint's URL. Raises `TokenError` if there's none in the metadata, else `ConfigurationError`."""
@@ -75,6 +80,12 @@ class Endpoints:
         url = self._alias(metadata, name) or metadata.get(_FIELDS[name])
         if url is None:
             return None
+        if self._stays_outside and isinstance(url, str) and leads_inside(url):
+            raise DiscoveryError(
+                f"{_FIELDS[name]} of {self.issuer} is on this machine or a private network, where the resource isn't: "
+                "nothing is sent there; pass issuer= if that's right",
+                url=without_query(url),
+            )
         try:
             return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=self.allow_insecure)
         except InsecureTransportError:

@@ -23,6 +23,7 @@ __all__ = [
     "demand_for",
     "errors_for",
     "is_rejection",
+    "is_scope_name",
     "proof_error",
     "read_challenges",
     "replay_statuses",
@@ -161,6 +162,11 @@ def demand_for(
         tuple(login) if kind is Kind.LOGIN else (),
         error,
     )
+
+
+def is_scope_name(name: str) -> bool:
+    """Return whether a text is the name of a scope (RFC 6749 section 3.3)."""
+    return " " not in name and re.fullmatch(_SCOPE, name) is not None
 
 
 def _decisive(scheme: str, www_authenticate: str) -> Challenge | None:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from .._record import Record
 from ..errors import TokenResponseError
+from .challenges import is_scope_name
 from .identifiers import is_at_or_above, is_same_resource, resource_metadata_places
 from .messages import MAX_BODY, TokenResponse, parse_body, quoted, redirect_target, text_in, where_from
 from .token_request import TokenRequest
@@ -124,7 +125,7 @@ class ResourceMetadata(Record):
         return cls(
             named,
             _texts(document.get("authorization_servers"))[:_MOST_SERVERS],
-            _texts(document.get("scopes_supported"))[:_MOST_SCOPES],
+            tuple(name for name in _texts(document.get("scopes_supported")) if is_scope_name(name))[:_MOST_SCOPES],
             document.get("dpop_bound_access_tokens_required") is True,
         )
 
