@@ -41,6 +41,7 @@ class Dispatch(Faults, SecurityProfile):
         super().__init__()
         self.token_requests: list[ReceivedRequest] = []
         self.api_requests: list[ReceivedRequest] = []
+        self.registrations: list[ReceivedRequest] = []
 
     def _serve(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -51,6 +52,8 @@ class Dispatch(Faults, SecurityProfile):
             return self._serve_api(environ, start_response)
         if path == "/token":
             return self._serve_token(environ, start_response)
+        if path == "/register":
+            return self._serve_registration(environ, start_response)
         return self._flask(environ, start_response)
 
     def _serve_api(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -88,6 +91,10 @@ class Dispatch(Faults, SecurityProfile):
         if refusal:
             return json_answer(start_response, *refusal)
         return self._flask(environ, start_response)
+
+    def _serve_registration(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        refusal = self._keep(environ, self.registrations, self._registration_fault)
+        return json_answer(start_response, *refusal) if refusal else self._flask(environ, start_response)
 
     def _keep(self, environ: WSGIEnvironment, requests: list[ReceivedRequest], fault: Fault) -> Refusal | None:
         """Add the request to those that arrived; return the refusal that's planned for it, if one is."""

@@ -39,6 +39,11 @@ class Endpoints:
         return f"{self.issuer}/revoke"
 
     @property
+    def registration_url(self) -> str:
+        """The endpoint for dynamic client registration (RFC 7591), open to all while `allow_registration` is set."""
+        return f"{self.issuer}/register"
+
+    @property
     def introspection_url(self) -> str:
         """The introspection endpoint (RFC 7662), for who has the client's secret."""
         return f"{self.issuer}/introspect"

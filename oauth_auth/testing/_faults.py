@@ -50,6 +50,7 @@ class Faults:
     def __init__(self) -> None:
         self._token_fault = Fault()
         self._api_fault = Fault()
+        self._registration_fault = Fault()
 
     def fail_token_requests(
         self,
@@ -66,14 +67,22 @@ class Faults:
         for 429 and from 500 on, else `invalid_request`. Thread-safe.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        default_error = "invalid_request"
+        default_error = "temporarily_unavailable" if _is_passing(status) else "invalid_request"
         if status == HTTPStatus.UNAUTHORIZED:
             default_error = "invalid_client"
             headers["WWW-Authenticate"] = 'Basic realm="LocalProvider"'
-        elif status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            default_error = "temporarily_unavailable"
         refusal: Refusal = status, {"error": error or default_error}, list(headers.items())
         self._token_fault.plan(count, lambda _: refusal)
+
+    def fail_registrations(self, status: int, count: int = 1, *, error: str | None = None) -> None:
+        """Answer the next `count` registrations with this status, whatever they ask.
+
+        This replaces an earlier call's failures; a `count` of 0 ends them. `error` is the answer's error code; by
+        default `temporarily_unavailable` for 429 and from 500 on, else `invalid_client_metadata`. Thread-safe.
+        """
+        default_error = "temporarily_unavailable" if _is_passing(status) else "invalid_client_metadata"
+        refusal: Refusal = status, {"error": error or default_error}, []
+        self._registration_fault.plan(count, lambda _: refusal)
 
     def fail_api_requests(self, status: int, count: int = 1, headers: Mapping[str, str] | None = None) -> None:
         """Answer the next `count` API requests with this status, whatever their token.
@@ -90,3 +99,8 @@ class Faults:
             return status, {}, fields
 
         self._api_fault.plan(count, refusal)
+
+
+def _is_passing(status: int) -> bool:
+    """Return whether this status says that a later request may succeed."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -27,18 +27,23 @@ except ModuleNotFoundError as error:
 
 from ._clock import monotonic
 from ._endpoints import Endpoints
+from ._security import RegistrationPolicy
 
 if TYPE_CHECKING:
     from ._certificates import Certificates
 
 
-class LocalProvider(Dispatch, Endpoints):
+class LocalProvider(Dispatch, Endpoints, RegistrationPolicy):
     """An authorization server and an API on 127.0.0.1, which run for the length of a `with` block.
 
     It knows one client, confidential (`client_secret_basic`, `client_secret_post`) and, for codes with PKCE and for
     devices, also public; one user; and the grants client credentials, password, authorization code, device code and
     refresh token. The authorization endpoint approves at once, and allows any plain http redirect URI on loopback. A
     device waits for `approve_device` or `deny_device`; a GET of its `verification_uri_complete` approves, too.
+
+    Beside this client there are those that register (RFC 7591), as a `RegistrationPolicy` says. They are held to what
+    they have registered: secret or none, redirect URIs, grant types, and the scope, which without one of their own is
+    `scopes_supported`.
 
     With `tls` it's served over https, with a certificate that clients trust by `ca_path`, and clients may authenticate,
     and bind their tokens, by certificates of `issue_certificate`, at the endpoints that its metadata has as
@@ -60,6 +65,7 @@ class LocalProvider(Dispatch, Endpoints):
             sooner is told to slow down. Auth objects wait for at least a second, also before the first poll.
         token_requests: What the token endpoint received, failed requests included, in order of arrival; may be cleared.
         api_requests: What the API received; may be cleared.
+        registrations: What the registration endpoint received, failed requests included; may be cleared.
     """
 
     def __init__(
@@ -155,6 +161,15 @@ class LocalProvider(Dispatch, Endpoints):
         """Make the token endpoint refuse each refresh token that was issued so far."""
         with self._authorization_server.lock:
             self._authorization_server.refresh_tokens.clear()
+
+    def forget_clients(self) -> None:
+        """Forget each client that has registered: its id is unknown from now on, to all endpoints.
+
+        The token endpoint answers with `invalid_client`, and the authorization endpoint with an error instead of a
+        redirect. Their access tokens stay as they are. Thread-safe.
+        """
+        with self._authorization_server.lock:
+            self._authorization_server.clients.clear()
 
     def turn_dpop_nonces(self) -> None:
         """Make new nonces, of the authorization server and of the API: proofs with the present ones are refused.
