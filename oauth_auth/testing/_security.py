@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 __all__ = ["RegistrationPolicy", "SecurityProfile"]
@@ -58,6 +59,17 @@ class SecurityProfile:
     scopes_supported: Collection[str] | None = None
     """The scopes that there are, which the metadata lists, but for `offline_access` the API's, too; others are refused.
     With None any scope is taken, and none is listed."""
+
+    required_scopes: Mapping[str, str] = MappingProxyType({})
+    """The scopes that the API wants, by path below `api_url`. A request needs those of its own path and of all above; a
+    token without them is refused with 403 and `insufficient_scope`. With `{"/": "read", "/admin": "admin"}` the API
+    wants `read`, and `/admin/users` both."""
+
+    scope_in_challenges: bool = True
+    """Whether challenges name what `required_scopes` says of the request."""
+
+    require_resource: bool = False
+    """Whether the API takes no tokens but those that were asked for with its URL as `resource` (RFC 8707)."""
 
     required_acr: str | None = None
     """How a user must have logged in for the API, one authentication context or several with spaces; an authorization
