@@ -33,7 +33,7 @@ from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import await_end, flights_in_the_air
 
-_FROM_OUTSIDE = {"dropin", "processes", "project", "servers"}
+_FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 """The folders whose tests use the package from outside, and run no line of it that no other test does."""
 
 
