@@ -90,7 +90,7 @@ class RefreshTokenAuth(RefreshToken[httpx.Client], HttpxAuth):
 class ResourceAuth(Resource[httpx.Client], HttpxAuth):
     __doc__ = Resource.__doc__
 
-    _fast_path = HttpxAuth._fast_path.by_path()
+    _fast_path = FastPath.for_library(httpx).by_path()
 
 
 class TokenExchangeAuth(TokenExchange[httpx.Client], HttpxAuth):

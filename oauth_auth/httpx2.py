@@ -90,7 +90,7 @@ class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth):
 class ResourceAuth(Resource[httpx2.Client], Httpx2Auth):
     __doc__ = Resource.__doc__
 
-    _fast_path = Httpx2Auth._fast_path.by_path()
+    _fast_path = FastPath.for_library(httpx2).by_path()
 
 
 class TokenExchangeAuth(TokenExchange[httpx2.Client], Httpx2Auth):

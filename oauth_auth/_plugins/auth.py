@@ -94,6 +94,10 @@ class TokenAuth:
         """Return the credential to send a request with; None if it's to go without a token."""
         return self._source.obtain()
 
+    def _is_repeatable(self, request: Any) -> bool:
+        """Return whether a request that wasn't sent yet can be sent twice, with the same bytes."""
+        raise NotImplementedError
+
     def _take_off(self, headers: Any) -> None:
         """Take this object's token off a request that it may not go with, as one that a redirect has led away."""
         current = self._source.current

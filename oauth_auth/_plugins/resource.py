@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ResourceDiscovery"]
 
-_FOR_A_USER = frozenset({Kind.LOGIN, Kind.SCOPE})
-_FOR_A_CLIENT = frozenset({Kind.SCOPE})
-
 
 class ResourceDiscovery(ServerAuth):
     """An auth object that finds out from a resource where its tokens come from."""
@@ -52,7 +49,7 @@ class ResourceDiscovery(ServerAuth):
         return dict(cls._variables)
 
     def _set_up(self, parameters: Mapping[str, Any]) -> None:
-        """Make the grant, and take it. `parameters` are the constructor's, by name; what isn't there has its default."""
+        """Make the grant, and take it; what isn't among the constructor's parameters has its default."""
         from .._renewal.registrations import StoredRegistrations  # noqa: PLC0415 - few programs need them, as below
         from .._server.resource import ResourceGrant  # noqa: PLC0415
         from .._server.surroundings import Surroundings  # noqa: PLC0415
@@ -74,9 +71,10 @@ class ResourceDiscovery(ServerAuth):
     def _take(self, settings: Settings, grant: Any, **details: Any) -> None:
         super()._take(settings, grant, **details)
         options = self._grant.options
-        self._steps_up = (
-            _FOR_A_USER if options.login is not None else _FOR_A_CLIENT if options.is_service else frozenset()
-        )
+        if options.login is not None:
+            self._steps_up = frozenset({Kind.LOGIN, Kind.SCOPE})
+        elif options.is_service:
+            self._steps_up = frozenset({Kind.SCOPE})
         # The resource may say that it wants bound tokens.
         self._has_proofs = True
         self._prepare()
@@ -84,10 +82,6 @@ class ResourceDiscovery(ServerAuth):
     def _obtain(self, request: Any) -> Generator[Step, Any, Credential | None]:
         """Return the credential to send a request with, or None; what can't be sent again has the resource asked."""
         return self._source.offer(asks=not self._is_repeatable(request))
-
-    def _is_repeatable(self, request: Any) -> bool:
-        """Return whether a request that was not sent yet can be sent twice."""
-        raise NotImplementedError
 
     @property
     def _calls(self) -> EndpointCalls:
@@ -166,7 +160,7 @@ def _check_client(client_id: object, secret: object, issuer: object, settings: S
         raise ConfigurationError(f"{name} needs the client_id that it's for: pass it")
     if issuer is None:
         raise ConfigurationError(
-            f"{name} needs issuer=, the server that it's for: else any API could name a server of its own, and be sent it"
+            f"{name} needs issuer=, the server that it's for: else any API could name one of its own, and be sent it"
         )
 
 
@@ -194,9 +188,7 @@ def _read_client_metadata(metadata: object) -> Mapping[str, Any]:
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping) or not all(isinstance(name, str) for name in metadata):
-        raise ConfigurationError(
-            "client_metadata must be a mapping of names to what JSON can carry (RFC 7591 section 2)"
-        )
+        raise ConfigurationError("client_metadata must be a mapping of names to what JSON can carry (RFC 7591)")
     import json  # noqa: PLC0415 - few programs need it here
 
     try:

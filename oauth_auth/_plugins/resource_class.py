@@ -70,16 +70,16 @@ class Resource(ResourceDiscovery, ForClient[HTTPClient]):
 
         Args:
             resource: The URL of the protected resource: the one that is called, or one above it.
-            login: How the user logs in: `BrowserLogin()`, `ConsoleLogin(uri)`, `DeviceLogin()`, or a function; without it
-                the client gets a token of its own, if it has a secret, or there's one in the store, else that's a
+            login: How the user logs in: `BrowserLogin()`, `ConsoleLogin(uri)`, `DeviceLogin()`, or a function; without
+                it the client gets a token of its own, if it has a secret, or there's one in the store, else that's a
                 `ReauthorizationRequired`.
             issuer: The only authorization server that will do; also where the resource itself names none.
             client_id: The id of a client that was registered by hand; without it, one is registered where needed.
             client_secret: Its secret, which needs `issuer`: else any API could name a server and be sent it.
-            client_metadata_url: The https URL of this program's metadata document, which is its client id where the server
-                takes such. Not with `client_id`.
-            client_metadata: Fields for dynamic registration (RFC 7591 section 2), such as `{"client_name": "My tool"}`; they
-                override ours, None drops one.
+            client_metadata_url: The https URL of this program's metadata document, which is its client id where the
+                server takes such. Not with `client_id`.
+            client_metadata: Fields for dynamic registration (RFC 7591 section 2), such as `{"client_name": "My tool"}`;
+                they override ours, None drops one.
             redirect_uri: Where the server redirects the user to, for a login that needs to be told.
             authorization_parameters: Additional parameters of the authorization request, such as `{"prompt":
                 "login"}`; a sequence repeats its parameter, None drops it.
@@ -97,8 +97,8 @@ class Resource(ResourceDiscovery, ForClient[HTTPClient]):
             client_certificate: A `ClientCertificate`, which each call to the server shows (RFC 8705): it proves the
                 client where there's neither a secret nor `client_auth`, and the server may bind tokens to it.
             authorization_details: What the token is to allow, a list of mappings with a `type` each (RFC 9396).
-            token: A token to begin with; of it and a stored one the later expiry wins. Its refresh token is sent only if
-                `issuer` and `client_id` say where it's from.
+            token: A token to begin with; of it and a stored one the later expiry wins. Its refresh token is sent only
+                if `issuer` and `client_id` say where it's from.
             store: Where tokens are kept and shared, such as `FileTokenStore(…)`; by default in memory.
             store_key: The key to use in the store; by default one derived from what the token is for.
             on_token_update: Called with each new token, after it was saved and before any request uses it, in a
