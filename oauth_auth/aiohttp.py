@@ -40,7 +40,7 @@ from ._server import controller as _controller
 from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
 from ._wire.token import NO_TOKEN, Credential
-from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
+from ._wire.urls import MOST_ORIGINS, is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -57,7 +57,9 @@ __all__ = [
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from yarl import URL
+else:
     __getattr__ = point_elsewhere(__name__)
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
@@ -89,11 +91,14 @@ class AiohttpAuth(AsyncTokens):
     """The base for aiohttp, a client middleware: sets the header, and replays rejected requests."""
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_schemes"})
+    _momentary: ClassVar[frozenset[str]] = frozenset(
+        {"_origins", "_proofs", "_replaying", "_telling", "_schemes", "_places"}
+    )
 
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
+        self._places: dict[URL, bool] = {}
         self._telling = _REDIRECTS.union(self._telling)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
@@ -119,8 +124,8 @@ class AiohttpAuth(AsyncTokens):
             if current.proof is not None:
                 request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
-        if self._proofs is not None:
-            self._proofs.note_nonce(str(url), response.headers.get("DPoP-Nonce"))
+        if self._proofs is not None and (nonce := response.headers.get("DPoP-Nonce")) is not None:
+            self._proofs.note_nonce(str(url), nonce)
         if response.status not in self._telling and not self._source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
@@ -132,16 +137,21 @@ class AiohttpAuth(AsyncTokens):
         url = request.url
         if not self._origins.admits(f"{url.scheme}://{url.raw_authority}"):
             return False
-        if self._reach is not None:  # the origin alone doesn't say it
-            if covers(self._reach, str(url)):
-                return True
-            self._take_off(request.headers)
-            return False
         self._origins.remember(url.raw_authority, url.scheme)
         return True
 
     def _is_repeatable(self, request: ClientRequest) -> bool:
         return request.body == b"" or _can_be_sent_again(request.body, was_sent=False)
+
+    def _look_up(self, request: Any) -> bool:
+        """Return whether a request goes to the resource that the token stays in; remember it."""
+        if not isinstance(request, ClientRequest):
+            raise self._wrong_library(request)
+        url = request.url
+        if len(self._places) >= MOST_ORIGINS:
+            self._places.clear()
+        is_within = self._places[url] = self._reach is None or covers(self._reach, str(url))
+        return is_within
 
     async def _judge(
         self, request: ClientRequest, handler: ClientHandlerType, header: str, response: Any
@@ -334,6 +344,14 @@ class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
 
 class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = Resource.__doc__
+
+    def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
+        """Send a request, within the resource with the token if there is one. Raises as the others do."""
+        is_within = self._places.get(request.url)
+        if is_within or (is_within is None and self._look_up(request)):
+            return self._send(request, handler)
+        self._take_off(request.headers)
+        return handler(request)
 
 
 class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):

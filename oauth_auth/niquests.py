@@ -32,6 +32,7 @@ from ._plugins.device_class import DeviceCode
 from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short
 from ._plugins.replacing import replacing
+from ._plugins.replay import rewind_async
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._plugins.resource_class import Resource
@@ -131,8 +132,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._admitted, self._places = "\0", {}
-        self._latest = ("\0", ())
+        self._places = {}
+        self._latest = ("\0", 1, ())
 
     def __call__(self, request: Any) -> Any:
         """Add the token to a request, or have its session add it if there's none yet.
@@ -140,8 +141,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         Raises `InsecureTransportError` for plain http; the session then raises `TokenError`.
         """
         try:
-            beginning, hooks = self._latest
-            if request.__class__ is not PreparedRequest or not request.url.startswith(beginning):  # type: ignore[union-attr]
+            beginning, end, hooks = self._latest
+            if request.__class__ is not PreparedRequest or request.url[:end] != beginning:  # type: ignore[index]
                 hooks = self._hook_for(request)
                 if hooks is None:
                     return request
@@ -269,7 +270,7 @@ class _AsyncExchange(_Exchange):
 
     def can_replay(self) -> Any:
         seek = getattr(self.response.request.body, "seek", None)
-        return _rewind_async(self.response.request) if inspect.iscoroutinefunction(seek) else super().can_replay()
+        return rewind_async(self.response.request) if inspect.iscoroutinefunction(seek) else super().can_replay()
 
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
@@ -353,18 +354,6 @@ def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
     return read
 
 
-async def _rewind_async(request: Any) -> bool:
-    """Rewind an async file to its first position; return whether that worked."""
-    body, position = request.body, getattr(request, "_body_position", None)
-    if isinstance(position, bool) or not isinstance(position, int):
-        return False
-    try:
-        await body.seek(position)
-        return bool(await body.tell() == position)
-    except Exception:  # noqa: BLE001 - closed, or not seekable
-        return False
-
-
 class ClientCredentialsAuth(ClientCredentials[niquests.Session], NiquestsAuth):
     __doc__ = ClientCredentials.__doc__
 
@@ -387,14 +376,6 @@ class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
 
 class ResourceAuth(Resource[niquests.Session], NiquestsAuth):
     __doc__ = Resource.__doc__
-
-    def __call__(self, request: Any) -> Any:
-        """Add the token to a request within the resource, if there is one. Raises as the others do."""
-        try:
-            is_admitted = request.url == self._admitted and request.__class__ is PreparedRequest
-        except AttributeError:
-            raise self._wrong_library(request) from None
-        return super().__call__(request) if is_admitted or self._may_address(request) else request
 
 
 class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):

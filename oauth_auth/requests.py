@@ -75,15 +75,15 @@ class RequestsAuth(RequestsHooks, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._admitted, self._places = "\0", {}
-        self._latest = ("\0", None)
+        self._places = {}
+        self._latest = ("\0", 1, None)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         try:
-            beginning, hook = self._latest
+            beginning, end, hook = self._latest
             # The class is checked each time: a request of niquests would pass otherwise.
-            if request.__class__ is not PreparedRequest or not request.url.startswith(beginning):  # type: ignore[union-attr]
+            if request.__class__ is not PreparedRequest or request.url[:end] != beginning:  # type: ignore[index]
                 hook = self._hook_for(request)
                 if hook is None:
                     return request
@@ -135,14 +135,6 @@ class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
 
 class ResourceAuth(Resource[requests.Session], RequestsAuth):
     __doc__ = Resource.__doc__
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the token to a request within the resource, if there is one. Raises as the others do."""
-        try:
-            is_admitted = request.url == self._admitted and request.__class__ is PreparedRequest
-        except AttributeError:
-            raise self._wrong_library(request) from None
-        return super().__call__(request) if is_admitted or self._may_address(request) else request
 
 
 class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth):

@@ -131,7 +131,7 @@ def _note_fresh(source: TokenSource, origin: Hashable, header: str, exchange: Ex
     note_answer(source, origin, header, exchange, is_replay=True)
     rejection = exchange.rejection(header)
     if rejection is not None:
-        source.count_vain_login_for(origin, path_of(rejection.method, rejection.url))
+        source.count_vain_demand(origin, path_of(rejection.method, rejection.url))
         exchange.tell_rejected_again(origin, header)
 
 

@@ -63,15 +63,15 @@ class RequestsHooks(TokenAuth):
 
     _library: ClassVar[Any]
     _momentary: ClassVar[frozenset[str]] = frozenset(
-        {"_origins", "_proofs", "_replaying", "_telling", "_latest", "_admitted", "_places"}
+        {"_origins", "_proofs", "_replaying", "_telling", "_latest", "_places"}
     )
 
-    _admitted: str
-    """The URL used last of those that the token may go to, where that isn't said by their origin alone."""
     _places: dict[str, bool]
-    """Whether it may, by URL without query."""
-    _latest: tuple[str, Any]
-    """The hooks used last, and their origin with a slash at the end: most programs use the same again.
+    """Whether the token may go to a URL, without its query, where the origin alone doesn't say so."""
+    _latest: tuple[str, int | None, Any]
+    """The hooks used last, and what a URL begins with, up to this length, for which they are used again.
+
+    That's their origin with a slash at the end; where the origin alone doesn't say it, the whole URL.
 
     They are made once per origin, and kept by the URL's text up to its path.
     """
@@ -87,8 +87,12 @@ class RequestsHooks(TokenAuth):
         url = request.url or ""
         path = url.find("/", url.find("://") + 3)
         beginning = url if path < 0 else url[:path]
+        if self._reach is not None and not self._is_within_reach(url):
+            self._take_off(request.headers)
+            return None
         if (known := self._origins.known.get(beginning)) is not None:
-            self._latest = (f"{beginning}/", known)
+            is_all = self._reach is None
+            self._latest = (f"{beginning}/", len(beginning) + 1, known) if is_all else (url, None, known)
             return known
         if not self._origins.admits(url):
             if any(self._is_own(hook) for hook in request.hooks["response"]):  # the token for where it was sent before
@@ -99,21 +103,15 @@ class RequestsHooks(TokenAuth):
             self._origins.remember(beginning, hook)
         return hook
 
-    def _may_address(self, request: Any) -> bool:
-        """Return whether the token may go with this request: to its place, not to its origin alone."""
-        if not isinstance(request, self._library.PreparedRequest):
-            raise self._wrong_library(request)
-        url, places = request.url or "", self._places
-        place = url.partition("?")[0]
-        if place not in places:
+    def _is_within_reach(self, url: str) -> bool:
+        """Return whether a URL is within the resource that the token stays in."""
+        places, place = self._places, url.partition("?")[0]
+        is_within = places.get(place)
+        if is_within is None:
             if len(places) >= MOST_ORIGINS:
                 places.clear()
-            places[place] = self._reach is None or covers(self._reach, place)
-        if places[place]:
-            self._admitted = url
-            return True
-        self._take_off(request.headers)
-        return False
+            is_within = places[place] = self._reach is None or covers(self._reach, place)
+        return is_within
 
     def _is_repeatable(self, request: Any) -> bool:
         return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))

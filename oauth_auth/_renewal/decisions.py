@@ -238,6 +238,9 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
     Where there's none, and none was asked for, the store is looked into once, and again after a pause while requests
     go on.
     """
+    failure = state.backing_off(now)
+    if state.unexpired(now) is None and failure is not None and failure.fails_fast(now):
+        return Bare(), state  # the API says whether that matters
     if state.credential is not None:
         return for_request(state, now, around, Reason.LOOK)
     if asks:

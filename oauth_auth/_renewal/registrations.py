@@ -29,9 +29,15 @@ class StoredRegistrations:
         self._metadata = dict(metadata)
         self._own: dict[str, Registration] = {}
 
+    def find_latest(self, issuer: str) -> Registration | None:
+        """Return the last registration for a login that redirects; block meanwhile."""
+        return self._find(self._latest_key(issuer), issuer)
+
     def find(self, issuer: str, redirect_uri: str | None) -> Registration | None:
-        """Return the registration for a redirect URI, or with None the last one; block meanwhile."""
-        key = self._key(issuer, redirect_uri or self._configured)
+        """Return the registration for a redirect URI, or with None that of devices; block meanwhile."""
+        return self._find(self._key(issuer, redirect_uri), issuer)
+
+    def _find(self, key: str, issuer: str) -> Registration | None:
         with self._session(key) as session:
             return self._load(session, key, issuer)
 
@@ -58,24 +64,28 @@ class StoredRegistrations:
                 kept = make()
                 self._save(session, key, kept)
                 break
-        latest = self._key(issuer, self._configured)
-        if latest != key:
+        if redirect_uri is not None:
+            latest = self._latest_key(issuer)
             with self._session(latest) as session:
-                self._save(session, latest, kept)
+                if self._load(session, latest, issuer) != kept:
+                    self._save(session, latest, kept)
         return kept
 
     def forget(self, registration: Registration) -> None:
         """Forget a registration, unless there's another one by now; block meanwhile."""
         issuer = registration.issuer
-        for key in {self._key(issuer, registration.redirect_uri), self._key(issuer, self._configured)}:
+        for key in (self._key(issuer, registration.redirect_uri), self._latest_key(issuer)):
             with self._session(key) as session:
                 kept = self._load(session, key, issuer)
                 if kept is not None and kept.client_id == registration.client_id:
                     self._own.pop(key, None)
                     session.delete()
 
-    def _key(self, issuer: str, redirect_uri: str | None) -> str:
-        parts = json.dumps(["client_registration", issuer, redirect_uri, self._metadata], sort_keys=True, default=str)
+    def _latest_key(self, issuer: str) -> str:
+        return self._key(issuer, self._configured, "latest")
+
+    def _key(self, issuer: str, *kind: str | None) -> str:
+        parts = json.dumps(["client_registration", issuer, *kind, self._metadata], sort_keys=True, default=str)
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _session(self, key: str) -> StoreSession:

@@ -239,9 +239,12 @@ class TokenSource(LoginSource):
             self._set_breaker(origin, OriginBreaker.told(past, self._clock(), path))
             return True
 
-    def count_vain_login_for(self, origin: Hashable, path: str) -> None:
-        """Note that an origin has rejected the very token that a path of it has demanded."""
-        self._count_rejection(origin, path)
+    def count_vain_demand(self, origin: Hashable, path: str) -> None:
+        """Note that an origin has rejected the very token that a path of it has demanded, for all who shared it."""
+        with decision_lock:
+            past = self.rejecting_origins.get(origin)
+            if past is None or past.cooldown.remaining(self._clock()) <= 0:
+                self._count_rejection(origin, path)
 
     def _count_rejection(self, origin: Hashable, path: str) -> None:
         with decision_lock:

@@ -29,6 +29,9 @@ _FIELDS = {
 _OFFLINE_ACCESS = "offline_access"
 
 
+_WRONG_ISSUER = ": is its path right? If it's the token URL, pass it as token_url to the class itself"
+
+
 class Endpoints:
     """The endpoints of one server. Metadata is fetched with `calls` when it's first needed, and kept. Thread-safe.
 
@@ -105,7 +108,8 @@ class Endpoints:
         if self.issuer is None:
             return {}
         if self._metadata is None:
-            self._metadata = yield from fetch_metadata(self.calls, self.issuer, given_metadata_places(self.issuer))
+            places = given_metadata_places(self.issuer)
+            self._metadata = yield from fetch_metadata(self.calls, self.issuer, places, hint=_WRONG_ISSUER)
         return self._metadata
 
     def scope_of_login(self, scope: str | None, offline_access: bool | None) -> Steps[tuple[str | None, bool]]:  # noqa: FBT001 - an option
@@ -128,8 +132,12 @@ def fetch_metadata(
     issuer: str,
     places: Sequence[str],
     read: Callable[[TokenRequest, TokenResponse, str], Mapping[str, Any]] = read_metadata_response,
+    hint: str = "",
 ) -> Steps[Mapping[str, Any]]:
-    """Return the metadata from the first of these places that has this issuer's. Raises `TokenError`."""
+    """Return the metadata from the first of these places that has this issuer's. Raises `TokenError`.
+
+    `hint` ends the error's text where there's none.
+    """
     failures = []
     for url in places:
         request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
@@ -139,10 +147,7 @@ def fetch_metadata(
             failures.append(error)
     best = min(failures, key=lambda error: (error.reason is None, error.status_code))
     looked = " nor at ".join(str(error.token_url) for error in failures[:2])
-    reason = best.reason or (
-        f"it has no metadata, neither at {looked}: is its path right? "
-        "If it's the token URL, pass it as token_url to the class itself"
-    )
+    reason = best.reason or f"it has no metadata, neither at {looked}{hint}"
     raise TokenResponseError(
         f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
     )

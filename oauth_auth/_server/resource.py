@@ -222,7 +222,7 @@ class ResourceGrant(Grant):
 
         kept = None
         if options.client_id is None:
-            kept = self.surroundings.registrations.find(found.issuer, None)
+            kept = self.surroundings.registrations.find_latest(found.issuer)
         registered_uri = None if kept is None else kept.redirect_uri
         try:
             request, code = log_in(options.login, make, options.redirect_uri, cancelled, registered_uri)
