@@ -239,14 +239,11 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
     go on.
     """
     failure = state.backing_off(now)
-    if state.unexpired(now) is None and failure is not None and failure.fails_fast(now):
+    is_hopeless = state.unexpired(now) is None and failure is not None and failure.fails_fast(now)
+    if not is_hopeless and (asks or state.credential is not None):
+        return for_request(state, now, around, Reason.ASK if asks else Reason.LOOK)
+    if is_hopeless or not around.is_shared:
         return Bare(), state  # the API says whether that matters
-    if state.credential is not None:
-        return for_request(state, now, around, Reason.LOOK)
-    if asks:
-        return for_request(state, now, around, Reason.ASK)
-    if not around.is_shared:
-        return Bare(), state
     if state.looked is None:
         return (Wait(), state) if around.is_running else (Wait(Purpose(Reason.LOOK)), state)
     if around.is_running or state.looked.remaining(now) > 0:
