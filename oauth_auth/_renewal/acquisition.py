@@ -150,13 +150,14 @@ class Acquisition(KnownTokens):
             is_absent = isinstance(result, _AuthorizationRequired) and purpose.reason is Reason.LOOK
             return Absent() if is_absent else result
         except (HeldUp, ReauthorizationRequired):
-            if purpose.reason is not Reason.LOOK:
+            if purpose.reason not in {Reason.LOOK, Reason.ASK}:
                 raise
             return Absent()
         except TokenError as error:
             if purpose.reason not in _INTERACTIVE | {Reason.LOOK}:
                 raise
             failure = error
+        yield Unlock()
         is_elsewhere = False
         with suppress(TokenError):
             is_elsewhere = yield from grant.has_moved(last)
