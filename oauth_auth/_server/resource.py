@@ -263,7 +263,8 @@ class ResourceGrant(Grant):
                     f"or run: oauth-auth login {self.options.resource}"
                 )
             raise reauthorization(None, last, refusal) from refusal
-        identity, found, known = self._identity_given(), self.surroundings.found, self._bonds.latest
+        identity = self.surroundings.client_given(str(self.options.client_id))
+        found, known = self.surroundings.found, self._bonds.latest
         if found is not None:
             self._identity = identity
             scope = self._asked or (None if known is None else known.scope)
@@ -283,10 +284,11 @@ class ResourceGrant(Grant):
         try:
             return (yield from self._noted(grant.refresh(refresh_token, scope, key), bond, grant))
         except OAuthProviderException as error:
-            if error.error in _UNKNOWN_CLIENT and identity.registration is not None:
+            if error.error in _UNKNOWN_CLIENT and bond.is_registered:
                 # The client is gone, and with it what was issued to it.
-                yield Run(partial(self.surroundings.registrations.forget, identity.registration), _STORE_SECONDS)
                 self.bury([digest(refresh_token)])
+                if identity.registration is not None:
+                    yield Run(partial(self.surroundings.registrations.forget, identity.registration), _STORE_SECONDS)
             raise
 
     def has_another_client(self, error: OAuthError) -> Steps[bool]:
@@ -365,10 +367,6 @@ class ResourceGrant(Grant):
             self._binding,
             options.details,
         )
-
-    def _identity_given(self) -> ClientIdentity:
-        options = self.options
-        return ClientIdentity(str(options.client_id), options.client_secret, options.client_auth)
 
     def _forget_client(self) -> None:
         """Forget the client of the last authorization, if it was registered dynamically; blocks for the store."""

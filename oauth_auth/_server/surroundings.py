@@ -16,6 +16,7 @@ from .._record import Record
 from .._wire.challenges import Demand
 from .._wire.client_auth import ClientAuthentication
 from .._wire.identifiers import is_same_issuer, leads_inside
+from .._wire.metadata import read_scopes
 from .._wire.scopes import united
 from .._wire.token_request import FieldParameters
 from ..errors import DiscoveryError
@@ -211,22 +212,28 @@ class Surroundings:
 
     # -- The client -------------------------------------------------------------------------------------------------
 
-    def client_of(self, bond: Bond) -> ClientIdentity | None:
-        """Return the client that a token was issued to; None if it isn't known any more. May block for the store."""
+    def client_of(self, bond: Bond) -> ClientIdentity:
+        """Return the client that a token was issued to, as far as it's still known. May block for the store."""
         options = self._options
+        if bond.client_id == options.client_id:
+            return self.client_given(options.client_id)
         if not bond.is_registered:
-            return ClientIdentity(bond.client_id, options.client_secret, options.client_auth)
+            return ClientIdentity(bond.client_id, None, None)
         kept = self.registrations.find(bond.issuer, bond.redirect_uri)
         if kept is None or kept.client_id != bond.client_id:
-            # A public client needs no more than its id.
+            # If it's a public one, that's all that it needs.
             return ClientIdentity(bond.client_id, None, None)
         return ClientIdentity(kept.client_id, kept.client_secret, kept.client_auth, kept)
+
+    def client_given(self, client_id: str) -> ClientIdentity:
+        """Return the client that the user has registered by hand."""
+        return ClientIdentity(client_id, self._options.client_secret, self._options.client_auth)
 
     def client_for(self, found: Found, redirect_uri: str | None, scope: str | None) -> ClientIdentity:
         """Return the client for a new authorization, registered if need be; blocks meanwhile. Raises `TokenError`."""
         options, metadata = self._options, found.server_metadata
         if options.client_id is not None:
-            return ClientIdentity(options.client_id, options.client_secret, options.client_auth)
+            return self.client_given(options.client_id)
         if options.client_metadata_url is not None and self.takes_document(metadata):
             return ClientIdentity(options.client_metadata_url, None, None)
         from .registration import register  # noqa: PLC0415
@@ -234,9 +241,7 @@ class Surroundings:
         endpoints = found.endpoints
         # With what is added for a login that outlives its page.
         to_ask, _ = endpoints.calls.run(endpoints.scope_of_login(scope, self.offline_access))
-        listed = metadata.get("scopes_supported")
-        listed = " ".join(name for name in listed if isinstance(name, str)) if isinstance(listed, list) else None
-        supported = united(" ".join(found.resource.scopes), listed)
+        supported = united(*found.resource.scopes, *read_scopes(metadata))
 
         def make() -> Registration:
             url = endpoints.calls.run(endpoints.require("registration_url"))

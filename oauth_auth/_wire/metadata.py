@@ -25,6 +25,7 @@ __all__ = [
     "ResourceMetadata",
     "read_metadata_response",
     "read_resource_document",
+    "read_scopes",
 ]
 
 LONGEST_DOCUMENT = 128 * 1024
@@ -125,9 +126,14 @@ class ResourceMetadata(Record):
         return cls(
             named,
             _texts(document.get("authorization_servers"))[:_MOST_SERVERS],
-            tuple(name for name in _texts(document.get("scopes_supported")) if is_scope_name(name))[:_MOST_SCOPES],
+            read_scopes(document),
             document.get("dpop_bound_access_tokens_required") is True,
         )
+
+
+def read_scopes(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the scopes that metadata, of a resource or a server, lists as supported."""
+    return tuple(name for name in _texts(metadata.get("scopes_supported")) if is_scope_name(name))[:_MOST_SCOPES]
 
 
 def _texts(value: object) -> tuple[str, ...]:
