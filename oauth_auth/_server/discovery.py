@@ -33,7 +33,7 @@ from .._wire.metadata import (
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
 from .._wire.urls import check_endpoint, origin_of, without_query
 from .._wire.words import redact
-from ..errors import ConfigurationError, DiscoveryError, TokenError, TokenResponseError
+from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError, TokenError, TokenResponseError
 from .calls import EndpointCalls, Steps
 from .metadata import Endpoints, fetch_metadata
 
@@ -135,7 +135,7 @@ def discover(
                 )
                 endpoints = make_endpoints(str(metadata["issuer"]), metadata, stays_outside)
                 reason = yield from why_not(endpoints, metadata)
-            except TokenError as error:
+            except (TokenError, InsecureTransportError) as error:
                 trouble = error if error.retryable else trouble
                 reason = str(error)
             else:

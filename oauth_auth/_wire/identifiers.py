@@ -129,15 +129,17 @@ def _server_places(issuer: str) -> tuple[str, str, str, str]:
 def leads_inside(url: str) -> bool:
     """Return whether a URL names an address of this machine or of a private network, literally.
 
-    That's loopback, private, link-local and the like, in each notation that systems take, and `localhost`. Names
-    aren't resolved.
+    That's each address but those that are global and of one host, in each notation that systems take, and `localhost`.
+    Names aren't resolved.
     """
     parts = _split(url)
     host = "" if parts is None else (parts.hostname or "").rstrip(".")
     if not host or host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address(host)
-    return address is not None and not address.is_global
+    if isinstance(address, ipaddress.IPv6Address) and address not in _GLOBAL_UNICAST:
+        return True
+    return address is not None and (address.is_multicast or not address.is_global)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -157,6 +159,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return address
 
 
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""Outside of it are also the ways to write IPv4 addresses that few systems route (RFC 4291 section 2.4)."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
