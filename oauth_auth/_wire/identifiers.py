@@ -189,7 +189,10 @@ def _is_below(path: str, above: str) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """Return whether a path has dot segments, also encoded, repeatedly, behind backslashes or before parameters."""
+    """Return whether a path has dot segments, also encoded, repeatedly, behind backslashes or before parameters.
+
+    What isn't part of a path once it's decoded may end a segment, too.
+    """
     if "." not in path and "%" not in path:
         return False
     for _ in range(_MOST_DECODINGS):
@@ -200,4 +203,4 @@ def _climbs(path: str) -> bool:
     else:
         return True  # nobody writes so
     segments = path.replace("\\", "/").split("/")
-    return any(segment.partition(";")[0].strip() in {".", ".."} for segment in segments)
+    return any(re.split(r"[;?#\0]", segment, maxsplit=1)[0].strip() in {".", ".."} for segment in segments)
