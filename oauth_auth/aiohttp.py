@@ -130,6 +130,13 @@ class AiohttpAuth(AsyncTokens):
             return response
         return await self._judge(request, handler, header, response)
 
+    async def _send_aside(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request without the token; one that another origin leads on gets none after that."""
+        course = _Course.of(request)
+        if course is not None:
+            course.leaves(origin_of(str(request.url)))
+        return _Course.note(request, await handler(request))
+
     def _may_address(self, request: Any) -> bool:
         """Return whether the token may go to the request's origin, and remember it if so."""
         if not isinstance(request, ClientRequest):
@@ -351,7 +358,7 @@ class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
         if is_within or (is_within is None and self._look_up(request)):
             return self._send(request, handler)
         self._take_off(request.headers)
-        return handler(request)
+        return self._send_aside(request, handler)
 
 
 class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):
