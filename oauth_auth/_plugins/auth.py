@@ -100,8 +100,8 @@ class TokenAuth:
 
     def _take_off(self, headers: Any) -> None:
         """Take this object's token off a request that it may not go with, as one that a redirect has led away."""
-        current = self._source.current
-        if current is not None and headers.get("Authorization") == current.text:
+        header = headers.get("Authorization")
+        if isinstance(header, str) and self._source.has_sent(header):
             del headers["Authorization"]
             headers.pop("DPoP", None)
 

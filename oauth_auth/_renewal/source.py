@@ -18,7 +18,7 @@ from .._record import Record
 from .._server.calls import Steps
 from .._server.grant import Grant
 from .._wire.challenges import Demand
-from .._wire.token import Credential, OAuthToken
+from .._wire.token import Credential, OAuthToken, digest
 from .._wire.urls import MOST_ORIGINS
 from .backoff import OriginBreaker
 from .decider import joined
@@ -107,6 +107,13 @@ class TokenSource(LoginSource):
         """The current token, or the one given to begin with; no I/O."""
         current = self.current
         return self._token if current is None else current.token
+
+    def has_sent(self, header: str) -> bool:
+        """Return whether requests had this header with the current token, or with one that it has replaced."""
+        text, known = header.partition(" ")[2], self.acquisition.known
+        tokens = (self.token, known.last, known.previous)
+        is_known = any(token is not None and token.access_token == text for token in tokens)
+        return is_known or digest(text) in known.superseded
 
     @property
     def renews(self) -> bool:
