@@ -56,7 +56,9 @@ class HttpxExchange(Exchange):
         return found
 
     def carried(self, header: str) -> bool:
-        return self._carries(header, self.response.request)
+        # A token is taken off by the library where a redirect leads elsewhere; without one that must be looked at.
+        has_left = not header and any(self._origin_of(past.request) != self.origin for past in self.response.history)
+        return self._carries(header, self.response.request) and not has_left
 
     def accepted_path(self, header: str) -> str | None:
         """Return the path that accepted the token: of an answer that was redirected since, too."""

@@ -153,10 +153,10 @@ class HttpxFlow(AsyncTokens):
     def _may_address(self, place: Place, request: Any) -> bool:
         """Return whether the token may go with this request, and remember its place if so."""
         url = request.url
-        if not self._origins.admits(f"{url.scheme}://{url.netloc.decode('ascii')}"):
-            return False
         if self._reach is not None and not covers(self._reach, str(url)):
             self._take_off(request.headers)
+            return False
+        if not self._origins.admits(f"{url.scheme}://{url.netloc.decode('ascii')}"):
             return False
         self._origins.remember(place, True)  # noqa: FBT003 - that it's there is all that counts
         return True

@@ -126,6 +126,8 @@ class RequestsHooks(TokenAuth):
 
         `led_to` is where a request was redirected after it was sent again: there it isn't sent again, too.
         """
+        if response.is_redirect:
+            self._let_go(response)
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
@@ -182,6 +184,24 @@ class RequestsHooks(TokenAuth):
         location = self._library.Session.get_redirect_target(None, response)  # which needs no session
         target: str = urldefrag(urljoin(response.request.url or "", self._library.utils.requote_uri(location))).url
         return target
+
+    def _let_go(self, response: Any) -> None:
+        """Have the next request, a copy, go without the token if a redirect leads it out of the resource.
+
+        One that is led on from outside has no hooks of this object any more, so that it gets none after that either.
+        """
+        request = response.request
+        if self._reach is None:
+            return
+        if not self._is_within_reach(request.url or ""):
+            request.hooks = {
+                event: [hook for hook in hooks if not self._is_own(hook)] for event, hooks in request.hooks.items()
+            }
+            return
+        with suppress(ValueError):  # then there's no next one
+            if not self._is_within_reach(self._redirect_target(response)):
+                response.request = request.copy()
+                self._take_off(request.headers)
 
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
@@ -322,6 +342,8 @@ class RequestsExchange(Exchange):
         self._past.append(self._as_past(self.response))
         answer.history.extend(self._past)
         self.response = answer
+        if answer.is_redirect:
+            self._auth._let_go(answer)  # noqa: SLF001 - of the package
         if answer.is_redirect and self.was_replayed:
             self._auth._mark_redirected(self._origin, request, answer)  # noqa: SLF001 - of the package
 
