@@ -215,7 +215,8 @@ class Surroundings:
     def client_of(self, bond: Bond) -> ClientIdentity:
         """Return the client that a token was issued to, as far as it's still known. May block for the store."""
         options = self._options
-        if bond.client_id == options.client_id:
+        is_its_server = options.issuer is None or is_same_issuer(bond.issuer, options.issuer)
+        if bond.client_id == options.client_id and is_its_server:
             return self.client_given(options.client_id)
         if not bond.is_registered:
             return ClientIdentity(bond.client_id, None, None)
