@@ -185,7 +185,7 @@ class Surroundings:
             methods = metadata.get("code_challenge_methods_supported")
             if isinstance(methods, list) and "S256" not in methods:
                 return "it doesn't know PKCE with S256 (RFC 7636), without which no user logs in here"
-            if methods is None and options.issuer is None:
+            if not isinstance(methods, list) and options.issuer is None:
                 return "its metadata doesn't say that it knows PKCE (RFC 7636): pass issuer= if it does"
         if options.client_id is not None or options.login is None or self.takes_document(metadata):
             return None
