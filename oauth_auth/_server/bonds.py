@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from .._record import Record
+from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
 
 __all__ = ["Bond", "Bonds"]
@@ -52,10 +53,11 @@ class Bond(Record):
 class Bonds:
     """The bonds of the last tokens, by their digests."""
 
-    __slots__ = ("_of",)
+    __slots__ = ("_left", "_of")
 
     def __init__(self) -> None:
         self._of: dict[str, Bond] = {}
+        self._left: frozenset[str] = frozenset()
 
     @property
     def latest(self) -> Bond | None:
@@ -70,6 +72,14 @@ class Bonds:
         """Return the bond of a refresh token, if it's known."""
         return self._of.get(digest(refresh_token))
 
+    def move(self, issuer: str) -> None:
+        """Note that the resource has this server now: tokens of others that are known by now have been left behind."""
+        self._left = frozenset(key for key, bond in self._of.items() if not is_same_issuer(bond.issuer, issuer))
+
+    def has_left(self, token: OAuthToken) -> bool:
+        """Return whether the resource has moved to another server than a token's since that came."""
+        return _key(token) in self._left
+
     def note(self, token: OAuthToken, bond: Bond) -> None:
         """Note where a token is from."""
         self._note({_key(token): bond})
@@ -82,13 +92,16 @@ class Bonds:
         """Return them as JSON."""
         return {_FIELD: {key: bond._asdict() for key, bond in self._of.items()}} if self._of else {}
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Take in what `dump` returned, here or in another program; what is damaged is ignored."""
+    def load(self, state: Mapping[str, Any], may_be_called: Callable[[str], bool]) -> None:
+        """Take in what `dump` returned, here or in another program; what is damaged is ignored.
+
+        So is a server that may not be called.
+        """
         stored = state.get(_FIELD)
         if not isinstance(stored, dict):
             return
         read = {key: Bond.read(value) for key, value in list(stored.items())[-_MOST:] if isinstance(key, str)}
-        self._note({key: bond for key, bond in read.items() if bond is not None})
+        self._note({key: bond for key, bond in read.items() if bond is not None and may_be_called(bond.issuer)})
 
 
 def _key(token: OAuthToken) -> str:

@@ -115,11 +115,10 @@ class ResourceGrant(Grant):
 
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
         """Return a token's refresh token, unless it's dead, or isn't from where the resource's tokens are from now."""
-        bond, found = self._bonds.of(token), self.surroundings.found
+        bond, issuer = self._bonds.of(token), self.options.issuer
         if bond is None or token is None or token.refresh_token is None or digest(token.refresh_token) in self._dead:
             return None
-        issuers = (self.options.issuer, None if found is None else found.issuer)
-        if not all(issuer is None or is_same_issuer(bond.issuer, issuer) for issuer in issuers):
+        if self._bonds.has_left(token) or not (issuer is None or is_same_issuer(bond.issuer, issuer)):
             return None
         return token.refresh_token if self.options.client_id in {None, bond.client_id} else None
 
@@ -135,7 +134,7 @@ class ResourceGrant(Grant):
         return self._bonds.dump()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._bonds.load(state)
+        self._bonds.load(state, self.surroundings.may_call)
         bond = self._bonds.latest
         if bond is not None and bond.is_bound:
             self._bind_to_key()
@@ -167,6 +166,7 @@ class ResourceGrant(Grant):
 
     def _discover(self, demand: Demand | None) -> Steps[Found]:
         found = yield from self.surroundings.discover(demand, self._bonds.latest)
+        self._bonds.move(found.issuer)
         if found.resource.requires_dpop:
             self._bind_to_key()
         return found

@@ -19,7 +19,8 @@ from .._wire.identifiers import is_same_issuer, leads_inside
 from .._wire.metadata import read_scopes
 from .._wire.scopes import united
 from .._wire.token_request import FieldParameters
-from ..errors import DiscoveryError
+from .._wire.urls import check_endpoint
+from ..errors import ConfigurationError, DiscoveryError
 from .bonds import Bond
 from .calls import EndpointCalls, Steps, TokenHooks
 from .client import Client
@@ -129,9 +130,21 @@ class Surroundings:
     def endpoints_of(self, issuer: str) -> Endpoints:
         """Return the endpoints of a server whose tokens there are."""
         if issuer not in self._servers:
-            stays_outside = self._options.issuer is None and not leads_inside(self._options.resource)
-            self._servers[issuer] = self._make_endpoints(issuer, None, stays_outside)
+            self._servers[issuer] = self._make_endpoints(issuer, None, self._stays_outside)
         return self._servers[issuer]
+
+    def may_call(self, issuer: str) -> bool:
+        """Return whether a server may be called that a store has named; a damaged entry may name anything."""
+        try:
+            check_endpoint("issuer", issuer, allow_insecure=self._options.allow_insecure)
+        except ConfigurationError:
+            return False
+        return not (self._stays_outside and leads_inside(issuer))
+
+    @property
+    def _stays_outside(self) -> bool:
+        """Whether nothing is sent to this machine or its network, since the resource isn't there."""
+        return self._options.issuer is None and not leads_inside(self._options.resource)
 
     def discover(self, demand: Demand | None, bond: Bond | None) -> Steps[Found]:
         """Find out what the resource says of itself now, and its server of itself. Raises `TokenError`.
