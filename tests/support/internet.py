@@ -76,17 +76,17 @@ class Internet:
     def leaks_of(self, server: Server) -> list[TokenRequest]:
         """Return what was sent elsewhere with something in it that this server has issued."""
         elsewhere = [request for request in self.sent if origin_of(request.url) != server.origin]
-        return [request for request in elsewhere if any(text in _all_of(request) for text in server.issued)]
+        return [request for request in elsewhere if any(text in self.said_in(request) for text in server.issued)]
 
-
-def _all_of(request: TokenRequest) -> str:
-    """Return all that a request says, decoded."""
-    basic = request.headers.get("Authorization", "").removeprefix("Basic ")
-    try:
-        shown = base64.b64decode(basic, validate=True).decode()
-    except ValueError:
-        shown = basic
-    return unquote_plus(" ".join([request.url, str(dict(request.headers)), shown, request.body.decode()]))
+    @staticmethod
+    def said_in(request: TokenRequest) -> str:
+        """Return all that a request says, decoded."""
+        basic = request.headers.get("Authorization", "").removeprefix("Basic ")
+        try:
+            shown = base64.b64decode(basic, validate=True).decode()
+        except ValueError:
+            shown = basic
+        return unquote_plus(" ".join([request.url, str(dict(request.headers)), shown, request.body.decode()]))
 
 
 class _Transport:
