@@ -22,6 +22,8 @@ _METHODS: dict[str, type[Any]] = {
     "client_secret_basic": ClientSecretBasic,
     "client_secret_post": ClientSecretPost,
 }
+_DEFAULT_METHOD = "client_secret_basic"
+"""That of clients which name none (RFC 7591 section 2), and of servers which list none (RFC 8414 section 2)."""
 _TOKEN_TYPE = "client_registration"
 _CLIENT_NAME = "oauth_auth"
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -70,7 +72,9 @@ class Registration(Record):
         extra, method = token.extra, token.extra.get("method")
         issuer, expires_at = extra.get("issuer"), extra.get("expires_at")
         redirect_uri, scope = extra.get("redirect_uri"), extra.get("scope")
-        if method not in _METHODS or (method != "none" and token.refresh_token is None) or not isinstance(issuer, str):
+        if not isinstance(issuer, str) or not isinstance(method, str) or method not in _METHODS:
+            return None
+        if method != "none" and token.refresh_token is None:
             return None
         if not all(text is None or isinstance(text, str) for text in (redirect_uri, scope)):
             return None
@@ -82,15 +86,12 @@ class Registration(Record):
 
 
 def choose_method(supported: object, wanted: ClientAuthentication | None) -> str:
-    """Return the method to ask for: that of the user's, else the first that the server knows; public, Basic, post.
-
-    A server that lists none knows Basic (RFC 8414 section 2).
-    """
+    """Return the method to ask for: that of the user's, else the first that the server knows; public, Basic, post."""
     for name, method in _METHODS.items():
         if isinstance(wanted, method):
             return name
-    listed = supported if isinstance(supported, list) else ["client_secret_basic"]
-    return next((name for name in _METHODS if name in listed), "client_secret_basic")
+    listed = supported if isinstance(supported, list) else [_DEFAULT_METHOD]
+    return next((name for name in _METHODS if name in listed), _DEFAULT_METHOD)
 
 
 def client_metadata_for(
@@ -136,13 +137,13 @@ def read_registration_response(
     fields = read_fields(request, response, "registration endpoint")
     asked: Mapping[str, Sequence[str] | str] = request.fields
     client_id, secret = fields.get("client_id"), fields.get("client_secret")
-    method = fields.get("token_endpoint_auth_method") or asked.get("token_endpoint_auth_method")
+    method = fields.get("token_endpoint_auth_method") or asked.get("token_endpoint_auth_method", _DEFAULT_METHOD)
     secret = secret if isinstance(secret, str) and secret else None
     place = without_query(request.url)
     problem = None
     if not isinstance(client_id, str) or not client_id.isascii() or not client_id.isprintable() or not client_id:
         problem = "its answer has no usable client_id"
-    elif method not in _METHODS:
+    elif not isinstance(method, str) or method not in _METHODS:
         problem = f"it wants the client to authenticate by {str(method)[:50]!r}"
     elif method != "none" and secret is None:
         problem = f"it wants the client to authenticate by {method!r}, and its answer has no client_secret"
