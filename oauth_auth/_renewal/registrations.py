@@ -20,26 +20,25 @@ class StoredRegistrations:
     """The registrations of an auth object, which others on the same store share. Without a store they're its own.
 
     One is kept for each issuer, redirect URI and metadata of the client. Since a listener's port differs from login to
-    login, the last one is also kept under the redirect URI that was configured.
+    login, the last one is also kept under the redirect URI that was configured. Clients of devices have no redirect
+    URI, and are kept apart: they're registered for another grant.
     """
 
     def __init__(self, store: TokenStore | None, redirect_uri: str | None, metadata: Mapping[str, Any]) -> None:
         self._store = store
-        self._configured = redirect_uri
+        self._configured = redirect_uri or _ANY_URI
         self._metadata = dict(metadata)
         self._own: dict[str, Registration] = {}
 
-    def find_latest(self, issuer: str) -> Registration | None:
-        """Return the last registration for a login that redirects; block meanwhile."""
-        return self._find(self._latest_key(issuer), issuer)
-
     def find(self, issuer: str, redirect_uri: str | None) -> Registration | None:
-        """Return the registration for a redirect URI, or with None that of devices; block meanwhile."""
-        return self._find(self._key(issuer, redirect_uri), issuer)
-
-    def _find(self, key: str, issuer: str) -> Registration | None:
+        """Return the registration for a redirect URI, or for none; block meanwhile."""
+        key = self._key(issuer, redirect_uri)
         with self._session(key) as session:
             return self._load(session, key, issuer)
+
+    def find_latest(self, issuer: str) -> Registration | None:
+        """Return the last one that has a redirect URI, whatever its port; block meanwhile."""
+        return self.find(issuer, self._configured)
 
     def obtain(
         self,
@@ -64,28 +63,24 @@ class StoredRegistrations:
                 kept = make()
                 self._save(session, key, kept)
                 break
-        if redirect_uri is not None:
-            latest = self._latest_key(issuer)
+        latest = self._key(issuer, self._configured)
+        if redirect_uri is not None and latest != key:
             with self._session(latest) as session:
-                if self._load(session, latest, issuer) != kept:
-                    self._save(session, latest, kept)
+                self._save(session, latest, kept)
         return kept
 
     def forget(self, registration: Registration) -> None:
         """Forget a registration, unless there's another one by now; block meanwhile."""
         issuer = registration.issuer
-        for key in (self._key(issuer, registration.redirect_uri), self._latest_key(issuer)):
+        for key in {self._key(issuer, registration.redirect_uri), self._key(issuer, self._configured)}:
             with self._session(key) as session:
                 kept = self._load(session, key, issuer)
                 if kept is not None and kept.client_id == registration.client_id:
                     self._own.pop(key, None)
                     session.delete()
 
-    def _latest_key(self, issuer: str) -> str:
-        return self._key(issuer, self._configured, "latest")
-
-    def _key(self, issuer: str, *kind: str | None) -> str:
-        parts = json.dumps(["client_registration", issuer, *kind, self._metadata], sort_keys=True, default=str)
+    def _key(self, issuer: str, redirect_uri: str | None) -> str:
+        parts = json.dumps(["client_registration", issuer, redirect_uri, self._metadata], sort_keys=True, default=str)
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _session(self, key: str) -> StoreSession:
@@ -101,5 +96,7 @@ class StoredRegistrations:
         session.save(Entry(registration.to_token()))
 
 
+_ANY_URI = "*"
+"""Stands for the redirect URI of a login that is told none."""
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks into the store while another program registers."""

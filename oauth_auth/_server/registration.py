@@ -29,11 +29,11 @@ class Registrations(Protocol):
     """Where registrations are kept. Its methods block, and raise nothing of the store's."""
 
     def find(self, issuer: str, redirect_uri: str | None) -> Registration | None:
-        """Return the registration at a server for a redirect URI, or with None that of devices."""
+        """Return the registration at a server for a redirect URI, or for none, as devices have."""
         ...
 
     def find_latest(self, issuer: str) -> Registration | None:
-        """Return the last registration for a login that redirects: its port is the one to prefer."""
+        """Return the last one at a server that has a redirect URI, whatever its port."""
         ...
 
     def obtain(
