@@ -285,7 +285,7 @@ class ResourceGrant(Grant):
             return (yield from self._noted(grant.refresh(refresh_token, scope, key), bond, grant))
         except OAuthProviderException as error:
             if error.error in _UNKNOWN_CLIENT and bond.is_registered:
-                # The client is gone, and with it what was issued to it.
+                # The client is gone, or what proves it, and with it what was issued to it.
                 self.bury([digest(refresh_token)])
                 if identity.registration is not None:
                     yield Run(partial(self.surroundings.registrations.forget, identity.registration), _STORE_SECONDS)

@@ -12,19 +12,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import requests
+
 from oauth_auth import ReauthorizationRequired
+from oauth_auth.login import LoginContext
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
-__all__ = ["CODE", "REDIRECT_URI", "SECRET", "Registry"]
+__all__ = ["CODE", "REDIRECT_URI", "SECRET", "Registry", "log_in"]
 
 REDIRECT_URI = "http://127.0.0.1:49152/callback"
 SECRET = "secret-of-"
 """What each client secret begins with."""
 CODE = "code-"
 """What each authorization code begins with."""
+_RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
 _KINDS = {
-    "/.well-known/oauth-protected-resource/api": "resource metadata",
     "/.well-known/oauth-authorization-server": "server metadata",
     "/register": "registration",
     "/token": "token",
@@ -34,11 +37,10 @@ _KINDS = {
 
 
 class Registry:
-    """The API at `url` and its server; `log_in` is a login function.
+    """The API at `url` and its server; all below `url` may be resources of their own.
 
     `metadata` are fields of the server's metadata, and `registered` of its answers to registrations, that override its
-    own; None drops one. `answers` are the test's own, by path; None leaves the answer to the server. With `resources`
-    more than one there are as many APIs of one server.
+    own; None drops one. `answers` are the test's own, by path; None leaves the answer to the server.
     """
 
     def __init__(self, serve: Callable[..., ScriptedServer]) -> None:
@@ -75,10 +77,9 @@ class Registry:
     @property
     def counts(self) -> Counter[str]:
         """How many calls of each kind have arrived, and how many persons came to log in."""
-        counts = Counter(_KINDS.get(request.path, "API") for request in self.server.requests)
-        if self.visited:
-            counts["login"] = len(self.visited)
-        return counts
+        counts = Counter(_kind_of(request.path) for request in self.server.requests)
+        del counts["login"]
+        return counts + Counter(["login"] * len(self.visited))
 
     def forget_calls(self) -> None:
         """Count anew."""
@@ -112,17 +113,28 @@ class Registry:
     def visit(self, url: str) -> str:
         """Do what a browser does with the URL: return the one that it's redirected to."""
         asked = dict(parse_qsl(urlsplit(url).query))
+        redirect = self._authorize(asked)
+        if redirect is None:
+            raise ReauthorizationRequired("the user must log in: nobody did")
+        return redirect
+
+    def _authorize(self, asked: dict[str, str]) -> str | None:
+        """Return where a person is redirected to; None if they are shown an error."""
         with self._lock:
             self.visited.append(asked)
             client = self.clients.get(asked["client_id"])
             answer = self.redirected.pop(0) if self.redirected else None
         if client is None or asked["redirect_uri"] not in client.get("redirect_uris", [asked["redirect_uri"]]):
-            raise ReauthorizationRequired("the user must log in: nobody did")
+            return None
         if answer is None:
             code = self._next(CODE)
             self.codes[code] = asked
             answer = {"code": code}
         return f"{asked['redirect_uri']}?{urlencode({**answer, 'state': asked['state'], 'iss': self.issuer})}"
+
+    def _show_login(self, request: Received) -> Answer:
+        redirect = self._authorize(dict(parse_qsl(urlsplit(request.path).query)))
+        return Answer(400, b"unknown client") if redirect is None else Answer(302, b"", (("Location", redirect),))
 
     # -- The server -----------------------------------------------------------------------------------------------
 
@@ -136,10 +148,12 @@ class Registry:
         answer = None if own is None else own(request)
         if answer is not None:
             return answer
+        if request.path.startswith("/authorize?"):
+            return self._show_login(request)
         if request.path.startswith("/api"):
             return self._call_api(request)
-        if request.path.startswith("/.well-known/oauth-protected-resource/api"):
-            return Answer(200, self._resource_metadata(request.path.removeprefix("/.well-known/oauth-protected-resource")))
+        if request.path.startswith(f"{_RESOURCE_METADATA}/api"):
+            return Answer(200, self._resource_metadata(request.path.removeprefix(_RESOURCE_METADATA)))
         do = {
             "/.well-known/oauth-authorization-server": lambda _: Answer(200, self._server_metadata),
             "/register": self._register,
@@ -223,6 +237,22 @@ class Registry:
         fields = {"realm": "api", **fields, **({"scope": scope} if scope else {})}
         text = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in fields.items())
         return Answer(status, b"", (("WWW-Authenticate", text),))
+
+
+def log_in(begin: LoginContext) -> str:
+    """Be a login of any process: have a person open the URL, whom the server lets in."""
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(begin(begin.redirect_uri or REDIRECT_URI).url, allow_redirects=False, timeout=20)
+    if "Location" not in answer.headers:
+        raise ReauthorizationRequired("the user must log in: nobody did")
+    return answer.headers["Location"]
+
+
+def _kind_of(path: str) -> str:
+    if path.startswith(_RESOURCE_METADATA):
+        return "resource metadata"
+    return "login" if path.startswith("/authorize") else _KINDS.get(path, "API")
 
 
 def _first(form: Mapping[str, list[str]]) -> dict[str, str]:
