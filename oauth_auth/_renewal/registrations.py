@@ -29,6 +29,8 @@ class StoredRegistrations:
         self._configured = redirect_uri or _ANY_URI
         self._metadata = dict(metadata)
         self._own: dict[str, Registration] = {}
+        self._entries: dict[str, StoreEntry] = {}
+        """By key: each knows whether the store is to be left alone."""
 
     def find(self, issuer: str, redirect_uri: str | None) -> Registration | None:
         """Return the registration for a redirect URI, or for none; block meanwhile."""
@@ -84,7 +86,7 @@ class StoredRegistrations:
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _session(self, key: str) -> StoreSession:
-        return StoreEntry(self._store, key).session()
+        return self._entries.setdefault(key, StoreEntry(self._store, key)).session()
 
     def _load(self, session: StoreSession, key: str, issuer: str) -> Registration | None:
         entry, is_ok = session.load()
