@@ -245,7 +245,7 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
     if is_hopeless or not around.is_shared:
         return Bare(), state  # the API says whether that matters
     if state.looked is None:
-        return (Wait(), state) if around.is_running else (Wait(Purpose(Reason.LOOK)), state)
+        return for_request(state, now, around, Reason.LOOK)
     if around.is_running or state.looked.remaining(now) > 0:
         return Bare(), state
     return Bare(Purpose(Reason.LOOK)), state._replace(looked=Cooldown.begin(now, CHECK_INTERVAL))
