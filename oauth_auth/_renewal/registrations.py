@@ -68,6 +68,7 @@ class StoredRegistrations:
         latest = self._key(issuer, self._configured)
         if redirect_uri is not None and latest != key:
             with self._session(latest) as session:
+                session.lock(_LOOK_INTERVAL)
                 self._save(session, latest, kept)
         return kept
 
@@ -76,6 +77,7 @@ class StoredRegistrations:
         issuer = registration.issuer
         for key in {self._key(issuer, registration.redirect_uri), self._key(issuer, self._configured)}:
             with self._session(key) as session:
+                session.lock(_LOOK_INTERVAL)  # else the next one, which another program saves now, could be deleted
                 kept = self._load(session, key, issuer)
                 if kept is not None and kept.client_id == registration.client_id:
                     self._own.pop(key, None)
