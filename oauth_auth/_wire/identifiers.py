@@ -189,18 +189,31 @@ def _is_below(path: str, above: str) -> bool:
 
 
 def _climbs(path: str) -> bool:
-    """Return whether a path has dot segments, also encoded, repeatedly, behind backslashes or before parameters.
+    """Return whether a path has dot segments, or may have them for a server that decodes and cleans it at will.
 
-    What isn't part of a path once it's decoded may end a segment, too.
+    Encoded repeatedly, behind backslashes, before what is cut off, with what is left out, in other letters.
     """
-    if "." not in path and "%" not in path:
+    if path.isascii() and "." not in path and "%" not in path:
         return False
     for _ in range(_MOST_DECODINGS):
-        decoded = unquote(path)
-        if decoded == path:
-            break
-        path = decoded
-    else:
-        return True  # nobody writes so
-    segments = path.replace("\\", "/").split("/")
-    return any(re.split(r"[;?#\0]", segment, maxsplit=1)[0].strip() in {".", ".."} for segment in segments)
+        if re.search(_OVERLONG, path):
+            return True
+        cleaned = re.sub(_LEFT_OUT, "", _normalized(unquote(path)))
+        if cleaned == path:
+            return re.search(_DOT_SEGMENT, path) is not None
+        path = cleaned
+    return True  # nobody writes so
+
+
+_OVERLONG = r"(?i)%(?:c[01]%[89ab]|e0%[89]|f0%8)"
+"""UTF-8 of more bytes than it may have (RFC 3629 section 3): old servers read dots and slashes out of it."""
+_LEFT_OUT = r"[\s\x01-\x1f\x7f]+"
+_DOT_SEGMENT = r"(?:^|[/\\])\.{1,2}(?:[/\\;?#\0]|$)"
+
+
+def _normalized(text: str) -> str:
+    if text.isascii():
+        return text
+    import unicodedata  # noqa: PLC0415 - few paths have such letters
+
+    return unicodedata.normalize("NFKC", text)
