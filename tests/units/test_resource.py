@@ -533,6 +533,19 @@ def test_a_client_that_the_server_has_forgotten_is_forgotten_here() -> None:
     assert "client-2" == web.last_form["client_id"]
 
 
+def test_a_client_that_a_sibling_has_replaced_already_ends_its_refresh_tokens_too() -> None:
+    """The registration isn't in the store any more; else this program would try for ever, and ask nobody."""
+    web, store = Web(), MemoryTokenStore()
+    program = Program(web, store)
+    token = program.log_in()
+    kept = program.registrations.find(AUTH, None)
+    assert kept is not None
+    program.registrations.forget(kept)
+    web.forget_clients()
+    assert "invalid_client" == program.run(program.grant.refresh("refresh-1", None)).error
+    assert None is program.grant.live_refresh_token(token)
+
+
 def test_what_is_about_a_given_client_ends_nothing() -> None:
     """It may be a mistake in the server's configuration; the user's client isn't replaced."""
     web = Web()
