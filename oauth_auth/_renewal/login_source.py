@@ -45,9 +45,14 @@ class LoginSource(Decider):
         self._vain_logins, self._dependents = _NO_LOGINS, None
 
     def scope_of(self, header: str) -> str | None:
-        """Return the scope of the token with this header, else the one asked for; None if it isn't known."""
+        """Return the scope of the token with this header, else the one asked for; None if it isn't known.
+
+        Nor is that of a token which was replaced: another login may have asked for more.
+        """
         current = self.current
-        granted = current.token.scope if current is not None and current.header == header else None
+        if current is not None and current.header != header:
+            return None
+        granted = None if current is None else current.token.scope
         return granted or self._grant.scope
 
     def add_dependent(self, source: LoginSource) -> None:
