@@ -6,7 +6,13 @@
         async with http, Client(streamable_http_client(server.url, http_client=http)) as client:
             await client.call_tool("greet")
 
-The tools are `greet` and `administer`, which wants the scope `admin`, too: else the answer is 403.
+The tools are
+
+- `greet`;
+- `administer`, which wants the scope `admin`, too: else the answer is 403;
+- `outlast`, which takes as long as a token lives;
+- in a session `ask`, which asks the client for a name within its answer, and `announce`, which tells on the session's
+  own stream that the tools have changed.
 """
 
 from __future__ import annotations

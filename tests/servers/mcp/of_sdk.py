@@ -6,6 +6,7 @@ tool wants more scope than the rest.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from typing import Any
@@ -13,9 +14,9 @@ from typing import Any
 from mcp.server.auth.provider import AccessToken, AuthorizationCode, RefreshToken, construct_redirect_uri
 from mcp.server.auth.routes import create_protected_resource_routes
 from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions, RevocationOptions
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.shared.auth import OAuthToken
-from pydantic import AnyHttpUrl
+from pydantic import AnyHttpUrl, BaseModel
 
 from .serving import ADMIN, BASIC, LIFETIME, listen, serve, want_admin
 
@@ -98,6 +99,24 @@ def administer() -> str:
     return "secrets"
 
 
+class Answer(BaseModel):
+    """What a person tells when asked for a name."""
+
+    name: str
+
+
+async def ask(context: Context) -> str:
+    """Ask the caller for a name, within the answer to the call, and greet whoever it is."""
+    told = await context.elicit("Who are you?", Answer)
+    return f"Hello, {told.data.name}"
+
+
+async def announce(context: Context) -> str:
+    """Tell on the session's own stream that there are other tools."""
+    await context.session.send_tool_list_changed()
+    return "announced"
+
+
 def main() -> None:
     listener, origin = listen()
     provider = Provider()
@@ -116,8 +135,14 @@ def main() -> None:
             validate_token_resource=True,
         ),
     )
-    server.add_tool(greet)
-    server.add_tool(administer)
+
+    async def outlast() -> str:
+        """Answer when the token that it was called with has expired."""
+        await asyncio.sleep(provider.lifetime)
+        return "outlasted"
+
+    for tool in (greet, administer, ask, announce, outlast):
+        server.add_tool(tool)
     app = server.streamable_http_app()
     # By itself it lists in the resource's metadata only what all requests want.
     app.router.routes[:0] = create_protected_resource_routes(url, [issuer], [BASIC, ADMIN])

@@ -5,6 +5,7 @@
 
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 
 import {
   InvalidGrantError, InvalidScopeError, InvalidTokenError,
@@ -105,6 +106,22 @@ function createMcpServer() {
   const say = (text) => async () => ({ content: [{ type: 'text', text }] });
   server.registerTool('greet', { description: 'Return a greeting.' }, say('Hello, Alice'));
   server.registerTool('administer', { description: 'Return what only administrators see.' }, say('secrets'));
+  const name = { type: 'string' };
+  const question = {
+    message: 'Who are you?', requestedSchema: { type: 'object', properties: { name }, required: ['name'] },
+  };
+  server.registerTool('ask', { description: 'Ask for a name, within the answer.' }, async ({ requestId }) => {
+    const told = await server.server.elicitInput(question, { relatedRequestId: requestId });
+    return say(`Hello, ${told.content.name}`)();
+  });
+  server.registerTool('announce', { description: "Tell on the session's own stream of other tools." }, async () => {
+    await server.server.sendToolListChanged();
+    return say('announced')();
+  });
+  server.registerTool('outlast', { description: 'Answer when the token of the call has expired.' }, async () => {
+    await setTimeout(1000 * lifetime);
+    return say('outlasted')();
+  });
   return server;
 }
 
