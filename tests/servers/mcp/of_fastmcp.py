@@ -13,7 +13,7 @@ from .of_sdk import Answer, administer, greet
 from .serving import ADMIN, BASIC, LIFETIME, listen, serve, want_admin
 
 
-class Provider(in_memory.InMemoryOAuthProvider):
+class Provider(in_memory.InMemoryOAuthProvider):  # type: ignore[misc]
     """FastMCP's own, whose tokens are good for as long as it says.
 
     By itself it ends them up to a second earlier, and the refresh token with one that's sent then.
