@@ -125,11 +125,16 @@ class Acquisition(KnownTokens):
         demand: Demand | None,
         cancelled: threading.Event,
     ) -> Steps[Acquired | Deferred | Vain]:
-        """Authorize anew, whatever token there is, unless one that was found may be of the login that's demanded."""
-        if demand is not None and found is not None:
+        """Authorize anew, whatever token there is, unless one that was found may be of the login that's demanded.
+
+        Where none is demanded, the resource is asked what it wants, if it's known to tell.
+        """
+        last, is_demanded = self.known.last, demand is not None
+        if is_demanded and found is not None:
             return Acquired(found, is_own=False)
-        last = self.known.last
-        if not (yield from self._grant.prepare(demand, last)):
+        if not is_demanded and self._grant.is_on_demand:
+            demand = yield from self._grant.ask_resource()
+        if not (yield from self._grant.prepare(demand, last)) and is_demanded:
             return Vain()
         present = None if last is None else self.credential(last).header
         return (yield from self._authorize({*excluded, present}, cancelled, demand))
