@@ -37,7 +37,7 @@ from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError,
 from .calls import EndpointCalls, Steps
 from .metadata import Endpoints, fetch_metadata
 
-__all__ = ["Found", "ask_resource", "discover", "find_resource"]
+__all__ = ["Asked", "Candidate", "Found", "ask_resource", "candidates_for", "discover", "examine", "find_resource"]
 
 _LONGEST_LISTED = 300
 
@@ -55,19 +55,38 @@ class Found(Record):
         return str(self.endpoints.issuer)
 
 
-def ask_resource(calls: EndpointCalls, resource: str, rejection_statuses: tuple[int, ...]) -> Steps[Demand | None]:
-    """Return what the resource demands of a request without a token; None if nothing. Raises `TokenError`.
+class Candidate(Record):
+    """An authorization server that a resource names: what it says of itself, and why it can't serve, if it can't."""
+
+    issuer: str
+    reason: str | None
+    endpoints: Endpoints | None = None
+    metadata: Mapping[str, Any] = {}
+    trouble: TokenError | None = None
+    """The error, if the server may serve later."""
+
+
+class Asked(Record):
+    """What the resource has answered to a request without a token."""
+
+    status_code: int
+    demand: Demand | None
+    """What it demands; None if nothing."""
+
+
+def ask_resource(calls: EndpointCalls, resource: str, rejection_statuses: tuple[int, ...]) -> Steps[Asked]:
+    """Return what the resource answers to a request without a token. Raises `TokenError`.
 
     The answer's body isn't read: it may be a stream without an end.
     """
     headers = {"Accept": "application/json, text/event-stream"}
     request = TokenRequest(method="GET", url=resource, headers=headers, fields={}, reads_body=False)
 
-    def read(request: TokenRequest, response: TokenResponse) -> Demand | None:
+    def read(request: TokenRequest, response: TokenResponse) -> Asked:
         status = response.status_code
         if (status == 429 or status >= 500) and status not in rejection_statuses:
             raise TokenResponseError("the resource could not be asked what it wants", **where_from(request, response))
-        return demand_for(status, response.headers.get("www-authenticate"), rejection_statuses, "")
+        return Asked(status, demand_for(status, response.headers.get("www-authenticate"), rejection_statuses, ""))
 
     return (yield from calls.call(Call(request), read))
 
@@ -123,25 +142,20 @@ def discover(
     """
     found = yield from find_resource(calls, resource, named_place)
     known = found or ResourceMetadata(without_lone_slash(resource))
-    candidates = _candidates(known, resource, issuer)
-    stays_outside = issuer is None and not leads_inside(resource)
     reasons, trouble = [], None
-    for candidate in candidates:
-        reason = _refusal(candidate, stays_outside=stays_outside, allow_insecure=allow_insecure)
-        if reason is None:
-            try:
-                metadata = yield from fetch_metadata(
-                    make_calls(candidate), candidate, server_metadata_places(candidate), _read_metadata
-                )
-                endpoints = make_endpoints(str(metadata["issuer"]), metadata, stays_outside)
-                reason = yield from why_not(endpoints, metadata)
-            except (TokenError, InsecureTransportError) as error:
-                trouble = error if error.retryable else trouble
-                reason = str(error)
-            else:
-                if reason is None:
-                    return Found(known, endpoints, metadata)
-        reasons.append(f"{redact(candidate, (), _LONGEST_LISTED)}: {reason}")
+    for named in candidates_for(known, resource, issuer):
+        candidate = yield from examine(
+            named,
+            stays_outside=issuer is None and not leads_inside(resource),
+            make_endpoints=make_endpoints,
+            make_calls=make_calls,
+            why_not=why_not,
+            allow_insecure=allow_insecure,
+        )
+        if candidate.reason is None and candidate.endpoints is not None:
+            return Found(known, candidate.endpoints, candidate.metadata)
+        reasons.append(f"{redact(named, (), _LONGEST_LISTED)}: {candidate.reason}")
+        trouble = candidate.trouble or trouble
     if trouble is not None:
         raise trouble
     hint = "" if issuer is not None else "; pass issuer= if you know the server"
@@ -151,10 +165,33 @@ def discover(
     )
 
 
+def examine(
+    issuer: str,
+    *,
+    stays_outside: bool,
+    make_endpoints: Callable[[str, Mapping[str, Any], bool], Endpoints],
+    make_calls: Callable[[str], EndpointCalls],
+    why_not: Callable[[Endpoints, Mapping[str, Any]], Steps[str | None]],
+    allow_insecure: bool,
+) -> Steps[Candidate]:
+    """Return what a server says of itself, and why it can't serve, if it can't; see `discover`."""
+    reason = _refusal(issuer, stays_outside=stays_outside, allow_insecure=allow_insecure)
+    if reason is not None:
+        return Candidate(issuer, reason)
+    places = server_metadata_places(issuer)
+    try:
+        metadata = yield from fetch_metadata(make_calls(issuer), issuer, places, _read_metadata)
+        endpoints = make_endpoints(str(metadata["issuer"]), metadata, stays_outside)
+        reason = yield from why_not(endpoints, metadata)
+    except (TokenError, InsecureTransportError) as error:
+        return Candidate(issuer, str(error), trouble=error if error.retryable else None)
+    return Candidate(issuer, reason, endpoints, metadata)
+
+
 _read_metadata = partial(read_metadata_response, is_same=is_same_issuer, longest=LONGEST_DOCUMENT)
 
 
-def _candidates(metadata: ResourceMetadata, resource: str, issuer: str | None) -> tuple[str, ...]:
+def candidates_for(metadata: ResourceMetadata, resource: str, issuer: str | None) -> tuple[str, ...]:
     """Return the issuers to try. Raises `DiscoveryError` if the resource names others than the user."""
     if issuer is None:
         return metadata.servers or (str(origin_of(resource)),)

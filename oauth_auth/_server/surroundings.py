@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._events import emit
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .calls import TokenTransport
     from .discovery import Found
     from .registration import Registrations
+    from .survey import Survey
 
 __all__ = ["ClientIdentity", "ResourceOptions", "Surroundings"]
 
@@ -125,7 +127,23 @@ class Surroundings:
         """Return what the resource demands of a request without a token."""
         from .discovery import ask_resource  # noqa: PLC0415
 
-        return (yield from ask_resource(self.calls, self._options.resource, self._options.rejection_statuses))
+        asked = yield from ask_resource(self.calls, self._options.resource, self._options.rejection_statuses)
+        return asked.demand
+
+    def survey(self, logins: Mapping[str, Any]) -> Steps[Survey]:
+        """Return what can be found out of the resource without logging in, for logins by name. Raises `TokenError`."""
+        from .survey import survey  # noqa: PLC0415 - for the command
+
+        return (
+            yield from survey(
+                self.calls,
+                self._options,
+                logins,
+                make_endpoints=self._make_endpoints,
+                make_calls=self.make_calls,
+                why_not=self._why_not,
+            )
+        )
 
     def endpoints_of(self, issuer: str) -> Endpoints:
         """Return the endpoints of a server whose tokens there are."""
@@ -161,7 +179,7 @@ class Surroundings:
             issuer=options.issuer,
             make_endpoints=self._make_endpoints,
             make_calls=self.make_calls,
-            why_not=self._why_not,
+            why_not=partial(self._why_not, options),
             allow_insecure=options.allow_insecure,
         )
         self._check_client_fits(found.issuer, bond)
@@ -183,9 +201,10 @@ class Surroundings:
                 url=options.resource,
             )
 
-    def _why_not(self, endpoints: Endpoints, metadata: Mapping[str, Any]) -> Steps[str | None]:
+    def _why_not(
+        self, options: ResourceOptions, endpoints: Endpoints, metadata: Mapping[str, Any]
+    ) -> Steps[str | None]:
         """Return why a server can't serve; None if it can."""
-        options = self._options
         needed = ["token_url"]
         if options.has_device_login:
             needed.append("device_authorization_url")
