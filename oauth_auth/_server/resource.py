@@ -139,6 +139,11 @@ class ResourceGrant(Grant):
         if bond is not None and bond.is_bound:
             self._bind_to_key()
 
+    @property
+    def latest_bond(self) -> Bond | None:
+        """Where the last token is from."""
+        return self._bonds.latest
+
     # -- Discovery --------------------------------------------------------------------------------------------------
 
     def ask_resource(self) -> Steps[Demand | None]:

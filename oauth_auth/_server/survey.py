@@ -46,6 +46,8 @@ class Survey(Record):
     scope: str | None
     """What a login would ask for."""
     servers: tuple[Server, ...]
+    is_guess: bool
+    """Whether nobody has named the server: it's the resource's own origin, where it might be."""
 
     @property
     def is_usable(self) -> bool:
@@ -87,7 +89,8 @@ def survey(
             reasons[name] = yield from _why_not(candidate, options._replace(login=login), why_not)
         servers.append((yield from _server(candidate, reasons)))
     scope = scope_to_ask(demand, given=options.scope, supported=known.scopes)
-    return Survey(asked, known.resource, found is not None, known.scopes, scope, tuple(servers))
+    is_guess = not known.servers and options.issuer is None
+    return Survey(asked, known.resource, found is not None, known.scopes, scope, tuple(servers), is_guess)
 
 
 def _anything_will_do(_: Endpoints, __: Mapping[str, Any]) -> Steps[str | None]:
