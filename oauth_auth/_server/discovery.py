@@ -183,7 +183,9 @@ def examine(
         metadata = yield from fetch_metadata(make_calls(issuer), issuer, places, _read_metadata)
         endpoints = make_endpoints(str(metadata["issuer"]), metadata, stays_outside)
         reason = yield from why_not(endpoints, metadata)
-    except (TokenError, InsecureTransportError) as error:
+    except InsecureTransportError as error:  # an endpoint's, which the server has chosen, not the user
+        return Candidate(issuer, str(error))
+    except TokenError as error:
         return Candidate(issuer, str(error), trouble=error if error.retryable else None)
     return Candidate(issuer, reason, endpoints, metadata)
 

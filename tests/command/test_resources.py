@@ -459,6 +459,12 @@ def with_a_server_that_is_gone(api: ScriptedApi) -> None:
     api.metadata["authorization_servers"] = ["http://127.0.0.1:9"]
 
 
+def with_an_endpoint_without_tls(api: ScriptedApi) -> None:
+    assert api.server_metadata is not None
+    api.server_metadata["authorization_endpoint"] = "http://auth.example/authorize"
+    api.server_metadata["registration_endpoint"] = "http://auth.example/register"
+
+
 def out_of_order(api: ScriptedApi) -> None:
     api.status = 503
 
@@ -470,6 +476,7 @@ def out_of_order(api: ScriptedApi) -> None:
         (of_another_resource, "is of another resource, 'https://api.example/mcp'", False),
         (without_a_server, "demands a token, but names no authorization server", False),
         (with_a_server_that_is_gone, "127.0.0.1:9 refused the connection", True),
+        (with_an_endpoint_without_tls, "would carry a token or secret over plain http", True),
         (out_of_order, "the resource could not be asked what it wants", False),
     ],
 )
