@@ -87,8 +87,8 @@ class ResourceSetup(Setup):
 
         def announce() -> None:
             found = auth._grant.surroundings.found
-            if found is not None:
-                echo(f"{found.issuer} will ask you to log in, for {found.resource.resource}.")
+            assert found is not None  # noqa: S101 - nobody is asked before it's found out
+            echo(f"{found.issuer} will ask you to log in, for {found.resource.resource}.")
 
         def show(**told: Any) -> None:
             announce()

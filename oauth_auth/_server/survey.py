@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._record import Record
 from .._wire.identifiers import leads_inside, without_lone_slash
 from .._wire.metadata import ResourceMetadata
 from .._wire.scopes import scope_to_ask
-from ..errors import TokenError
+from ..errors import InsecureTransportError, TokenError
 from .calls import EndpointCalls, Steps
 from .discovery import Asked, Candidate, ask_resource, candidates_for, examine, find_resource
 from .metadata import Endpoints
@@ -108,7 +109,7 @@ def _why_not(
         return candidate.reason
     try:
         return (yield from why_not(options, candidate.endpoints, candidate.metadata))
-    except TokenError as error:
+    except (TokenError, InsecureTransportError) as error:
         return str(error)
 
 
@@ -116,10 +117,8 @@ def _server(candidate: Candidate, reasons: Mapping[str, str | None]) -> Steps[Se
     usable = tuple(name for name, reason in reasons.items() if reason is None)
     registers = False
     if candidate.endpoints is not None:
-        try:
+        with suppress(TokenError, InsecureTransportError):
             registers = (yield from candidate.endpoints.find("registration_url")) is not None
-        except TokenError:
-            registers = False
     return Server(
         candidate.issuer,
         None if usable else next(iter(reasons.values())),
