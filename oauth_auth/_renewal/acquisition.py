@@ -147,6 +147,8 @@ class Acquisition(KnownTokens):
         The resource is asked for that only if a token fresh from the server was rejected, or the server fails.
         """
         grant, last = self._grant, self.known.last
+        if purpose.reason is Reason.LOOK and last is None:
+            return Absent()  # there's nothing to renew, and so nothing to lock
         if purpose.doubts_server:
             with suppress(TokenError):
                 yield from grant.has_moved(last)
