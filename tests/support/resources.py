@@ -56,6 +56,8 @@ class OpenAuthority(Authority):
         """The scopes that nobody is granted."""
         self.tells_scope = False
         """Whether it tells the scope that it has granted."""
+        self.ended: set[str] = set()
+        """The tokens that aren't refreshed any more."""
         self.codes_of_devices: dict[str, dict[str, str]] = {}
         self.answers = {"/register": self._register, "/device": self._begin_device}
 
@@ -80,6 +82,10 @@ class OpenAuthority(Authority):
     def token_calls(self, grant_type: str) -> list[dict[str, list[str]]]:
         """Return the forms of the token calls of a grant type."""
         return [call.form for call in self.calls("/token") if [grant_type] == call.form["grant_type"]]
+
+    def end_logins(self) -> None:
+        """Have the refresh tokens that were issued so far refused."""
+        self.ended |= self.tokens.keys()
 
     @property
     def _metadata(self) -> dict[str, Any]:
@@ -106,6 +112,8 @@ class OpenAuthority(Authority):
         by_basic = (request.authorization or "").startswith("Basic ")
         if not by_basic and form.get("client_id") not in self.clients:
             return Answer(401, {"error": "invalid_client"})
+        if form.get("refresh_token", "").removeprefix("refresh-") in self.ended:
+            return Answer(400, {"error": "invalid_grant"})
         answer = super()._issue(request)
         if answer.status == 200:
             token = answer.body["access_token"]
