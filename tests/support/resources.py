@@ -27,6 +27,11 @@ Document = Answer | Mapping[str, Any] | Callable[[Received], Answer]
 """What's at a place: an answer, what's sent as JSON, or a function of the request."""
 
 
+def path_of(request: Received) -> str:
+    """Return a request's path without its query."""
+    return request.path.partition("?")[0]
+
+
 def _answer_with(document: Document, request: Received) -> Answer:
     if isinstance(document, Answer):
         return document
@@ -194,11 +199,12 @@ class Resource:
     def _answer(self, request: Received) -> Answer:
         if request.path.startswith("/.well-known/"):
             return _answer_with(self.documents.get(request.path, NOT_HERE), request)
-        answer = self.answers[request.path](request) if request.path in self.answers else None
+        path = path_of(request)
+        answer = self.answers[path](request) if path in self.answers else None
         return answer or self._serve_api(request)
 
     def _serve_api(self, request: Received) -> Answer:
-        if request.path in self.open_paths:
+        if path_of(request) in self.open_paths:
             return Answer(200, request.body)
         if request.authorization is None:
             return self._refuse(401, *self.challenges)
@@ -211,7 +217,7 @@ class Resource:
         if not self.demands.items() <= grant.parameters.items():
             wanted = "".join(f', {name}="{value}"' for name, value in self.demands.items())
             return self._refuse(401, f'Bearer error="insufficient_user_authentication"{wanted}')
-        needed = self.needs.get(request.path, "")
+        needed = self.needs.get(path_of(request), "")
         if {*needed.split()} <= {*grant.parameters.get("scope", "").split()}:
             return Answer(200, request.body)
         named = f', scope="{needed}"' if self.names_scope else ""
