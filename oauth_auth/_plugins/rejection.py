@@ -180,7 +180,9 @@ class Exchange(ABC):
         """Return what the answer demands for its request, which had the token with this header, or with "" none."""
         if not self.carried(header):
             return None
-        return demand_for(self.status, self.challenges, self._rejection_statuses, _scheme(header))
+        # What an API repeats of the token is neither told nor asked for.
+        challenges = redact(self.challenges, _secrets(header), _LONGEST_CHALLENGES)
+        return demand_for(self.status, challenges, self._rejection_statuses, _scheme(header))
 
     def step_up_demand(self, header: str) -> Demand | None:
         """Return what the answer demands beyond the token with this header: another login, or more scope."""
@@ -307,6 +309,8 @@ class Exchange(ABC):
 
 _MOST_TIMES = 3
 _LONGEST_SCOPE = 500
+_LONGEST_CHALLENGES = 16 * 1024
+"""More than is read of them."""
 
 
 def _shown(scope: str | None) -> str | None:

@@ -154,7 +154,7 @@ def discover(
         )
         if candidate.reason is None and candidate.endpoints is not None:
             return Found(known, candidate.endpoints, candidate.metadata)
-        reasons.append(f"{redact(named, (), _LONGEST_LISTED)}: {candidate.reason}")
+        reasons.append(f"{redact(without_query(named), (), _LONGEST_LISTED)}: {candidate.reason}")
         trouble = candidate.trouble or trouble
     if trouble is not None:
         raise trouble
@@ -198,7 +198,7 @@ def candidates_for(metadata: ResourceMetadata, resource: str, issuer: str | None
     if issuer is None:
         return metadata.servers or (str(origin_of(resource)),)
     if metadata.servers and not any(is_same_issuer(named, issuer) for named in metadata.servers):
-        listed = redact(", ".join(metadata.servers), (), _LONGEST_LISTED)
+        listed = redact(", ".join(map(without_query, metadata.servers)), (), _LONGEST_LISTED)
         raise DiscoveryError(
             f"{resource} names other authorization servers than issuer={issuer!r}: {listed}; "
             "pass the one that you trust, or leave issuer out",
