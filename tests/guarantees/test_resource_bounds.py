@@ -174,7 +174,7 @@ def test_logins_of_others_dont_count(mode: Mode, resource: Resource, held: threa
     def login(begin: Any) -> str:
         begun.set()
         assert held.wait(20)
-        return resource.authority.log_in(begin)
+        return resource.log_in(begin)
 
     with mode.client(resource.auth(mode, login=login)) as client:
         first = client.begin("GET", resource.url)

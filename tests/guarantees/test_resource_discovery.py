@@ -281,7 +281,7 @@ def test_a_server_in_trouble_is_passed_over(plugin_mode: Mode, resource: Resourc
     error = error_of(plugin_mode, resource.auth(plugin_mode), resource.url)
     assert (503, True) == (error.status_code, error.retryable)
     other.documents = own
-    assert works(plugin_mode, resource.auth(plugin_mode, login=other.log_in), resource.url)
+    assert works(plugin_mode, resource.auth(plugin_mode), resource.url)
 
 
 # -- Where a server's metadata is -------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_the_places_of_a_server_with_a_path(plugin_mode: Mode, resource: Resourc
     [document] = authority.documents.values()
     places = [f"{SERVER_PLACE}/tenant/x", f"{OPENID_PLACE}/tenant/x", f"/tenant/x{OPENID_PLACE}"]
     authority.documents = {places[at]: document}
-    assert works(plugin_mode, resource.auth(plugin_mode, login=authority.log_in), resource.url)
+    assert works(plugin_mode, resource.auth(plugin_mode), resource.url)
     assert places[: at + 1] == authority.looked
 
 
@@ -335,7 +335,7 @@ def test_the_slash_of_an_issuer_with_a_path(plugin_mode: Mode, resource: Resourc
     """Else issuers are equal letter by letter."""
     authority = resource.add_authority("/tenant")
     resource.metadata["authorization_servers"] = [f"{authority.issuer}/"]
-    error = error_of(plugin_mode, resource.auth(plugin_mode, login=authority.log_in), resource.url)
+    error = error_of(plugin_mode, resource.auth(plugin_mode), resource.url)
     assert isinstance(error, DiscoveryError)
     assert [] == authority.visited
 

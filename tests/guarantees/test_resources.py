@@ -69,7 +69,7 @@ def test_requests_at_once(mode: Mode, resource: Resource) -> None:
 
     def login(begin: Any) -> str:
         await_waiting(auth, 50)
-        return resource.authority.log_in(begin)
+        return resource.log_in(begin)
 
     auth = resource.auth(mode, login=login)
     with mode.client(auth) as client:
@@ -110,7 +110,7 @@ def test_the_first_answer_holds_no_connection(mode: Mode, resource: Resource, he
     def login(begin: Any) -> str:
         waiting.set()
         assert held.wait(20)
-        return resource.authority.log_in(begin)
+        return resource.log_in(begin)
 
     with mode.client(resource.auth(mode, login=login), **limits(mode)) as client:
         one_connection(client, resource.origin)

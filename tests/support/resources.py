@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.support.authority import Authority, Grant
+from tests.support.authority import REDIRECT_URI, Authority, Grant
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
@@ -41,11 +41,13 @@ def _answer_with(document: Document, request: Received) -> Answer:
 class OpenAuthority(Authority):
     """An authorization server where any client registers itself. `metadata` is what else its metadata says.
 
-    Its issuer may have a path. In the metadata a None leaves a field out.
+    Its issuer may have a path. In the metadata a None leaves a field out. `count` is how many tokens, codes and ids
+    others have issued before, which have numbers.
     """
 
-    def __init__(self, serve: Callable[..., ScriptedServer], path: str = "") -> None:
+    def __init__(self, serve: Callable[..., ScriptedServer], path: str = "", count: int = 0) -> None:
         super().__init__(serve)
+        self._count = count
         self.issuer = self.server.url + path
         self.metadata = {
             "registration_endpoint": self.url("/register"),
@@ -139,7 +141,7 @@ class Resource:
     def __init__(self, serve: Callable[..., ScriptedServer], path: str = "/api") -> None:
         self._serve = serve
         self.authority = OpenAuthority(serve)
-        self.authorities: list[Authority] = [self.authority]
+        self.authorities = [self.authority]
         """The servers whose tokens are good here."""
         self.server = serve(self._answer)
         self.origin = self.server.url
@@ -169,11 +171,17 @@ class Resource:
 
     def auth(self, mode: Mode, **options: Any) -> Any:
         """Make an auth object whose user logs in at once."""
-        return mode.plugin.ResourceAuth(self.url, **{"login": self.authority.log_in, **options})
+        return mode.plugin.ResourceAuth(self.url, **{"login": self.log_in, **options})
+
+    def log_in(self, begin: Any) -> str:
+        """Be a login function: let the person in at the server that they are sent to."""
+        url = begin(REDIRECT_URI).url
+        [authority] = [one for one in self.authorities if url.startswith(f"{one.server.url}/")]
+        return authority.authorize(url)
 
     def add_authority(self, path: str = "") -> OpenAuthority:
         """Return one more server whose tokens are good here; the metadata doesn't name it yet."""
-        authority = OpenAuthority(self._serve, path)
+        authority = OpenAuthority(self._serve, path, 100 * len(self.authorities))
         self.authorities.append(authority)
         return authority
 
