@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -28,11 +29,15 @@ class CountingStore(MemoryTokenStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loads = self.saves = 0
+        self.loads = self.saves = self.locks = 0
 
     def load(self, key: str) -> OAuthToken | None:
         self.loads += 1
         return super().load(key)
+
+    def lock(self, key: str, timeout: float = 30.0) -> Any:
+        self.locks += 1
+        return super().lock(key, timeout)
 
     def save(self, key: str, token: OAuthToken) -> None:
         self.saves += 1
@@ -169,6 +174,36 @@ def test_a_401_demands_a_token(plugin_mode: Mode, resource: Resource, challenges
     assert [f"{RESOURCE_PLACE}/api"] == resource.looked
 
 
+def test_an_endless_401(mode: Mode, resource: Resource) -> None:
+    """Its body isn't waited for: the login begins at once, and the request is sent again."""
+    resource.answers["/api"] = lambda request: (
+        dataclasses.replace(ENDLESS, status=401) if request.authorization is None else None
+    )
+    with mode.client(resource.auth(mode)) as client:
+        assert 200 == client.begin("GET", resource.url).result(10).status_code
+
+
+def test_a_demand_after_a_redirect(mode: Mode, resource: Resource) -> None:
+    """Within the resource it's met as any other; the request goes on from there."""
+    redirect = Answer(307, b"", (("Location", "/api/below"),))
+    resource.answers["/api"] = lambda _: redirect
+    with mode.client(resource.auth(mode)) as client:
+        answer = client.send("POST", resource.url, body=BODY)
+        assert (200, BODY) == (answer.status_code, answer.content)
+        answer = client.send("POST", resource.url, body=BODY)
+        assert (200, BODY) == (answer.status_code, answer.content)
+    assert 1 == len(resource.authority.visited)
+
+
+def test_cookies_of_the_first_answer(mode: Mode, resource: Resource) -> None:
+    """They are sent with the request when it's sent again, as they would be with the next one."""
+    cookie = (("WWW-Authenticate", "Bearer"), ("Set-Cookie", "session=begun; Path=/"))
+    resource.answers["/api"] = lambda request: Answer(401, b"", cookie) if request.authorization is None else None
+    with mode.client(resource.auth(mode)) as client:
+        assert 200 == client.get(resource.url).status_code
+    assert "session=begun" == resource.requests[-1].headers["cookie"]
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
 def test_other_answers_are_the_callers(plugin_mode: Mode, resource: Resource, status: int) -> None:
     """What isn't about a token leads to nothing: `invalid_request`, and statuses that aren't 401."""
@@ -210,7 +245,8 @@ def test_an_open_api_costs_one_look_into_the_store(mode: Mode, resource: Resourc
         for _ in range(10):
             assert 200 == client.get(resource.url).status_code
         await_silence()
-    assert (1, 2, 0) == (first, store.loads, store.saves)
+    assert (1, 2) == (first, store.loads)
+    assert (0, 0) == (store.locks, store.saves)
     assert {None} == {*resource.tokens}
 
 
@@ -300,6 +336,49 @@ def test_a_demand_after_the_question(mode: Mode, resource: Resource) -> None:
     assert ["GET", "POST", "POST"] == [request.method for request in resource.requests]
 
 
+def test_a_question_while_the_store_is_looked_into(mode: Mode, resource: Resource, held: threading.Event) -> None:
+    """That there's no token in the store isn't what such a request waits for: the resource is asked all the same."""
+    looking = threading.Event()
+
+    class SlowStore(MemoryTokenStore):
+        def load(self, key: str) -> OAuthToken | None:
+            looking.set()
+            assert held.wait(20)
+            return super().load(key)
+
+    resource.open_paths.add("/api/open")
+    auth = resource.auth(mode, store=SlowStore())
+    with mode.client(auth) as client:
+        first = client.begin("GET", f"{resource.url}/open")
+        assert looking.wait(20)
+        others = [client.begin("POST", resource.url, body=spent_once(mode)) for _ in range(3)]
+        await_waiting(auth, 4)
+        held.set()
+        assert 4 * [200] == [answer.result(20).status_code for answer in (first, *others)]
+    assert 2 == len([request for request in resource.requests if request.method == "GET"])
+
+
+def test_one_question_for_all(mode: Mode, resource: Resource, held: threading.Event) -> None:
+    """What the resource has said serves all who were waiting for it."""
+    asked = threading.Event()
+
+    def hold(request: Received) -> None:
+        if request.method == "GET":
+            asked.set()
+            assert held.wait(20)
+
+    resource.answers["/api"] = hold
+    resource.open_paths.add("/api")
+    auth = resource.auth(mode)
+    with mode.client(auth) as client:
+        answers = [client.begin("POST", resource.url, body=spent_once(mode)) for _ in range(5)]
+        assert asked.wait(20)
+        await_waiting(auth, 5)
+        held.set()
+        assert 5 * [200] == [answer.result(20).status_code for answer in answers]
+    assert 6 == len(resource.requests)
+
+
 def test_a_question_that_fails(mode: Mode, resource: Resource, quick: None) -> None:
     """Nothing is known then, so that the caller gets an error, and the body isn't spent."""
     resource.answers["/api"] = lambda _: Answer(503)
@@ -321,9 +400,10 @@ def test_get_token(mode: Mode, resource: Resource) -> None:
     assert "application/json, text/event-stream" == question.headers["accept"]
 
 
-def test_get_token_where_none_is_demanded(mode: Mode, resource: Resource) -> None:
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 405])
+def test_get_token_where_none_is_demanded(mode: Mode, resource: Resource, status: int) -> None:
     """Whoever asks for one gets one: the well-known places tell what the resource's answer doesn't."""
-    resource.open_paths.add("/api")
+    resource.answers["/api"] = lambda _: Answer(status, b"", (("Location", f"{resource.origin}/elsewhere"),))
     assert "token-3" == mode.get_token(resource.auth(mode)).access_token
 
 
