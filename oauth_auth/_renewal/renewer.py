@@ -66,6 +66,8 @@ class FlightOutcome(Record):
     """What an API demanded of a new login, whatever token there was."""
     is_absent: bool = False
     """Whether there's no token, and none was asked for."""
+    was_asked: bool = False
+    """Whether the resource itself has said so."""
     is_vain: bool = False
     """Whether a new login could bring no more than there is."""
 
@@ -219,7 +221,7 @@ class Renewer:
             if isinstance(result, Deferred):
                 outcome = self._land_deferred(purpose)
             elif isinstance(result, Absent | Vain):
-                outcome = self._land_without(result)
+                outcome = self._land_without(result, purpose)
             else:
                 if result.is_own:
                     yield from self._notify(result.token)
@@ -328,12 +330,12 @@ class Renewer:
         is_new = result.is_own or (held is not None and held.header != credential.header)
         return FlightOutcome(credential, None, is_replacement, is_new)
 
-    def _land_without(self, result: Absent | Vain) -> FlightOutcome:
+    def _land_without(self, result: Absent | Vain, purpose: Purpose) -> FlightOutcome:
         if isinstance(result, Vain):
             self._conclude(self._still_valid())
             return FlightOutcome.deferred()._replace(is_vain=True)
         self._conclude(State(failure=self._state.failure, looked=Cooldown.begin(self._clock(), CHECK_INTERVAL)))
-        return FlightOutcome.deferred()._replace(is_absent=True)
+        return FlightOutcome.deferred()._replace(is_absent=True, was_asked=purpose.reason is Reason.ASK)
 
     def _land_deferred(self, purpose: Purpose) -> FlightOutcome:
         failure = self._state.failure

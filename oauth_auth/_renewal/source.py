@@ -150,8 +150,8 @@ class TokenSource(LoginSource):
             if outcome is None:
                 if (current := self._state.unexpired(self._clock())) is not None:
                     return current
-            elif outcome.is_absent and (decision.launch is not None or not asks):
-                return None  # a flight that another has launched may not have asked
+            elif outcome.is_absent and (outcome.was_asked or not asks):
+                return None
             elif not outcome.is_inconclusive:
                 return self._settle(outcome)
 
