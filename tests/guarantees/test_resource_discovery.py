@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oauth_auth import DiscoveryError, OAuthError, TokenError
+from oauth_auth import DiscoveryError, MemoryTokenStore, OAuthError, TokenError
 from tests.support.modes import Mode
 from tests.support.resources import NOT_HERE, RESOURCE_PLACE, SERVER_PLACE, OpenAuthority, Resource
 from tests.support.scripted import Answer, ScriptedServer
@@ -60,6 +60,28 @@ def test_the_place_that_the_challenge_names(mode: Mode, resource: Resource) -> N
     resource.documents = {NAMED_PLACE: resource.metadata, **dict.fromkeys(resource.documents, Answer(500))}
     assert works(mode, resource.auth(mode), resource.url)
     assert [NAMED_PLACE] == resource.looked
+
+
+def test_the_named_place_is_found_at_later_logins(mode: Mode, resource: Resource) -> None:
+    """Also where there's none but that, and no answer has just named it: the resource is asked then."""
+    resource.challenges = (f"Bearer {naming(resource)}",)
+    resource.documents, store = {NAMED_PLACE: resource.metadata}, MemoryTokenStore()
+    auth = resource.auth(mode, store=store)
+    assert works(mode, auth, resource.url)
+    for later in (auth, resource.auth(mode, store=store)):
+        resource.authority.end_logins()
+        resource.revoke()
+        assert works(mode, later, resource.url)
+    assert 3 == len(resource.authority.visited)
+
+
+def test_the_named_place_is_found_without_a_request(mode: Mode, resource: Resource) -> None:
+    """Whoever wants a new token, or a new login, where there was none before, has the resource asked, too."""
+    resource.challenges = (f'Bearer {naming(resource)}, scope="read"',)
+    resource.documents = {NAMED_PLACE: resource.metadata}
+    assert mode.refresh(resource.auth(mode)).access_token in resource.authority.tokens
+    assert resource.auth(mode)._log_in().access_token in resource.authority.tokens
+    assert ["read", "read"] == [asked["scope"] for asked in resource.authority.asked]
 
 
 @pytest.mark.parametrize("absence", ABSENCES)
@@ -148,6 +170,14 @@ def test_no_document_of_any_length_is_read(plugin_mode: Mode, resource: Resource
     auth = resource.auth(plugin_mode)
     assert works(plugin_mode, auth, resource.url)
     resource.metadata["padding"] += "x" * 10 * 1024
+    error = error_of(plugin_mode, resource.auth(plugin_mode), resource.url)
+    assert isinstance(error, DiscoveryError)
+    assert "131072 bytes" in str(error)
+
+
+def test_no_document_of_a_server_of_any_length_is_read(plugin_mode: Mode, resource: Resource) -> None:
+    """That bound is for servers, too."""
+    resource.authority.metadata["padding"] = "x" * 130 * 1024
     error = error_of(plugin_mode, resource.auth(plugin_mode), resource.url)
     assert isinstance(error, DiscoveryError)
     assert "131072 bytes" in str(error)
@@ -287,13 +317,18 @@ def test_a_server_in_trouble_is_passed_over(plugin_mode: Mode, resource: Resourc
 # -- Where a server's metadata is -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", range(4))
 def test_the_places_of_a_server_with_a_path(plugin_mode: Mode, resource: Resource, at: int) -> None:
-    """RFC 8414's, then OpenID's, the well-known part inserted, then appended."""
+    """RFC 8414's, then OpenID's, the well-known part inserted, then appended; no more than four."""
     authority = resource.add_authority("/tenant/x")
     resource.metadata["authorization_servers"] = [authority.issuer]
     [document] = authority.documents.values()
-    places = [f"{SERVER_PLACE}/tenant/x", f"{OPENID_PLACE}/tenant/x", f"/tenant/x{OPENID_PLACE}"]
+    places = [
+        f"{SERVER_PLACE}/tenant/x",
+        f"{OPENID_PLACE}/tenant/x",
+        f"/tenant/x{OPENID_PLACE}",
+        f"/tenant/x{SERVER_PLACE}",
+    ]
     authority.documents = {places[at]: document}
     assert works(plugin_mode, resource.auth(plugin_mode), resource.url)
     assert places[: at + 1] == authority.looked

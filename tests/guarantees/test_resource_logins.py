@@ -17,6 +17,7 @@ from oauth_auth import (
     ReauthorizationRequired,
 )
 from oauth_auth._server.device import DeviceCodeGrant
+from tests.support.clock import MonotonicClock
 from tests.support.jwts import header_of
 from tests.support.logins import Browser
 from tests.support.modes import Mode
@@ -286,6 +287,39 @@ def test_a_rejected_token_that_cannot_be_renewed(mode: Mode, resource: Resource)
         assert 200 == client.get(resource.url).status_code
     assert (1, 1) == (len(resource.authority.visited), len(resource.authority.registered))
     assert (1, 1) == (len(other.visited), len(other.registered))
+
+
+def test_a_server_whose_tokens_are_rejected(mode: Mode, resource: Resource, monotonic: MonotonicClock) -> None:
+    """If a fresh one is, too, the resource may have moved: it's asked after the pause, and one login is made there."""
+    resource.needs = {"/api/write": "write"}
+    with mode.client(resource.auth(mode, scope="read")) as client:
+        assert 200 == client.get(f"{resource.url}/write").status_code
+        other = resource.add_authority()
+        resource.metadata["authorization_servers"] = [other.issuer]
+        resource.authorities.remove(resource.authority)
+        logins = len(resource.authority.visited)
+        assert 401 == client.get(resource.url).status_code
+        assert 401 == client.get(resource.url).status_code
+        assert [] == other.server.requests
+        monotonic.ahead += 61
+        assert 200 == client.get(resource.url).status_code
+        assert 200 == client.get(resource.url).status_code
+    assert (logins, 1) == (len(resource.authority.visited), len(other.visited))
+    assert 1 == len(resource.authority.token_calls("refresh_token"))
+    assert ["read"] == [asked["scope"] for asked in other.asked]
+    assert ["authorization_code"] == [call.form["grant_type"][0] for call in other.calls("/token")]
+
+
+def test_a_server_that_is_gone(mode: Mode, resource: Resource, quick: None) -> None:
+    """If it can't be reached, and the resource names another one, that's where the user logs in."""
+    with mode.client(resource.auth(mode)) as client:
+        assert 200 == client.get(resource.url).status_code
+        other = resource.add_authority()
+        resource.metadata["authorization_servers"] = [other.issuer]
+        resource.revoke()
+        resource.authority.faults["/token"] = [Answer(503)] * 3
+        assert 200 == client.get(resource.url).status_code
+    assert (1, 1) == (len(resource.authority.visited), len(other.visited))
 
 
 def test_a_server_that_cannot_be_reached(mode: Mode, resource: Resource, quick: None) -> None:
