@@ -177,7 +177,7 @@ class Acquisition(KnownTokens):
     ) -> Steps[Acquired | Deferred | Absent]:
         """Authorize as the resource demands; where nobody knows what that is, it's asked without a token."""
         demand = purpose.demand
-        if demand is None and purpose.reason in {Reason.MISSING, Reason.ASK}:
+        if demand is None and purpose.reason is not Reason.REJECTED:
             demand = yield from self._grant.ask_resource()
             if demand is None and purpose.reason is Reason.ASK:
                 return Absent()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._events import emit
 from .._keys.binding import Binding
 from .._record import Record
-from .._wire.challenges import Demand
+from .._wire.challenges import Demand, Kind
 from .._wire.client_auth import ClientAuthentication
 from .._wire.identifiers import is_same_issuer, leads_inside
 from .._wire.metadata import read_scopes
@@ -111,6 +111,10 @@ class Surroundings:
         self.registrations = registrations
         self.found: Found | None = None
         """What the last discovery has found."""
+        self._named_place: str | None = None
+        """Where the resource has said that its metadata is, if it has."""
+        self._has_said_place = False
+        """Whether it has had the chance to say so."""
         self._servers: dict[str, Endpoints] = {}
         """The servers that were called, by issuer."""
 
@@ -128,6 +132,7 @@ class Surroundings:
         from .discovery import ask_resource  # noqa: PLC0415
 
         asked = yield from ask_resource(self.calls, self._options.resource, self._options.rejection_statuses)
+        self._note_place(asked.demand)
         return asked.demand
 
     def survey(self, logins: Mapping[str, Any]) -> Steps[Survey]:
@@ -144,6 +149,20 @@ class Surroundings:
                 why_not=self._why_not,
             )
         )
+
+    def _note_place(self, demand: Demand | None) -> None:
+        self._named_place, self._has_said_place = None if demand is None else demand.resource_metadata, True
+
+    def _find_place(self, demand: Demand | None) -> Steps[str | None]:
+        """Return where the resource says that its metadata is; None if it doesn't.
+
+        Each challenge for a token tells. Others needn't, so that it's asked, unless it was before.
+        """
+        if demand is not None and (demand.kind is Kind.TOKEN or demand.resource_metadata is not None):
+            self._note_place(demand)
+        elif not self._has_said_place:
+            yield from self.ask()
+        return self._named_place
 
     def endpoints_of(self, issuer: str) -> Endpoints:
         """Return the endpoints of a server whose tokens there are."""
@@ -175,7 +194,7 @@ class Surroundings:
         found = yield from discover(
             self.calls,
             options.resource,
-            None if demand is None else demand.resource_metadata,
+            (yield from self._find_place(demand)),
             issuer=options.issuer,
             make_endpoints=self._make_endpoints,
             make_calls=self.make_calls,
