@@ -75,6 +75,16 @@ def test_the_named_place_is_found_at_later_logins(mode: Mode, resource: Resource
     assert 3 == len(resource.authority.visited)
 
 
+def test_the_named_place_is_found_for_more_scope(plugin_mode: Mode, resource: Resource) -> None:
+    """The challenge for that needn't name it again."""
+    resource.challenges = (f"Bearer {naming(resource)}",)
+    resource.documents, store = {NAMED_PLACE: resource.metadata}, MemoryTokenStore()
+    resource.needs = {"/api/a": "a", "/api/b": "b"}
+    for path in ("a", "b"):
+        assert works(plugin_mode, resource.auth(plugin_mode, store=store), f"{resource.url}/{path}")
+    assert ["", "a", "a b"] == [asked.get("scope", "") for asked in resource.authority.asked]
+
+
 def test_the_named_place_is_found_without_a_request(mode: Mode, resource: Resource) -> None:
     """Whoever wants a new token, or a new login, where there was none before, has the resource asked, too."""
     resource.challenges = (f'Bearer {naming(resource)}, scope="read"',)
