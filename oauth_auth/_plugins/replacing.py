@@ -170,21 +170,22 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
     Returns the header that the last one was sent with.
     """
     header = yield from answering(source, header, exchange)
-    is_made = False
+    made_for = None
     while (demand := exchange.step_up_demand(header)) is not None:
-        if is_made:
-            source.count_vain_login(origin, demand)
-        if is_made or not exchange.may_be_sent_again or not source.may_step_up(origin, header, demand):
+        if made_for is not None:  # whatever it demands now: it may take turns
+            source.count_vain_login(origin, made_for)
+        if made_for is not None or not exchange.may_be_sent_again or not source.may_step_up(origin, header, demand):
             break
         try:
             is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
             summary.emit_step_up(demand)
-            credential = None
+            credential, is_made = None, False
             try:
                 credential, is_made = yield from source.step_up(header, demand, summary.about, Do(exchange.drain))
             except OAuthError:
                 if is_repeatable:
                     raise
+            made_for = demand if is_made else None
             # If it's not sent again, the answer that the caller gets says what is wrong; a failure is logged.
             if credential is None or not is_repeatable:
                 break
