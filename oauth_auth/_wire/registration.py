@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 from urllib.parse import urlsplit
 
 from .._record import Record
@@ -25,6 +25,10 @@ _METHODS: dict[str, type[Any]] = {
 _DEFAULT_METHOD = "client_secret_basic"
 """That of clients which name none (RFC 7591 section 2), and of servers which list none (RFC 8414 section 2)."""
 _TOKEN_TYPE = "client_registration"
+_LONGEST = 16 * 1024
+"""The longest client id and secret that are taken, in characters: some servers put all that they know into them."""
+_NEVER = 1e11
+"""A time so late that a secret which ends then might as well not end, in Unix time."""
 _CLIENT_NAME = "oauth_auth"
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -138,15 +142,15 @@ def read_registration_response(
     asked: Mapping[str, Sequence[str] | str] = request.fields
     client_id, secret = fields.get("client_id"), fields.get("client_secret")
     method = fields.get("token_endpoint_auth_method") or asked.get("token_endpoint_auth_method", _DEFAULT_METHOD)
-    secret = secret if isinstance(secret, str) and secret else None
+    secret = secret if _is_text(secret) else None
     place = without_query(request.url)
     problem = None
-    if not isinstance(client_id, str) or not client_id.isascii() or not client_id.isprintable() or not client_id:
+    if not _is_text(client_id) or not client_id.isascii() or not client_id.isprintable():
         problem = "its answer has no usable client_id"
     elif not isinstance(method, str) or method not in _METHODS:
         problem = f"it wants the client to authenticate by {str(method)[:50]!r}"
     elif method != "none" and secret is None:
-        problem = f"it wants the client to authenticate by {method!r}, and its answer has no client_secret"
+        problem = f"it wants the client to authenticate by {method!r}, and its answer has no usable client_secret"
     if problem is not None:
         raise RegistrationError(
             f"the client registered at {place} can't be used: {problem}; pass client_id= of one registered by hand",
@@ -154,7 +158,7 @@ def read_registration_response(
             registration_url=place,
         )
     scope, expires_at = fields.get("scope", asked.get("scope")), fields.get("client_secret_expires_at")
-    is_number = isinstance(expires_at, int | float) and not isinstance(expires_at, bool) and expires_at > 0
+    is_number = isinstance(expires_at, int | float) and not isinstance(expires_at, bool) and 0 < expires_at < _NEVER
     return Registration(
         issuer,
         str(client_id),
@@ -164,3 +168,10 @@ def read_registration_response(
         scope if isinstance(scope, str) and scope else None,
         float(expires_at) if is_number and secret is not None else None,  # type: ignore[arg-type]
     )
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Return whether this is text that can be sent, and isn't too long to be part of a URL or header."""
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST:
+        return False
+    return all(not "\ud800" <= character <= "\udfff" for character in value)
