@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from .._wire.identifiers import given_metadata_places, leads_inside
-from .._wire.messages import TokenResponse
+from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.metadata import NoMetadata, read_metadata_response
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
 from .._wire.urls import check_endpoint, without_query
@@ -38,7 +39,7 @@ class Endpoints:
     `given` are URLs by their option's name; they override what the metadata says. Where the calls show a certificate,
     they go to the aliases that the metadata has for that (RFC 8705 section 5). Lookups are generators of steps, since
     they may need a call. `metadata` is what was fetched before; with `stays_outside` it may name no address of this
-    machine or of a private network.
+    machine or of a private network. `longest` is how much of it is read, in bytes.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Endpoints:
         shows_certificate: bool = False,
         metadata: Mapping[str, Any] | None = None,
         stays_outside: bool = False,
+        longest: int = MAX_BODY,
     ) -> None:
         self.calls = calls
         self.given: dict[str, str] = {
@@ -65,6 +67,7 @@ class Endpoints:
         self._shows_certificate = shows_certificate
         self._metadata = metadata
         self._stays_outside = stays_outside
+        self._read = partial(read_metadata_response, longest=longest)
 
     def require(self, name: str) -> Steps[str]:
         """Return an endpoint's URL. Raises `TokenError` if there's none in the metadata, else `ConfigurationError`."""
@@ -109,7 +112,7 @@ class Endpoints:
             return {}
         if self._metadata is None:
             places = given_metadata_places(self.issuer)
-            self._metadata = yield from fetch_metadata(self.calls, self.issuer, places, hint=_WRONG_ISSUER)
+            self._metadata = yield from fetch_metadata(self.calls, self.issuer, places, self._read, _WRONG_ISSUER)
         return self._metadata
 
     def scope_of_login(self, scope: str | None, offline_access: bool | None) -> Steps[tuple[str | None, bool]]:  # noqa: FBT001 - an option

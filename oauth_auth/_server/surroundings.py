@@ -17,7 +17,7 @@ from .._record import Record
 from .._wire.challenges import Demand, Kind
 from .._wire.client_auth import ClientAuthentication
 from .._wire.identifiers import is_same_issuer, leads_inside
-from .._wire.metadata import read_scopes
+from .._wire.metadata import LONGEST_DOCUMENT, read_scopes
 from .._wire.scopes import united
 from .._wire.token_request import FieldParameters
 from .._wire.urls import check_endpoint
@@ -259,6 +259,7 @@ class Surroundings:
             shows_certificate=options.shows_certificate,
             metadata=metadata,
             stays_outside=stays_outside,
+            longest=LONGEST_DOCUMENT,
         )
 
     # -- The client -------------------------------------------------------------------------------------------------
