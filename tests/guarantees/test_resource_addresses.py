@@ -176,7 +176,9 @@ def test_issuer_that_the_user_has_named(internet: Internet) -> None:
     assert auth_for(internet, issuer=server.issuer).get_token().access_token in server.issued
 
 
-@pytest.mark.parametrize("host", ["good.example", "1.1.1.1", "[2606:4700::1111]", "a_b.example", "xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "host", ["good.example", "1.1.1.1", "[2606:4700::1111]", "a_b.example", "xn--bcher-kva.example"]
+)
 def test_public_hosts(internet: Internet, host: str) -> None:
     """What's plainly public is used: this guards against refusing all."""
     server = Server(internet, f"https://{host}")
