@@ -1,6 +1,7 @@
 """An MCP client that knows a URL, for the conformance tool: `python -m tests.conformance.client URL`.
 
-The client is the Python SDK's; all that it does about OAuth is `auth=ResourceAuth(url, …)`.
+The client is the Python SDK's; all that it does about OAuth is `auth=ResourceAuth(url, …)`. It prints at last how it
+ended: `done`, or the name of the error.
 """
 
 from __future__ import annotations
@@ -47,5 +48,17 @@ async def main(url: str) -> None:
         await client.call_tool("test-tool")
 
 
+def causes(error: BaseException) -> list[BaseException]:
+    """Return the errors of a group, or this one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [cause for part in error.exceptions for cause in causes(part)]
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    try:
+        asyncio.run(main(sys.argv[1]))
+    except Exception as error:
+        print(*(type(cause).__name__ for cause in causes(error)))
+        raise
+    print("done")

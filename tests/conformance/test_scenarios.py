@@ -59,6 +59,18 @@ LEFT_OUT = {
 """By scenario, what it's about that `ResourceAuth` doesn't do."""
 
 
+ENDS = {
+    "auth/scope-retry-limit": "MCPError",
+    "auth/resource-mismatch": "DiscoveryError",
+    "auth/iss-supported-missing": "AuthorizationResponseError",
+    "auth/iss-wrong-issuer": "AuthorizationResponseError",
+    "auth/iss-unexpected": "AuthorizationResponseError",
+    "auth/iss-normalized": "AuthorizationResponseError",
+    "auth/metadata-issuer-mismatch": "DiscoveryError",
+}
+"""By scenario, the error in which the client is to end: the tool itself takes any there, and elsewhere none."""
+
+
 def tool(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the conformance tool."""
     program = require_node(FOLDER, PACKAGE, (22, 0))
@@ -76,7 +88,7 @@ def test_every_scenario_has_a_place() -> None:
 
 @pytest.mark.parametrize("scenario", REVISIONS)
 def test_a_scenario_is_passed(scenario: str, tmp_path: Path) -> None:
-    """No check fails or warns, and the client ends well, or with an error where the scenario wants one."""
+    """No check fails or warns, and the client ends well, or in the right error where the scenario wants one."""
     command = f"{shlex.quote(sys.executable)} -m tests.conformance.client"
     run = tool(
         "client",
@@ -90,3 +102,5 @@ def test_a_scenario_is_passed(scenario: str, tmp_path: Path) -> None:
     wrong = [check for check in checks if check["status"] in {"FAILURE", "WARNING"}]
     assert [] == [f"{check['id']}: {check.get('errorMessage', check['description'])}" for check in wrong], run.stderr
     assert 0 == run.returncode, run.stderr
+    (output,) = tmp_path.rglob("stdout.txt")
+    assert ENDS.get(scenario, "done") == output.read_text().splitlines()[-1], run.stderr
