@@ -79,6 +79,11 @@ def test_a_fapi_flow_takes_few_lines(tmp_path: Path, oauth_provider: LocalProvid
     assert provider._authorization_server.access_tokens[token].is_revoked()
 
 
+def test_an_mcp_client_takes_few_lines() -> None:
+    """In under twenty lines a client has a login, and all that comes after it; Chromium goes that way in tests/servers."""
+    assert len(lines_of(EXAMPLES / "mcp_client.py")) < 20
+
+
 def test_the_demo_runs() -> None:
     """The demo, made short, goes through expiry, revocation and an outage without a failed request."""
     output = run(sys.executable, "-W", "error", str(EXAMPLES / "demo.py"), "--seconds", "12")
