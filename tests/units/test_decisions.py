@@ -520,7 +520,7 @@ OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], 
         Bare(Purpose(Reason.LOOK)),
         lambda state: state._replace(looked=Cooldown.begin(at(1), 1.0)),
     ),
-    # A body that can't be sent again: the resource is asked first.
+    # A body that can't be sent again: the resource is asked first, unless a renewal couldn't end otherwise now.
     "no token, can't be sent again": (EMPTY, 0, IDLE, True, Wait(Purpose(Reason.ASK)), None),
     "no token, can't be sent again, looked just now": (LOOKED, 0, SHARED, True, Wait(Purpose(Reason.ASK)), None),
     "no token, can't be sent again, somebody asks": (EMPTY, 0, RUNNING, True, Wait(), None),
@@ -529,7 +529,7 @@ OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], 
         0.5,
         IDLE,
         True,
-        Fail(CLOSED),
+        Bare(),
         None,
     ),
     # With a token it's as everywhere; one that has expired is renewed if it can be, and no user is asked.
@@ -539,7 +539,27 @@ OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], 
     "expired": (FRESH, LIFETIME, IDLE, False, Wait(Purpose(Reason.LOOK)), None),
     "expired, can't be sent again": (FRESH, LIFETIME, IDLE, True, Wait(Purpose(Reason.ASK)), None),
     "expired, renewal under way": (FRESH, LIFETIME, RUNNING, False, Wait(), None),
-    "expired, refused for good": (failed_at(LIFETIME, FINAL), LIFETIME + 1, IDLE, False, Fail(FINAL), None),
+    "expired, trouble that may pass": (
+        failed_at(LIFETIME),
+        LIFETIME + 1,
+        IDLE,
+        False,
+        Wait(Purpose(Reason.LOOK)),
+        None,
+    ),
+    # The API says whether it matters that there's none.
+    "expired, refused for good": (failed_at(LIFETIME, FINAL), LIFETIME + 1, IDLE, False, Bare(), None),
+    "expired, refused for good, a store": (failed_at(LIFETIME, FINAL), LIFETIME + 1, SHARED, False, Bare(), None),
+    "expired, the server asks for a pause": (failed_at(LIFETIME, ASKED), LIFETIME + 100, IDLE, False, Bare(), None),
+    "expired, refused for good, a while ago": (
+        failed_at(LIFETIME, FINAL),
+        LIFETIME + 600,
+        IDLE,
+        False,
+        Wait(Purpose(Reason.LOOK)),
+        None,
+    ),
+    "good, refused for good": (failed_at(DUE, FINAL), DUE + 1, IDLE, False, Send(HELD), None),
 }
 
 
@@ -863,9 +883,11 @@ def test_whatever_happened_an_offer_asks_for_nothing(history: tuple[State, Now],
     assert launch is None or launch.reason in {Reason.LOOK, Reason.DUE, Reason.STALE, Reason.ASK}
     assert launch is None or (launch.reason is Reason.LOOK) <= (not asks)
     assert launch is None or (launch.reason is Reason.ASK) <= asks
+    assert not isinstance(decision, Fail)
     if isinstance(decision, Bare):
-        assert state.credential is None
-        assert not asks
+        assert state.unexpired(now) is None
+        is_hopeless = state.failure is not None and state.failure.fails_fast(now)
+        assert is_hopeless or (state.credential is None and not asks)
     if isinstance(decision, Send):
         assert now.wall < decision.credential.expires_at
     if around.is_running:

@@ -538,7 +538,7 @@ def test_a_client_that_a_sibling_has_replaced_already_ends_its_refresh_tokens_to
     web, store = Web(), MemoryTokenStore()
     program = Program(web, store)
     token = program.log_in()
-    kept = program.registrations.find(AUTH, None)
+    kept = program.registrations.find_latest(AUTH)
     assert kept is not None
     program.registrations.forget(kept)
     web.forget_clients()
@@ -575,7 +575,7 @@ def test_which_errors_a_new_client_helps_with(error: str, status: int, expected:
     refused = program.log_in()
     assert isinstance(refused, OAuthProviderException)
     assert expected is program.run(program.grant.has_another_client(refused))
-    assert expected is (program.registrations.find(AUTH, None) is None)
+    assert expected is (program.registrations.find_latest(AUTH) is None)
     web.add_server(AUTH)
     assert isinstance(program.log_in(), OAuthToken)
     assert (2 if expected else 1) == len(web.clients)
@@ -596,9 +596,9 @@ def test_a_login_that_nobody_answered_forgets_the_client() -> None:
     Program(web, store).log_in()
     registrations = Program(web, store).registrations
     assert isinstance(Program(web, store, login=broken).log_in(), ReauthorizationRequired)
-    assert None is not registrations.find(AUTH, None)
+    assert None is not registrations.find_latest(AUTH)
     assert isinstance(Program(web, store, login=unanswered).log_in(), ReauthorizationRequired)
-    assert None is registrations.find(AUTH, None)
+    assert None is registrations.find_latest(AUTH)
 
 
 # -- Scope ------------------------------------------------------------------------------------------------------------
