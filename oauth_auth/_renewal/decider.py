@@ -9,7 +9,8 @@ from .._clock import Now
 from .._wire.token import Credential
 from ..errors import TokenError
 from .decisions import Around, Bare, Decision, Fail, Send, State, Wait
-from .renewer import FlightLike, FlightOutcome, Renewer, decision_lock
+from .landing import FlightLike, FlightOutcome, decision_lock
+from .renewer import Renewer
 
 __all__ = ["Decider", "joined"]
 

@@ -17,8 +17,8 @@ from .._wire.urls import MOST_ORIGINS
 from ..errors import OAuthError
 from .decider import Decider, joined
 from .decisions import Reason, Send, for_renewal, for_step_up
+from .landing import FlightOutcome, Landing, decision_lock
 from .logins import NewLogin
-from .renewer import FlightOutcome, Landing, decision_lock
 
 __all__ = ["LOGIN_CHECK", "LoginSource"]
 

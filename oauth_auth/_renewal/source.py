@@ -36,9 +36,9 @@ from .decisions import (
     for_request,
 )
 from .effects import carry_out_renewal
+from .landing import FlightLike, Landing, decision_lock
 from .login_source import LOGIN_CHECK, LoginSource
 from .logins import Logins
-from .renewer import FlightLike, Landing, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]

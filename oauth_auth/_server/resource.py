@@ -7,32 +7,26 @@ knows of a token is where it's from (see `bonds`), since nobody else may renew i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from .._keys.binding import Binding
 from .._wire.challenges import Demand, Kind
 from .._wire.identifiers import is_same_issuer
 from .._wire.scopes import is_within, scope_to_ask
-from .._wire.token import OAuthToken, digest
+from .._wire.token import OAuthToken
 from ..errors import (
     AuthorizationResponseError,
     OAuthError,
-    OAuthProviderError,
     OAuthProviderException,
     ReauthorizationRequired,
     TokenError,
-    TokenTransportError,
 )
-from .bonds import Bond, Bonds
+from .bonds import Bond
 from .calls import Run, Steps
 from .controller import OAuthAuthorizationController
-from .dead_tokens import DeadTokens
-from .grant import Grant
-from .grants import ClientCredentialsGrant, RefreshingGrant, TokenCalls, TokenEndpointGrant
-from .metadata import Endpoints
+from .grants import ClientCredentialsGrant, TokenCalls
 from .reauthorization import reauthorization
+from .resource_tokens import STORE_SECONDS, UNKNOWN_CLIENT, ResourceTokens
 from .surroundings import ClientIdentity, ResourceOptions, Surroundings
 
 if TYPE_CHECKING:
@@ -43,12 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ResourceGrant"]
 
-_STORE_SECONDS = 120.0
-"""How long the store may take to say which client was registered; it bounds each of its calls itself."""
-_UNKNOWN_CLIENT = {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
 
-
-class ResourceGrant(Grant):
+class ResourceGrant(ResourceTokens):
     """Discovers, gets a client id, and then delegates to a grant that it makes."""
 
     def __init__(
@@ -58,20 +48,13 @@ class ResourceGrant(Grant):
         surroundings: Surroundings,
         token: OAuthToken | None,
     ) -> None:
-        self.options = options
-        self.surroundings = surroundings
-        self._controller_class = controller_class
-        self._bonds, self._dead = Bonds(), DeadTokens()
+        super().__init__(options, controller_class, surroundings, token)
         self._asked: str | None = None
         """The scope of the last authorization that was prepared here."""
         self._identity: ClientIdentity | None = None
         """The client of the last authorization."""
         self._pending: tuple[AuthorizationCodeGrant, Bond] | None = None
         """The grant whose code was not redeemed yet, and where its token will be from."""
-        self._binding = options.binding
-        if token is not None and options.issuer is not None and options.client_id is not None:
-            # Of a server that only the API names, nobody knows whether the token is from it.
-            self._bonds.note(token, Bond(options.issuer, options.client_id, options.resource, scope=token.scope))
 
     # -- What a renewal asks ----------------------------------------------------------------------------------------
 
@@ -89,23 +72,6 @@ class ResourceGrant(Grant):
         return self.options.login is not None and not self.has_unredeemed_code
 
     @property
-    def runs_code(self) -> bool:
-        return bool(getattr(self.options.client_auth, "runs_code", False))
-
-    @property
-    def scope(self) -> str | None:
-        bond = self._bonds.latest
-        return self.options.scope if bond is None else bond.scope
-
-    @property
-    def transport_error(self) -> type[TokenTransportError]:
-        return self.surroundings.calls.transport.error_class
-
-    @property
-    def binding(self) -> Binding | None:
-        return self._binding
-
-    @property
     def has_unredeemed_code(self) -> bool:
         return self._pending is not None and self._pending[0].has_unredeemed_code
 
@@ -113,36 +79,9 @@ class ResourceGrant(Grant):
     def key_of_code(self) -> DPoPKey | None:
         return None if self._pending is None else self._pending[0].key_of_code
 
-    def live_refresh_token(self, token: OAuthToken | None) -> str | None:
-        """Return a token's refresh token, unless it's dead, or isn't from where the resource's tokens are from now."""
-        bond, issuer = self._bonds.of(token), self.options.issuer
-        if bond is None or token is None or token.refresh_token is None or digest(token.refresh_token) in self._dead:
-            return None
-        if self._bonds.has_left(token) or not (issuer is None or is_same_issuer(bond.issuer, issuer)):
-            return None
-        return token.refresh_token if self.options.client_id in {None, bond.client_id} else None
-
-    def bury(self, digests: Iterable[str]) -> None:
-        self._dead.add(digests)
-
     def invalidate(self, token: OAuthToken | None) -> None:
+        super().invalidate(token)
         self._pending = None
-        if token is not None and token.refresh_token is not None:
-            self.bury([digest(token.refresh_token)])
-
-    def dump_state(self) -> dict[str, Any]:
-        return self._bonds.dump()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self._bonds.load(state, self.surroundings.may_call)
-        bond = self._bonds.latest
-        if bond is not None and bond.is_bound:
-            self._bind_to_key()
-
-    @property
-    def latest_bond(self) -> Bond | None:
-        """Where the last token is from."""
-        return self._bonds.latest
 
     # -- Discovery --------------------------------------------------------------------------------------------------
 
@@ -175,13 +114,6 @@ class ResourceGrant(Grant):
         if found.resource.requires_dpop:
             self._bind_to_key()
         return found
-
-    def _bind_to_key(self) -> None:
-        if self._binding is None:
-            from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
-
-            prepare()
-            self._binding = Binding()
 
     # -- Authorization ----------------------------------------------------------------------------------------------
 
@@ -280,67 +212,17 @@ class ResourceGrant(Grant):
         service = ClientCredentialsGrant(self._token_calls(endpoints, identity, bond))
         return (yield from self._noted(service.request_token(last, refusal, key), bond, service))
 
-    # -- What is done with a token where it's from --------------------------------------------------------------------
-
-    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
-        bond = self._bonds.of_refresh_token(refresh_token)
-        assert bond is not None  # noqa: S101 - else it isn't live
-        grant, identity = yield from self._grant_of(bond)
-        try:
-            return (yield from self._noted(grant.refresh(refresh_token, scope, key), bond, grant))
-        except OAuthProviderException as error:
-            if error.error in _UNKNOWN_CLIENT and bond.is_registered:
-                # The client is gone, or what proves it, and with it what was issued to it.
-                self.bury([digest(refresh_token)])
-                if identity.registration is not None:
-                    yield Run(partial(self.surroundings.registrations.forget, identity.registration), _STORE_SECONDS)
-            raise
+    # -- The client --------------------------------------------------------------------------------------------------
 
     def has_another_client(self, error: OAuthError) -> Steps[bool]:
         is_unknown = isinstance(error, OAuthProviderException | AuthorizationResponseError)
-        if not is_unknown or error.error not in _UNKNOWN_CLIENT:  # type: ignore[attr-defined]
+        if not is_unknown or error.error not in UNKNOWN_CLIENT:  # type: ignore[attr-defined]
             return False
         if self._identity is None or self._identity.registration is None:
             return False
-        yield Run(self._forget_client, _STORE_SECONDS)
+        yield Run(self._forget_client, STORE_SECONDS)
         self._pending = None
         return True
-
-    def revoke(self, token: OAuthToken | None) -> Steps[None]:
-        bond = self._bonds.of(token)
-        if bond is not None:
-            grant, _ = yield from self._grant_of(bond)
-            yield from grant.revoke(token)
-
-    def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
-        bond = self._bonds.of(token)
-        if bond is not None:
-            grant, _ = yield from self._grant_of(bond)
-            yield from grant.revoke_refresh_token(token)
-
-    def find_endpoint(self, name: str) -> Steps[str | None]:
-        """Return an endpoint of the server that the last token is from; None if there's none. Raises `OAuthError`."""
-        bond = self._bonds.latest
-        return None if bond is None else (yield from self.surroundings.endpoints_of(bond.issuer).find(name))
-
-    def introspect(self, access_token: str) -> Steps[Mapping[str, Any]]:
-        """Return what the server tells about an access token (RFC 7662). Raises `OAuthError`."""
-        bond = self._bonds.latest
-        if bond is None:
-            raise TokenError(f"no server of {self.options.resource} is known yet: get a token first")
-        grant, _ = yield from self._grant_of(bond)
-        return (yield from grant.introspect(access_token))
-
-    def _grant_of(self, bond: Bond) -> Steps[tuple[RefreshingGrant, ClientIdentity]]:
-        identity: ClientIdentity = yield Run(partial(self.surroundings.client_of, bond), _STORE_SECONDS)
-        endpoints = self.surroundings.endpoints_of(bond.issuer)
-        return RefreshingGrant(self._token_calls(endpoints, identity, bond), self._dead), identity
-
-    def _noted(self, steps: Steps[OAuthToken], bond: Bond, grant: TokenEndpointGrant) -> Steps[OAuthToken]:
-        """Get a token by these steps; note where it's from."""
-        token = yield from steps
-        self._bonds.note(token, bond._replace(learned=grant.client.dump_state()))
-        return token
 
     def _calls_for_new(self, found: Found, redirect_uri: str | None) -> TokenCalls:
         """Return what a new authorization calls with; registers a client if need be. Blocks. Raises `TokenError`."""
@@ -359,18 +241,6 @@ class ResourceGrant(Grant):
             redirect_uri=None if registration is None else registration.redirect_uri,
             is_registered=registration is not None,
             is_bound=key is not None,
-        )
-
-    def _token_calls(self, endpoints: Endpoints, identity: ClientIdentity, bond: Bond) -> TokenCalls:
-        options = self.options
-        return TokenCalls(
-            self._controller_class._from_endpoints(endpoints),  # noqa: SLF001 - of the package
-            endpoints,
-            self.surroundings.authenticated(identity, endpoints, bond.learned),
-            bond.scope,
-            {"resource": bond.resource, **options.field_parameters},
-            self._binding,
-            options.details,
         )
 
     def _forget_client(self) -> None:

@@ -23,7 +23,7 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome, capture
-from oauth_auth._renewal.acquisition import Absent, Acquired, Deferred, Vain
+from oauth_auth._renewal.acquisition import Absent, Vain
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
@@ -40,6 +40,7 @@ from oauth_auth._renewal.effects import (
 from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
 from oauth_auth._renewal.logins import Logins, NewLogin
 from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._renewal.token_making import Acquired, Deferred
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
 from oauth_auth._server.grant import Grant
