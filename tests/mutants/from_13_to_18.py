@@ -75,7 +75,7 @@ MUTANTS = (
     Mutant(
         13,
         "a signal handler waits for the code that it interrupts",
-        "_renewal/renewer.py",
+        "_renewal/landing.py",
         "decision_lock = threading.RLock()",
         "decision_lock = threading.Semaphore()",
         ("guarantees/test_lifecycle.py::test_a_signal_handler_may_use_it_anywhere[requests-_in_window-get_token]",),
@@ -166,7 +166,7 @@ MUTANTS = (
     Mutant(
         15,
         "a new token is told without its lifetime",
-        "_renewal/renewer.py",
+        "_renewal/landing.py",
         "emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)",
         "emit(logging.INFO, event, text, duration=duration)",
         ("guarantees/test_events.py::test_a_record_carries_its_event[requests-acquired]",),
@@ -174,7 +174,7 @@ MUTANTS = (
     Mutant(
         15,
         "a sibling's token is told as one's own",
-        "_renewal/renewer.py",
+        "_renewal/landing.py",
         'event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"',
         'event = "acquired" if held is None else "renewed"',
         ("guarantees/test_logging.py::test_it_says_that_a_token_was_adopted[requests]",),
@@ -182,7 +182,7 @@ MUTANTS = (
     Mutant(
         15,
         "a failure isn't told as a warning",
-        "_renewal/renewer.py",
+        "_renewal/landing.py",
         'emit(logging.WARNING, "failed", text,',
         'emit(logging.DEBUG, "failed", text,',
         ("guarantees/test_logging.py::test_it_says_that_a_token_call_failed[requests]",),
@@ -198,7 +198,7 @@ MUTANTS = (
     Mutant(
         15,
         "waiting isn't told",
-        "_renewal/renewer.py",
+        "_renewal/landing.py",
         "        if not self.is_quiet:\n",
         "        if False:\n",
         ("guarantees/test_logging.py::test_it_says_that_a_caller_waited[requests]",),
@@ -602,7 +602,7 @@ MUTANTS = (
     Mutant(
         18,
         "an issuer in trouble counts as one without metadata",
-        "_wire/messages.py",
+        "_wire/metadata.py",
         "    if status == 429 or status >= 500:",
         "    if False:",
         ("units/test_metadata.py::test_trouble_is_tried_again_and_ends_the_search",),

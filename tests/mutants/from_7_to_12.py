@@ -222,7 +222,7 @@ MUTANTS = (
     Mutant(
         9,
         "the store isn't looked into under the lock",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "                    if token is not None:\n"
         "                        return Acquired(token, is_own=False)\n"
         "                    self._raise_shared_failure(purpose)\n"
@@ -233,7 +233,7 @@ MUTANTS = (
     Mutant(
         9,
         "the store isn't looked into after a refusal",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "if (adopted := (yield from self._look(excluded))) is not None:",
         "if (adopted := None) is not None:",
         ("units/test_acquisition.py::test_after_a_refused_refresh_token_the_store_is_looked_into",),
@@ -241,7 +241,7 @@ MUTANTS = (
     Mutant(
         9,
         "a new token isn't saved",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "        yield from self._save()\n        return Acquired(token, is_own=True)",
         "        return Acquired(token, is_own=True)",
         ("units/test_acquisition.py::test_a_first_token_is_made_under_the_lock_and_saved",),
@@ -249,7 +249,7 @@ MUTANTS = (
     Mutant(
         9,
         "who lost the lock overwrites what a sibling saved",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "        is_ours = yield StillHeld()\n        self.known =",
         "        is_ours = True\n        self.known =",
         ("units/test_acquisition.py::test_who_lost_the_lock_takes_what_a_sibling_saved",),
@@ -257,7 +257,7 @@ MUTANTS = (
     Mutant(
         9,
         "who has a good token waits for a sibling's lock",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "_NO_WAIT_FOR_LOCK = {Reason.DUE, Reason.STALE, Reason.UNSAVED}",
         "_NO_WAIT_FOR_LOCK = {Reason.UNSAVED}",
         ("units/test_acquisition.py::test_a_lock_that_is_taken_is_not_waited_for_with_a_good_token",),
@@ -265,7 +265,7 @@ MUTANTS = (
     Mutant(
         9,
         "a lock that nothing comes of is waited for all day",
-        "_renewal/acquisition.py",
+        "_renewal/token_making.py",
         "if self._clock().monotonic >= begun + self._entry.lock_wait:",
         "if self._clock().monotonic >= begun + 86400:",
         ("units/test_acquisition.py::test_a_lock_is_gone_without_after_30_seconds_of_nothing",),
