@@ -172,8 +172,6 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
     header = yield from answering(source, header, exchange)
     made_for = None
     while (demand := exchange.step_up_demand(header)) is not None:
-        if made_for is not None:  # whatever it demands now: it may take turns
-            source.count_vain_login(origin, made_for)
         if made_for is not None or not exchange.may_be_sent_again or not source.may_step_up(origin, header, demand):
             break
         try:
@@ -185,7 +183,6 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
             except OAuthError:
                 if is_repeatable:
                     raise
-            made_for = demand if is_made else None
             # If it's not sent again, the answer that the caller gets says what is wrong; a failure is logged.
             if credential is None or not is_repeatable:
                 break
@@ -199,6 +196,10 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
         exchange.was_replayed = True
         yield from _send_again(exchange, credential)
         header = yield from answering(source, credential.header, exchange)
+        made_for = demand if is_made else None
+    # Whatever is wrong with the token now: an API may take turns in what it demands.
+    if made_for is not None and (demand is not None or exchange.rejection(header) is not None):
+        source.count_vain_login(origin, made_for)
     return header
 
 
