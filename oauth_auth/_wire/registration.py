@@ -150,7 +150,9 @@ def read_registration_response(
     elif not isinstance(method, str) or method not in _METHODS:
         problem = f"it wants the client to authenticate by {str(method)[:50]!r}"
     elif method != "none" and secret is None:
-        problem = f"it wants the client to authenticate by {method!r}, and its answer has no usable client_secret"
+        problem = (
+            f"it wants the client to authenticate by {method!r}, and its answer has no client_secret that can be sent"
+        )
     if problem is not None:
         raise RegistrationError(
             f"the client registered at {place} can't be used: {problem}; pass client_id= of one registered by hand",
