@@ -92,7 +92,7 @@ class Bonds:
         """Return them as JSON."""
         return {_FIELD: {key: bond._asdict() for key, bond in self._of.items()}} if self._of else {}
 
-    def load(self, state: Mapping[str, Any], may_be_called: Callable[[str], bool]) -> None:
+    def load(self, state: Mapping[str, Any], may_be_called: Callable[[str], bool] = lambda _: True) -> None:
         """Take in what `dump` returned, here or in another program; what is damaged is ignored.
 
         So is a server that may not be called.

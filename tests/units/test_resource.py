@@ -929,5 +929,7 @@ def test_a_stored_bonds_server_is_not_inside() -> None:
     inside = "https://10.0.0.1"
     web.add_server(inside)
     program.grant.load_state({"bonds": {digest("refresh"): Bond(inside, "client", API)._asdict()}})
-    assert isinstance(program.run(program.grant.refresh("refresh", None)), OAuthError)
-    assert f"{inside}/token" not in web.asked
+    token = OAuthToken(access_token="access", refresh_token="refresh")
+    assert None is program.grant.live_refresh_token(token)
+    program.run(program.grant.revoke(token))
+    assert [] == web.asked
