@@ -71,7 +71,7 @@ def forms(requests: list[TokenRequest]) -> list[dict[str, list[str]]]:
     return [parse_qs(request.body.decode()) for request in requests]
 
 
-# -- Secrets that the user gives ------------------------------------------------------------------------------------
+# -- Secrets that the user gives ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def forms(requests: list[TokenRequest]) -> list[dict[str, list[str]]]:
         {"client_secret": "secret", "issuer": "https://good.example"},
         {"client_secret": "secret"},
     ],
-    ids=lambda options: " ".join(options),
+    ids=" ".join,
 )
 def test_secret_without_server_or_client(plugin_mode: Mode, options: dict[str, Any]) -> None:
     """A secret needs the server, and the client, that it's for: else any API could be sent it."""
@@ -99,7 +99,7 @@ def test_secret_goes_to_its_server_alone(internet: Internet, good: Server, new: 
     """Whatever the API names, and however often it changes its mind."""
     api = Api(internet, new)
     good.issued.append("the-secret")
-    options = {} if login else {"login": None}
+    options: dict[str, Any] = {} if login else {"login": None}
     auth = auth_for(internet, client_id="own", client_secret="the-secret", issuer=good.issuer, **options)
     with pytest.raises(DiscoveryError):
         auth.get_token()
@@ -164,7 +164,7 @@ def test_client_without_issuer_is_bound_to_the_first_server(internet: Internet, 
     assert [] == internet.leaks_of(old)
 
 
-# -- The server moves -----------------------------------------------------------------------------------------------
+# -- The server moves ---------------------------------------------------------------------------------------------
 
 
 def test_server_moves(internet: Internet, old: Server, new: Server) -> None:
@@ -302,7 +302,7 @@ def test_secret_beside_the_login_of_another_server(internet: Internet, good: Ser
     assert [] == internet.leaks_of(good)
 
 
-# -- Several resources ------------------------------------------------------------------------------------------------
+# -- Several resources --------------------------------------------------------------------------------------------
 
 
 def test_registrations_of_two_servers(internet: Internet, old: Server, new: Server) -> None:
@@ -332,8 +332,10 @@ def test_hostile_resource_of_the_same_server(internet: Internet, old: Server) ->
 
 
 def test_hostile_resource_that_has_the_client_replaced(internet: Internet, old: Server) -> None:
-    """It can have another client registered, by a scope that none was registered for; the login of the first resource
-    goes on, or at worst is asked for again."""
+    """It can have another client registered, by a scope that none was registered for.
+
+    The login of the first resource goes on, or at worst is asked for again.
+    """
     store = MemoryTokenStore()
     api = Api(internet, old)
     evil = Api(internet, old, url="https://evil.example/v1")
@@ -355,7 +357,7 @@ def test_hostile_resource_that_has_the_client_replaced(internet: Internet, old: 
     assert [] == internet.leaks_of(old)
 
 
-# -- Mix-up -------------------------------------------------------------------------------------------------------------
+# -- Mix-up -------------------------------------------------------------------------------------------------------
 
 
 def test_answer_of_another_server(internet: Internet, good: Server, new: Server) -> None:
@@ -420,7 +422,7 @@ def test_server_without_pkce(internet: Internet, good: Server, methods: Any) -> 
         auth_for(internet, issuer=good.issuer).get_token()
 
 
-# -- What stays in the store ---------------------------------------------------------------------------------------------
+# -- What stays in the store --------------------------------------------------------------------------------------
 
 
 def test_stored_entry_of_nobody_knows_whom(internet: Internet, good: Server) -> None:
