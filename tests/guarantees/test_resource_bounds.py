@@ -167,6 +167,30 @@ def test_a_request_is_sent_three_times_at_most(mode: Mode, resource: Resource) -
     assert len(resource.authority.visited) <= 2
 
 
+def test_a_late_answer_counts_as_one_of_three(mode: Mode, resource: Resource, held: threading.Event) -> None:
+    """Without a token, with one that has come meanwhile, with that of a login for more: then the answer is final."""
+    arrived, challenges = threading.Event(), iter(['"insufficient_scope", scope="a"', '"invalid_token"'])
+
+    def answer(request: Received) -> Answer | None:
+        if request.authorization is not None:
+            return Answer(401, b"no", (("WWW-Authenticate", f"Bearer error={next(challenges)}"),))
+        arrived.set()
+        assert held.wait(20)
+        return None
+
+    resource.answers["/api/late"] = answer
+    auth = resource.auth(mode)
+    with mode.client(auth) as client:
+        late = client.begin("GET", f"{resource.url}/late")
+        assert arrived.wait(20)
+        assert 200 == client.get(resource.url).status_code
+        held.set()
+        result = late.result(20)
+    assert (401, b"no") == (result.status_code, result.content)
+    assert 3 == len([request for request in resource.requests if request.path == "/api/late"])
+    assert 2 == len(resource.authority.visited)
+
+
 def test_logins_of_others_dont_count(mode: Mode, resource: Resource, held: threading.Event) -> None:
     """A request that comes while a user logs in waits for that login, and causes none."""
     begun = threading.Event()

@@ -197,7 +197,7 @@ def test_a_challenge_without_scope_and_nothing_to_ask_for(
 
 
 def test_a_scope_that_is_granted_is_not_asked_for(mode: Mode, resource: Resource) -> None:
-    """A 403 that wants what the token has is about something else."""
+    """A 403 that wants what the token has is about something else: nothing is found out anew, either."""
     challenge_with(resource, "read write")
     resource.needs = {"/api/write": "read write"}
     auth = resource.auth(mode)
@@ -209,6 +209,7 @@ def test_a_scope_that_is_granted_is_not_asked_for(mode: Mode, resource: Resource
         assert (403, b"refused") == (answer.status_code, answer.content)
         assert token == auth.token
     assert 1 == len(resource.authority.visited)
+    assert 1 == len(resource.looked)
 
 
 def test_a_scope_that_is_not_granted(mode: Mode, resource: Resource, monotonic: MonotonicClock) -> None:
