@@ -19,7 +19,7 @@ from oauth_auth.login import LoginContext
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
-__all__ = ["CODE", "REDIRECT_URI", "SECRET", "Registry", "log_in"]
+__all__ = ["CODE", "REDIRECT_URI", "SECRET", "Registry", "log_in", "open_page"]
 
 REDIRECT_URI = "http://127.0.0.1:49152/callback"
 SECRET = "secret-of-"
@@ -78,8 +78,8 @@ class Registry:
     def counts(self) -> Counter[str]:
         """How many calls of each kind have arrived, and how many persons came to log in."""
         counts = Counter(_kind_of(request.path) for request in self.server.requests)
-        del counts["login"]
-        return counts + Counter(["login"] * len(self.visited))
+        counts["login"] = len(self.visited)
+        return +counts
 
     def forget_calls(self) -> None:
         """Count anew."""
@@ -241,12 +241,17 @@ class Registry:
 
 def log_in(begin: LoginContext) -> str:
     """Be a login of any process: have a person open the URL, whom the server lets in."""
+    return open_page(begin(begin.redirect_uri or REDIRECT_URI).url)
+
+
+def open_page(url: str) -> str:
+    """Open an authorization request's URL from any process; return the one that it's redirected to."""
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(begin(begin.redirect_uri or REDIRECT_URI).url, allow_redirects=False, timeout=20)
+        answer: Any = session.get(url, allow_redirects=False, timeout=20)
     if "Location" not in answer.headers:
         raise ReauthorizationRequired("the user must log in: nobody did")
-    return answer.headers["Location"]
+    return str(answer.headers["Location"])
 
 
 def _kind_of(path: str) -> str:
