@@ -80,7 +80,7 @@ def test_a_fapi_flow_takes_few_lines(tmp_path: Path, oauth_provider: LocalProvid
 
 
 def test_an_mcp_client_takes_few_lines() -> None:
-    """In under twenty lines a client has a login, and all that comes after it; Chromium goes that way in tests/servers."""
+    """In under twenty lines a client has a login, and all that comes after it: tests/servers has Chromium use it."""
     assert len(lines_of(EXAMPLES / "mcp_client.py")) < 20
 
 

@@ -343,6 +343,33 @@ def test_a_login_outlasts_the_client_s_patience(server: ResourceServer, way: Way
     assert (1, 1, 1) == counts(server)
 
 
+@session
+def test_a_call_that_is_given_up_leaves_the_session(server: ResourceServer, way: Way) -> None:
+    """A call that doesn't wait for the login which it led to ends alone; the session, and the login, go on."""
+    may_go_on = threading.Event()
+    may_go_on.set()
+
+    def slowly(begin: LoginContext) -> str:
+        assert may_go_on.wait(30)
+        return log_in(begin)
+
+    async def conversation() -> None:
+        async with way.open(way.make(server, login=slowly, scope="basic"), server.url) as client:
+            assert "Hello, Alice" == await client.call("greet")
+            before = client.session()
+            may_go_on.clear()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await client.call("administer")
+            assert "Hello, Alice" == await client.call("greet")
+            may_go_on.set()
+            assert "secrets" == await client.call("administer")
+            assert before == client.session()
+            assert (1, 2, 2) == counts(server)
+
+    converse(conversation())
+
+
 def test_each_way_to_prove_the_client(plugin_mode: Mode, server: ResourceServer) -> None:
     """In whichever way that the server lists the client is to prove itself, it's known, in logins and refreshes.
 
