@@ -81,22 +81,22 @@ class Rejection(Record):
     def emit_challenged(self, error: str) -> None:
         """Log that it's about the proof alone, and that another one is sent."""
         text = "another proof is sent: %(method)s %(url)s was answered with %(status)s, error %(error)s"
-        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error)
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error, scope=None)
 
     def emit_demand(self, demand: Demand) -> None:
         """Log that it asks for a token."""
         text = "a token is asked for: %(method)s %(url)s was answered with %(status)s, wants scope %(scope)s"
-        emit(logging.INFO, "challenged", text, **self._asdict(), error=demand.error, scope=_shown(demand.scope))
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=demand.error, scope=_shown(demand.scope))
 
     def emit_step_up(self, demand: Demand) -> None:
         """Log that it asks for another login, or for more scope."""
-        text = "another login is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
+        text = "another authorization is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
         wanted = {} if demand.scope is None else {"scope": _shown(demand.scope)}
         emit(logging.INFO, "step_up", text, **self._asdict(), demands={**dict(demand.login), **wanted})
 
     def emit_stepped_up(self) -> None:
         """Log that it's sent again with the token of another login."""
-        text = "stepped up: sent again with another login's token: %(method)s %(url)s, answered with %(status)s before"
+        text = "stepped up, sent again with another token: %(method)s %(url)s, answered with %(status)s before"
         emit(logging.INFO, "stepped_up", text, **self._asdict())
 
     def emit_rejected_again(self, error: str | None) -> None:
