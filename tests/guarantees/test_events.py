@@ -308,9 +308,11 @@ def want_another_login(stage: Stage) -> None:
 def meet_an_unknown_api(stage: Stage) -> None:
     """Have an API want a token that it says itself where to get."""
     login = BrowserLogin(open_browser=lambda url: requests.get(url, timeout=10).ok, quiet=True)
-    with LocalProvider() as server:
-        with stage.mode.client(stage.mode.plugin.ResourceAuth(server.api_url, login=login)) as client:
-            assert 200 == client.get(f"{server.api_url}?key=s3cret").status_code
+    with (
+        LocalProvider() as server,
+        stage.mode.client(stage.mode.plugin.ResourceAuth(server.api_url, login=login)) as client,
+    ):
+        assert 200 == client.get(f"{server.api_url}?key=s3cret").status_code
 
 
 OCCASIONS: dict[str, Callable[[Stage], None]] = {
