@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._server.device import show_on_stderr
 from .._wire.identifiers import check_protected_resource, resource_key
+from .._wire.urls import origin_of
 from ..errors import (
     ConfigurationError,
     DiscoveryError,
@@ -88,7 +89,10 @@ class ResourceSetup(Setup):
         def announce() -> None:
             found = auth._grant.surroundings.found
             assert found is not None  # noqa: S101 - nobody is asked before it's found out
-            echo(f"{found.issuer} will ask you to log in, for {found.resource.resource}.")
+            name = "device_authorization_url" if grant == "device" else "authorization_url"
+            place = origin_of(auth._calls.run(found.endpoints.find(name)) or "")
+            elsewhere = "" if place == origin_of(found.issuer) else f" Its page is at {place}: is that the same server?"
+            echo(f"{found.issuer} will ask you to log in, for {found.resource.resource}.{elsewhere}")
 
         def show(**told: Any) -> None:
             announce()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["ResourceDiscovery"]
 
 
+_PROOFS = ("client_secret", "client_assertion")
+"""The fields that prove a client."""
+
+
 class ResourceDiscovery(ServerAuth):
     """An auth object that finds out from a resource where its tokens come from."""
 
@@ -153,6 +157,7 @@ def _check_client(client_id: object, secret: object, issuer: object, settings: S
         "client_auth": not isinstance(settings.client_auth, PublicClient | ClientSecretBasic | ClientSecretPost | None),
         "client_certificate": settings.certificate is not None,
     }
+    given |= {f"field_parameters[{name!r}]": name in settings.field_parameters for name in _PROOFS}
     name = next((name for name, is_given in given.items() if is_given), None)
     if name is None:
         return

@@ -38,6 +38,15 @@ class StoredRegistrations:
         with self._session(key) as session:
             return self._load(session, key, issuer)
 
+    def find_client(self, issuer: str, client_id: str, redirect_uri: str | None) -> Registration | None:
+        """Return a client's registration, also after another has taken its place; block meanwhile."""
+        kept = self.find(issuer, redirect_uri)
+        if kept is not None and kept.client_id == client_id:
+            return kept
+        key = self._key(issuer, None, client_id)
+        with self._session(key) as session:
+            return self._load(session, key, issuer)
+
     def find_latest(self, issuer: str) -> Registration | None:
         """Return the last one that has a redirect URI, whatever its port; block meanwhile."""
         return self.find(issuer, self._configured)
@@ -47,11 +56,12 @@ class StoredRegistrations:
         issuer: str,
         redirect_uri: str | None,
         is_usable: Callable[[Registration], bool],
-        make: Callable[[], Registration],
+        make: Callable[[Registration | None], Registration],
     ) -> Registration:
         """Return one that's kept and usable, else make it and keep it, one program at a time; block meanwhile.
 
-        A lock that another holds for longer than a registration takes is gone without.
+        `make` takes the one that it replaces. A lock that another holds for longer than a registration takes is gone
+        without.
         """
         key = self._key(issuer, redirect_uri)
         with self._session(key) as session:
@@ -62,20 +72,30 @@ class StoredRegistrations:
                 kept = self._load(session, key, issuer)
                 if kept is not None and is_usable(kept):
                     break
-                kept = make()
+                kept = make(kept)
                 self._save(session, key, kept)
                 break
+        if kept.client_secret is not None:  # what was issued to it needs that, whatever takes its place
+            self._keep_as(self._key(issuer, None, kept.client_id), kept)
         latest = self._key(issuer, self._configured)
         if redirect_uri is not None and latest != key:
-            with self._session(latest) as session:
-                session.lock(_LOOK_INTERVAL)
-                self._save(session, latest, kept)
+            self._keep_as(latest, kept)
         return kept
+
+    def _keep_as(self, key: str, registration: Registration) -> None:
+        with self._session(key) as session:
+            session.lock(_LOOK_INTERVAL)
+            if self._load(session, key, registration.issuer) != registration:
+                self._save(session, key, registration)
 
     def forget(self, registration: Registration) -> None:
         """Forget a registration, unless there's another one by now; block meanwhile."""
         issuer = registration.issuer
-        for key in {self._key(issuer, registration.redirect_uri), self._key(issuer, self._configured)}:
+        for key in (
+            self._key(issuer, registration.redirect_uri),
+            self._key(issuer, self._configured),
+            self._key(issuer, None, registration.client_id),
+        ):
             with self._session(key) as session:
                 session.lock(_LOOK_INTERVAL)  # else the next one, which another program saves now, could be deleted
                 kept = self._load(session, key, issuer)
@@ -83,8 +103,9 @@ class StoredRegistrations:
                     self._own.pop(key, None)
                     session.delete()
 
-    def _key(self, issuer: str, redirect_uri: str | None) -> str:
-        parts = json.dumps(["client_registration", issuer, redirect_uri, self._metadata], sort_keys=True, default=str)
+    def _key(self, issuer: str, redirect_uri: str | None, client_id: str | None = None) -> str:
+        names = ["client_registration", issuer, redirect_uri, client_id, self._metadata]
+        parts = json.dumps(names, sort_keys=True, default=str)
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def _session(self, key: str) -> StoreSession:

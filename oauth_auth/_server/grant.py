@@ -112,6 +112,10 @@ class Grant:
         """Whether no token is asked for before the API demands one, and where it's from may only be found out then."""
         return False
 
+    def accepts(self, token: OAuthToken) -> bool:
+        """Return whether a token that was found may be sent: not if it's from elsewhere than the user has said."""
+        return True
+
     @property
     def is_prepared(self) -> bool:
         """Whether all is known that a token can be had with: see `prepare`."""

@@ -32,6 +32,10 @@ class Registrations(Protocol):
         """Return the registration at a server for a redirect URI, or for none, as devices have."""
         ...
 
+    def find_client(self, issuer: str, client_id: str, redirect_uri: str | None) -> Registration | None:
+        """Return a client's registration, also after another has taken its place."""
+        ...
+
     def find_latest(self, issuer: str) -> Registration | None:
         """Return the last one at a server that has a redirect URI, whatever its port."""
         ...
@@ -41,9 +45,12 @@ class Registrations(Protocol):
         issuer: str,
         redirect_uri: str | None,
         is_usable: Callable[[Registration], bool],
-        make: Callable[[], Registration],
+        make: Callable[[Registration | None], Registration],
     ) -> Registration:
-        """Return one that's kept and usable, else make it and keep it, one program at a time."""
+        """Return one that's kept and usable, else make it and keep it, one program at a time.
+
+        `make` takes the one that it replaces.
+        """
         ...
 
     def forget(self, registration: Registration) -> None:

@@ -73,14 +73,18 @@ class ResourceTokens(Grant):
     def binding(self) -> Binding | None:
         return self._binding
 
+    def accepts(self, token: OAuthToken) -> bool:
+        """Return whether a token is from the server and the client that the user has named, as far as it's known."""
+        bond, issuer = self._bonds.of(token), self.options.issuer
+        is_its_server = bond is None or issuer is None or is_same_issuer(bond.issuer, issuer)
+        return is_its_server and (bond is None or self.options.client_id in {None, bond.client_id})
+
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
         """Return a token's refresh token, unless it's dead, or isn't from where the resource's tokens are from now."""
-        bond, issuer = self._bonds.of(token), self.options.issuer
-        if bond is None or token is None or token.refresh_token is None or digest(token.refresh_token) in self._dead:
+        if token is None or token.refresh_token is None or digest(token.refresh_token) in self._dead:
             return None
-        if self._bonds.has_left(token) or not (issuer is None or is_same_issuer(bond.issuer, issuer)):
-            return None
-        return token.refresh_token if self.options.client_id in {None, bond.client_id} else None
+        is_known = self._bonds.of(token) is not None and not self._bonds.has_left(token)
+        return token.refresh_token if is_known and self.accepts(token) else None
 
     def bury(self, digests: Iterable[str]) -> None:
         self._dead.add(digests)

@@ -272,7 +272,7 @@ class Surroundings:
             return self.client_given(options.client_id)
         if not bond.is_registered:
             return ClientIdentity(bond.client_id, None, None)
-        kept = self.registrations.find(bond.issuer, bond.redirect_uri)
+        kept = self.registrations.find_client(bond.issuer, bond.client_id, bond.redirect_uri)
         if kept is None or kept.client_id != bond.client_id:
             # If it's a public one, that's all that it needs.
             return ClientIdentity(bond.client_id, None, None)
@@ -296,7 +296,7 @@ class Surroundings:
         to_ask, _ = endpoints.calls.run(endpoints.scope_of_login(scope, self.offline_access))
         supported = united(*found.resource.scopes, *read_scopes(metadata))
 
-        def make() -> Registration:
+        def make(before: Registration | None) -> Registration:
             url = endpoints.calls.run(endpoints.require("registration_url"))
             steps = register(
                 endpoints.calls,
@@ -305,7 +305,8 @@ class Surroundings:
                 issuer=found.issuer,
                 redirect_uri=redirect_uri,
                 scope=to_ask,
-                supported=supported,
+                # Others use the client, too, whose scope stays in its ceiling.
+                supported=united(supported, None if before is None else before.scope),
                 client_auth=options.client_auth,
                 own=options.client_metadata,
             )

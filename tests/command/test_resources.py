@@ -115,6 +115,16 @@ def test_the_url_is_enough(api: LocalProvider, browser: Browser) -> None:
     assert Ended(0, "", "You were not logged in.\n") == run("logout", url)
 
 
+def test_a_login_page_of_another_host_is_named(scripted: ScriptedApi) -> None:
+    """A server may name another one's page as its own: the user, who sees that page, can tell."""
+    assert scripted.server_metadata is not None
+    own = run("login", scripted.url, "--timeout", "0.2").stderr
+    assert f"{scripted.issuer} will ask you to log in, for {scripted.url}.\n" in own
+    scripted.server_metadata["authorization_endpoint"] = "http://localhost:9/login"
+    other = run("login", scripted.url, "--timeout", "0.2").stderr
+    assert f"for {scripted.url}. Its page is at http://localhost:9: is that the same server?\n" in other
+
+
 def test_without_a_token_nobody_is_asked(api: LocalProvider) -> None:
     """Neither the API nor a server, whatever the command."""
     for args in (["token"], ["status"], ["logout"]):

@@ -361,9 +361,7 @@ FAULTS: dict[str, Callable[[Registry], object]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_errors_show_no_secret(
-    mode: Mode, secretive: Registry, caplog: pytest.LogCaptureFixture, fault: str
-) -> None:
+def test_errors_show_no_secret(mode: Mode, secretive: Registry, caplog: pytest.LogCaptureFixture, fault: str) -> None:
     """Neither an error, its traceback, its pickle nor the log shows the client's secret, a code or a verifier."""
     FAULTS[fault](secretive)
     requests: list[Any] = []
@@ -407,7 +405,16 @@ def test_objects_show_no_secret(plugin_mode: Mode, secretive: Registry) -> None:
     kept = registrations.find_latest(secretive.issuer)
     assert kept.client_secret == f"registered-{MARK}"
     identity = auth._grant._identity
-    for thing in (auth, auth._grant, auth._grant.options, surroundings, registrations, kept, identity, [kept.to_token()]):
+    for thing in (
+        auth,
+        auth._grant,
+        auth._grant.options,
+        surroundings,
+        registrations,
+        kept,
+        identity,
+        [kept.to_token()],
+    ):
         assert [] == test_secrets.shown(repr(thing))
         assert [] == test_secrets.shown(str(thing))
 
