@@ -266,7 +266,8 @@ def test_no_server_that_can_serve(plugin_mode: Mode, resource: Resource, fault: 
     assert not error.retryable
     assert resource.authority.issuer in str(error)
     assert "issuer=" in str(error)
-    assert [] == resource.authority.visited == resource.authority.registered
+    assert [] == resource.authority.visited
+    assert [] == resource.authority.registered
 
 
 def test_a_given_client_needs_no_registration(plugin_mode: Mode, resource: Resource) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,14 +27,14 @@ def listening(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "oauth_auth")
 
 
-def events(caplog: pytest.LogCaptureFixture, names: Iterable[str] = NAMES) -> list[tuple[str, dict[str, Any]]]:
+def events(caplog: pytest.LogCaptureFixture, names: tuple[str, ...] = NAMES) -> list[tuple[str, dict[str, Any]]]:
     """Return the events of these names with their fields, in order."""
     await_silence()
     fields = [vars(record) for record in caplog.records]
     return [
         (record["oauth_event"], {name[6:]: value for name, value in record.items() if name.startswith("oauth_")})
         for record in fields
-        if record.get("oauth_event") in names
+        if record.get("oauth_event", "") in names
     ]
 
 

@@ -170,7 +170,8 @@ def test_a_service(mode: Mode, resource: Resource) -> None:
         resource.revoke()
         assert 200 == client.get(resource.url).status_code
     assert 2 == len(resource.authority.token_calls("client_credentials"))
-    assert [] == resource.authority.visited == resource.authority.registered
+    assert [] == resource.authority.visited
+    assert [] == resource.authority.registered
     assert 1 == len(resource.looked)
 
 
