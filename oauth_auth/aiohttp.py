@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -99,7 +100,7 @@ class AiohttpAuth(AsyncTokens):
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
         self._places: dict[URL, bool] = {}
-        self._telling = _REDIRECTS.union(self._telling)
+        self._telling = _with_redirects(self._telling)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -310,6 +311,12 @@ class _Exchange(Exchange):
         sent = request.headers.pop(hdrs.COOKIE, None)
         if cookies := with_new_cookies(sent, before, jar.filter_cookies(request.url)):
             request.headers[hdrs.COOKIE] = cookies
+
+
+@lru_cache(maxsize=16)
+def _with_redirects(statuses: frozenset[int]) -> frozenset[int]:
+    """Return these statuses and those of redirects: one set for all objects that have the same."""
+    return _REDIRECTS.union(statuses)
 
 
 def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:

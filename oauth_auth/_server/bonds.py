@@ -14,6 +14,7 @@ __all__ = ["Bond", "Bonds"]
 _MOST = 8
 """How many are remembered: of the tokens that are in use, and of those that they have just replaced."""
 _FIELD = "bonds"
+_NOTHING: frozenset[str] = frozenset()  # one for all objects
 
 
 class Bond(Record):
@@ -57,7 +58,7 @@ class Bonds:
 
     def __init__(self) -> None:
         self._of: dict[str, Bond] = {}
-        self._left: frozenset[str] = frozenset()
+        self._left = _NOTHING
 
     @property
     def latest(self) -> Bond | None:

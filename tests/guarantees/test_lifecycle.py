@@ -104,9 +104,12 @@ def shared_copy(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 def test_all_classes_are_tested_here(plugin_mode: Mode) -> None:
     """What this file promises, it promises for each auth class that a plug-in exports.
 
-    All but one, which has a file of its own: a device code needs a person, and is a code afterwards.
+    All but two, which have files of their own: a device code needs a person, and is a code afterwards; a resource has
+    to be asked.
     """
-    assert {*CLASSES, "DeviceCodeAuth"} == {name for name in plugin_mode.plugin.__all__ if name.endswith("Auth")}
+    assert {*CLASSES, "DeviceCodeAuth", "ResourceAuth"} == {
+        name for name in plugin_mode.plugin.__all__ if name.endswith("Auth")
+    }
 
 
 def test_a_copy_has_the_token(
@@ -990,15 +993,23 @@ def is_garbage(reference: weakref.ref[Any]) -> bool:
     return soon(is_gone)
 
 
+SMALL: dict[str, Callable[..., Any]] = {
+    **CLASSES,
+    "ResourceAuth": lambda plugin, url: plugin.ResourceAuth(url),
+    "ResourceAuth for users": lambda plugin, url: plugin.ResourceAuth(url, login=print),
+}
+
+
 @forks
-def test_an_unused_object_is_small(plugin_mode: Mode, make: Callable[[Mode], Any], young: None) -> None:
+@pytest.mark.parametrize("name", SMALL)
+def test_an_unused_object_is_small(plugin_mode: Mode, tokens: Tokens, name: str, young: None) -> None:
     """An auth object that hasn't been used yet takes 4 KiB at most."""
 
     def size() -> float:
-        kept = [make(plugin_mode)]
+        kept = [SMALL[name](plugin_mode.plugin, tokens.url)]
         gc.collect()
         tracemalloc.start()
-        kept += [make(plugin_mode) for _ in range(50)]
+        kept += [SMALL[name](plugin_mode.plugin, tokens.url) for _ in range(50)]
         gc.collect()
         return tracemalloc.get_traced_memory()[0] / 50
 
