@@ -121,7 +121,13 @@ def _read_options(parameters: Mapping[str, Any], settings: Settings, resource: s
         check_endpoint("issuer", issuer, allow_insecure=settings.allow_insecure_transport)
         if urlsplit(issuer).query:
             raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
+    for name in ("revocation_url", "introspection_url"):
+        if parameters.get(name) is not None:
+            check_endpoint(name, parameters[name], allow_insecure=settings.allow_insecure_transport)
     _check_client(client_id, secret, issuer, settings)
+    if client_id is not None:
+        method = settings.client_auth or (PublicClient() if secret is None else ClientSecretBasic())
+        method.authenticate(client_id, secret)  # raises ConfigurationError before anybody logs in
     if url is not None:
         _check_client_metadata_url(url, client_id)
     _check_login(login, redirect_uri, parameters.get("authorization_parameters"))
