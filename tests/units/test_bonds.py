@@ -115,3 +115,12 @@ def test_what_another_program_has_stored_comes_after_what_was_known() -> None:
     many = {"bonds": {f"key-{number}": BOND._asdict() for number in range(100)}}
     ours.load(many)
     assert 8 == len(ours.dump()["bonds"])
+
+
+def test_a_server_that_may_not_be_called_is_left_out() -> None:
+    """What a store holds is believed no more than what a resource says."""
+    ours, theirs = Bonds(), Bonds()
+    theirs.note(token(1), BOND)
+    theirs.note(token(2), BOND._replace(issuer="https://10.0.0.1"))
+    ours.load(theirs.dump(), lambda issuer: issuer == AUTH)
+    assert [BOND, None] == [ours.of(token(number)) for number in (1, 2)]

@@ -426,6 +426,23 @@ def test_a_named_issuer_need_not_list_pkce() -> None:
     assert DiscoveryError is type(Program(web, issuer=AUTH).log_in())
 
 
+def test_the_place_that_a_challenge_names_is_known_where_there_is_none() -> None:
+    """For a login that no challenge led to, and to see whether the server has moved, the resource is asked for it."""
+    web = Web()
+    web.add_server(OTHER)
+    place = "https://api.example/metadata"
+    web.places[place] = web.places.pop(RESOURCE_PLACE)
+    web.places[API] = answer(401, www_authenticate=f'Bearer resource_metadata="{place}"')
+    program = Program(web)
+    assert isinstance(program.log_in(TOKEN._replace(resource_metadata=place)), OAuthToken)
+    assert API not in web.asked
+    token = program.log_in(None)
+    assert isinstance(token, OAuthToken)
+    assert False is program.run(program.grant.has_moved(token))
+    web.places[place] = answer(200, {"resource": API, "authorization_servers": [OTHER]})
+    assert True is program.run(program.grant.has_moved(token))
+
+
 # -- Which client -----------------------------------------------------------------------------------------------------
 
 
@@ -922,14 +939,15 @@ def test_servers_do_not_share_what_is_known_of_one() -> None:
     assert [AUTH, OTHER] == [calls[issuer].server.issuer for issuer in (AUTH, OTHER)]
 
 
-def test_a_stored_bonds_server_is_not_inside() -> None:
+@pytest.mark.parametrize("issuer", ["https://10.0.0.1", "http://auth.example", "nonsense"])
+def test_a_stored_bonds_server_is_not_called(issuer: str) -> None:
     """What a program finds in the store is believed no more than what a resource says."""
     web = Web()
     program = Program(web)
-    inside = "https://10.0.0.1"
-    web.add_server(inside)
-    program.grant.load_state({"bonds": {digest("refresh"): Bond(inside, "client", API)._asdict()}})
-    token = OAuthToken(access_token="access", refresh_token="refresh")
+    token = OAuthToken(access_token="a", refresh_token="refresh")
+    program.grant.load_state({"bonds": {digest("refresh"): Bond(issuer, "client", API)._asdict()}})
     assert None is program.grant.live_refresh_token(token)
     program.run(program.grant.revoke(token))
     assert [] == web.asked
+    program.grant.load_state({"bonds": {digest("refresh"): Bond(AUTH, "client", API)._asdict()}})
+    assert "refresh" == program.grant.live_refresh_token(token)
