@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._server.calls import Steps
@@ -13,6 +13,8 @@ from oauth_auth._wire.challenges import Demand
 from oauth_auth._wire.token import digest
 
 __all__ = ["OnDemandGrant"]
+
+_T = TypeVar("_T")
 
 
 class OnDemandGrant(Grant):
@@ -92,8 +94,8 @@ class OnDemandGrant(Grant):
         return lambda: self.request_token(None, None, key)
 
 
-def _bring(what: Any) -> Steps[Any]:
+def _bring(what: _T | OAuthError) -> Steps[_T]:
     yield from ()
-    if isinstance(what, Exception):
+    if isinstance(what, OAuthError):
         raise what
     return what

@@ -1161,7 +1161,8 @@ def test_who_wants_a_token_gets_one_also_where_none_is_demanded() -> None:
 @pytest.mark.parametrize("error", [FINAL, PASSING])
 def test_what_cannot_be_found_out_is_an_error(failing: str, error: TokenError) -> None:
     """And nobody is asked to log in."""
-    world, grant = on_demand(**{failing: error})
+    world, grant = on_demand()
+    setattr(grant, failing, error)
     assert error == world.acquire(MISSING)
     assert "log in" not in grant.calls
 

@@ -229,7 +229,7 @@ def test_what_the_answer_says_wins(asked: dict[str, Any], fields: dict[str, Any]
 )
 def test_when_a_secret_expires(expires_at: Any, expected: float | None) -> None:
     """0 is never, and so is what can't be read."""
-    fields = {"token_endpoint_auth_method": "client_secret_basic", "client_secret": "s"}
+    fields: dict[str, Any] = {"token_endpoint_auth_method": "client_secret_basic", "client_secret": "s"}
     assert expected == read(**fields, client_secret_expires_at=expires_at).expires_at
 
 

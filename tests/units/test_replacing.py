@@ -75,8 +75,8 @@ class Answered(Exchange):
     def target(self) -> tuple[str | None, str]:
         return "GET", self.url
 
-    leads_elsewhere = False  # type: ignore[assignment]
-    proof = None  # type: ignore[assignment]
+    leads_elsewhere = False
+    proof = None
 
     def carried(self, header: str) -> bool:
         return header.removeprefix("Bearer ") == self.sent[-1] and self.is_within_reach
@@ -121,7 +121,8 @@ def test_what_demands_nothing_is_left_alone() -> None:
 
 def test_what_cannot_be_sent_again_is_not() -> None:
     """A token is had for the next request all the same; the answer is the caller's, also where that fails."""
-    for brought in (*tokens(None), ReauthorizationRequired("nobody there")):
+    brings: list[OAuthToken | OAuthError] = [*tokens(None), ReauthorizationRequired("nobody there")]
+    for brought in brings:
         grant = OnDemandGrant(brought)
         exchange = Answered(Late(grant), taking("token-1"), is_repeatable=False)
         assert (401, [""]) == (exchange.replace(), exchange.sent)
@@ -233,6 +234,17 @@ def test_a_token_that_came_meanwhile_is_no_vain_login() -> None:
     assert (200, ["", "token-1", "token-2"]) == (exchange.replace(), exchange.sent)
 
 
+def test_a_token_that_came_meanwhile_is_replaced_and_stepped_up_from_three_times_in_all() -> None:
+    """Without a token, with that of another request, with its replacement: no more, whatever is demanded then."""
+    needs = {"": (401, WANTS), "token-1": (401, REJECTS), "token-2": wants("b"), "token-3": wants("c")}
+    grant = OnDemandGrant(*tokens("a", "a", "a b", "a b c"))
+    late = Late(grant)
+    late.meet()
+    exchange = Answered(late, needs.__getitem__)
+    assert (403, ["", "token-1", "token-2"]) == (exchange.replace(), exchange.sent)
+    assert 2 == grant.calls.count("log in")
+
+
 def test_requests_that_share_a_login_count_as_one() -> None:
     """Ten whose common new token is rejected make one vain login, so the pause isn't that of ten."""
     late = Late(OnDemandGrant(*tokens(*[None] * 9)))
@@ -265,14 +277,13 @@ def _resumed(steps: Any, landing: Landing) -> Any:
 def test_another_login_is_demanded_once() -> None:
     """RFC 9470: by a new login, not by a refresh; if that isn't enough, the answer is the caller's."""
     challenge = 'Bearer error="insufficient_user_authentication", acr_values="gold"'
-    for good, expected in (("token-2", 200), ("", 401)):
+    answers: list[tuple[int, str | None]] = [(200, None), (401, challenge)]
+    for answer in answers:
         grant = OnDemandGrant(*tokens(None, None, None))
         late = Late(grant)
         late.meet()
-        exchange = Answered(
-            late, lambda token, good=good: (200, None) if token == good else (401, challenge), "Bearer token-1"
-        )  # type: ignore[misc]
-        assert (expected, ["token-1", "token-2"]) == (exchange.replace(), exchange.sent)
+        exchange = Answered(late, {"token-1": (401, challenge), "token-2": answer}.__getitem__, "Bearer token-1")
+        assert (answer[0], ["token-1", "token-2"]) == (exchange.replace(), exchange.sent)
         assert {"acr_values": "gold"} == grant.demands[-1]
         assert "refresh" not in grant.calls
 

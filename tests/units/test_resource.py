@@ -694,7 +694,7 @@ def test_what_the_resource_is_called(given: str, named: str | None, expected: st
 def test_a_server_that_refuses_the_parameter_gets_none() -> None:
     """The user's parameters override it, and drop it."""
     web = Web()
-    options = {"field_parameters": {"resource": None}, "authorization_parameters": {"resource": None}}
+    options: dict[str, Any] = {"field_parameters": {"resource": None}, "authorization_parameters": {"resource": None}}
     assert isinstance(Program(web, **options).log_in(), OAuthToken)
     assert "resource" not in web.last_form
     assert "resource" not in web.logins[0]
@@ -809,9 +809,9 @@ def test_a_logout_ends_the_refresh_token_and_the_code() -> None:
     token = program.log_in()
     web.places[f"{AUTH}/token"] = TokenTransportError("no")
     assert isinstance(program.log_in(last=token), TokenTransportError)
-    assert program.grant.has_unredeemed_code
+    begun = [program.grant.has_unredeemed_code]
     program.grant.invalidate(token)
-    assert not program.grant.has_unredeemed_code
+    assert [True, False] == [*begun, program.grant.has_unredeemed_code]
     assert None is program.grant.live_refresh_token(token)
 
 
