@@ -178,7 +178,7 @@ def test_a_cancelled_caller_ends_no_login(mode: Mode, registry: Registry, slow: 
             await anyio.to_thread.run_sync(slow.await_begin)
             group.cancel_scope.cancel()
 
-    anyio.run(leave, backend=mode.backend)
+    anyio.run(leave, backend=mode.backend or "asyncio")
     with mode.client(auth) as client:
         waiting = client.begin("GET", registry.url)
         await_waiting(auth, 1)

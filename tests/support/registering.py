@@ -154,7 +154,7 @@ class Registry:
             return self._call_api(request)
         if request.path.startswith(f"{_RESOURCE_METADATA}/api"):
             return Answer(200, self._resource_metadata(request.path.removeprefix(_RESOURCE_METADATA)))
-        do = {
+        do: Callable[[Received], Answer] | None = {
             "/.well-known/oauth-authorization-server": lambda _: Answer(200, self._server_metadata),
             "/register": self._register,
             "/token": self._issue,
