@@ -239,10 +239,10 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
     go on.
     """
     failure = state.backing_off(now)
-    is_hopeless = state.unexpired(now) is None and failure is not None and failure.fails_fast(now)
-    if not is_hopeless and (asks or state.credential is not None):
+    has_none = state.unexpired(now) is None and failure is not None and (not asks or failure.fails_fast(now))
+    if not has_none and (asks or state.credential is not None):
         return for_request(state, now, around, Reason.ASK if asks else Reason.LOOK)
-    if is_hopeless or not around.is_shared:
+    if has_none or not around.is_shared:
         return Bare(), state  # the API says whether that matters
     if state.looked is None:
         return for_request(state, now, around, Reason.LOOK)

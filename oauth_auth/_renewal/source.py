@@ -153,7 +153,9 @@ class TokenSource(LoginSource):
             elif outcome.is_absent and (outcome.was_asked or not asks):
                 return None
             elif not outcome.is_inconclusive:
-                return self._settle(outcome)
+                has_failed = outcome.error is not None and self._state.unexpired(self._clock()) is None
+                # Without a token the API says whether that matters, unless that can't be tried.
+                return None if has_failed and not asks else self._settle(outcome)
 
     def meet(self, demand: Demand, about: str, before_waiting: Step) -> Generator[Step, Any, Replacement]:
         """Return what to send for a request that went without a token, and whose API demands one.

@@ -281,6 +281,18 @@ def test_a_mixed_api(mode: Mode, resource: Resource) -> None:
 # -- Requests that can't be sent again --------------------------------------------------------------------------------
 
 
+def test_an_open_path_while_the_server_is_in_trouble(mode: Mode, resource: Resource, quick: None) -> None:
+    """A token that has expired, and can't be renewed, fails no request that needs none; others are told why."""
+    resource.open_paths.add("/api/open")
+    resource.authority.fields["expires_in"] = 0
+    with mode.client(resource.auth(mode)) as client:
+        assert 200 == client.get(resource.url).status_code
+        resource.authority.faults["/token"] = [Answer(503)] * 9
+        assert [200, 200] == [client.get(f"{resource.url}/open").status_code for _ in range(2)]
+        with pytest.raises(TokenError):
+            client.get(resource.url)
+
+
 def pieces() -> Iterator[bytes]:
     yield BODY
 

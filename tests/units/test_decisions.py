@@ -544,7 +544,7 @@ OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], 
         LIFETIME + 1,
         IDLE,
         False,
-        Wait(Purpose(Reason.LOOK)),
+        Bare(),
         None,
     ),
     # The API says whether it matters that there's none.
