@@ -148,6 +148,26 @@ def test_given_token_is_not_told_to_a_server(internet: Internet, new: Server) ->
     assert not any(b"given" in request.body for request in internet.sent)
 
 
+@pytest.mark.parametrize("field", ["client_secret", "client_assertion"])
+def test_a_secret_among_the_fields_needs_its_server(plugin_mode: Mode, field: str) -> None:
+    """However it's given."""
+    with pytest.raises(ConfigurationError, match=f"{field}.* needs issuer="):
+        plugin_mode.plugin.ResourceAuth(API, client_id="own", field_parameters={field: "secret"})
+
+
+def test_a_stored_token_of_another_server_is_not_sent(internet: Internet, good: Server, new: Server) -> None:
+    """With `issuer` only that one's tokens will do: what a login elsewhere has stored isn't used, nor renewed."""
+    api = Api(internet, new)
+    store = MemoryTokenStore()
+    elsewhere = auth_for(internet, store=store).get_token()
+    api.names(good, new)
+    assert elsewhere == auth_for(internet, store=store).get_token()
+    mine = auth_for(internet, store=store, issuer=good.issuer).get_token()
+    assert mine.access_token in good.issued
+    assert [good.origin] == [f"https://{urlsplit(url).hostname}" for url in internet.visited[1:]]
+    assert [] == internet.leaks_of(new)
+
+
 def test_client_without_issuer_is_bound_to_the_first_server(internet: Internet, old: Server, new: Server) -> None:
     """A `client_id` without `issuer` is of the server that it was used at first: another one is an error."""
     api = Api(internet, old)
