@@ -9,8 +9,7 @@ from typing import Any
 from oauth_auth._clock import Now
 from oauth_auth._renewal.decisions import RenewalSettings
 from oauth_auth._renewal.effects import Unlock
-from oauth_auth._renewal.landing import Landing
-from oauth_auth._renewal.renewer import Renewer
+from oauth_auth._renewal.landing import Landing, Landings
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
@@ -78,7 +77,7 @@ class Source(TokenSource):
             self.worker.is_deciding = False
 
 
-_STATE: Any = Renewer.__dict__["_state"]
+_STATE: Any = Landings.__dict__["_state"]
 
 
 class Worker:
