@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._keys.binding import Binding
+from .._lazy import loading
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
 from ..errors import (
@@ -109,9 +110,10 @@ class ResourceTokens(Grant):
 
     def _bind_to_key(self) -> None:
         if self._binding is None:
-            from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
+            with loading:
+                from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
 
-            prepare()
+                prepare()
             self._binding = Binding()
 
     def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._events import emit
 from .._keys.binding import Binding
+from .._lazy import loading
 from .._record import Record
 from .._wire.challenges import Demand, Kind
 from .._wire.client_auth import ClientAuthentication
@@ -129,7 +130,8 @@ class Surroundings:
 
     def ask(self) -> Steps[Demand | None]:
         """Return what the resource demands of a request without a token."""
-        from .discovery import ask_resource  # noqa: PLC0415
+        with loading:
+            from .discovery import ask_resource  # noqa: PLC0415
 
         asked = yield from ask_resource(self.calls, self._options.resource, self._options.rejection_statuses)
         self._note_place(asked.demand)
@@ -188,7 +190,8 @@ class Surroundings:
 
         `bond` says at which server the client was used before.
         """
-        from .discovery import discover  # noqa: PLC0415
+        with loading:
+            from .discovery import discover  # noqa: PLC0415
 
         options = self._options
         found = yield from discover(
@@ -289,7 +292,8 @@ class Surroundings:
             return self.client_given(options.client_id)
         if options.client_metadata_url is not None and self.takes_document(metadata):
             return ClientIdentity(options.client_metadata_url, None, None)
-        from .registration import register  # noqa: PLC0415
+        with loading:
+            from .registration import register  # noqa: PLC0415
 
         endpoints = found.endpoints
         # With what is added for a login that outlives its page.
