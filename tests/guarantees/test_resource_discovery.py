@@ -12,6 +12,8 @@ from tests.support.modes import Mode
 from tests.support.resources import NOT_HERE, RESOURCE_PLACE, SERVER_PLACE, OpenAuthority, Resource
 from tests.support.scripted import Answer, ScriptedServer
 
+ONE_PER_PLUGIN = True
+
 OPENID_PLACE = "/.well-known/openid-configuration"
 NAMED_PLACE = "/.well-known/named"
 

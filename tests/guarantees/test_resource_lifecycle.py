@@ -178,7 +178,7 @@ def test_a_cancelled_caller_ends_no_login(mode: Mode, registry: Registry, slow: 
             await anyio.to_thread.run_sync(slow.await_begin)
             group.cancel_scope.cancel()
 
-    anyio.run(leave, backend=mode.backend or "asyncio")
+    anyio.run(leave, backend=str(mode.backend))
     with mode.client(auth) as client:
         waiting = client.begin("GET", registry.url)
         await_waiting(auth, 1)
@@ -456,6 +456,44 @@ def test_discovery_loads_when_a_challenge_comes(plugin_mode: Mode, registry: Reg
     code = LAZY.format(plugin=plugin_mode.library.__name__, url=registry.url)
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ["[]", "t []", "ReauthorizationRequired []"] == finished.stdout.splitlines()
+
+
+FORKING = """
+import faulthandler, importlib, os, sys, threading
+import oauth_auth.{plugin} as plugin
+from tests.support.registering import log_in
+
+name, held = "oauth_auth._server." + sys.argv[1], threading.Event()
+
+class Slow:
+    def find_spec(self, sought, path=None, target=None):
+        if sought == name and not held.is_set():
+            held.set()
+            threading.Event().wait(0.5)  # the fork comes within this time, or shows nothing
+
+sys.meta_path.insert(0, Slow())
+loading = threading.Thread(target=plugin.ResourceAuth({url!r}, login=log_in).get_token)
+loading.start()
+assert held.wait(20)
+child = os.fork()
+if child == 0:
+    faulthandler.dump_traceback_later(5, exit=True)  # a child that waits for ever ends by it
+    importlib.import_module(name)
+    os._exit(0)
+loading.join()
+print(os.waitpid(child, 0)[1])
+"""
+
+
+@forks
+@pytest.mark.parametrize("module", ["discovery", "registration"])
+def test_a_fork_waits_for_what_is_being_loaded(plugin_mode: Mode, registry: Registry, module: str) -> None:
+    """A child of a program that forks while a flight loads discovery or registration doesn't wait for it for ever."""
+    code = FORKING.format(plugin=plugin_mode.library.__name__, url=registry.url)
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, module], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ("0\n", "") == (finished.stdout, finished.stderr)
 
 
 def test_a_class_in_place_of_an_object_is_told(mode: Mode, registry: Registry) -> None:

@@ -13,6 +13,8 @@ from tests.support.modes import Mode
 from tests.support.resources import RESOURCE_PLACE, Resource
 from tests.support.scripted import Answer, ScriptedServer
 
+ONE_PER_PLUGIN = True
+
 
 @pytest.fixture
 def resource(serve: Callable[..., ScriptedServer]) -> Resource:

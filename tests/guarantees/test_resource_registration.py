@@ -28,6 +28,8 @@ from tests.support.registering import REDIRECT_URI, SECRET, Registry
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import outcome_of
 
+ONE_PER_PLUGIN = True
+
 DOCUMENT = "https://app.example.com/client.json"
 BASIC_ALONE = {"token_endpoint_auth_methods_supported": ["client_secret_basic", "private_key_jwt"]}
 POST_ALONE = {"token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post"]}
