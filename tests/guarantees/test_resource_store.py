@@ -25,6 +25,8 @@ from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.waiting import outcome_of
 
+ONE_PER_PLUGIN = True
+
 BASIC_ALONE = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
 FIRST_LOGIN = {"API": 2, "resource metadata": 1, "server metadata": 1, "registration": 1, "token": 1, "login": 1}
 
