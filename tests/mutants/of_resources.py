@@ -225,8 +225,8 @@ MUTANTS = (
         31,
         "a stored token is renewed at another server than the user's",
         TOKENS,
-        " or not (issuer is None or is_same_issuer(bond.issuer, issuer)):",
-        ":",
+        "return token.refresh_token if is_known and self.accepts(token) else None",
+        "return token.refresh_token if is_known else None",
         (f"{OF_GRANT}::test_whose_refresh_tokens_are_used",),
     ),
     Mutant(
@@ -291,8 +291,8 @@ MUTANTS = (
         27,
         "an open API's requests ask for a token",
         DECISIONS,
-        "    if is_hopeless or not around.is_shared:\n",
-        "    if is_hopeless:\n",
+        "    if has_none or not around.is_shared:\n",
+        "    if has_none:\n",
         (f"{OF_DECISIONS}::test_an_offer_is_decided", "units/test_source.py::test_an_open_api_costs_nothing"),
     ),
     Mutant(
