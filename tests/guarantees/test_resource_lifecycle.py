@@ -188,8 +188,8 @@ def test_a_cancelled_caller_ends_no_login(mode: Mode, registry: Registry, slow: 
 
 
 @pytest.mark.parametrize("mode", modes.ASYNC, ids=str)
-def test_a_cancelled_request_leaves_no_answer_open(mode: Mode, registry: Registry, slow: Slow) -> None:
-    """A request that's cancelled while its API's demand is met gives its connection back."""
+def test_a_cancelled_request_ends_no_login(mode: Mode, registry: Registry, slow: Slow) -> None:
+    """Nor does a request that's cancelled while its API's demand is met: the next one shares its login."""
     auth = registry.auth(mode, login=slow)
     with mode.client(auth) as client:
         waiting = client.begin("GET", registry.url)
