@@ -239,10 +239,12 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
     go on.
     """
     failure = state.backing_off(now)
-    has_none = state.unexpired(now) is None and failure is not None and (not asks or failure.fails_fast(now))
-    if not has_none and (asks or state.credential is not None):
-        return for_request(state, now, around, Reason.ASK if asks else Reason.LOOK)
-    if has_none or not around.is_shared:
+    if asks and (around.is_running or failure is None or not failure.fails_fast(now)):
+        return for_request(state, now, around, Reason.ASK)
+    has_failed = state.unexpired(now) is None and failure is not None
+    if state.credential is not None and not has_failed:
+        return for_request(state, now, around, Reason.LOOK)
+    if has_failed or not around.is_shared:
         return Bare(), state  # the API says whether that matters
     if state.looked is None:
         return for_request(state, now, around, Reason.LOOK)
@@ -280,7 +282,8 @@ def for_rejection(
             return Decline(), state
         # After a failure there was no token that the origin could have rejected.
         counts = state.failure is None or isinstance(state.failure.error, SameToken)
-    doubts = breaker is not None and breaker.times > 0 and (path, rejected) not in breaker.accepting
+    # After the pause that follows vain renewals.
+    doubts = breaker is not None and breaker.cooldown.length > 0 and (path, rejected) not in breaker.accepting
     decision, state = _launch(state, Purpose(Reason.REJECTED, rejected, doubts_server=doubts), now, around)
     return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
 

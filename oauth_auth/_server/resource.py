@@ -52,7 +52,7 @@ class ResourceGrant(ResourceTokens):
         self._asked: str | None = None
         """The scope of the last authorization that was prepared here."""
         self._identity: ClientIdentity | None = None
-        """The client of the last authorization."""
+        """The client of the last authorization, if it was used."""
         self._pending: tuple[AuthorizationCodeGrant, Bond] | None = None
         """The grant whose code was not redeemed yet, and where its token will be from."""
 
@@ -139,11 +139,11 @@ class ResourceGrant(ResourceTokens):
         from .authorization_code import AuthorizationCodeGrant, log_in  # noqa: PLC0415 - the plug-ins have loaded it
         from .authorization_request import AuthorizationOptions  # noqa: PLC0415
 
-        options, inner = self.options, None
+        options = self.options
+        made: list[tuple[AuthorizationCodeGrant, ClientIdentity]] = []
 
         def make(redirect_uri: str) -> AuthorizationRequest:
-            nonlocal inner
-            calls = self._calls_for_new(found, redirect_uri)
+            identity, calls = self._calls_for_new(found, redirect_uri)
             inner = AuthorizationCodeGrant(
                 calls,
                 code=None,
@@ -155,6 +155,7 @@ class ResourceGrant(ResourceTokens):
                     self.surroundings.offline_access,
                 ),
             )
+            made.append((inner, identity))
             return calls.endpoints.calls.run(inner.authorization_request(redirect_uri, key, demands))
 
         kept = None
@@ -163,14 +164,21 @@ class ResourceGrant(ResourceTokens):
         registered_uri = None if kept is None else kept.redirect_uri
         try:
             request, code = log_in(options.login, make, options.redirect_uri, cancelled, registered_uri)
-        except ReauthorizationRequired as error:
-            if error.__cause__ is None and not cancelled.is_set():
-                self._forget_client()  # a server that doesn't know it tells the user alone
+        except OAuthError as error:
+            # One that was cancelled may end much later, while another is under way.
+            if made and not cancelled.is_set():
+                self._identity = made[-1][1]
+                if isinstance(error, ReauthorizationRequired) and error.__cause__ is None:
+                    self._forget_client()  # a server that doesn't know it tells the user alone
             raise
-        assert inner is not None  # noqa: S101 - it has made the request
-        grant, bond = inner, self._bond_of_new(found, key)
-        self._pending = grant, bond
-        return lambda: self._noted(grant.redeem(request, code, key), bond, grant)
+        grant, identity = made[-1]
+
+        def redeem() -> Steps[OAuthToken]:
+            bond = self._bond_of_new(found, identity, key)
+            self._identity, self._pending = identity, (grant, bond)
+            return self._noted(grant.redeem(request, code, key), bond, grant)
+
+        return redeem
 
     def _authorize_device(
         self,
@@ -181,11 +189,16 @@ class ResourceGrant(ResourceTokens):
     ) -> Callable[[], Steps[OAuthToken]]:
         from .device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - the plug-ins have loaded it
 
-        calls = self._calls_for_new(found, None)
+        identity, calls = self._calls_for_new(found, None)
         show = self.options.login.show or show_on_stderr
         grant = DeviceCodeGrant(calls, show=show, offline_access=self.surroundings.offline_access)
-        redeem = grant.authorize(cancelled, key, demands)
-        return lambda: self._noted(redeem(), self._bond_of_new(found, key), grant)
+        try:
+            redeem = grant.authorize(cancelled, key, demands)
+        except OAuthError:
+            if not cancelled.is_set():
+                self._identity = identity
+            raise
+        return lambda: self._noted(redeem(), self._bond_of_new(found, identity, key), grant)
 
     def request_token(
         self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
@@ -203,9 +216,8 @@ class ResourceGrant(ResourceTokens):
         identity = self.surroundings.client_given(str(self.options.client_id))
         found, known = self.surroundings.found, self._bonds.latest
         if found is not None:
-            self._identity = identity
             scope = self._asked or (None if known is None else known.scope)
-            bond, endpoints = self._bond_of_new(found, key)._replace(scope=scope), found.endpoints
+            bond, endpoints = self._bond_of_new(found, identity, key)._replace(scope=scope), found.endpoints
         else:
             assert known is not None  # noqa: S101 - `is_prepared` says so
             bond, endpoints = known, self.surroundings.endpoints_of(known.issuer)
@@ -224,14 +236,15 @@ class ResourceGrant(ResourceTokens):
         self._pending = None
         return True
 
-    def _calls_for_new(self, found: Found, redirect_uri: str | None) -> TokenCalls:
-        """Return what a new authorization calls with; registers a client if need be. Blocks. Raises `TokenError`."""
-        self._identity = self.surroundings.client_for(found, redirect_uri, self._asked)
-        return self._token_calls(found.endpoints, self._identity, self._bond_of_new(found, None))
+    def _calls_for_new(self, found: Found, redirect_uri: str | None) -> tuple[ClientIdentity, TokenCalls]:
+        """Return the client of a new authorization, registered if need be, and what it calls with.
 
-    def _bond_of_new(self, found: Found, key: DPoPKey | None) -> Bond:
-        identity = self._identity
-        assert identity is not None  # noqa: S101 - the client comes first
+        Blocks. Raises `TokenError`.
+        """
+        identity = self.surroundings.client_for(found, redirect_uri, self._asked)
+        return identity, self._token_calls(found.endpoints, identity, self._bond_of_new(found, identity, None))
+
+    def _bond_of_new(self, found: Found, identity: ClientIdentity, key: DPoPKey | None) -> Bond:
         registration = identity.registration
         return Bond(
             found.issuer,

@@ -318,7 +318,7 @@ def test_the_windows(lifetime: float, options: dict[str, float], left: float, ex
 OTHER = "Bearer another"
 RENEW = Wait(Purpose(Reason.REJECTED, HELD.header), counts=True)
 DOUBT = Wait(Purpose(Reason.REJECTED, HELD.header, doubts_server=True), counts=True)
-"""The same, once a token fresh from the server was rejected, too: the resource may have another server by now."""
+"""The same, after the pause that follows vain renewals: the resource may have another server by now."""
 BLOCKING = OriginBreaker(3, Cooldown.begin(at(0), 10.0), frozenset({"/path"}))
 FREE = OriginBreaker(1, Cooldown.begin(at(0), 0.0), frozenset({"/path"}))
 """After a vain renewal, of which the next needs no pause."""
@@ -382,7 +382,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         BLOCKING,
         Wait(Purpose(Reason.REJECTED, OTHER, doubts_server=True), counts=True),
     ),
-    "after a vain renewal, without a pause": (FRESH, 0, IDLE, HELD.header, FREE, DOUBT),
+    "after a vain renewal, without a pause": (FRESH, 0, IDLE, HELD.header, FREE, RENEW),
     "after a vain renewal, another under way": (FRESH, 0, RUNNING, HELD.header, FREE, Wait()),
     "after a vain renewal, of a token that this path has accepted": (
         FRESH,
@@ -398,7 +398,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         IDLE,
         HELD.header,
         FREE._replace(accepting=frozenset({("/other", HELD.header)})),
-        DOUBT,
+        RENEW,
     ),
     "after a vain renewal, of another token than this path has accepted": (
         FRESH,
@@ -406,7 +406,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         IDLE,
         HELD.header,
         FREE._replace(accepting=frozenset({("/path", OTHER)})),
-        DOUBT,
+        RENEW,
     ),
     "by an origin that was told of": (FRESH, 0, IDLE, HELD.header, TOLD, RENEW),
     "by such an origin, renewal under way": (FRESH, 9, RUNNING, HELD.header, BLOCKING, Wait()),
