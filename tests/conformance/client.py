@@ -17,6 +17,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from oauth_auth import PrivateKeyJwt
 from oauth_auth.httpx2 import ResourceAuth
 from tests.servers.resource_server import log_in
 
@@ -28,10 +29,14 @@ def options(scenario: str, url: str, context: dict[str, Any]) -> dict[str, Any]:
     client: dict[str, Any] = {
         name: context[name] for name in ("client_id", "client_secret", "issuer") if name in context
     }
-    if scenario == "auth/client-credentials-basic":
-        # Who gives a secret says whose it is; the tool doesn't, so it's looked up as a person would.
+    if scenario in {"auth/client-credentials-basic", "auth/client-credentials-jwt"}:
+        # Who gives a secret or a key says whose it is; the tool doesn't, so it's looked up as a person would.
         metadata = httpx2.get(urljoin(url, "/.well-known/oauth-protected-resource/mcp")).json()
+        if "private_key_pem" in context:
+            client["client_auth"] = PrivateKeyJwt(context["private_key_pem"], alg=context["signing_algorithm"])
         return client | {"issuer": metadata["authorization_servers"][0]}
+    if scenario in {"auth/dpop", "auth/dpop-nonce"}:
+        client["dpop"] = True
     if scenario == "auth/basic-cimd":
         client["client_metadata_url"] = "https://conformance-test.local/client-metadata.json"
     return client | {"login": log_in}

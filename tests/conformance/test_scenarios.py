@@ -44,15 +44,15 @@ CURRENT = [
     "auth/iss-normalized",
     "auth/metadata-issuer-mismatch",
     "auth/client-credentials-basic",
+    "auth/client-credentials-jwt",
+    "auth/dpop",
+    "auth/dpop-nonce",
 ]
-"""The scenarios of the revision 2026-07-28, and the extension that's a service with a secret."""
+"""The scenarios of the revision 2026-07-28, and of its extensions: services, and tokens that are bound to a key."""
 REVISIONS = dict.fromkeys(CURRENT, "2026-07-28") | {"auth/2025-03-26-oauth-metadata-backcompat": "2025-03-26"}
 """By scenario, the revision of the protocol that the client is to speak."""
 LEFT_OUT = {
     "auth/2025-03-26-oauth-endpoint-fallback": "endpoints that no metadata names are guessed",
-    "auth/client-credentials-jwt": "the client authenticates with private_key_jwt",
-    "auth/dpop": "tokens are bound to a key",
-    "auth/dpop-nonce": "tokens are bound to a key",
     "auth/enterprise-managed-authorization": "an identity provider of the enterprise issues an assertion",
     "auth/wif-jwt-bearer": "the workload has an assertion",
 }
