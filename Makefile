@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BENCH = .venv-bench
 FOREIGN = .venv-foreign
+NODE_MODULES = $(patsubst %,tests/servers/%/node_modules/.package-lock.json,oidc mcp)
 # Two more than there are cores, since many tests wait for time to pass.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 SUITE = -n $(WORKERS) --dist worksteal
@@ -24,7 +25,7 @@ demo: $(VENV)/demo.stamp ## the library at work: requests under load through exp
 
 # The simulations, which no load disturbs since their time is virtual, run beside what uses one core alone. What they say is
 # shown once that's done, whatever came of either; the suite has the machine for itself.
-test: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json ## everything that CI runs
+test: $(VENV)/dev.stamp $(NODE_MODULES) ## everything that CI runs
 	@$(MAKE) --no-print-directory simulations >$(VENV)/simulations.log 2>&1 & simulations=$$!; \
 	$(MAKE) --no-print-directory lint types docs rehearse; status=$$?; \
 	wait $$simulations || status=1; \
@@ -35,7 +36,7 @@ simulations: $(VENV)/dev.stamp ## fleets in virtual time
 	$(BIN)/python -m pytest tests/simulation
 
 # Counting which lines are run takes three quarters of the time beyond; tests/conftest.py knows for which tests that's worth it.
-suite: $(VENV)/dev.stamp tests/servers/oidc/node_modules/.package-lock.json ## all other tests, and the lines that they run
+suite: $(VENV)/dev.stamp $(NODE_MODULES) ## all other tests, and the lines that they run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SUITE) --ignore tests/simulation --lines counted
 	$(BIN)/coverage combine --quiet
@@ -93,7 +94,7 @@ format: $(VENV)/dev.stamp ## formats the code, and mends what ruff can mend
 	$(BIN)/ruff format .
 
 clean: ## removes what these commands have made
-	rm -rf $(VENV) $(BENCH) $(FOREIGN) tests/servers/oidc/node_modules .coverage* dist docs/_build
+	rm -rf $(VENV) $(BENCH) $(FOREIGN) $(dir $(NODE_MODULES)) .coverage* dist docs/_build
 
 $(VENV)/pip.stamp:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oauth_auth needs Python 3.11 or later: make PYTHON=python3.12 ...")'
@@ -124,5 +125,5 @@ $(FOREIGN)/suites.stamp: tests/foreign/requirements.txt pyproject.toml
 	touch $@
 
 # By the machine's npm, or by that of the group `dev`.
-tests/servers/oidc/node_modules/.package-lock.json: tests/servers/oidc/package-lock.json | $(VENV)/dev.stamp
-	$(BIN)/python -m tests.servers.node_server
+$(NODE_MODULES): %/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/dev.stamp
+	$(BIN)/python -m tests.servers.node_server $*

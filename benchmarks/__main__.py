@@ -9,7 +9,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from . import cost, fleet, hot_path, load, proofs, tenants
+from . import cost, fleet, hot_path, load, proofs, resources, tenants
 from ._figures import Figure
 from ._page import table, write_part
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the Markdown page whose part about these figures to write")
     arguments = parser.parse_args()
     figures: list[Figure] = []
-    for part in (hot_path, proofs, load, tenants, fleet, cost):
+    for part in (hot_path, proofs, resources, load, tenants, fleet, cost):
         print(f"{part.__name__} ...", flush=True)
         for figure in part.run():
             mark = "✓" if figure.kept else "✗"

@@ -21,11 +21,13 @@ from ._wire.token_request import TokenRequest
 from .errors import (
     AuthorizationResponseError,
     ConfigurationError,
+    DiscoveryError,
     InsecureTransportError,
     OAuthError,
     OAuthProviderError,
     OAuthProviderException,
     ReauthorizationRequired,
+    RegistrationError,
     TokenError,
     TokenResponseError,
     TokenStoreError,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from ._keys.certificate import ClientCertificate
     from ._keys.dpop import DPoPKey
     from ._keys.request_object import RequestObject
-    from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin
+    from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin, DeviceLogin
     from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
 logging.getLogger("oauth_auth").addHandler(logging.NullHandler())
@@ -55,6 +57,8 @@ __all__ = [
     "ConfigurationError",
     "ConsoleLogin",
     "DPoPKey",
+    "DeviceLogin",
+    "DiscoveryError",
     "FileTokenStore",
     "InsecureTransportError",
     "JwtAssertion",
@@ -68,6 +72,7 @@ __all__ = [
     "PublicClient",
     "ReauthorizationRequired",
     "RedisTokenStore",
+    "RegistrationError",
     "RequestObject",
     "Server",
     "TokenError",
@@ -89,7 +94,7 @@ if not TYPE_CHECKING:
             "ClientCertificate": "._keys.certificate",
             "DPoPKey": "._keys.dpop",
             "RequestObject": "._keys.request_object",
-            **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin"), ".login"),
+            **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "DeviceLogin"), ".login"),
             **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
         },
         {
@@ -97,7 +102,7 @@ if not TYPE_CHECKING:
             for name in (
                 *("AuthorizationCodeAuth", "BearerAuth", "ClientCredentialsAuth", "DeviceCodeAuth", "PasswordAuth"),
                 *("JwtBearerAuth", "OAuthAuthorizationController", "RefreshTokenAuth", "TokenExchangeAuth"),
-                "TokenProviderAuth",
+                *("ResourceAuth", "TokenProviderAuth"),
             )
         },
     )

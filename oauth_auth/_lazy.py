@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["attach", "point_elsewhere"]
+__all__ = ["attach", "loading", "point_elsewhere"]
+
+loading = threading.RLock()
+"""Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)
 
 
 def attach(

@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -32,13 +33,15 @@ from ._plugins.rejection import (
 )
 from ._plugins.replacing import note_answer, replacing
 from ._plugins.replay import rewind, with_new_cookies
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
+from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
-from ._wire.token import Credential
-from ._wire.urls import is_plain_loopback, leads_elsewhere, origin_of
+from ._wire.token import NO_TOKEN, Credential
+from ._wire.urls import MOST_ORIGINS, is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
     "AuthorizationCodeAuth",
@@ -49,12 +52,15 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from yarl import URL
+else:
     __getattr__ = point_elsewhere(__name__)
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
@@ -86,12 +92,15 @@ class AiohttpAuth(AsyncTokens):
     """The base for aiohttp, a client middleware: sets the header, and replays rejected requests."""
 
     _controller_class = OAuthAuthorizationController
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_schemes"})
+    _momentary: ClassVar[frozenset[str]] = frozenset(
+        {"_origins", "_proofs", "_replaying", "_telling", "_schemes", "_places"}
+    )
 
     def _prepare(self) -> None:
         super()._prepare()
         self._schemes: dict[str, str] = self._origins.known  # of each host and port that the token may go to
-        self._telling = _REDIRECTS.union(self._telling)
+        self._places: dict[URL, bool] = {}
+        self._telling = _with_redirects(self._telling)
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
@@ -108,17 +117,26 @@ class AiohttpAuth(AsyncTokens):
             request.proxy = None  # it would carry the token over the network
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = await run_async(self._source.obtain())
-        header = current.header
-        request.headers[_AUTHORIZATION] = header
-        if current.proof is not None:
-            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
+            current = await run_async(self._obtain(request))
+        if current is None:
+            header = NO_TOKEN
+        else:
+            header = request.headers[_AUTHORIZATION] = current.header
+            if current.proof is not None:
+                request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
-        if self._proofs is not None:
-            self._proofs.note_nonce(str(url), response.headers.get("DPoP-Nonce"))
+        if self._proofs is not None and (nonce := response.headers.get("DPoP-Nonce")) is not None:
+            self._proofs.note_nonce(str(url), nonce)
         if response.status not in self._telling and not self._source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
+
+    async def _send_aside(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request without the token; one that another origin leads on gets none after that."""
+        course = _Course.of(request)
+        if course is not None:
+            course.leaves(origin_of(str(request.url)))
+        return _Course.note(request, await handler(request))
 
     def _may_address(self, request: Any) -> bool:
         """Return whether the token may go to the request's origin, and remember it if so."""
@@ -129,6 +147,19 @@ class AiohttpAuth(AsyncTokens):
             return False
         self._origins.remember(url.raw_authority, url.scheme)
         return True
+
+    def _is_repeatable(self, request: ClientRequest) -> bool:
+        return request.body == b"" or _can_be_sent_again(request.body, was_sent=False)
+
+    def _look_up(self, request: Any) -> bool:
+        """Return whether a request goes to the resource that the token stays in; remember it."""
+        if not isinstance(request, ClientRequest):
+            raise self._wrong_library(request)
+        url = request.url
+        if len(self._places) >= MOST_ORIGINS:
+            self._places.clear()
+        is_within = self._places[url] = self._reach is None or covers(self._reach, str(url))
+        return is_within
 
     async def _judge(
         self, request: ClientRequest, handler: ClientHandlerType, header: str, response: Any
@@ -208,7 +239,8 @@ class _Exchange(Exchange):
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
-        return bool(same and self._request.headers.get(_AUTHORIZATION) == header)
+        has_it = not header or self._request.headers.get(_AUTHORIZATION) == header
+        return bool(same and has_it and self.is_within_reach)
 
     def can_replay(self) -> bool:
         # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.
@@ -281,6 +313,12 @@ class _Exchange(Exchange):
             request.headers[hdrs.COOKIE] = cookies
 
 
+@lru_cache(maxsize=16)
+def _with_redirects(statuses: frozenset[int]) -> frozenset[int]:
+    """Return these statuses and those of redirects: one set for all objects that have the same."""
+    return _REDIRECTS.union(statuses)
+
+
 def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:
     """Return whether a body is the same when it's sent again; rewind files, which aiohttp would do without looking.
 
@@ -316,6 +354,18 @@ class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
 
 class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
+    __doc__ = Resource.__doc__
+
+    def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
+        """Send a request, within the resource with the token if there is one. Raises as the others do."""
+        is_within = self._places.get(request.url)
+        if is_within or (is_within is None and self._look_up(request)):
+            return self._send(request, handler)
+        self._take_off(request.headers)
+        return self._send_aside(request, handler)
 
 
 class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):

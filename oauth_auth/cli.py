@@ -1,5 +1,8 @@
 """The command `oauth-auth`: log in, print a token for scripts, log out.
 
+    oauth-auth login https://api.example.com/mcp
+    curl -H "Authorization: Bearer $(oauth-auth token https://api.example.com/mcp)" https://api.example.com/mcp
+
     oauth-auth login --issuer https://auth.example.com --client-id my-tool
     curl -H "$(oauth-auth token --format header)" https://api.example.com/
 
@@ -20,14 +23,15 @@ try:
 except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
+from ._command.discovery import format_survey, report
 from ._command.formats import STATUS_FORMATS, TOKEN_FORMATS, describe, format_status, format_token, user_of
-from ._command.remembered import DEFAULT_PROFILE, SettingsFile
+from ._command.remembered import SettingsFile
 from ._command.reporting import OneLineGroup, echo, fail, output, reporting
+from ._command.resource import ResourceSetup
 from ._command.settings import GRANTS, OPTIONS, read_parameters
 from ._command.setup import ELSEWHERE, Setup
 from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
-from .login import BrowserLogin, ConsoleLogin
 
 if TYPE_CHECKING:
     from ._command.setup import Auth
@@ -44,6 +48,9 @@ _LOGGED_IN, _OWN_TOKEN = "You are logged in.", "The client has a token of its ow
 @click.version_option(package_name="oauth_auth", prog_name="oauth-auth")
 def main() -> None:
     """Log in to an OAuth-protected API, and get tokens for scripts.
+
+    An API that says itself what it wants, such as an MCP server, is named by its URL; for any other one, `login` takes
+    the authorization server and the client as options.
 
     `login` remembers its settings, but no secret, so the other commands need no options.
 
@@ -63,8 +70,17 @@ def _complete_profiles(_ctx: click.Context, _parameter: click.Parameter, begun: 
     return [CompletionItem(name) for name in names if name.startswith(begun)]
 
 
-def _configured(*, is_login: bool = False) -> Callable[[_Command], _Command]:
-    """Add the options that all commands have, and call the command with the setup that they make."""
+def _complete_resources(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Return the URLs of logins that begin so."""
+    try:
+        urls = SettingsFile().read().resources
+    except (ConfigurationError, ImportError):
+        return []
+    return [CompletionItem(url) for url in urls if url.startswith(begun)]
+
+
+def _configured(*, is_login: bool = False, needs_url: bool = False) -> Callable[[_Command], _Command]:
+    """Add what all commands take, and call the command with the setup that it makes."""
     common: dict[str, dict[str, Any]] = {
         "profile": {
             "help": "One of several accounts, by a name of yours; without it, the last login.",
@@ -79,10 +95,11 @@ def _configured(*, is_login: bool = False) -> Callable[[_Command], _Command]:
 
     def decorate(command: _Command) -> _Command:
         @functools.wraps(command)
-        def run(*, verbose: bool, **values: Any) -> None:
+        def run(*, url: str | None, verbose: bool, **values: Any) -> None:
             own = {name: values.pop(name) for name in list(values) if name not in common}
+            make_setup = Setup if url is None else functools.partial(ResourceSetup, url)
             with reporting():
-                setup = Setup(values, is_login=is_login, verbose=verbose)
+                setup = make_setup(values, is_login=is_login, verbose=verbose)
                 with setup.explained():
                     command(setup, **own)
 
@@ -91,7 +108,8 @@ def _configured(*, is_login: bool = False) -> Callable[[_Command], _Command]:
         wrapped = click.option("--verbose", is_flag=True, help=text)(wrapped)
         for name, details in reversed(common.items()):
             wrapped = click.option(f"--{name.replace('_', '-')}", name, **details)(wrapped)
-        return wrapped
+        metavar = "URL" if needs_url else "[URL]"
+        return click.argument("url", required=needs_url, metavar=metavar, shell_complete=_complete_resources)(wrapped)
 
     return decorate
 
@@ -112,6 +130,9 @@ def login(
 ) -> None:
     """Log in, store the token, and remember the settings.
 
+    URL is that of an API which says itself what it wants, such as an MCP server: then no option is needed. Before the
+    browser opens you are told which server will ask.
+
     A token that is stored already is replaced when the login has succeeded; a login that fails changes nothing.
     """
     grant = _login_grant(setup, device=device, console=console)
@@ -119,10 +140,10 @@ def login(
     if parameters and grant != "authorization_code":
         raise ConfigurationError("--authorization-parameter is for logins with a browser")
     parameters = parameters or dict(setup.settings.parameters)
-    auth = _login_auth(setup, grant, parameters, console=console, timeout=timeout)
+    auth = setup.for_login(grant, parameters, console=console, timeout=timeout)
     # Before the login: afterwards the user would have logged in for nothing.
     setup.check_store(auth, writes=True)
-    token = auth._log_in()
+    token = setup.log_in(auth)
     if auth._has_unsaved:
         raise TokenStoreError(f"you are logged in, but {setup.store!r} could not keep the token: {ELSEWHERE}")
     echo(_OWN_TOKEN if grant == "client_credentials" else _LOGGED_IN, *describe(token, time.time()))
@@ -143,29 +164,6 @@ def _login_grant(setup: Setup, *, device: bool, console: bool) -> str:
     return implied or setup.settings.grant or "authorization_code"
 
 
-def _login_auth(setup: Setup, grant: str, parameters: Any, *, console: bool, timeout: float) -> Auth:
-    """Return an auth object to log in with. Raises `ConfigurationError` if the server has no endpoint for that."""
-    auth: Auth
-    if grant == "client_credentials":
-        return setup.client()
-    if grant == "password":
-        auth = setup.make("PasswordAuth")
-        return auth
-    needed = "DEVICE_AUTHORIZATION_URL" if grant == "device" else "AUTHORIZATION_URL"
-    setup.require(needed)
-    if grant == "device":
-        auth = setup.make("DeviceCodeAuth")
-    else:
-        redirect_uri = setup.settings.get("REDIRECT_URI") or "http://127.0.0.1/callback"
-        way = ConsoleLogin(redirect_uri) if console else BrowserLogin(timeout=timeout)
-        auth = setup.make("AuthorizationCodeAuth", login=way, authorization_parameters=parameters)
-    if auth._find_endpoint(needed.lower()) is None:
-        command = setup.login_command(auth)
-        hint = f"set {setup.settings.mention(needed)}" if command is None else f"run: {command}"
-        raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
-    return auth
-
-
 @main.command()
 @click.option(
     "--format",
@@ -177,7 +175,7 @@ def _login_auth(setup: Setup, grant: str, parameters: Any, *, console: bool, tim
 )
 @_configured()
 def token(setup: Setup, *, kind: str) -> None:
-    """Print a live access token to stdout.
+    """Print a live access token to stdout, with a URL that of the login to this API.
 
     Nothing else is printed to stdout. The token is renewed when it's due; where the server has no login, it's the
     client's own.
@@ -198,6 +196,7 @@ def _find_token(setup: Setup) -> tuple[Auth, OAuthToken]:
         return auth, _live_token(auth)
     user = setup.user()
     try:
+        setup.check_logged_in(user)
         return user, _live_token(user)
     except (ReauthorizationRequired, StoreUnread) as error:
         if (command := setup.login_command(user)) is not None:
@@ -229,7 +228,7 @@ def _live_token(auth: Auth) -> OAuthToken:
 @click.option("--format", "kind", type=click.Choice(STATUS_FORMATS), default="text", show_default=True)
 @_configured()
 def status(setup: Setup, *, kind: str) -> None:
-    """Show whether a usable token is stored.
+    """Show whether a usable token is stored, with a URL that of the login to this API.
 
     The server isn't asked, so it may have ended the token.
     """
@@ -240,11 +239,10 @@ def status(setup: Setup, *, kind: str) -> None:
             continue
         if kind == "json":
             user = None if is_client else user_of(stored) or setup.settings.user
-            output(format_status(stored, setup.about(user)))
+            output(format_status(stored, setup.about(auth, user)))
         else:
-            name = setup.settings.profile
-            profile = [] if name == DEFAULT_PROFILE else [f"Profile: {name}"]
-            output("\n".join([_OWN_TOKEN if is_client else _LOGGED_IN, *profile, *describe(stored, time.time())]))
+            first = _OWN_TOKEN if is_client else _LOGGED_IN
+            output("\n".join([first, *setup.lines_about(auth), *describe(stored, time.time())]))
         setup.say_place()
         return
     fail(f"there is no usable token; run: {setup.command('login' if setup.may_have_login else 'token')}")
@@ -253,7 +251,10 @@ def status(setup: Setup, *, kind: str) -> None:
 @main.command()
 @_configured()
 def logout(setup: Setup) -> None:
-    """Revoke the token at the server, and delete it here. The settings stay remembered."""
+    """Revoke the token at the server, and delete it here, with a URL that of the login to this API.
+
+    The settings stay remembered.
+    """
     failures, lives_on, was_there = [], False, False
     for auth, _ in setup.holders():
         setup.check_store(auth)
@@ -272,3 +273,19 @@ def logout(setup: Setup) -> None:
     echo("You are logged out." if was_there else "You were not logged in.")
     if lives_on:
         echo("No revocation endpoint is known, so a copy of the token can be used until it expires.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@_configured(needs_url=True)
+def discover(setup: ResourceSetup, *, as_json: bool) -> None:
+    """Tell what an API says of itself, without logging in or registering.
+
+    That's which authorization servers it has, which scopes, and how a program gets a client id and a user logs in.
+    """
+    found = setup.survey()
+    problem = setup.problem_with(found)
+    if found.has_metadata or problem is None:
+        output(format_survey(found) if as_json else report(found))
+    if problem is not None:
+        fail(problem)

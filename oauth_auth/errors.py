@@ -7,6 +7,8 @@ OAuthError
 │  ├─ OAuthProviderException           the authorization server answered with an error
 │  ├─ TokenTransportError              the token endpoint could not be reached
 │  ├─ TokenResponseError               an answer that is no token answer
+│  ├─ DiscoveryError                   what a resource or its server says of itself can't be used
+│  ├─ RegistrationError                no client id could be had
 │  └─ ReauthorizationRequired          the user must log in again
 ├─ AuthorizationResponseError          the redirect carried an error, or did not match
 └─ TokenStoreError                     a token store failed
@@ -22,11 +24,13 @@ from typing import Any, Self, TypeVar
 __all__ = [
     "AuthorizationResponseError",
     "ConfigurationError",
+    "DiscoveryError",
     "InsecureTransportError",
     "OAuthError",
     "OAuthProviderError",
     "OAuthProviderException",
     "ReauthorizationRequired",
+    "RegistrationError",
     "TokenError",
     "TokenResponseError",
     "TokenStoreError",
@@ -181,6 +185,39 @@ class TokenResponseError(TokenError):
         self.token_url = token_url
         self.retry_after = retry_after
         self.retryable = status_code is not None and (status_code == 429 or status_code >= 500)
+
+
+class DiscoveryError(TokenError):
+    """What a resource or its authorization server says of itself is missing, doesn't fit, or isn't believed (RFC 9728).
+
+    The text says what to pass instead. `url` is where it was looked for, or what isn't believed.
+    """
+
+    def __init__(self, message: str, *, url: str | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class RegistrationError(TokenError):
+    """No client id could be had at an authorization server (RFC 7591 section 3.2.2); the text says what to pass.
+
+    `error` and `error_description` are the server's, if it named any.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error: str | None = None,
+        error_description: str | None = None,
+        status_code: int | None = None,
+        registration_url: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error = error
+        self.error_description = error_description
+        self.status_code = status_code
+        self.registration_url = registration_url
 
 
 class ReauthorizationRequired(TokenError):

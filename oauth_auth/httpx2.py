@@ -16,6 +16,7 @@ from ._plugins.device_class import DeviceCode
 from ._plugins.httpx_like import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
 from ._plugins.jwt_bearer_class import JwtBearer
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
@@ -30,6 +31,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -83,6 +85,12 @@ class PasswordAuth(Password[httpx2.Client], Httpx2Auth):
 
 class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[httpx2.Client], Httpx2Auth):
+    __doc__ = Resource.__doc__
+
+    _fast_path = FastPath.for_library(httpx2).by_path()
 
 
 class TokenExchangeAuth(TokenExchange[httpx2.Client], Httpx2Auth):

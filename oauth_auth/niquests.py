@@ -32,8 +32,10 @@ from ._plugins.device_class import DeviceCode
 from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short
 from ._plugins.replacing import replacing
+from ._plugins.replay import rewind_async
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
@@ -52,6 +54,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -104,6 +107,14 @@ class _Unsent(Header):
 _unsent = _Unsent("")
 
 
+def _set_token(headers: Any, credential: Credential | None) -> None:
+    """Set the token in place of what stands for it; with None there's none."""
+    if credential is None:
+        del headers["Authorization"]
+    else:
+        headers["Authorization"] = credential.text
+
+
 def _end(given: Any, name: str) -> Any:
     """Return what a coroutine that a sync session left unawaited was called with; None if there's no such coroutine."""
     if not inspect.iscoroutine(given):
@@ -121,7 +132,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._latest = ("\0", ())
+        self._places = {}
+        self._latest = ("\0", 1, ())
 
     def __call__(self, request: Any) -> Any:
         """Add the token to a request, or have its session add it if there's none yet.
@@ -129,8 +141,8 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         Raises `InsecureTransportError` for plain http; the session then raises `TokenError`.
         """
         try:
-            beginning, hooks = self._latest
-            if request.__class__ is not PreparedRequest or not request.url.startswith(beginning):  # type: ignore[union-attr]
+            beginning, end, hooks = self._latest
+            if request.__class__ is not PreparedRequest or request.url[:end] != beginning:  # type: ignore[index]
                 hooks = self._hook_for(request)
                 if hooks is None:
                     return request
@@ -150,14 +162,14 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
     async def _fetch_async(self, request: Any) -> Any:
         """Add the token where it's still missing. Redirects call this again, with a header of their own."""
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = (await run_async(self._source.obtain())).text
+            _set_token(request.headers, await run_async(self._obtain(request)))
         return request
 
     def _fetch(self, given: Any) -> Any:
         """Add the token where it's still missing, unless the hook before has done it."""
         request = _end(given, "request") or given
         if isinstance(request.headers.get("Authorization"), _Unsent):
-            request.headers["Authorization"] = run(self._source.obtain()).text
+            _set_token(request.headers, run(self._obtain(request)))
         return request
 
     def _prove(self, request: Any) -> Any:
@@ -258,7 +270,7 @@ class _AsyncExchange(_Exchange):
 
     def can_replay(self) -> Any:
         seek = getattr(self.response.request.body, "seek", None)
-        return _rewind_async(self.response.request) if inspect.iscoroutinefunction(seek) else super().can_replay()
+        return rewind_async(self.response.request) if inspect.iscoroutinefunction(seek) else super().can_replay()
 
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
@@ -342,18 +354,6 @@ def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
     return read
 
 
-async def _rewind_async(request: Any) -> bool:
-    """Rewind an async file to its first position; return whether that worked."""
-    body, position = request.body, getattr(request, "_body_position", None)
-    if isinstance(position, bool) or not isinstance(position, int):
-        return False
-    try:
-        await body.seek(position)
-        return bool(await body.tell() == position)
-    except Exception:  # noqa: BLE001 - closed, or not seekable
-        return False
-
-
 class ClientCredentialsAuth(ClientCredentials[niquests.Session], NiquestsAuth):
     __doc__ = ClientCredentials.__doc__
 
@@ -372,6 +372,10 @@ class PasswordAuth(Password[niquests.Session], NiquestsAuth):
 
 class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[niquests.Session], NiquestsAuth):
+    __doc__ = Resource.__doc__
 
 
 class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):

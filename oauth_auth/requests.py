@@ -21,6 +21,7 @@ from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
+from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
@@ -35,6 +36,7 @@ __all__ = [
     "OAuthAuthorizationController",
     "PasswordAuth",
     "RefreshTokenAuth",
+    "ResourceAuth",
     "TokenExchangeAuth",
     "TokenProviderAuth",
     "TokenTransportError",
@@ -73,14 +75,15 @@ class RequestsAuth(RequestsHooks, AuthBase):
 
     def _prepare(self) -> None:
         super()._prepare()
-        self._latest = ("\0", None)
+        self._places = {}
+        self._latest = ("\0", 1, None)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the token to a request. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         try:
-            beginning, hook = self._latest
+            beginning, end, hook = self._latest
             # The class is checked each time: a request of niquests would pass otherwise.
-            if request.__class__ is not PreparedRequest or not request.url.startswith(beginning):  # type: ignore[union-attr]
+            if request.__class__ is not PreparedRequest or request.url[:end] != beginning:  # type: ignore[index]
                 hook = self._hook_for(request)
                 if hook is None:
                     return request
@@ -88,10 +91,11 @@ class RequestsAuth(RequestsHooks, AuthBase):
             raise self._wrong_library(request) from None
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = run(self._source.obtain())
-        request.headers["Authorization"] = current.text
-        if current.proof is not None:
-            request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
+            current = run(self._obtain(request))
+        if current is not None:
+            request.headers["Authorization"] = current.text
+            if current.proof is not None:
+                request.headers["DPoP"] = self._proofs.header(current.proof, request.method, request.url)  # type: ignore[union-attr, arg-type]
         request.hooks["response"].append(hook)
         return request
 
@@ -127,6 +131,10 @@ class PasswordAuth(Password[requests.Session], RequestsAuth):
 
 class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
     __doc__ = RefreshToken.__doc__
+
+
+class ResourceAuth(Resource[requests.Session], RequestsAuth):
+    __doc__ = Resource.__doc__
 
 
 class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth):

@@ -33,7 +33,7 @@ from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import await_end, flights_in_the_air
 
-_FROM_OUTSIDE = {"dropin", "processes", "project", "servers"}
+_FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 """The folders whose tests use the package from outside, and run no line of it that no other test does."""
 
 
@@ -93,14 +93,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test its modes: those that have the properties that it's marked with.
 
-    In modules that set `ALSO_SHARING`, `mode` is those whose flights share a loop, too.
+    In modules that set `ALSO_SHARING`, `mode` is those whose flights share a loop, too; in those that set
+    `ONE_PER_PLUGIN`, since what they test is far from what a client is, it's one of each plug-in.
     """
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     names = {name.strip() for group in given for name in (group.split(",") if isinstance(group, str) else group)}
     needed = [name for mark in metafunc.definition.iter_markers("having") for name in mark.args]
     sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
+    of_mode = modes.SYNC if getattr(metafunc.module, "ONE_PER_PLUGIN", False) else (*modes.ALL, *sharing)
     for name, candidates in (
-        ("mode", (*modes.ALL, *sharing)),
+        ("mode", of_mode),
         ("plugin_mode", modes.SYNC),
         ("dual_mode", modes.WITH_ASYNC),
     ):

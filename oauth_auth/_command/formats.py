@@ -80,7 +80,8 @@ def _rfc3339(moment: int) -> str | None:
 
 def format_status(token: OAuthToken, about: Mapping[str, str | None]) -> str:
     """Return a token's state as JSON; `about` is what is known of it besides."""
-    known = {name: about.get(name) for name in ("issuer", "client_id", "user", "scope", "store")}
+    names = ("issuer", "client_id", "user", "scope", "store")
+    known = {name: about[name] for name in about if name not in names} | {name: about.get(name) for name in names}
     known["scope"] = token.scope or known["scope"]
     return json.dumps({**known, "expires_at": _unix_time(token)})
 

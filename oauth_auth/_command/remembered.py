@@ -1,9 +1,10 @@
 """What `oauth-auth login` remembers, so that the other commands need no options: one file of the user's.
 
-    {"version": 1, "last": "work", "profiles": {"work": {"issuer": "https://…", "client_id": "…", …}, …}}
+    {"version": 1, "last": "work", "profiles": {"work": {"issuer": "https://…", "client_id": "…", …}, …},
+     "resources": {"https://api.example.com/mcp": {"last": "default", "profiles": {"default": {…}}}, …}}
 
-No secret is in it. Reading and choosing are pure; a file that can't be trusted or understood is an error, and is never
-written over.
+Logins to a resource are kept by its URL, apart from those that name a server. No secret is in it. Reading and choosing
+are pure; a file that can't be trusted or understood is an error, and is never written over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ from ..errors import ConfigurationError
 from ..stores._file_lock import file_lock, make_folder
 from ..stores._file_write import replace_file
 
-__all__ = ["DEFAULT_PROFILE", "SERVER", "Remembered", "SettingsFile", "choose", "dump", "parse", "user_folder"]
+__all__ = [
+    "CLIENT",
+    "DEFAULT_PROFILE",
+    "SERVER",
+    "Remembered",
+    "SettingsFile",
+    "choose",
+    "dump",
+    "parse",
+    "user_folder",
+]
 
 DEFAULT_PROFILE = "default"
 """The profile of logins without a name. Its tokens are those that programs find, which know of no profiles."""
@@ -32,6 +43,9 @@ _OF_THE_LOGIN = (
     *("grant", "user", "default_store", "private_key_file", "private_key_id", "client_assertion_file"),
     *("client_certificate_file", "client_certificate_key_file", "dpop", "par"),
 )
+
+CLIENT = ("client_id", "client_metadata_url")
+"""The settings that say which client it is: one of them at most."""
 
 _VERSION = 1
 _MAX_BYTES = 1024 * 1024
@@ -47,10 +61,25 @@ class Remembered(Record):
 
     profiles: Mapping[str, _Settings] = {}
     last: str | None = None
+    resources: Mapping[str, Remembered] = {}
+    """The same of the logins to each resource."""
 
-    def after_login(self, profile: str, settings: _Settings) -> Remembered:
-        """Return what is remembered once a login with these settings has succeeded."""
-        return Remembered({**self.profiles, profile: settings}, profile)
+    def after_login(self, profile: str, settings: _Settings, resource: str | None = None) -> Remembered:
+        """Return what is remembered once a login with these settings has succeeded, to a resource if that's given."""
+        if resource is None:
+            return self._replace(profiles={**self.profiles, profile: settings}, last=profile)
+        logins = self.of(resource).after_login(profile, settings)
+        return self._replace(resources={**self.resources, resource: logins})
+
+    def of(self, resource: str | None) -> Remembered:
+        """Return what is remembered of the logins to a resource; with None, of those that name a server."""
+        return self._replace(resources={}) if resource is None else self.resources.get(resource, Remembered())
+
+    @property
+    def unnamed(self) -> Remembered:
+        """What is remembered of logins without a name."""
+        profiles = {name: settings for name, settings in self.profiles.items() if name == DEFAULT_PROFILE}
+        return Remembered(profiles, next(iter(profiles), None))
 
 
 def parse(content: bytes) -> Remembered:
@@ -64,16 +93,30 @@ def parse(content: bytes) -> Remembered:
         raise ValueError("it's damaged")
     if version > _VERSION:
         raise ValueError("a newer version of oauth_auth wrote it")
-    profiles, last = fields.get("profiles"), fields.get("last")
-    if not isinstance(profiles, dict) or not all(map(_is_settings, profiles.values())):
+    remembered, resources = _read(fields), fields.get("resources", {})
+    if not isinstance(resources, dict):
+        raise ValueError("it's damaged")  # noqa: TRY004 - as for all that the file may hold
+    return remembered._replace(resources={name: _read(logins) for name, logins in resources.items()})
+
+
+def _read(fields: object) -> Remembered:
+    """Return the profiles, and which of them is the last. Raises `ValueError`."""
+    profiles = fields.get("profiles") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict) or not isinstance(profiles, dict) or not all(map(_is_settings, profiles.values())):
         raise ValueError("it's damaged")
+    last = fields.get("last")
     return Remembered(profiles, last if isinstance(last, str) and last in profiles else None)
 
 
 def dump(remembered: Remembered) -> bytes:
     """Return a file's content."""
-    fields = {"version": _VERSION, "last": remembered.last, "profiles": remembered.profiles}
+    resources = {name: _fields(logins) for name, logins in remembered.resources.items()}
+    fields = {"version": _VERSION, **_fields(remembered), **({"resources": resources} if resources else {})}
     return json.dumps(fields, indent=1, default=dict).encode("ascii")
+
+
+def _fields(remembered: Remembered) -> dict[str, Any]:
+    return {"last": remembered.last, "profiles": remembered.profiles}
 
 
 def _is_settings(value: object) -> bool:
@@ -96,22 +139,22 @@ def choose(remembered: Remembered, profile: str | None, given: _Settings) -> tup
     one than the profile's, what belongs to that login isn't used, and nothing is if a client is given, too. A client
     without a server is looked for among all profiles: no other client's server gets its secret.
     """
-    profiles = remembered.profiles
+    profiles, has_client = remembered.profiles, any(name in given for name in CLIENT)
     if profile is None:
-        names = [remembered.last, DEFAULT_PROFILE, *(profiles if "client_id" in given else ())]
+        names = [remembered.last, DEFAULT_PROFILE, *(profiles if has_client else ())]
         fitting = [name for name in names if name and _fits(profiles.get(name), given)]
-        if not fitting and "client_id" in given:
+        if not fitting and has_client:
             return DEFAULT_PROFILE, {}
         profile = fitting[0] if fitting else DEFAULT_PROFILE
         settings = profiles.get(fitting[0] if fitting else remembered.last or DEFAULT_PROFILE, {})
     else:
         settings = profiles.get(profile, {})
-    if not any(name in given for name in SERVER):
-        return profile, settings
-    fits = _fits(settings, given)
-    if "client_id" in given and not fits:
-        return profile, {}
-    others = set(SERVER) if fits else {*SERVER, *_OF_THE_LOGIN}
+    others = {name for name in CLIENT if has_client and name not in given}
+    if any(name in given for name in SERVER):
+        fits = _fits(settings, given)
+        if has_client and not fits:
+            return profile, {}
+        others |= set(SERVER) if fits else {*SERVER, *_OF_THE_LOGIN}
     return profile, {name: value for name, value in settings.items() if name not in others}
 
 
@@ -119,10 +162,7 @@ def _fits(settings: _Settings | None, given: _Settings) -> bool:
     """Return whether the server that's given, if any, is that of these settings, and the client, too."""
     if settings is None:
         return False
-    server = [name for name in SERVER if name in given]
-    return all(settings.get(name) == given[name] for name in server) and (
-        given.get("client_id") in {None, settings.get("client_id")}
-    )
+    return all(settings.get(name) == given[name] for name in (*SERVER, *CLIENT) if name in given)
 
 
 class SettingsFile:
@@ -150,7 +190,7 @@ class SettingsFile:
                 f"the remembered settings can't be used, since {error}: remove {self._path}, and log in again"
             ) from None
 
-    def remember(self, profile: str, settings: _Settings) -> None:
+    def remember(self, profile: str, settings: _Settings, resource: str | None = None) -> None:
         """Write down the settings of a login that has succeeded. Raises `ConfigurationError`, `TokenStoreError`."""
         if not self._path.is_absolute():
             raise ConfigurationError("this user has no home folder")
@@ -158,7 +198,7 @@ class SettingsFile:
             make_folder(self._path.parent)
             with file_lock(self._path.with_suffix(".lock"), _LOCK_SECONDS):
                 # Where it's a link, as of people who keep all such files in one place, it stays one.
-                replace_file(self._path.resolve(), dump(self.read().after_login(profile, settings)))
+                replace_file(self._path.resolve(), dump(self.read().after_login(profile, settings, resource)))
         except OSError as error:
             raise ConfigurationError(f"{error.strerror or error}: {self._path}") from None
 

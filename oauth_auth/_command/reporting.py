@@ -54,14 +54,21 @@ def _usage(error: click.UsageError) -> str:
         near = f" (did you mean {' or '.join(sorted(error.possibilities))}?)" if error.possibilities else ""
         return f"{command} has no option {name}{near}; see {command} --help"
     if isinstance(error, click.BadParameter) and error.param is not None:
-        kind = error.param.type
-        wanted = f"must be one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else "can't be read"
-        return f"{error.param.opts[0]} {wanted}: see {command} --help"
+        return f"{_wrong(error.param, command)}: see {command} --help"
     if isinstance(error, click.BadOptionUsage):
         return f"{error.format_message().rstrip('.')}; see {command} --help"
     if command == "oauth-auth":
         return f"there's no such subcommand: see {command} --help"
-    return f"{command} takes options only: put a value with spaces in quotes, or see {command} --help"
+    return f"{command} takes one URL, and options: put a value with spaces in quotes, or see {command} --help"
+
+
+def _wrong(parameter: click.Parameter, command: str) -> str:
+    """Return what's wrong with a parameter."""
+    if isinstance(parameter, click.Argument):
+        return f"{command} needs the URL of an API, such as https://api.example.com/mcp"
+    kind = parameter.type
+    wanted = f"must be one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else "can't be read"
+    return f"{parameter.opts[0]} {wanted}"
 
 
 class _Warnings(logging.Handler):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from .._plugins.environment import Environment, variables_of
 from .._plugins.key_variables import KEY_VARIABLES
 from ..errors import ConfigurationError
-from .remembered import SERVER, Remembered, SettingsFile, choose
+from .remembered import CLIENT, SERVER, Remembered, SettingsFile, choose
 
 __all__ = ["GRANTS", "OPTIONS", "Settings", "holds_password", "read_parameters"]
 
@@ -24,6 +24,7 @@ _HELP = {
     "DEVICE_AUTHORIZATION_URL": "The device authorization endpoint, for login --device.",
     "REVOCATION_URL": "The revocation endpoint, for logout.",
     "CLIENT_ID": "The client's id.",
+    "CLIENT_METADATA_URL": "The https URL of a metadata document, which is the client's id where a server takes such.",
     "CLIENT_SECRET": "The client's secret. As an option, other users can see it in the list of processes: better set "
     "OAUTH_CLIENT_SECRET, or OAUTH_CLIENT_SECRET_FILE.",
     "PRIVATE_KEY_FILE": "A file with the client's private key, PEM or JWK, in place of a secret.",
@@ -39,7 +40,9 @@ _HELP = {
     "REDIRECT_URI": "The registered redirect URI, if it isn't http://127.0.0.1/callback.",
     "STORE": "Where the token is kept: file:PATH, keyring: (the default), or redis://…",
 }
-_OF_LOGINS = dict.fromkeys(("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "REDIRECT_URI", "PAR"), "")
+_OF_LOGINS = dict.fromkeys(
+    ("AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL", "CLIENT_METADATA_URL", "REDIRECT_URI", "PAR"), ""
+)
 _READ = {*variables_of(_OF_LOGINS), *KEY_VARIABLES}
 OPTIONS = {variable: text for variable, text in _HELP.items() if variable in _READ}
 """The variables that are options, too, and their help."""
@@ -49,21 +52,34 @@ _REMEMBERED = (*(name for name in OPTIONS if name not in {"CLIENT_SECRET", "STOR
 
 
 class Settings(Environment):
-    """The options of a run, else the environment variables, else what a login of the profile has remembered."""
+    """The options of a run, else the environment variables, else what a login of the profile has remembered.
 
-    def __init__(self, values: Mapping[str, str | None], *, is_login: bool, file: SettingsFile | None = None) -> None:
+    `resource` is what a resource is remembered by; its logins, and the others, know nothing of each other.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, str | None],
+        *,
+        is_login: bool,
+        resource: str | None = None,
+        file: SettingsFile | None = None,
+    ) -> None:
         given = {name.upper(): value for name, value in values.items() if value is not None}
         super().__init__(_PREFIX, given)
         self._file = file or SettingsFile()
-        self._is_login = is_login
+        self._is_login, self._resource = is_login, resource
         self._remembered: Mapping[str, Any] = {}
         self.named_profile = self.get("PROFILE")
         """The profile that was asked for by name."""
         self.given_grant = self._check_grant()
         """The grant that was asked for, by option or variable."""
-        known = {name: self.get(name.upper()) for name in (*SERVER, "client_id")}
+        known = {name: self.get(name.upper()) for name in (*SERVER, *CLIENT)}
         known = {name: value for name, value in known.items() if value is not None}
-        remembered = self._read_file(may_do_without=self.named_profile is None and bool(known.keys() & set(SERVER)))
+        may_do_without = self.named_profile is None and bool(known.keys() & set(SERVER))
+        remembered = self._read_file(may_do_without=may_do_without).of(resource)
+        if resource is not None and is_login and self.named_profile is None:
+            remembered = remembered.unnamed  # programs that know the URL alone must find it
         if self.named_profile is not None:
             _check_profile(self.named_profile, remembered.profiles, is_login=is_login, name=self.mention("PROFILE"))
         self.profile, self._remembered = choose(remembered, self.named_profile, known)
@@ -136,7 +152,8 @@ class Settings(Environment):
         """Write down these settings, and others, as those of the profile's last login; no secret."""
         values = {variable.lower(): self._to_be_remembered(variable) for variable in _REMEMBERED}
         values |= {**more, "has_secret": None if self.get("CLIENT_SECRET") is None else "yes"}
-        self._file.remember(self.profile, {name: value for name, value in values.items() if value is not None})
+        settings = {name: value for name, value in values.items() if value is not None}
+        self._file.remember(self.profile, settings, self._resource)
 
     def _to_be_remembered(self, variable: str) -> str | None:
         if variable not in KEY_VARIABLES:

@@ -1,4 +1,7 @@
-"""What one run of the command works with: its settings, its store, and the auth objects made from them."""
+"""What one run of the command works with: its settings, its store, and the auth objects made from them.
+
+`resource` has what differs where the run is about the URL of an API.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from .._plugins.environment import make_from_environment, open_store
 from .._record import Record
 from .._wire.urls import without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderError, OAuthProviderException, TokenStoreError
+from ..login import BrowserLogin, ConsoleLogin
 from ..stores import FileTokenStore, KeyringTokenStore, LockTaken
 from .remembered import DEFAULT_PROFILE, user_folder
 from .reporting import echo
@@ -21,10 +25,11 @@ from .settings import Settings, holds_password
 from .verbose import VerboseTransport
 
 if TYPE_CHECKING:
-    from ..requests import AuthorizationCodeAuth, ClientCredentialsAuth, DeviceCodeAuth, PasswordAuth
+    from .._wire.token import OAuthToken
+    from ..requests import AuthorizationCodeAuth, ClientCredentialsAuth, DeviceCodeAuth, PasswordAuth, ResourceAuth
     from ..stores import TokenStore
 
-    Auth = AuthorizationCodeAuth | ClientCredentialsAuth | DeviceCodeAuth | PasswordAuth
+    Auth = AuthorizationCodeAuth | ClientCredentialsAuth | DeviceCodeAuth | PasswordAuth | ResourceAuth
 
 __all__ = ["ELSEWHERE", "Setup"]
 
@@ -43,10 +48,23 @@ class _Place(Record):
 class Setup:
     """The configuration of one run of the command."""
 
-    def __init__(self, values: Mapping[str, Any], *, is_login: bool = False, verbose: bool = False) -> None:
-        self.settings = Settings(values, is_login=is_login)
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        *,
+        is_login: bool = False,
+        verbose: bool = False,
+        resource: str | None = None,
+    ) -> None:
+        self.settings = Settings(values, is_login=is_login, resource=resource)
         self._is_login = is_login
         self._verbose = verbose
+        self._check_options()
+
+    def _check_options(self) -> None:
+        """Raise `ConfigurationError` for options that this run can't use."""
+        if self.settings.option("CLIENT_METADATA_URL") is not None:
+            raise ConfigurationError("--client-metadata-url goes with the URL of an API, as in: oauth-auth login URL …")
 
     # -- Auth objects -------------------------------------------------------------------------------------------
 
@@ -55,14 +73,15 @@ class Setup:
         from .. import requests
 
         auth_class: Any = getattr(requests, name)
-        settings, options = self.settings, {"store": self.store, **options}
-        auth = make_from_environment(auth_class, settings, auth_class._variables, options)
+        settings = self.settings
+        if "store" not in options:
+            options["store"] = self.store
+        auth = make_from_environment(auth_class, settings, options)
         if settings.profile != DEFAULT_PROFILE and "store_key" not in options:
             options["store_key"] = f"{auth._store_key}/{settings.profile}"
-            auth = make_from_environment(auth_class, settings, auth_class._variables, options)
+            auth = make_from_environment(auth_class, settings, options)
         if self._verbose:
-            calls = auth._endpoints.calls
-            calls.transport = VerboseTransport(calls.transport)
+            auth._wrap_transport(VerboseTransport)
         return auth
 
     def user(self, **options: Any) -> Auth:
@@ -78,10 +97,41 @@ class Setup:
             auth = self.make("AuthorizationCodeAuth", store_key=key)
         return auth
 
-    def client(self) -> ClientCredentialsAuth:
+    def client(self) -> Auth:
         """Return an auth object with the client's own token."""
         auth: ClientCredentialsAuth = self.make("ClientCredentialsAuth")
         return auth
+
+    def for_login(self, grant: str, parameters: Mapping[str, list[str]], *, console: bool, timeout: float) -> Auth:
+        """Return an auth object to log in with. Raises `ConfigurationError` if the server has no endpoint for that."""
+        auth: Auth
+        if grant == "client_credentials":
+            return self.client()
+        if grant == "password":
+            auth = self.make("PasswordAuth")
+            return auth
+        needed = "DEVICE_AUTHORIZATION_URL" if grant == "device" else "AUTHORIZATION_URL"
+        self._require(needed)
+        if grant == "device":
+            auth = self.make("DeviceCodeAuth")
+        else:
+            way = self.browser_login(console=console, timeout=timeout)
+            auth = self.make("AuthorizationCodeAuth", login=way, authorization_parameters=parameters)
+        if auth._find_endpoint(needed.lower()) is None:
+            command = self.login_command(auth)
+            hint = f"set {self.settings.mention(needed)}" if command is None else f"run: {command}"
+            raise ConfigurationError(f"the issuer's metadata has no endpoint for this login; {hint}")
+        return auth
+
+    def browser_login(self, *, console: bool, timeout: float) -> BrowserLogin | ConsoleLogin:
+        """Return how the user logs in with a browser, here or elsewhere."""
+        if console:
+            return ConsoleLogin(self.settings.get("REDIRECT_URI") or "http://127.0.0.1/callback")
+        return BrowserLogin(timeout=timeout)
+
+    def log_in(self, auth: Auth) -> OAuthToken:
+        """Let the user log in. Raises `OAuthError`."""
+        return auth._log_in()
 
     def holders(self) -> Iterator[tuple[Auth, bool]]:
         """Return the auth objects that may have a token, and whether it's the client's own."""
@@ -91,12 +141,13 @@ class Setup:
         if grant in {"client_credentials", None}:
             yield self.client(), True
 
-    def require(self, variable: str) -> None:
+    def _require(self, variable: str) -> None:
         """Raise `ConfigurationError` if neither a URL is given, nor an issuer whose metadata may have it."""
         settings = self.settings
         if settings.get("ISSUER") is None and settings.get(variable) is None:
             raise ConfigurationError(
-                f"{settings.mention('ISSUER')} or {settings.mention(variable)} must be set for this login"
+                f"{settings.mention('ISSUER')} or {settings.mention(variable)} must be set for this login, "
+                "or the URL of an API be given that tells them"
             )
 
     # -- What to say --------------------------------------------------------------------------------------------
@@ -108,6 +159,9 @@ class Setup:
             return self.settings.grant != "client_credentials"
         names = ("ISSUER", "AUTHORIZATION_URL", "DEVICE_AUTHORIZATION_URL")
         return any(self.settings.get(name) for name in names)
+
+    def check_logged_in(self, auth: Auth) -> None:
+        """Raise `ReauthorizationRequired` if it's known already that nobody is."""
 
     def command(self, words: str) -> str:
         """Return a command for the user to run, for the profile that they named."""
@@ -209,8 +263,13 @@ class Setup:
         except (ConfigurationError, TokenStoreError) as error:
             echo(f"oauth-auth: the other commands need the same options, since they can't be remembered: {error}")
 
-    def about(self, user: str | None) -> dict[str, str | None]:
-        """Return what `status` tells besides the token."""
+    def lines_about(self, auth: Auth) -> list[str]:
+        """Return what `status` tells people besides the token."""
+        name = self.settings.profile
+        return [] if name == DEFAULT_PROFILE else [f"Profile: {name}"]
+
+    def about(self, auth: Auth, user: str | None) -> dict[str, str | None]:
+        """Return what `status` tells programs besides the token."""
         issuer, client_id, scope = (self.settings.get(name) for name in ("ISSUER", "CLIENT_ID", "SCOPE"))
         return {"issuer": issuer, "client_id": client_id, "user": user, "scope": scope, "store": self.place}
 

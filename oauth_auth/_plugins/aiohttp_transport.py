@@ -71,9 +71,10 @@ class AiohttpTokenTransport:
             ):
                 if answered._body is not None:  # noqa: SLF001 - a hook has read it, and nothing public says so
                     return answer(answered.status, answered.headers, answered._body)  # noqa: SLF001
-                async for chunk in answered.content.iter_any():
-                    if body.takes(chunk):
-                        break
+                if request.reads_body:
+                    async for chunk in answered.content.iter_any():
+                        if body.takes(chunk):
+                            break
             return answer(answered.status, answered.headers, body.content)
         except (self._library.ClientError, OSError, ValueError, RuntimeError) as error:
             # By a hook of the user's that raises for a status, or the status says enough.

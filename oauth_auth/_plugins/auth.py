@@ -6,22 +6,24 @@ import copy
 import datetime as dt
 import importlib
 import sys
+from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .._flight import run, run_async
+from .._flight import Step, run, run_async
 from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
 from .._server.controller import OAuthAuthorizationController
-from .._server.grants import Grant
-from .._wire.challenges import replay_statuses, telling_statuses
-from .._wire.token import OAuthToken
+from .._server.grant import Grant
+from .._wire.challenges import Kind, replay_statuses, telling_statuses
+from .._wire.token import Credential, OAuthToken
 from .options import PLUGINS, Settings
 from .origins import Origins
 from .proofs import Proofs
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
+_NOTHING: frozenset[Kind] = frozenset()
 _OUR_MODULES = frozenset(f"oauth_auth.{library}" for library in PLUGINS)
 
 
@@ -35,6 +37,8 @@ class TokenAuth:
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling"})
     """The attributes that `_prepare` sets."""
+    _reach: str | None = None
+    """The resource that the token stays in, where a request goes without one until that demands it."""
     _source: TokenSource
 
     if not TYPE_CHECKING:  # with it, type checkers would let any name be set
@@ -57,7 +61,7 @@ class TokenAuth:
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
         self._has_proofs = settings.binding is not None
-        self._steps_up = settings.steps_up
+        self._steps_up = frozenset({Kind.LOGIN}) if settings.steps_up else _NOTHING
         self._shows_certificate = settings.certificate is not None
         self._prepare()
 
@@ -67,7 +71,10 @@ class TokenAuth:
         self._proofs = Proofs() if self._has_proofs else None
         self._telling = telling_statuses(self._rejection_statuses, has_proofs=self._has_proofs)
         self._replaying = replay_statuses(
-            self._rejection_statuses, has_proofs=self._has_proofs, steps_up=self._steps_up
+            self._rejection_statuses,
+            has_proofs=self._has_proofs,
+            steps_up=Kind.LOGIN in self._steps_up,
+            widens_scope=Kind.SCOPE in self._steps_up,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -82,6 +89,21 @@ class TokenAuth:
         library, name = type(request).__module__.partition(".")[0], type(self).__name__
         hint = f": use oauth_auth.{library}.{name}" if library in PLUGINS else ""
         return TypeError(f"{name} of {type(self).__module__} can't be used with a {type(request)}{hint}")
+
+    def _obtain(self, request: Any) -> Generator[Step, Any, Credential | None]:
+        """Return the credential to send a request with; None if it's to go without a token."""
+        return self._source.obtain()
+
+    def _is_repeatable(self, request: Any) -> bool:
+        """Return whether a request that wasn't sent yet can be sent twice, with the same bytes."""
+        raise NotImplementedError
+
+    def _take_off(self, headers: Any) -> None:
+        """Take this object's token off a request that it may not go with, as one that a redirect has led away."""
+        header = headers.get("Authorization")
+        if isinstance(header, str) and self._source.has_sent(header):
+            del headers["Authorization"]
+            headers.pop("DPoP", None)
 
     @property
     def token(self) -> OAuthToken | None:

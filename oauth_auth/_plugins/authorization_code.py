@@ -10,7 +10,8 @@ from .._flight import run, run_async
 from .._renewal.logins import NewLogin
 from .._server.authorization_code import AuthorizationCodeGrant
 from .._server.authorization_request import AuthorizationOptions
-from .._server.grants import Grant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import TokenCalls
 from .._wire.checks import require_flag, require_text
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError

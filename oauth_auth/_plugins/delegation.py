@@ -13,7 +13,8 @@ from .auth import TokenAuth
 
 if TYPE_CHECKING:
     from .._renewal.source import TokenSource
-    from .._server.grants import Grant, TokenCalls
+    from .._server.grant import Grant
+from .._server.grants import TokenCalls
 
 __all__ = [
     "ACCESS_TOKEN",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .._server.grants import Grant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import TokenCalls
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken
 from .._wire.token_request import FieldParameters, TokenRequest

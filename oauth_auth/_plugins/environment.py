@@ -11,11 +11,11 @@ from .._keys.secret_file import FileSecret, read_file
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
 from .key_variables import KEY_VARIABLES, read_keys, read_switch
-from .token_endpoint import TokenEndpointAuth
+from .token_endpoint import ServerAuth
 
 __all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
 
-_T = TypeVar("_T", bound=TokenEndpointAuth)
+_T = TypeVar("_T", bound=ServerAuth)
 
 _ROTATED = {"CLIENT_SECRET", "PASSWORD"}
 """Those that are read anew from their files when the server refuses them."""
@@ -113,17 +113,17 @@ def variables_of(own: Mapping[str, str]) -> dict[str, str]:
     return names | {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
 
 
-def make_from_environment(
-    cls: type[_T], environment: Environment, variables: Mapping[str, str], options: Mapping[str, Any]
-) -> _T:
-    """Return an auth object of a class; `variables` maps variables to the parameters that only this class has."""
-    names = variables_of(variables)
+def make_from_environment(cls: type[_T], environment: Environment, options: Mapping[str, Any]) -> _T:
+    """Return an auth object of a class."""
+    names = cls._environment_names()
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
             values[parameter] = _read(environment.mention(variable), variable, value)
     values |= read_keys(environment, options)
     values |= options
+    for variables in cls._needed_variables:
+        _require_one(environment, names, values, variables)
     _check(environment, names, values, needs_client=cls._needs_client)
     try:
         return cls._from_parameters(values)
@@ -135,14 +135,26 @@ def make_from_environment(
         raise error.without_traceback(f" ({used})" if used else "") from None
 
 
+def _require_one(
+    environment: Environment, names: Mapping[str, str], values: Mapping[str, Any], variables: tuple[str, ...]
+) -> None:
+    """Raise `ConfigurationError` if none of these variables is set."""
+    if all(values.get(names[variable]) is None for variable in variables):
+        either = " or ".join(environment.mention(variable) for variable in variables)
+        hint = environment.hint(set(variables), names)
+        raise ConfigurationError(f"{either} must be set: {_MEANINGS[variables]}{hint}")
+
+
+_MEANINGS = {
+    ("ISSUER", "TOKEN_URL"): "to the URL of the issuer, or of the token endpoint",
+    ("RESOURCE",): "to the URL of the API",
+}
+
+
 def _check(
     environment: Environment, names: Mapping[str, str], values: Mapping[str, Any], *, needs_client: bool
 ) -> None:
     """Raise `ConfigurationError` if a required variable is missing."""
-    if values.get("issuer") is None and values.get("token_url") is None:
-        both = f"{environment.mention('ISSUER')} or {environment.mention('TOKEN_URL')}"
-        hint = environment.hint({"ISSUER", "TOKEN_URL"}, names)
-        raise ConfigurationError(f"{both} must be set: to the URL of the issuer, or of the token endpoint{hint}")
     for parameter in (*(("client_id",) if needs_client else ()), "username", "password", "refresh_token"):
         for variable in (variable for variable, name in names.items() if name == parameter):
             if values.get(parameter) is None:

@@ -20,7 +20,7 @@ from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
 if TYPE_CHECKING:
     from .httpx_like import HttpxFlow
 
-__all__ = ["AsyncHttpxExchange", "HttpxExchange", "Origin"]
+__all__ = ["AsyncHttpxExchange", "HttpxExchange", "Origin", "can_rewind"]
 
 Origin = tuple[str, str | bytes, int | None]
 """Scheme, host and port, as the library has them."""
@@ -32,7 +32,7 @@ class HttpxExchange(Exchange):
     def __init__(self, auth: HttpxFlow, origin: Origin, position: int | None, response: Any) -> None:
         super().__init__(auth, response)
         self._auth = auth
-        self._origin = origin
+        self.origin = origin
         self._position = position
         """Where the body was, if it's a file."""
         self._raw: bytes | None = None
@@ -48,7 +48,7 @@ class HttpxExchange(Exchange):
     @property
     def leads_elsewhere(self) -> bool:
         following = self.response.next_request
-        return following is not None and self._origin_of(following) != self._origin
+        return following is not None and self._origin_of(following) != self.origin
 
     @property
     def proof(self) -> str | None:
@@ -56,7 +56,9 @@ class HttpxExchange(Exchange):
         return found
 
     def carried(self, header: str) -> bool:
-        return self._carries(header, self.response.request)
+        # A token is taken off by the library where a redirect leads elsewhere; without one that must be looked at.
+        has_left = not header and any(self._origin_of(past.request) != self.origin for past in self.response.history)
+        return self._carries(header, self.response.request) and not has_left
 
     def accepted_path(self, header: str) -> str | None:
         """Return the path that accepted the token: of an answer that was redirected since, too."""
@@ -67,7 +69,8 @@ class HttpxExchange(Exchange):
         return super().accepted_path(header)
 
     def _carries(self, header: str, request: Any) -> bool:
-        return self._origin_of(request) == self._origin and request.headers.get("Authorization") == header
+        has_it = not header or request.headers.get("Authorization") == header
+        return self._origin_of(request) == self.origin and has_it and self.is_within_reach
 
     def _origin_of(self, request: Any) -> Origin:
         return self._auth._fast_path.origin_of(request.url)  # noqa: SLF001 - of the package
@@ -76,7 +79,7 @@ class HttpxExchange(Exchange):
 
     def can_replay(self) -> Any:
         stream = self.response.request.stream
-        return isinstance(stream, self._auth._byte_stream) or _rewind(stream, self._position)  # noqa: SLF001
+        return isinstance(stream, self._auth._byte_stream) or can_rewind(stream, self._position)  # noqa: SLF001
 
     def drain(self) -> Any:
         if self._should_drain():
@@ -241,7 +244,7 @@ class _Part:
         self._extensions["timeout"] = self._timeouts
 
 
-def _rewind(stream: Any, position: int | None) -> bool:
+def can_rewind(stream: Any, position: int | None) -> bool:
     """Rewind a stream that isn't just bytes; return whether it can be sent again.
 
     Neither library has a public API for its streams' content. An unknown stream, or one that changes in a later

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
 from .._record import Record
-from .._wire.token import Prover
+from .._wire.identifiers import covers
+from .._wire.token import NO_TOKEN, Prover
 from .auth import AsyncTokens
-from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin
+from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin, can_rewind
 from .replacing import SendAgain, note_answer, replacing
 from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]
+
+Place = tuple[Any, ...]
+"""An origin, or an origin and a path."""
 
 
 class HttpxFlow(AsyncTokens):
@@ -47,28 +51,31 @@ class HttpxFlow(AsyncTokens):
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
-        origin = fast_path.origin_of(request.url)
-        if origin not in self._addressable and not self._may_address(origin, request.url):
+        place = fast_path.place_of(request.url)
+        if place not in self._addressable and not self._may_address(place, request):
             yield request
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = run(self._source.obtain())
-        header, prove = current.header, current.proof
-        if prove is not None:
-            self._prove(request, prove)
-        fast_path.set_authorization(request.headers, header)
+            current = run(self._obtain(request))
+        if current is None:
+            header, prove = NO_TOKEN, None
+        else:
+            header, prove = current.header, current.proof
+            if prove is not None:
+                self._prove(request, prove)
+            fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if prove is not None:
             self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
-        exchange = HttpxExchange(self, origin, position, response)
+        exchange = HttpxExchange(self, place[:3], position, response)
         if response.status_code not in self._replaying:
-            note_answer(self._source, origin, header, exchange, is_replay=False)
+            note_answer(self._source, exchange.origin, header, exchange, is_replay=False)
             return
-        steps = replacing(self._source, origin, header, exchange)
+        steps = replacing(self._source, exchange.origin, header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
         while True:
@@ -88,28 +95,31 @@ class HttpxFlow(AsyncTokens):
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:  # noqa: C901 - see above
         """Send a request with the token. Raises `TokenError`, and `InsecureTransportError` for plain http."""
         fast_path = self._fast_path
-        origin = fast_path.origin_of(request.url)
-        if origin not in self._addressable and not self._may_address(origin, request.url):
+        place = fast_path.place_of(request.url)
+        if place not in self._addressable and not self._may_address(place, request):
             yield request
             return
         current = self._source.current
         if current is None or time.time() >= current.refresh_at:
-            current = await run_async(self._source.obtain())
-        header, prove = current.header, current.proof
-        if prove is not None:
-            self._prove(request, prove)
-        fast_path.set_authorization(request.headers, header)
+            current = await run_async(self._obtain(request))
+        if current is None:
+            header, prove = NO_TOKEN, None
+        else:
+            header, prove = current.header, current.proof
+            if prove is not None:
+                self._prove(request, prove)
+            fast_path.set_authorization(request.headers, header)
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if prove is not None:
             self._note_nonce(response)
         if response.status_code not in self._telling and not self._source.rejecting_origins:
             return
-        exchange = AsyncHttpxExchange(self, origin, position, response)
+        exchange = AsyncHttpxExchange(self, place[:3], position, response)
         if response.status_code not in self._replaying:
-            note_answer(self._source, origin, header, exchange, is_replay=False)
+            note_answer(self._source, exchange.origin, header, exchange, is_replay=False)
             return
-        steps = replacing(self._source, origin, header, exchange)
+        steps = replacing(self._source, exchange.origin, header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
         while True:
@@ -140,12 +150,20 @@ class HttpxFlow(AsyncTokens):
         for one in (*response.history, response):
             self._proofs.note_nonce(str(one.request.url), one.headers.get("DPoP-Nonce"))
 
-    def _may_address(self, origin: Origin, url: Any) -> bool:
-        """Return whether the token may go to this origin, and remember it if so."""
+    def _may_address(self, place: Place, request: Any) -> bool:
+        """Return whether the token may go with this request, and remember its place if so."""
+        url = request.url
+        if self._reach is not None and not covers(self._reach, str(url)):
+            self._take_off(request.headers)
+            return False
         if not self._origins.admits(f"{url.scheme}://{url.netloc.decode('ascii')}"):
             return False
-        self._origins.remember(origin, True)  # noqa: FBT003 - that it's there is all that counts
+        self._origins.remember(place, True)  # noqa: FBT003 - that it's there is all that counts
         return True
+
+    def _is_repeatable(self, request: Any) -> bool:
+        stream = request.stream
+        return isinstance(stream, self._byte_stream) or can_rewind(stream, _position(stream))
 
 
 def _origin(url: Any) -> Origin:
@@ -186,20 +204,31 @@ def _set_proof_private(headers: Any, value: str) -> None:
     fields.append((b"DPoP", b"dpop", value.encode("ascii")))
 
 
+def _place(url: Any) -> Place:
+    return *_origin(url), url.raw_path.partition(b"?")[0]
+
+
+def _place_private(url: Any) -> Place:
+    parts = url._uri_reference  # noqa: SLF001
+    return parts.scheme, parts.host, parts.port, parts.path
+
+
 class FastPath(Record):
-    """Three operations of the hot path, through private attributes of the library if these are as expected.
+    """Four operations of the hot path, through private attributes of the library if these are as expected.
 
     The public API, three properties of a URL and `headers[name] = value`, costs more than all else that a request with
     a valid token needs. The private one is tried on examples before it's used.
     """
 
     origin_of: Callable[[Any], Origin]
+    place_of: Callable[[Any], Place]
+    """What a request's admission depends on: its origin, or with its path where the token may not go to all of them."""
     set_authorization: Callable[[Any, str], None]
     set_proof: Callable[[Any, str], None]
 
     @classmethod
     def for_library(cls, library: Any) -> FastPath:
-        plain = cls(_origin, _set_authorization, _set_proof)
+        plain = cls(_origin, _origin, _set_authorization, _set_proof)
         try:
             for text in ("https://api.example.com/v1?x=1", "http://u:p@127.0.0.1:8000", "http://[::1]:80/"):
                 url = library.URL(text)
@@ -216,7 +245,11 @@ class FastPath(Record):
                     return plain
         except Exception:  # noqa: BLE001 - a version of the library with other internals
             return plain
-        return cls(_origin_private, _set_authorization_private, _set_proof_private)
+        return cls(_origin_private, _origin_private, _set_authorization_private, _set_proof_private)
+
+    def by_path(self) -> FastPath:
+        """Return the same for tokens that may not go to all paths of an origin."""
+        return self._replace(place_of=_place if self.origin_of is _origin else _place_private)
 
 
 def _position(stream: Any) -> int | None:

@@ -102,9 +102,10 @@ class HttpxTokenTransport:
             try:
                 if hasattr(response, "_content"):  # a hook has read it, or it's a mock's
                     return _decoded(response)
-                for chunk in response.iter_raw():
-                    if body.takes(chunk):
-                        break
+                if request.reads_body:
+                    for chunk in response.iter_raw():
+                        if body.takes(chunk):
+                            break
             finally:
                 response.close()
             return answer(response.status_code, response.headers, body.content)
@@ -122,9 +123,10 @@ class HttpxTokenTransport:
             try:
                 if hasattr(response, "_content"):
                     return _decoded(response)
-                async for chunk in response.aiter_raw():
-                    if body.takes(chunk):
-                        break
+                if request.reads_body:
+                    async for chunk in response.aiter_raw():
+                        if body.takes(chunk):
+                            break
             finally:
                 await response.aclose()
             return answer(response.status_code, response.headers, body.content)

@@ -13,17 +13,18 @@ from typing import Any
 
 from .._events import emit
 from .._record import Record
-from .._renewal.decisions import Demands
 from .._server.server_state import Challenges
 from .._wire.challenges import (
+    Demand,
+    demand_for,
     errors_for,
     is_rejection,
-    login_demands,
     proof_error,
     tells_acceptance,
     wanted_scope,
 )
 from .._wire.encodings import can_decompress
+from .._wire.identifiers import covers
 from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from .._wire.words import redact
@@ -80,12 +81,23 @@ class Rejection(Record):
     def emit_challenged(self, error: str) -> None:
         """Log that it's about the proof alone, and that another one is sent."""
         text = "another proof is sent: %(method)s %(url)s was answered with %(status)s, error %(error)s"
-        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error)
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error, scope=None)
 
-    def emit_step_up(self, demands: Demands) -> None:
-        """Log that it asks for another login."""
-        text = "another login is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
-        emit(logging.INFO, "step_up", text, **self._asdict(), demands=dict(demands))
+    def emit_demand(self, demand: Demand) -> None:
+        """Log that it asks for a token."""
+        text = "a token is asked for: %(method)s %(url)s was answered with %(status)s, wants scope %(scope)s"
+        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=demand.error, scope=_shown(demand.scope))
+
+    def emit_step_up(self, demand: Demand) -> None:
+        """Log that it asks for another login, or for more scope."""
+        text = "another authorization is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
+        wanted = {} if demand.scope is None else {"scope": _shown(demand.scope)}
+        emit(logging.INFO, "step_up", text, **self._asdict(), demands={**dict(demand.login), **wanted})
+
+    def emit_stepped_up(self) -> None:
+        """Log that it's sent again with the token of another login."""
+        text = "stepped up, sent again with another token: %(method)s %(url)s, answered with %(status)s before"
+        emit(logging.INFO, "stepped_up", text, **self._asdict())
 
     def emit_rejected_again(self, error: str | None) -> None:
         """Log that it rejects a new token, too; `error` is the challenge's."""
@@ -120,12 +132,15 @@ class Exchange(ABC):
         self._origins = auth._origins  # noqa: SLF001
         self._rejection_statuses = auth._rejection_statuses  # noqa: SLF001
         self._steps_up = auth._steps_up  # noqa: SLF001
+        self._reach = auth._reach  # noqa: SLF001
         self._shows_certificate = auth._shows_certificate  # noqa: SLF001
         self.proofs = auth._proofs  # noqa: SLF001
         self.response = response
         """The latest answer: `send_again` replaces it."""
         self.was_replayed = False
         """Whether it was sent again with another token, itself or before a redirect led to it: that's done once."""
+        self.times_sent = 1
+        """How often it was sent, but for what was only about a proof."""
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
@@ -161,11 +176,30 @@ class Exchange(ABC):
             return None
         return proof_error(self.status, self.challenges)
 
-    def login_demands(self, header: str) -> Demands | None:
-        """Return what the answer demands of another login than that of the token with this header."""
-        if not self._steps_up or not self.carried(header):
+    def demand(self, header: str) -> Demand | None:
+        """Return what the answer demands for its request, which had the token with this header, or with "" none."""
+        if not self.carried(header):
             return None
-        return login_demands(self.status, self.challenges, _scheme(header))
+        # What an API repeats of the token is neither told nor asked for.
+        challenges = redact(self.challenges, _secrets(header), _LONGEST_CHALLENGES)
+        return demand_for(self.status, challenges, self._rejection_statuses, _scheme(header))
+
+    def step_up_demand(self, header: str) -> Demand | None:
+        """Return what the answer demands beyond the token with this header: another login, or more scope."""
+        if not self._steps_up:
+            return None
+        demand = self.demand(header)
+        return demand if demand is not None and demand.kind in self._steps_up else None
+
+    @property
+    def may_be_sent_again(self) -> bool:
+        """Whether it may be sent once more: a resource that says itself what it wants gets a request three times."""
+        return self._reach is None or self.times_sent < _MOST_TIMES
+
+    @property
+    def is_within_reach(self) -> bool:
+        """Whether the request that it answers went to where the token may be: a redirect may have led it away."""
+        return self._reach is None or covers(self._reach, self.target[1])
 
     def answers_proof(self, challenges: Challenges, error: str) -> bool:
         """Return whether another proof is to be sent; take in nonce and clock of the answer."""
@@ -178,7 +212,7 @@ class Exchange(ABC):
 
     @abstractmethod
     def carried(self, header: str) -> bool:
-        """Return whether the request that it answers went to the origin first addressed, with this header."""
+        """Return whether the request that it answers went to the origin first addressed, with this header, or none."""
 
     def rejection(self, header: str) -> Rejection | None:
         """Return the request and its answer, if that rejects the token with this header."""
@@ -271,6 +305,16 @@ class Exchange(ABC):
             method, url = self.target
             nonce = self.proofs.note_nonce(url, self.response.headers.get("DPoP-Nonce"))
             self.proofs.authorize(headers, credential, method, url, nonce)
+
+
+_MOST_TIMES = 3
+_LONGEST_SCOPE = 500
+_LONGEST_CHALLENGES = 16 * 1024
+"""More than is read of them."""
+
+
+def _shown(scope: str | None) -> str | None:
+    return None if scope is None else scope[:_LONGEST_SCOPE]
 
 
 def _scheme(header: str) -> str:

@@ -43,20 +43,40 @@ class SendAgain(Do):
 
 
 def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
-    """Replace a token that was rejected, and send the request again, once.
+    """Do what an answer calls for, and send its request again: with a token, or with another one than it had.
 
-    A sibling's token may have been revoked as well, so it's replaced once more. What an answer says against the proof
-    alone is answered before and after, and doesn't count.
+    `header` is that of the token which it had, "" for none. What an answer says against the proof alone is answered
+    before and after, and doesn't count.
     """
     if exchange.was_replayed:
         header = yield from answering(source, header, exchange)
         exchange.tell_rejected_again(origin, header)
         return
+    is_fresh = False
+    if not header:
+        sent, is_fresh = yield from meeting(source, exchange)
+        if sent is None:
+            return
+        header = sent
     header = yield from stepping_up(source, origin, header, exchange)
+    if is_fresh:
+        _note_fresh(source, origin, header, exchange)
+    else:
+        yield from _replacing_rejected(source, origin, header, exchange)
+
+
+def _replacing_rejected(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
+    """Replace a token that was rejected, and send the request again, once.
+
+    A sibling's token may have been revoked as well, so it's replaced once more.
+    """
     for is_last in (False, True):
         rejection = exchange.rejection(header)
         if rejection is None:
             note_answer(source, origin, header, exchange, is_replay=is_last)
+            return
+        if not exchange.may_be_sent_again:
+            exchange.tell_rejected_again(origin, header)
             return
         try:
             replacement = yield from _replacement(source, origin, header, exchange, rejection)
@@ -74,6 +94,45 @@ def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exch
         if replacement.is_final or is_last:
             exchange.tell_rejected_again(origin, header)
             return
+
+
+def meeting(source: TokenSource, exchange: Exchange) -> Generator[Step, Any, tuple[str | None, bool]]:
+    """Get a token for a request that was sent without one, if its answer demands one, and send it again.
+
+    Returns the header that it was sent with, None if the answer is the caller's; and whether that token was made for
+    the demand.
+    """
+    demand = exchange.demand("")
+    if demand is None:
+        return None, False
+    try:
+        is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
+        summary.emit_demand(demand)
+        try:
+            replacement = yield from source.meet(demand, summary.about, Do(exchange.drain))
+        except OAuthError:
+            if is_repeatable:
+                raise
+        if not is_repeatable:
+            return None, False
+        yield Do(exchange.discard)
+    except GeneratorExit:
+        raise
+    except BaseException:  # nobody will get the answer, or close it
+        yield Do(exchange.close)
+        raise
+    exchange.was_replayed = True
+    yield from _send_again(exchange, replacement.credential)
+    return replacement.credential.header, replacement.is_final
+
+
+def _note_fresh(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> None:
+    """Note what an answer says of a token that was made for this very request: another wouldn't help."""
+    note_answer(source, origin, header, exchange, is_replay=True)
+    rejection = exchange.rejection(header)
+    if rejection is not None:
+        source.count_vain_demand(origin, path_of(rejection.method, rejection.url))
+        exchange.tell_rejected_again(origin, header)
 
 
 def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator[Step, Any, str]:
@@ -99,7 +158,8 @@ def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator
         except BaseException:  # interrupted or cancelled: nobody will get the answer, or close it
             yield Do(exchange.close)
             raise
-        yield from _send_again(exchange, credential)
+        yield SendAgain(partial(exchange.send_again, credential))
+        exchange.mind_proofs()
         header = credential.header
     return header
 
@@ -110,22 +170,23 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
     Returns the header that the last one was sent with.
     """
     header = yield from answering(source, header, exchange)
-    is_made = False
-    while (demands := exchange.login_demands(header)) is not None:
-        if is_made:
-            source.count_vain_login(origin, demands)
-        if is_made or not source.may_step_up(origin, demands):
+    made_for = None
+    while (demand := exchange.step_up_demand(header)) is not None:
+        if made_for is not None or not exchange.may_be_sent_again or not source.may_step_up(origin, header, demand):
             break
         try:
             is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
-            summary.emit_step_up(demands)
+            summary.emit_step_up(demand)
+            credential, is_made = None, False
             try:
-                credential, is_made = yield from source.step_up(header, demands, summary.about, Do(exchange.drain))
+                credential, is_made = yield from source.step_up(header, demand, summary.about, Do(exchange.drain))
             except OAuthError:
                 if is_repeatable:
                     raise
-            if not is_repeatable:  # a failure is logged, and the answer that the caller gets says what is wrong
+            # If it's not sent again, the answer that the caller gets says what is wrong; a failure is logged.
+            if credential is None or not is_repeatable:
                 break
+            summary.emit_stepped_up()
             yield Do(exchange.discard)
         except GeneratorExit:
             raise
@@ -135,10 +196,15 @@ def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Ex
         exchange.was_replayed = True
         yield from _send_again(exchange, credential)
         header = yield from answering(source, credential.header, exchange)
+        made_for = demand if is_made else None
+    # Whatever is wrong with the token now: an API may take turns in what it demands.
+    if made_for is not None and (demand is not None or exchange.rejection(header) is not None):
+        source.count_vain_login(origin, made_for)
     return header
 
 
 def _send_again(exchange: Exchange, credential: Credential) -> Generator[Step, Any, None]:
+    exchange.times_sent += 1
     yield SendAgain(partial(exchange.send_again, credential))
     exchange.mind_proofs()
 
@@ -163,6 +229,8 @@ def _replacement(
 
 def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
     """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
+    if not header:
+        return
     exchange.tell_insufficient_scope(header)
     path = exchange.accepted_path(header)
     if path is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from http.cookies import BaseCookie
 from typing import Any
 
-__all__ = ["are_rewindable", "cookie_pairs", "is_fixed", "position_of", "rewind", "with_new_cookies"]
+__all__ = ["are_rewindable", "cookie_pairs", "is_fixed", "position_of", "rewind", "rewind_async", "with_new_cookies"]
 
 
 def is_fixed(body: object) -> bool:
@@ -63,3 +63,15 @@ def with_new_cookies(header: str | None, before: BaseCookie[str], after: BaseCoo
     kept = {name: value for name, value in cookie_pairs(header).items() if name in after or name not in before}
     new = {name: cookie.coded_value for name, cookie in after.items() if before.get(name) != cookie}
     return "; ".join(f"{name}={value}" for name, value in {**kept, **new}.items())
+
+
+async def rewind_async(request: Any) -> bool:
+    """Rewind a request's async file to its first position; return whether that worked."""
+    body, position = request.body, getattr(request, "_body_position", None)
+    if isinstance(position, bool) or not isinstance(position, int):
+        return False
+    try:
+        await body.seek(position)
+        return bool(await body.tell() == position)
+    except Exception:  # noqa: BLE001 - closed, or not seekable
+        return False

@@ -14,9 +14,10 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urldefrag, urljoin
 
 from .._wire.encodings import decompress
+from .._wire.identifiers import covers
 from .._wire.messages import MAX_BODY
-from .._wire.token import Credential, Header
-from .._wire.urls import leads_elsewhere, origin_of
+from .._wire.token import NO_TOKEN, Credential, Header
+from .._wire.urls import MOST_ORIGINS, leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .rejection import (
     DRAIN_LIMIT,
@@ -27,6 +28,9 @@ from .replacing import note_answer
 from .replay import is_fixed, rewind
 
 __all__ = ["Hook", "RequestsExchange", "RequestsHooks"]
+
+
+_OURS = ("Bearer ", "DPoP ")
 
 
 class Hook(functools.partial[Any]):
@@ -58,10 +62,16 @@ class RequestsHooks(TokenAuth):
     """
 
     _library: ClassVar[Any]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_latest"})
+    _momentary: ClassVar[frozenset[str]] = frozenset(
+        {"_origins", "_proofs", "_replaying", "_telling", "_latest", "_places"}
+    )
 
-    _latest: tuple[str, Any]
-    """The hooks used last, and their origin with a slash at the end: most programs use the same again.
+    _places: dict[str, bool]
+    """Whether the token may go to a URL, without its query, where the origin alone doesn't say so."""
+    _latest: tuple[str, int | None, Any]
+    """The hooks used last, and what a URL begins with, up to this length, for which they are used again.
+
+    That's their origin with a slash at the end; where the origin alone doesn't say it, the whole URL.
 
     They are made once per origin, and kept by the URL's text up to its path.
     """
@@ -77,8 +87,12 @@ class RequestsHooks(TokenAuth):
         url = request.url or ""
         path = url.find("/", url.find("://") + 3)
         beginning = url if path < 0 else url[:path]
+        if self._reach is not None and not self._is_within_reach(url):
+            self._take_off(request.headers)
+            return None
         if (known := self._origins.known.get(beginning)) is not None:
-            self._latest = (f"{beginning}/", known)
+            is_all = self._reach is None
+            self._latest = (f"{beginning}/", len(beginning) + 1, known) if is_all else (url, None, known)
             return known
         if not self._origins.admits(url):
             if any(self._is_own(hook) for hook in request.hooks["response"]):  # the token for where it was sent before
@@ -88,6 +102,19 @@ class RequestsHooks(TokenAuth):
         if "@" not in beginning:
             self._origins.remember(beginning, hook)
         return hook
+
+    def _is_within_reach(self, url: str) -> bool:
+        """Return whether a URL is within the resource that the token stays in."""
+        places, place = self._places, url.partition("?")[0]
+        is_within = places.get(place)
+        if is_within is None:
+            if len(places) >= MOST_ORIGINS:
+                places.clear()
+            is_within = places[place] = self._reach is None or covers(self._reach, place)
+        return is_within
+
+    def _is_repeatable(self, request: Any) -> bool:
+        return is_fixed(request.body) or rewind(request.body, getattr(request, "_body_position", None))
 
     def _is_own(self, hook: Any) -> bool:
         return isinstance(hook, Hook) and hook.func.__self__ is self  # type: ignore[attr-defined]
@@ -99,6 +126,8 @@ class RequestsHooks(TokenAuth):
 
         `led_to` is where a request was redirected after it was sent again: there it isn't sent again, too.
         """
+        if response.is_redirect:
+            self._let_go(response)
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and response.is_redirect:
             self._mark_redirected(origin, response.request, response)
@@ -109,6 +138,8 @@ class RequestsHooks(TokenAuth):
             return None
         request = response.request
         sent = request.headers.get("Authorization")
+        if self._reach is not None and not (isinstance(sent, str) and sent.startswith(_OURS)):
+            sent = NO_TOKEN
         if not isinstance(sent, str):
             return None
         header = Header(sent)  # whose repr hides the token where a traceback shows locals
@@ -154,6 +185,24 @@ class RequestsHooks(TokenAuth):
         target: str = urldefrag(urljoin(response.request.url or "", self._library.utils.requote_uri(location))).url
         return target
 
+    def _let_go(self, response: Any) -> None:
+        """Have the next request, a copy, go without the token if a redirect leads it out of the resource.
+
+        One that is led on from outside has no hooks of this object any more, so that it gets none after that either.
+        """
+        request = response.request
+        if self._reach is None:
+            return
+        if not self._is_within_reach(request.url or ""):
+            request.hooks = {
+                event: [hook for hook in hooks if not self._is_own(hook)] for event, hooks in request.hooks.items()
+            }
+            return
+        with suppress(ValueError):  # then there's no next one
+            if not self._is_within_reach(self._redirect_target(response)):
+                response.request = request.copy()
+                self._take_off(request.headers)
+
     def _mark_redirected(self, origin: str, request: Any, response: Any) -> None:
         """Have the next request of the chain, a copy with the same hooks, know that it was sent again before."""
         with suppress(ValueError):  # then there's no next one
@@ -193,7 +242,7 @@ class RequestsExchange(Exchange):
     def carried(self, header: str) -> bool:
         _, url = self.target
         same = url.startswith(f"{self._origin}/") or origin_of(url) == origin_of(self._origin)
-        return same and header.startswith(("Bearer ", "DPoP "))
+        return same and header.startswith(_OURS if header else "") and self.is_within_reach
 
     # -- What is done with it -----------------------------------------------------------------------------------
 
@@ -293,6 +342,8 @@ class RequestsExchange(Exchange):
         self._past.append(self._as_past(self.response))
         answer.history.extend(self._past)
         self.response = answer
+        if answer.is_redirect:
+            self._auth._let_go(answer)  # noqa: SLF001 - of the package
         if answer.is_redirect and self.was_replayed:
             self._auth._mark_redirected(self._origin, request, answer)  # noqa: SLF001 - of the package
 

@@ -106,6 +106,8 @@ class RequestsTokenTransport:
                 if error.response is None:
                     raise
                 response = error.response
+            if not request.reads_body:
+                return self._unread(response)
             return self._read(response, body)
         except (self._library.RequestException, self._urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             # OSError is a CA bundle that doesn't exist, ValueError a proxy that is no URL.
@@ -117,6 +119,11 @@ class RequestsTokenTransport:
                 raise
             failure = lacks_package(str(error))
         raise failure
+
+    def _unread(self, response: Any) -> TokenResponse:
+        """Return the answer without its body, which isn't waited for."""
+        with response:
+            return answer(response.status_code, response.headers, b"")
 
     def _read(self, response: Any, body: Body) -> TokenResponse:
         """Read the body as it arrives, to its end or to one byte more than is allowed."""

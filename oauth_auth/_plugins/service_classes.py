@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from .._renewal.store_entry import StoreEntry
-from .._server.grants import ClientCredentialsGrant, Grant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import ClientCredentialsGrant, TokenCalls
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken
 from .._wire.token_request import FieldParameters, TokenRequest

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from .._flight import attempt, run_async
 from .._renewal.store_entry import StoreEntry
 from .._server.calls import EndpointCalls, Steps, TokenHooks
 from .._server.client import Client
-from .._server.grants import Grant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import TokenCalls
 from .._server.metadata import Endpoints
 from .._server.server_state import ServerState
 from .._wire.checks import require_text
@@ -21,31 +22,103 @@ from ..errors import ConfigurationError, OAuthError
 from .auth import TokenAuth
 from .options import Settings, derive_store_key, read_options
 
-__all__ = ["TokenEndpointAuth", "without_frames"]
+if TYPE_CHECKING:
+    from .._server.calls import TokenTransport
+
+__all__ = ["ServerAuth", "TokenEndpointAuth", "owner_of", "without_frames"]
 
 _T = TypeVar("_T")
 
 
-class TokenEndpointAuth(TokenAuth):
-    """An auth object that calls a token endpoint."""
+class ServerAuth(TokenAuth):
+    """An auth object that calls an authorization server."""
 
-    _grant_type: ClassVar[str]
     _variables: ClassVar[Mapping[str, str]] = {}
     """What `from_env` reads for this class alone: the variable's name without its prefix, and the parameter's."""
-    _needs_client: ClassVar[bool] = True
+    _needed_variables: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Of each of these, one must be set."""
+    _needs_client: ClassVar[bool] = False
     """Whether there must be a client."""
-    _own_urls: ClassVar[tuple[str, ...]] = ()
-    """The parameters of this class that are URLs of the server, too."""
-    _endpoints: Endpoints
-    _client: Client
     _grant: Any
 
     @classmethod
     def _from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
-        """Make one for a server at an `issuer` or a `token_url`, in place of the constructor."""
+        """Make one in place of the constructor."""
         auth = cls.__new__(cls)
         auth._set_up(parameters)  # noqa: SLF001 - in place of __init__
         return auth
+
+    @classmethod
+    def _from_environment(cls, prefix: str, options: Mapping[str, Any]) -> Self:
+        from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
+
+        return make_from_environment(cls, Environment(prefix), options)
+
+    @classmethod
+    def _environment_names(cls) -> dict[str, str]:
+        """Return the parameters by the variables that are read for them."""
+        from .environment import variables_of  # noqa: PLC0415 - as above
+
+        return variables_of(cls._variables)
+
+    def _set_up(self, parameters: Mapping[str, Any]) -> None:
+        """Make the objects that call the server, from the inside out, and take them."""
+        raise NotImplementedError
+
+    @property
+    def _calls(self) -> EndpointCalls:
+        """What sends the calls."""
+        raise NotImplementedError
+
+    def _wrap_transport(self, wrap: Callable[[TokenTransport], TokenTransport]) -> None:
+        """Have the calls go through what is made of their transport."""
+        self._calls.transport = wrap(self._calls.transport)
+
+    def _find_endpoint(self, name: str) -> str | None:
+        """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""
+        raise NotImplementedError
+
+    def introspect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
+        """Return what the server tells about a token (RFC 7662): by default the object's own, which may be fetched.
+
+        `active` says whether it's good. Needs `introspection_url`, or an issuer whose metadata has it. Raises
+        `ConfigurationError`, and `TokenError` if the server can't be asked.
+        """
+        if token is None:
+            token = self.get_token()
+        steps = self._grant.introspect(_text_of(token))
+        del token  # an error comes from a frame that holds no secret
+        return self._ask_server(steps)
+
+    async def aintrospect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
+        """Return what the server tells about a token without blocking the event loop, see `introspect`."""
+        if token is None:
+            token = (await run_async(self._source.obtain())).token
+        steps = self._grant.introspect(_text_of(token))
+        del token
+        return await self._ask_server_async(steps)
+
+    def _ask_server(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return; see `without_frames`."""
+        return self._calls.run(without_frames(steps))
+
+    async def _ask_server_async(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return, without blocking the event loop."""
+        outcome: Any = await attempt(partial(self._ask_server, steps)).wait_async()
+        result: _T = outcome.unwrap()
+        return result
+
+
+class TokenEndpointAuth(ServerAuth):
+    """An auth object that calls a token endpoint."""
+
+    _needed_variables = (("ISSUER", "TOKEN_URL"),)
+    _needs_client = True
+    _grant_type: ClassVar[str]
+    _own_urls: ClassVar[tuple[str, ...]] = ()
+    """The parameters of this class that are URLs of the server, too."""
+    _endpoints: Endpoints
+    _client: Client
 
     @classmethod
     def _from_issuer(cls, parameters: Mapping[str, Any]) -> Self:
@@ -53,11 +126,9 @@ class TokenEndpointAuth(TokenAuth):
             raise ConfigurationError("issuer must be a URL as text, not NoneType")
         return cls._from_parameters(parameters)
 
-    @classmethod
-    def _from_environment(cls, prefix: str, options: Mapping[str, Any]) -> Self:
-        from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
-
-        return make_from_environment(cls, Environment(prefix), cls._variables, options)
+    @property
+    def _calls(self) -> EndpointCalls:
+        return self._endpoints.calls
 
     def _set_up(self, parameters: Mapping[str, Any]) -> None:
         """Make the objects that call the server, from the inside out, and take them.
@@ -114,43 +185,10 @@ class TokenEndpointAuth(TokenAuth):
     def _store_entry(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
-        # The user's own key doesn't say whose token it is.
-        owner = {"server": without_query(server), "client_id": client_id}
+        owner = owner_of(settings, server, client_id)
         if not client_id and subject:
             owner["subject"] = digest(subject)
-        if settings.binding is not None:
-            owner["dpop"] = settings.binding.name
         return StoreEntry(settings.store, settings.store_key, owner)
-
-    def introspect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
-        """Return what the server tells about a token (RFC 7662): by default the object's own, which may be fetched.
-
-        `active` says whether it's good. Needs `introspection_url`, or an issuer whose metadata has it. Raises
-        `ConfigurationError`, and `TokenError` if the server can't be asked.
-        """
-        if token is None:
-            token = self.get_token()
-        steps = self._grant.introspect(_text_of(token))
-        del token  # an error comes from a frame that holds no secret
-        return self._ask_server(steps)
-
-    async def aintrospect(self, token: str | OAuthToken | None = None) -> Mapping[str, Any]:
-        """Return what the server tells about a token without blocking the event loop, see `introspect`."""
-        if token is None:
-            token = (await run_async(self._source.obtain())).token
-        steps = self._grant.introspect(_text_of(token))
-        del token
-        return await self._ask_server_async(steps)
-
-    def _ask_server(self, steps: Steps[_T]) -> _T:
-        """Return what the steps return; see `without_frames`."""
-        return self._endpoints.calls.run(without_frames(steps))
-
-    async def _ask_server_async(self, steps: Steps[_T]) -> _T:
-        """Return what the steps return, without blocking the event loop."""
-        outcome: Any = await attempt(partial(self._ask_server, steps)).wait_async()
-        result: _T = outcome.unwrap()
-        return result
 
     def _find_endpoint(self, name: str) -> str | None:
         """Return an endpoint's URL, or None if there's none; block to look it up. Raises `OAuthError`."""
@@ -159,6 +197,12 @@ class TokenEndpointAuth(TokenAuth):
     def _describe(self) -> dict[str, object]:
         server = self._endpoints.issuer or self._endpoints.given.get("token_url", "")
         return {"server": without_query(server), "client_id": self._client.client_id}
+
+
+def owner_of(settings: Settings, server: str, client_id: str) -> dict[str, str]:
+    """Return whose tokens are kept under a key of the user's own, which doesn't say so."""
+    bound = {} if settings.binding is None else {"dpop": settings.binding.name}
+    return {"server": without_query(server), "client_id": client_id, **bound}
 
 
 def without_frames(steps: Steps[_T]) -> Steps[_T]:

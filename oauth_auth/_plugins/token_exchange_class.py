@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .._server.grants import Grant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import TokenCalls
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken
 from .._wire.token_request import FieldParameters, TokenRequest

@@ -62,7 +62,9 @@ class Body:
 
 def answer(status_code: int, headers: Mapping[str, str], raw: bytes) -> TokenResponse:
     """Return an answer whose body is still as it was sent."""
-    lower = {name.lower(): text for name, text in headers.items()}
+    lower: dict[str, str] = {}
+    for name, text in headers.items():  # some libraries have a field that comes twice here twice
+        lower[name.lower()] = f"{lower[name.lower()]}, {text}" if name.lower() in lower else text
     return TokenResponse(status_code, lower, decompress(raw, lower.get("content-encoding"), MAX_BODY + 1))
 
 

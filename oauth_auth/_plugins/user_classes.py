@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from .._server.grants import Grant, PasswordGrant, RefreshTokenGrant, TokenCalls
+from .._server.grant import Grant
+from .._server.grants import PasswordGrant, RefreshTokenGrant, TokenCalls
 from .._wire.checks import require_text
 from .._wire.client_auth import ClientAuthentication
 from .._wire.token import OAuthToken, digest

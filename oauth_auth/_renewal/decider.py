@@ -8,8 +8,9 @@ from typing import Any
 from .._clock import Now
 from .._wire.token import Credential
 from ..errors import TokenError
-from .decisions import Around, Decision, Fail, Send, State, Wait
-from .renewer import FlightLike, FlightOutcome, Renewer, decision_lock
+from .decisions import Around, Bare, Decision, Fail, Send, State, Wait
+from .landing import FlightLike, FlightOutcome, decision_lock
+from .renewer import Renewer
 
 __all__ = ["Decider", "joined"]
 
@@ -29,7 +30,7 @@ class Decider(Renewer):
                 self._publish(after)
             if isinstance(decision, Fail):
                 raise decision.error.without_traceback(about)
-            if isinstance(decision, Send | Wait) and decision.launch is not None:
+            if isinstance(decision, Send | Wait | Bare) and decision.launch is not None:
                 flight = self._launch(self._fly(decision.launch))
         return decision, flight
 

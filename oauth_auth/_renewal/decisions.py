@@ -17,12 +17,15 @@ from collections.abc import Callable
 
 from .._clock import Chance, Now
 from .._record import Record
+from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
 from .backoff import Cooldown, Failure, OriginBreaker
 
 __all__ = [
+    "CHECK_INTERVAL",
     "Around",
+    "Bare",
     "Decision",
     "Decline",
     "Fail",
@@ -33,12 +36,14 @@ __all__ = [
     "Send",
     "State",
     "Wait",
+    "for_demand",
+    "for_offer",
     "for_rejection",
     "for_renewal",
     "for_request",
 ]
 
-_CHECK_INTERVAL = 1.0
+CHECK_INTERVAL = 1.0
 """Seconds between two looks for a sibling's token, or less where less time is left."""
 
 
@@ -61,10 +66,8 @@ class Reason(enum.Enum):
     FORCED = "the program asked for a new one"
     LOGIN = "the program asked for a new login"
     UNSAVED = "it's good, but couldn't be saved yet"
-
-
-Demands = tuple[tuple[str, str], ...]
-"""What an API demands of a login, as parameters of the authorization request (RFC 9470)."""
+    LOOK = "there may be one in the store, and nobody has asked for any"
+    ASK = "the resource is to say whether it wants one"
 
 
 class Purpose(Record):
@@ -77,8 +80,10 @@ class Purpose(Record):
     """Whether there's time to let trouble with the store pass, before a refresh token is used without its lock."""
     check_only: bool = False
     """Whether only a sibling's token is looked for, since the server has refused to issue another."""
-    demands: Demands = ()
-    """What an API demands of a new login, as parameters of the authorization request (RFC 9470)."""
+    demand: Demand | None = None
+    """What an API demands of the new token."""
+    doubts_server: bool = False
+    """Whether a token fresh from the server was rejected, too, so that the resource may have another server by now."""
 
 
 class Send(Record):
@@ -107,7 +112,13 @@ class Decline(Record):
     """Leave the answer to the caller: this origin rejects every token."""
 
 
-Decision = Send | Wait | Fail | Decline
+class Bare(Record):
+    """Send the request without a token: none is there, and none was asked for. A launch runs in the background."""
+
+    launch: Purpose | None = None
+
+
+Decision = Send | Wait | Fail | Decline | Bare
 
 
 class Around(Record):
@@ -139,6 +150,8 @@ class State(Record):
     """When a renewal was last deferred, in Unix time."""
     checked: Cooldown | None = None
     """The pause after a look for a sibling's token, while the server refuses to issue one."""
+    looked: Cooldown | None = None
+    """The pause after a look for a token that was found nowhere, while none was asked for."""
     is_replacement: bool = False
     """Whether the credential was made because the one before was rejected or unwanted; else, if it's rejected at a
     replay, another renewal may help."""
@@ -182,7 +195,7 @@ class State(Record):
         if current is None:
             return self
         deadline = current.next_deadline(now.wall)
-        pause = min(_CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
+        pause = min(CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
         return self._replace(deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
@@ -197,11 +210,13 @@ class State(Record):
         return has_failed or self.deferred_at >= due_at or around.is_retrying
 
 
-def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | Fail, State]:
-    """Decide for a request that is to be sent now."""
+def for_request(
+    state: State, now: Now, around: Around, reason: Reason = Reason.MISSING
+) -> tuple[Send | Wait | Fail, State]:
+    """Decide for a request that is to be sent now; `reason` is why a token is acquired if there's none."""
     current = state.unexpired(now)
     if current is None:
-        return (Wait(), state) if around.is_running else _launch(state, Purpose(Reason.MISSING), now, around)
+        return (Wait(), state) if around.is_running else _launch(state, Purpose(reason), now, around)
     failure = state.backing_off(now)
     if now.wall >= current.stale_at and failure is None and not state.waiting_is_pointless(around):
         # The wait takes half of the old token's remaining life; then the old token is sent.
@@ -215,6 +230,37 @@ def for_request(state: State, now: Now, around: Around) -> tuple[Send | Wait | F
     if failure is not None:
         return Send(current), later
     return Send(current, Purpose(Reason.DUE, can_wait=now.wall < current.stale_at)), later
+
+
+def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> tuple[Send | Wait | Fail | Bare, State]:
+    """Decide for a request whose API may want no token; with `asks` it's to be asked first.
+
+    Where there's none, and none was asked for, the store is looked into once, and again after a pause while requests
+    go on.
+    """
+    failure = state.backing_off(now)
+    if asks and (around.is_running or failure is None or not failure.fails_fast(now)):
+        return for_request(state, now, around, Reason.ASK)
+    has_failed = state.unexpired(now) is None and failure is not None
+    if state.credential is not None and not has_failed:
+        return for_request(state, now, around, Reason.LOOK)
+    if has_failed or not around.is_shared:
+        return Bare(), state  # the API says whether that matters
+    if state.looked is None:
+        return for_request(state, now, around, Reason.LOOK)
+    if around.is_running or state.looked.remaining(now) > 0:
+        return Bare(), state
+    return Bare(Purpose(Reason.LOOK)), state._replace(looked=Cooldown.begin(now, CHECK_INTERVAL))
+
+
+def for_demand(state: State, now: Now, around: Around, *, demand: Demand) -> tuple[Send | Wait | Fail, State]:
+    """Decide for a request that went without a token, and whose API demands one."""
+    current = state.unexpired(now)
+    if current is not None:
+        return Send(current), state  # it has come since
+    if around.is_running:
+        return Wait(), state
+    return _launch(state, Purpose(Reason.MISSING, demand=demand), now, around)
 
 
 def for_rejection(
@@ -236,7 +282,9 @@ def for_rejection(
             return Decline(), state
         # After a failure there was no token that the origin could have rejected.
         counts = state.failure is None or isinstance(state.failure.error, SameToken)
-    decision, state = _launch(state, Purpose(Reason.REJECTED, rejected), now, around)
+    # After the pause that follows vain renewals.
+    doubts = breaker is not None and breaker.cooldown.length > 0 and (path, rejected) not in breaker.accepting
+    decision, state = _launch(state, Purpose(Reason.REJECTED, rejected, doubts_server=doubts), now, around)
     return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
 
 
@@ -246,9 +294,9 @@ def for_renewal(state: State, around: Around, reason: Reason) -> tuple[Wait, Sta
 
 
 def for_step_up(
-    state: State, now: Now, around: Around, *, sent: str, demands: Demands
+    state: State, now: Now, around: Around, *, sent: str, demand: Demand
 ) -> tuple[Send | Wait | Fail, State]:
-    """Decide for a request whose API asks for another login than that of its token, the one with the header `sent`.
+    """Decide for a request whose API asks for another login, or more scope, than its token's with the header `sent`.
 
     A token that has come since is tried first: others may have had the same answer. After a login that failed no user
     is asked again at once.
@@ -260,7 +308,7 @@ def for_step_up(
         return Send(current), state
     if failure is not None and failure.is_of_login and failure.fails_fast(now):
         return Fail(failure.error), state
-    return Wait(Purpose(Reason.LOGIN, demands=demands)), state
+    return Wait(Purpose(Reason.LOGIN, demand=demand)), state
 
 
 def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[Wait | Fail, State]:
@@ -270,5 +318,5 @@ def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[W
         return Wait(purpose), state
     if not around.is_shared or (state.checked is not None and state.checked.remaining(now) > 0):
         return Fail(failure.error), state
-    checked = state._replace(checked=Cooldown.begin(now, _CHECK_INTERVAL))
+    checked = state._replace(checked=Cooldown.begin(now, CHECK_INTERVAL))
     return Wait(purpose._replace(check_only=True)), checked

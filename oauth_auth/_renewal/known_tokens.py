@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._clock import Chance, Clock
 from .._record import Record
 from .._server.calls import Steps
-from .._server.grants import Grant
+from .._server.grant import Grant
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import TokenError
 from .backoff import asked_pause
@@ -133,7 +133,8 @@ class KnownTokens:
 
     def can_send(self, token: OAuthToken) -> bool:
         """Return whether this is a token as asked for: where it's to be bound, it is, and to a key that's known."""
-        return self._grant.binding is None or (token.is_bound and self._key_of(token) is not None)
+        is_bound = self._grant.binding is None or (token.is_bound and self._key_of(token) is not None)
+        return is_bound and self._grant.accepts(token)
 
     def _raise_shared_failure(self, purpose: Purpose) -> None:
         """Raise the failure of a sibling that has just called the server, instead of calling it again."""

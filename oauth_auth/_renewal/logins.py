@@ -16,11 +16,12 @@ from .._server.calls import Steps
 from .._server.reauthorization import reauthorization
 from .._wire.token import OAuthToken, digest, subject_of
 from ..errors import OAuthError, TokenStoreError
-from .acquisition import Acquired, Acquisition
+from .acquisition import Acquisition
 from .decisions import Purpose, Reason
 from .effects import Delete, Save, StillHeld
 from .entry import Entry
 from .merge import Known
+from .token_making import Acquired
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

@@ -8,167 +8,36 @@ last attempts.
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
-import traceback
-from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-from .._clock import Chance, Clock
 from .._events import emit
 from .._flight import Flight
-from .._record import Record
-from .._server.calls import GivenUp, Run, Steps, unexpected
-from .._server.grants import Grant
-from .._wire.token import Credential, OAuthToken
+from .._server.calls import GivenUp, Run, Steps
+from .._wire.token import OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired
-from .acquisition import Acquired, Deferred
-from .decisions import Demands, Purpose, Reason, RenewalSettings, State
+from .acquisition import Absent, Vain
+from .decisions import Purpose, Reason, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
-from .logins import Logins, NewLogin
-from .store_entry import StoreEntry
+from .landing import FlightLike, FlightOutcome, Landing, Landings, Saver, as_error, decision_lock, traceback_text
+from .logins import NewLogin
+from .token_making import Acquired, Deferred
 
-__all__ = ["FlightLike", "FlightOutcome", "Landing", "Renewer", "decision_lock"]
-
-decision_lock = threading.RLock()
-"""Guards the decisions of all sources: held for microseconds, never across I/O.
-
-Re-entrant, so that a signal handler or a finalizer that sends a request doesn't wait for the code that it interrupts.
-A flight publishes without it, else such a handler would wait for a flight that waits for the lock. That's safe since
-a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
-"""
-
-if hasattr(os, "register_at_fork"):
-    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
-    os.register_at_fork(
-        before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
-    )
-
-_REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+__all__ = ["Renewer"]
 
 
-class FlightOutcome(Record):
-    """How a flight ended: with a credential, or with an error of which each waiter raises a copy."""
+class Renewer(Landings):
+    """The part of a `TokenSource` that flights use: what they do, and how they end."""
 
-    credential: Credential | None
-    error: OAuthError | None
-    is_replacement: bool = False
-    """Whether the token was made because the one before was rejected or unwanted."""
-    is_new: bool = False
-    is_inconclusive: bool = False
-    """Whether waiters should decide anew: the flight was launched when no caller waited."""
-    login: Demands | None = None
-    """What an API demanded, if a user was to log in whatever token there was; none of it if the program asked."""
-
-    @classmethod
-    def deferred(cls) -> FlightOutcome:
-        """Return the outcome of a flight that left the work to a sibling, or to a later time."""
-        return cls(None, None, is_inconclusive=True)
-
-
-class FlightLike(Protocol):
-    """What a source needs of a flight: see `_flight.Flight`."""
-
-    @property
-    def is_under_way(self) -> bool: ...
-    @property
-    def is_reentrant(self) -> bool: ...
-    @property
-    def is_retrying(self) -> bool: ...
-    def start(self, *, in_background: bool = False) -> None: ...
-    def wait(self, timeout: float | None = None) -> Any: ...
-    async def wait_async(self, timeout: float | None = None) -> Any: ...
-
-
-class Landing(Record):
-    """The step of waiting for a flight, for `timeout` seconds at most; the result is its outcome, or None."""
-
-    flight: FlightLike
-    timeout: float | None = None
-    is_quiet: bool = False
-
-    def wait(self) -> Any:
-        """Block until the flight has landed."""
-        begun = time.monotonic()
-        outcome = self.flight.wait(self.timeout)
-        self._emit(begun)
-        return outcome
-
-    async def wait_async(self) -> Any:
-        """Wait in a task of asyncio or trio."""
-        begun = time.monotonic()
-        outcome = await self.flight.wait_async(self.timeout)
-        self._emit(begun)
-        return outcome
-
-    def _emit(self, begun: float) -> None:
-        if not self.is_quiet:
-            duration = time.monotonic() - begun
-            emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=duration)
-
-
-class _Saver(Record):
-    """The flight that tries to save a token until it's saved."""
-
-    flight: FlightLike
-    is_done: threading.Event
-
-
-class Renewer:
-    """The part of a `TokenSource` that flights use: the state, and what changes it."""
-
-    __slots__ = (
-        "__weakref__",
-        "_begin",
-        "_chance",
-        "_clock",
-        "_entry",
-        "_flight",
-        "_grant",
-        "_login_cancelled",
-        "_saver",
-        "_settings",
-        "_state",
-        "_token",
-        "acquisition",
-        "current",
-    )
+    __slots__ = ()
 
     save_pauses: ClassVar[tuple[float, ...]] = (0.1, 0.5, 1.0)
     """Seconds before each further attempt to save a token; the last pause is repeated. Once the store is back, siblings
     use the refresh token that this one has replaced until it's saved, so the pauses stay short."""
     last_save_pauses: ClassVar[tuple[float, ...]] = (0.0, 0.1, 0.5, 1.0)
     """The same, once the program ends."""
-
-    _begin: Callable[[Steps[Any]], FlightLike] | None
-    _chance: Chance
-    _clock: Clock
-    _entry: StoreEntry
-    _flight: FlightLike | None
-    _grant: Grant
-    _login_cancelled: threading.Event | None
-    """Set to end the login that the present flight may be waiting for."""
-    _saver: _Saver | None
-    """The saver of a token that couldn't be saved."""
-    _settings: RenewalSettings
-    _state: State
-    _token: OAuthToken | None
-    """The newest token known when the last flight landed; with a store to look at first, it need not be sent yet."""
-    acquisition: Logins
-    current: Credential | None
-    """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
-
-    def _publish(self, state: State) -> None:
-        self._state = state
-        self.current = state.credential
-
-    @property
-    def has_unsaved(self) -> bool:
-        """Whether the last token is yet to be saved in the store."""
-        return self.acquisition.known.is_unsaved
 
     def _cancel_login(self) -> None:
         if self._login_cancelled is not None:
@@ -212,11 +81,13 @@ class Renewer:
             yield Unlock()
             if isinstance(result, Deferred):
                 outcome = self._land_deferred(purpose)
+            elif isinstance(result, Absent | Vain):
+                outcome = self._land_without(result, purpose)
             else:
                 if result.is_own:
                     yield from self._notify(result.token)
-                outcome = self._land(held, result, purpose.reason, self._clock().monotonic - begun)
-        return outcome._replace(login=purpose.demands if purpose.reason is Reason.LOGIN else None)
+                outcome = self._land(held, result, purpose, self._clock().monotonic - begun)
+        return outcome._replace(login=purpose.demand if purpose.reason is Reason.LOGIN else None)
 
     def _complete_login(self, login: NewLogin) -> Steps[FlightOutcome]:
         """Replace the login, see `Logins.complete_login`; where that fails, all stays as it was."""
@@ -228,7 +99,7 @@ class Renewer:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
             yield Unlock()
             self._conclude(self._still_valid())
-            return FlightOutcome(None, _as_error(error, "login"), is_inconclusive=True)
+            return FlightOutcome(None, as_error(error, "login"), is_inconclusive=True)
         yield Unlock()
         if result.is_own:
             yield from self._notify(result.token)
@@ -236,7 +107,7 @@ class Renewer:
             # Requests have the new token by then.
             self._publish(State(self.acquisition.credential(result.token)))
             yield from self.acquisition.end_login(replaced)
-        return self._land(held, result, Reason.LOGIN, self._clock().monotonic - begun)
+        return self._land(held, result, Purpose(Reason.LOGIN), self._clock().monotonic - begun)
 
     def _flush(self) -> Steps[FlightOutcome]:
         """Save what couldn't be saved, or take what a sibling saved meanwhile."""
@@ -250,7 +121,7 @@ class Renewer:
             return self._land_failed(error, 0.0)
         yield Unlock()
         if isinstance(result, Acquired):
-            self._land(held, result, Reason.UNSAVED, 0.0)
+            self._land(held, result, Purpose(Reason.UNSAVED), 0.0)
         else:
             self._conclude(self._still_valid())
         return FlightOutcome.deferred()
@@ -262,7 +133,7 @@ class Renewer:
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
-            failure = _as_error(error, "revocation")
+            failure = as_error(error, "revocation")
         yield Unlock()
         self._conclude(State())
         return FlightOutcome(None, failure, is_inconclusive=True)
@@ -281,7 +152,7 @@ class Renewer:
             emit(logging.ERROR, "callback_hangs", text, timeout=self._settings.token_timeout)
         except BaseException as error:  # noqa: BLE001 - the token is good whatever the callback does
             text = "on_token_update raised an error:\n%(error)s"
-            emit(logging.ERROR, "callback_failed", text, error=_traceback_text(error))
+            emit(logging.ERROR, "callback_failed", text, error=traceback_text(error))
 
     # -- Landing: each publishes the state after a flight, and ends it ----------------------------------
 
@@ -300,53 +171,10 @@ class Renewer:
             is_done = threading.Event()
             # Nobody waits for a saver, which may go on for as long as the program.
             flight = self._make_flight(self._save_later(is_done), "saver", holds_events=False)
-            self._saver = saver = _Saver(flight, is_done)
+            self._saver = saver = Saver(flight, is_done)
         if saver is not None:
             # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
             saver.flight.start(in_background=threading.main_thread().is_alive())
-
-    def _still_valid(self) -> State:
-        """Return the state before the flight; an empty one if the user has logged out in another program."""
-        is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
-        return State() if is_logged_out else self._state
-
-    def _land(self, held: Credential | None, result: Acquired, reason: Reason, duration: float) -> FlightOutcome:
-        credential = self.acquisition.credential(result.token)
-        is_replacement = result.is_own and reason in _REPLACING
-        self._conclude(self._state.renewed(credential, self._clock(), self._chance, is_replacement=is_replacement))
-        event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"
-        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
-        emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
-        is_new = result.is_own or (held is not None and held.header != credential.header)
-        return FlightOutcome(credential, None, is_replacement, is_new)
-
-    def _land_deferred(self, purpose: Purpose) -> FlightOutcome:
-        failure = self._state.failure
-        if purpose.check_only and failure is not None:
-            self._conclude(self._state if self.acquisition.known.last is not None else State(failure=failure))
-            return FlightOutcome(None, failure.error)
-        self._conclude(self._still_valid().deferred(self._clock()))
-        return FlightOutcome.deferred()
-
-    def _land_failed(self, error: BaseException, duration: float) -> FlightOutcome:
-        ours = _as_error(error, "renewal")
-        state = self._state
-        if state.credential is not None and self.acquisition.known.last is None:
-            state = State(failure=state.failure)  # the user has logged out in another program
-        state = state.failed(ours, self._clock(), self._chance, times=self.acquisition.shared_times)
-        self._conclude(state)
-        failure = state.failure
-        pause = 0.0 if failure is None else failure.cooldown.length
-        text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
-        kind = type(ours).__name__
-        emit(logging.WARNING, "failed", text, duration=duration, pause=pause, error_type=kind, error=str(ours))
-        return FlightOutcome(None, ours)
-
-    def _provide(self, token: OAuthToken, *, rejected: str | None) -> None:
-        """Publish a stored token in its last seconds, to be sent if no better one comes."""
-        credential = self.acquisition.credential(token)
-        if self._clock().wall < credential.expires_at and credential.header != rejected:
-            self._publish(self._state.provided(credential))
 
     # -- Saving what couldn't be saved --------------------------------------------------------------------------
 
@@ -365,17 +193,3 @@ class Renewer:
             with decision_lock:
                 flight = self._under_way() or self._launch(self._flush(), "saver")
             yield Landing(flight, is_quiet=True)
-
-
-def _traceback_text(error: BaseException) -> str:
-    """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
-    return "".join(traceback.format_exception(error))
-
-
-def _as_error(error: BaseException, work: str) -> OAuthError:
-    """Return an error of ours without a traceback; any other is logged, and stands for itself alone."""
-    if isinstance(error, OAuthError):
-        return error.without_traceback()
-    text = f"a {work} ended in an unexpected error:\n%(error)s"
-    emit(logging.ERROR, "crashed", text, error=_traceback_text(error))
-    return unexpected(f"the {work} ended in an unexpected {type(error).__name__}: see the log")

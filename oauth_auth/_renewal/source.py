@@ -16,25 +16,29 @@ from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step
 from .._record import Record
 from .._server.calls import Steps
-from .._server.grants import Grant
-from .._wire.token import Credential, OAuthToken
+from .._server.grant import Grant
+from .._wire.challenges import Demand
+from .._wire.token import Credential, OAuthToken, digest
 from .._wire.urls import MOST_ORIGINS
 from .backoff import OriginBreaker
 from .decider import joined
 from .decisions import (
+    Bare,
     Decline,
     Reason,
     RenewalSettings,
     Send,
     State,
+    for_demand,
+    for_offer,
     for_rejection,
     for_renewal,
     for_request,
 )
 from .effects import carry_out_renewal
+from .landing import FlightLike, Landing, decision_lock
 from .login_source import LOGIN_CHECK, LoginSource
 from .logins import Logins
-from .renewer import FlightLike, Landing, decision_lock
 from .store_entry import StoreEntry
 
 __all__ = ["TokenSource", "Waiting"]
@@ -104,16 +108,17 @@ class TokenSource(LoginSource):
         current = self.current
         return self._token if current is None else current.token
 
+    def has_sent(self, header: str) -> bool:
+        """Return whether requests had this header with the current token, or with one that it has replaced."""
+        text, known = header.partition(" ")[2], self.acquisition.known
+        tokens = (self.token, known.last, known.previous)
+        is_known = any(token is not None and token.access_token == text for token in tokens)
+        return is_known or digest(text) in known.superseded
+
     @property
     def renews(self) -> bool:
         """Whether there can ever be another token than the first."""
         return self._grant.renews
-
-    def scope_of(self, header: str) -> str | None:
-        """Return the scope of the token with this header, else the one asked for; None if it isn't known."""
-        current = self.current
-        granted = current.token.scope if current is not None and current.header == header else None
-        return granted or self._grant.scope
 
     def obtain(self) -> Generator[Step, Any, Credential]:
         """Return a credential to send now; wait if there is none yet. Raises `OAuthError`."""
@@ -129,6 +134,42 @@ class TokenSource(LoginSource):
                     return current
             elif not outcome.is_inconclusive:
                 return self._settle(outcome)
+
+    def offer(self, *, asks: bool = False) -> Generator[Step, Any, Credential | None]:
+        """Return a credential to send now, or None if there's none and none was asked for. Raises `OAuthError`.
+
+        With `asks` the resource is asked first whether it wants one, if there's none.
+        """
+        while True:
+            decision, flight = self._decide(partial(for_offer, asks=asks))
+            if isinstance(decision, Send | Bare):
+                if flight is not None:
+                    flight.start(in_background=True)
+                return decision.credential if isinstance(decision, Send) else None
+            outcome = yield Landing(joined(flight), decision.timeout)
+            if outcome is None:
+                if (current := self._state.unexpired(self._clock())) is not None:
+                    return current
+            elif outcome.is_absent and (outcome.was_asked or not asks):
+                return None
+            elif not outcome.is_inconclusive:
+                has_failed = outcome.error is not None and self._state.unexpired(self._clock()) is None
+                # Without a token the API says whether that matters, unless that can't be tried.
+                return None if has_failed and not asks else self._settle(outcome)
+
+    def meet(self, demand: Demand, about: str, before_waiting: Step) -> Generator[Step, Any, Replacement]:
+        """Return what to send for a request that went without a token, and whose API demands one.
+
+        One flight serves all that demand one meanwhile. Errors end in `about`; before a wait, `before_waiting` is done.
+        """
+        yield before_waiting
+        while True:
+            decision, flight = self._decide(partial(for_demand, demand=demand), about)
+            if isinstance(decision, Send):
+                return Replacement(decision.credential, is_final=False)
+            outcome = yield Landing(joined(flight))
+            if outcome is not None and not outcome.is_inconclusive:
+                return Replacement(self._settle(outcome, about=about), outcome.is_replacement)
 
     def renew(self) -> Generator[Step, Any, Credential]:
         """Return a credential newer than the current one, whatever its age; share a running flight that brings one."""
@@ -206,6 +247,13 @@ class TokenSource(LoginSource):
                 return False
             self._set_breaker(origin, OriginBreaker.told(past, self._clock(), path))
             return True
+
+    def count_vain_demand(self, origin: Hashable, path: str) -> None:
+        """Note that an origin has rejected the very token that a path of it has demanded, for all who shared it."""
+        with decision_lock:
+            past = self.rejecting_origins.get(origin)
+            if past is None or past.cooldown.remaining(self._clock()) <= 0:
+                self._count_rejection(origin, path)
 
     def _count_rejection(self, origin: Hashable, path: str) -> None:
         with decision_lock:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Locked", "StoreEntry", "StoreSession"]
 
 
+_NOTHING: frozenset[str] = frozenset()  # one for all objects, which have hundreds of bytes less by it
 _SPARE = "-spare"
 """The suffix of the spare lock's key."""
 
@@ -83,7 +84,7 @@ class StoreEntry:
         self.clock = clock
         self.standby: StoreWorker | None = None
         """What makes calls when the interpreter exits, and no more threads begin: a call made here might hang."""
-        self._failed_actions: frozenset[str] = frozenset()
+        self._failed_actions = _NOTHING
         self._cooldown: Cooldown | None = None
         if store is not None:
             self.timeout = _read_timeout(getattr(store, "timeout", self.default_timeout))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._wire.token import OAuthToken, digest
@@ -19,10 +20,33 @@ if TYPE_CHECKING:
     from ..login._context import Login
     from ..login._request import AuthorizationRequest
 
-__all__ = ["AuthorizationCodeGrant"]
+__all__ = ["AuthorizationCodeGrant", "log_in"]
 
 
 _MOST_COMPLETED = 8
+
+
+def log_in(
+    login: Login,
+    make: Callable[[str], AuthorizationRequest],
+    redirect_uri: str | None,
+    cancelled: threading.Event,
+    registered_uri: str | None = None,
+) -> tuple[AuthorizationRequest, str]:
+    """Have the user log in; return the request that they were sent with, and the code. Raises `OAuthError`."""
+    from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
+
+    context = LoginContext(make, redirect_uri, cancelled, registered_uri)
+    try:
+        redirected_url = login(context)
+    except OAuthError:
+        raise
+    except Exception as error:
+        raise ReauthorizationRequired(f"the login raised {type(error).__name__}") from error
+    request = context.request
+    if request is None or not isinstance(redirected_url, str):
+        raise ConfigurationError("a login must call begin(redirect_uri), and return the URL that was redirected to")
+    return request, request.code_from(redirected_url)
 
 
 class AuthorizationCodeGrant(RefreshingGrant):
@@ -83,8 +107,6 @@ class AuthorizationCodeGrant(RefreshingGrant):
     def authorize(
         self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
     ) -> Callable[[], Steps[OAuthToken]]:
-        from ..login._context import LoginContext  # noqa: PLC0415 - programs without logins needn't load it
-
         assert self._login is not None  # noqa: S101 - `is_interactive` says so
         # A server that's down is an error, and no reason to open a browser.
         self._endpoints.calls.run(self._endpoints.require("authorization_url"))
@@ -92,25 +114,14 @@ class AuthorizationCodeGrant(RefreshingGrant):
         def make(redirect_uri: str) -> AuthorizationRequest:
             return self._endpoints.calls.run(self.authorization_request(redirect_uri, key, demands))
 
-        context = LoginContext(make, self._given_redirect_uri, cancelled)
-        try:
-            redirected_url = self._login(context)
-        except OAuthError:
-            raise
-        except Exception as error:
-            raise ReauthorizationRequired(f"the login raised {type(error).__name__}") from error
-        request = context.request
-        if request is None or not isinstance(redirected_url, str):
-            raise ConfigurationError("a login must call begin(redirect_uri), and return the URL that was redirected to")
-        code = request.code_from(redirected_url)
+        request, code = log_in(self._login, make, self._given_redirect_uri, cancelled)
+        return partial(self.redeem, request, code, key)
 
-        def redeem() -> Steps[OAuthToken]:
-            # Kept: it's sent again later if the server can't be reached now.
-            self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
-            self._key_of_code = key
-            return self.request_token(None, None, key)
-
-        return redeem
+    def redeem(self, request: AuthorizationRequest, code: str, key: DPoPKey | None) -> Steps[OAuthToken]:
+        """Redeem the code of a login; it's kept, and sent again later if the server can't be reached now."""
+        self._code, self._redirect_uri, self._code_verifier = code, request.redirect_uri, request.code_verifier
+        self._key_of_code = key
+        return (yield from self.request_token(None, None, key))
 
     def authorization_request(
         self, redirect_uri: str | None, key: DPoPKey | None = None, more: Mapping[str, str] | None = None

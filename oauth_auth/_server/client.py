@@ -38,9 +38,17 @@ class Client:
     """
 
     def __init__(
-        self, client_id: str, client_secret: str | None, method: ClientAuthentication | None, endpoints: Endpoints
+        self,
+        client_id: str,
+        client_secret: str | None,
+        method: ClientAuthentication | None,
+        endpoints: Endpoints,
+        *,
+        always_named: bool = False,
     ) -> None:
         self.client_id = client_id
+        self._always_named = always_named
+        """Whether the id is among the fields, too, where a header has it: some servers read it there alone."""
         self._client_secret = client_secret
         self._endpoints = endpoints
         self._is_fixed = method is not None or client_secret is None or endpoints.issuer is None
@@ -103,12 +111,16 @@ class Client:
         What a refused assertion lacks is never said.
         """
         try:
-            return (yield from send(way.method.authenticate(self.client_id, self._client_secret)))
+            return (yield from send(self._parameters(way)))
         except TokenError as error:
             is_signed = hasattr(self._method, "authenticate_for")
             if not is_signed or not refuses_client(error) or not self._calls.server.sets_clock(for_proof=False):
                 raise
-        return (yield from send(way.method.authenticate(self.client_id, self._client_secret)))
+        return (yield from send(self._parameters(way)))
+
+    def _parameters(self, way: _Way) -> ClientAuthParameters:
+        made = way.method.authenticate(self.client_id, self._client_secret)
+        return made if not self._always_named else made._replace(fields={"client_id": self.client_id, **made.fields})
 
     def _ways(self) -> tuple[_Way, ...]:
         """Return the ways that the server may take, the first one first; the one that it does, once that's known."""

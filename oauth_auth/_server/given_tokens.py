@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._wire.token import OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
 from .calls import GivenUp, Run, Steps
-from .grants import Grant
+from .grant import Grant
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

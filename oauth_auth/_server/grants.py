@@ -7,10 +7,9 @@ about time, sharing or storing; it's used by one renewal at a time. Its calls of
 from __future__ import annotations
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from .._keys.binding import proof_of
 from .._keys.secret_file import read_anew
@@ -28,6 +27,8 @@ from ..errors import (
 from .calls import Steps, sends_async
 from .client import Client
 from .controller import OAuthAuthorizationController
+from .dead_tokens import DeadTokens
+from .grant import Grant
 from .metadata import Endpoints
 from .reauthorization import reauthorization
 from .server_errors import check_binding, ends_refresh_token
@@ -38,116 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClientCredentialsGrant",
-    "Grant",
     "PasswordGrant",
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
     "TokenEndpointGrant",
 ]
-
-_MOST_DEAD_TOKENS = 100
-"""How many refresh tokens are remembered as dead: a server or a store returns one of the last, if any."""
-
-
-class Grant:
-    """A grant: where tokens come from. `request_token` and `refresh` are steps, and raise `TokenError`."""
-
-    renews: ClassVar[bool] = True
-    """Whether there can ever be a token other than the first one."""
-
-    @property
-    def runs_code(self) -> bool:
-        """Whether a renewal calls code of the user's."""
-        return False
-
-    @property
-    def scope(self) -> str | None:
-        """The scope that it asks for, if any."""
-        return None
-
-    @property
-    def transport_error(self) -> type[TokenTransportError]:
-        """The class of the error if the server can't be reached; a plug-in's is an error of its HTTP library, too."""
-        return TokenTransportError
-
-    @property
-    def sends_async(self) -> bool:
-        """Whether its calls of the server can be made from tasks of asyncio, and nothing else in it blocks."""
-        return False
-
-    @property
-    def has_unredeemed_code(self) -> bool:
-        """Whether `request_token` is to be used before any token that there is, stored ones included."""
-        return False
-
-    @property
-    def key_of_code(self) -> DPoPKey | None:
-        """The key that the unredeemed code is bound to (RFC 9449 section 10), if that's known."""
-        return None
-
-    def live_refresh_token(self, token: OAuthToken | None) -> str | None:
-        """Return the refresh token that came with this token, unless a server has refused or replaced it."""
-        return None
-
-    def given_refresh_token(self) -> str | None:
-        """Return the refresh token that the grant was constructed with, if it's still live."""
-        return None
-
-    @property
-    def binding(self) -> Binding | None:
-        """Which keys its tokens are bound to; None if to none."""
-        return None
-
-    def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
-        """Renew with a live refresh token; `scope` is what was granted with it, None if the server didn't say.
-
-        `key` is the one to bind the token to, here and below; a refresh token has one of its own.
-        """
-        raise NotImplementedError
-
-    def request_token(
-        self, last: OAuthToken | None, refusal: TokenError | None, key: DPoPKey | None = None
-    ) -> Steps[OAuthToken]:
-        """Get a token without a refresh token; `refusal` is what ended the one that was tried before."""
-        raise NotImplementedError
-
-    @property
-    def is_interactive(self) -> bool:
-        """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
-        return False
-
-    def authorize(
-        self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
-    ) -> Callable[[], Steps[OAuthToken]]:
-        """Run the interactive login, if there is one; return the steps that redeem its result, or that do without.
-
-        `cancelled` is set when the login is no longer needed; `demands` are parameters of the authorization request
-        that an API has asked for (RFC 9470 section 4). Blocks for as long as the user takes, so it's called
-        without the store's lock. Raises `OAuthError`.
-        """
-        return lambda: self.request_token(None, None, key)
-
-    def revoke(self, token: OAuthToken | None) -> Steps[None]:
-        """Revoke this token and its refresh token at the server, where it can (RFC 7009). Raises `OAuthError`."""
-        yield from ()
-
-    def revoke_refresh_token(self, token: OAuthToken) -> Steps[None]:
-        """Revoke this token's refresh token alone, as `revoke` does."""
-        yield from ()
-
-    def invalidate(self, token: OAuthToken | None) -> None:
-        """Mark this token's refresh token, and the code or refresh token the grant was constructed with, as dead."""
-
-    def bury(self, digests: Iterable[str]) -> None:
-        """Mark the refresh tokens with these digests as dead, since a sibling has ended their login."""
-
-    def dump_state(self) -> dict[str, Any]:
-        """Return what is worth knowing after a restart, as JSON; it's stored with the token."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `dump_state` returned; unknown keys are ignored."""
 
 
 class TokenCalls(Record):
@@ -294,20 +191,16 @@ class RefreshingGrant(TokenEndpointGrant):
 
     _refresh_operation = "refresh_token_o_auth_acg"
 
-    def __init__(self, calls: TokenCalls) -> None:
+    def __init__(self, calls: TokenCalls, dead: DeadTokens | None = None) -> None:
         super().__init__(calls)
-        self._dead_refresh_tokens: dict[str, None] = {}
-        """Digests of the refresh tokens that the server has ended or replaced, the last ones: never sent again."""
+        self._dead = dead or DeadTokens()
 
     def live_refresh_token(self, token: OAuthToken | None) -> str | None:
-        return self._unless_dead(None if token is None else token.refresh_token)
-
-    def _unless_dead(self, refresh_token: str | None) -> str | None:
-        return None if refresh_token is None or digest(refresh_token) in self._dead_refresh_tokens else refresh_token
+        refresh_token = None if token is None else token.refresh_token
+        return None if refresh_token is None or digest(refresh_token) in self._dead else refresh_token
 
     def bury(self, digests: Iterable[str]) -> None:
-        dead = {**self._dead_refresh_tokens, **dict.fromkeys(digests)}
-        self._dead_refresh_tokens = dict.fromkeys(list(dead)[-_MOST_DEAD_TOKENS:])
+        self._dead.add(digests)
 
     def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
         """Renew. The granted scope is asked for (RFC 6749 section 6); if it's refused, the call is repeated without.

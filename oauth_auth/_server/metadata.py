@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._wire.messages import NoMetadata, read_metadata_response
+from .._wire.identifiers import given_metadata_places, leads_inside
+from .._wire.messages import MAX_BODY, TokenResponse
+from .._wire.metadata import NoMetadata, read_metadata_response
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
-from .._wire.urls import check_endpoint
-from ..errors import ConfigurationError, InsecureTransportError, TokenResponseError
+from .._wire.urls import check_endpoint, without_query
+from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "fetch_metadata"]
 
 _FIELDS = {
     "token_url": "token_endpoint",
@@ -21,9 +24,13 @@ _FIELDS = {
     "revocation_url": "revocation_endpoint",
     "introspection_url": "introspection_endpoint",
     "pushed_authorization_request_url": "pushed_authorization_request_endpoint",
+    "registration_url": "registration_endpoint",
 }
 
 _OFFLINE_ACCESS = "offline_access"
+
+
+_WRONG_ISSUER = ": is its path right? If it's the token URL, pass it as token_url to the class itself"
 
 
 class Endpoints:
@@ -31,7 +38,8 @@ class Endpoints:
 
     `given` are URLs by their option's name; they override what the metadata says. Where the calls show a certificate,
     they go to the aliases that the metadata has for that (RFC 8705 section 5). Lookups are generators of steps, since
-    they may need a call.
+    they may need a call. `metadata` is what was fetched before; with `stays_outside` it may name no address of this
+    machine or of a private network. `longest` is how much of it is read, in bytes.
     """
 
     def __init__(
@@ -42,6 +50,9 @@ class Endpoints:
         *,
         allow_insecure: bool,
         shows_certificate: bool = False,
+        metadata: Mapping[str, Any] | None = None,
+        stays_outside: bool = False,
+        longest: int = MAX_BODY,
     ) -> None:
         self.calls = calls
         self.given: dict[str, str] = {
@@ -54,7 +65,9 @@ class Endpoints:
             raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
         self.allow_insecure = allow_insecure
         self._shows_certificate = shows_certificate
-        self._metadata: Mapping[str, Any] | None = None
+        self._metadata = metadata
+        self._stays_outside = stays_outside
+        self._read = partial(read_metadata_response, longest=longest)
 
     def require(self, name: str) -> Steps[str]:
         """Return an endpoint's URL. Raises `TokenError` if there's none in the metadata, else `ConfigurationError`."""
@@ -73,6 +86,12 @@ class Endpoints:
         url = self._alias(metadata, name) or metadata.get(_FIELDS[name])
         if url is None:
             return None
+        if self._stays_outside and isinstance(url, str) and leads_inside(url):
+            raise DiscoveryError(
+                f"{_FIELDS[name]} of {self.issuer} is on this machine or a private network, where the resource isn't: "
+                "nothing is sent there; pass issuer= if that's right",
+                url=without_query(url),
+            )
         try:
             return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=self.allow_insecure)
         except InsecureTransportError:
@@ -92,7 +111,8 @@ class Endpoints:
         if self.issuer is None:
             return {}
         if self._metadata is None:
-            self._metadata = yield from self._fetch(self.issuer)
+            places = given_metadata_places(self.issuer)
+            self._metadata = yield from fetch_metadata(self.calls, self.issuer, places, self._read, _WRONG_ISSUER)
         return self._metadata
 
     def scope_of_login(self, scope: str | None, offline_access: bool | None) -> Steps[tuple[str | None, bool]]:  # noqa: FBT001 - an option
@@ -109,34 +129,28 @@ class Endpoints:
             return scope, False
         return " ".join(dict.fromkeys([*names, _OFFLINE_ACCESS])), True
 
-    def _fetch(self, issuer: str) -> Steps[Mapping[str, Any]]:
-        """Return the metadata from the first well-known URL that has this issuer's."""
-        failures = []
-        for url in _places(issuer):
-            request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
-            try:
-                return (
-                    yield from self.calls.call(
-                        Call(request), lambda request, response: read_metadata_response(request, response, issuer)
-                    )
-                )
-            except NoMetadata as error:
-                failures.append(error)
-        best = min(failures, key=lambda error: (error.reason is None, error.status_code))
-        looked = " nor at ".join(str(error.token_url) for error in failures[:2])
-        reason = best.reason or (
-            f"it has no metadata, neither at {looked}: is its path right? "
-            "If it's the token URL, pass it as token_url to the class itself"
-        )
-        raise TokenResponseError(
-            f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
-        )
 
+def fetch_metadata(
+    calls: EndpointCalls,
+    issuer: str,
+    places: Sequence[str],
+    read: Callable[[TokenRequest, TokenResponse, str], Mapping[str, Any]] = read_metadata_response,
+    hint: str = "",
+) -> Steps[Mapping[str, Any]]:
+    """Return the metadata from the first of these places that has this issuer's. Raises `TokenError`.
 
-def _places(issuer: str) -> list[str]:
-    """Return where to look, in order: for an issuer with a path, before it (RFC 8414) and after it (OpenID)."""
-    parts = urlsplit(issuer)
-    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    oauth, openid = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
-    places = [f"{origin}{oauth}{path}", f"{origin}{path}{openid}"]
-    return places if not path else [*places, f"{origin}{path}{oauth}", f"{origin}{openid}{path}"]
+    `hint` ends the error's text where there's none.
+    """
+    failures = []
+    for url in places:
+        request = TokenRequest(method="GET", url=url, headers=REQUEST_HEADERS, fields={})
+        try:
+            return (yield from calls.call(Call(request), lambda request, response: read(request, response, issuer)))
+        except NoMetadata as error:
+            failures.append(error)
+    best = min(failures, key=lambda error: (error.reason is None, error.status_code))
+    looked = " nor at ".join(str(error.token_url) for error in failures[:2])
+    reason = best.reason or f"it has no metadata, neither at {looked}{hint}"
+    raise TokenResponseError(
+        f"{issuer} can't be the issuer: {reason}", status_code=best.status_code, token_url=best.token_url
+    )

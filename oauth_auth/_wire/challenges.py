@@ -8,6 +8,7 @@ something that it can't read, it stops, and what it hasn't read counts as absent
 
 from __future__ import annotations
 
+import enum
 import re
 from functools import lru_cache
 
@@ -17,9 +18,12 @@ __all__ = [
     "PROOF_STATUSES",
     "SCOPE_STATUSES",
     "Challenge",
+    "Demand",
+    "Kind",
+    "demand_for",
     "errors_for",
     "is_rejection",
-    "login_demands",
+    "is_scope_name",
     "proof_error",
     "read_challenges",
     "replay_statuses",
@@ -49,6 +53,7 @@ _NOT_ABOUT_THE_TOKEN = {
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Compiled at their first use, which `re` remembers: most programs never meet a challenge.
 _PARAMETER = rf'[\s,]*({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)'
+_SCOPE = r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*"
 _SCHEME = rf"[\s,]*({_TOKEN})(?:[ \t]+(?:[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$))?|(?=[ \t]*(?:,|$)))"
 
 
@@ -101,22 +106,75 @@ def proof_error(status_code: int, www_authenticate: str | None) -> str | None:
     return errors[0] if errors and _ABOUT_THE_PROOF.issuperset(errors) else None
 
 
-def login_demands(
-    status_code: int, www_authenticate: str | None, scheme: str = "bearer"
-) -> tuple[tuple[str, str], ...] | None:
-    """Return what an answer demands of the user's login, as parameters of an authorization request (RFC 9470).
+class Kind(enum.Enum):
+    """What an answer demands for its request."""
 
-    None if it doesn't say that the login isn't enough.
+    TOKEN = "a token, or another one than the request had"
+    SCOPE = "a token with more scope"
+    LOGIN = "a token of another login"
+
+
+class Demand(Record):
+    """What an answer demands, and what its challenge says; parameters that break their syntax count as absent."""
+
+    kind: Kind
+    scope: str | None = None
+    """The scope that the request needs (RFC 6750 section 3)."""
+    resource_metadata: str | None = None
+    """Where the resource's metadata is (RFC 9728 section 5.1)."""
+    login: tuple[tuple[str, str], ...] = ()
+    """What is demanded of a login, as parameters of an authorization request (RFC 9470 section 4)."""
+    error: str | None = None
+
+    @property
+    def wanted(self) -> tuple[object, ...]:
+        """What tells it from other demands: neither the order of scope names, nor what else the challenge says."""
+        return self.kind, frozenset((self.scope or "").split()), self.login
+
+
+def demand_for(
+    status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...], scheme: str = "bearer"
+) -> Demand | None:
+    """Return what an answer demands for its request; None if nothing that a token could help with.
+
+    Of the challenges for tokens of this scheme, or for bearer tokens, the first that names an error counts, else the
+    first. `scheme` is that of the token that the request had; with "" it had none, and those of both schemes count.
     """
-    if status_code != _STEP_UP_STATUS or not www_authenticate:
+    challenge = _decisive(scheme, www_authenticate or "")
+    error = None if challenge is None else challenge.get("error")
+    kind = Kind.TOKEN
+    if error == "insufficient_scope" and status_code in SCOPE_STATUSES:
+        kind = Kind.SCOPE
+    elif error == _STEP_UP and status_code == _STEP_UP_STATUS:
+        kind = Kind.LOGIN
+    elif status_code not in rejection_statuses or error in _NOT_ABOUT_THE_TOKEN:
         return None
-    for challenge in read_challenges(www_authenticate):
-        if challenge.scheme in {scheme, "bearer"} and ("error", _STEP_UP) in challenge.parameters:
-            acr, age = challenge.get("acr_values") or "", challenge.get("max_age") or ""
-            demands = [("acr_values", acr)] if acr and acr.isascii() and acr.isprintable() else []
-            demands += [("max_age", age)] if age.isascii() and age.isdecimal() else []
-            return tuple(demands)
-    return None
+    if challenge is None:
+        return Demand(kind)
+    scope, place = challenge.get("scope"), challenge.get("resource_metadata")
+    acr, age = challenge.get("acr_values") or "", challenge.get("max_age") or ""
+    login = [("acr_values", acr)] if acr and acr.isascii() and acr.isprintable() else []
+    login += [("max_age", age)] if age.isascii() and age.isdecimal() else []
+    return Demand(
+        kind,
+        scope if scope and re.fullmatch(_SCOPE, scope) else None,
+        place if place and place.isascii() and place.isprintable() else None,
+        tuple(login) if kind is Kind.LOGIN else (),
+        error,
+    )
+
+
+def is_scope_name(name: str) -> bool:
+    """Return whether a text is the name of a scope (RFC 6749 section 3.3)."""
+    return " " not in name and re.fullmatch(_SCOPE, name) is not None
+
+
+def _decisive(scheme: str, www_authenticate: str) -> Challenge | None:
+    """Return the challenge that counts: for a bound token, a Bearer challenge does where no other names an error."""
+    found = read_challenges(www_authenticate)
+    schemes = _OF_TOKENS if not scheme else tuple(dict.fromkeys((scheme, "bearer")))
+    fitting = [challenge for name in schemes for challenge in found if challenge.scheme == name]
+    return next((one for one in fitting if one.get("error") is not None), fitting[0] if fitting else None)
 
 
 def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
@@ -172,9 +230,15 @@ def telling_statuses(rejection_statuses: tuple[int, ...], *, has_proofs: bool = 
 
 @lru_cache(maxsize=16)
 def replay_statuses(
-    rejection_statuses: tuple[int, ...], *, has_proofs: bool = False, steps_up: bool = False
+    rejection_statuses: tuple[int, ...],
+    *,
+    has_proofs: bool = False,
+    steps_up: bool = False,
+    widens_scope: bool = False,
 ) -> frozenset[int]:
     """Return the statuses of answers after which a request may be sent again."""
     return frozenset(rejection_statuses).union(
-        PROOF_STATUSES if has_proofs else (), {_STEP_UP_STATUS} if steps_up else ()
+        PROOF_STATUSES if has_proofs else (),
+        {_STEP_UP_STATUS} if steps_up else (),
+        SCOPE_STATUSES if widens_scope else (),
     )

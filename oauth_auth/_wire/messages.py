@@ -8,7 +8,6 @@ status 200. Whatever arrives, a reader returns what was asked for or raises an `
     read_device_response    RFC 8628 section 3.2
     read_pushed_response    RFC 9126 section 2.2
     read_introspection_response    RFC 7662 section 2.2
-    read_metadata_response    RFC 8414 section 3.2
 """
 
 from __future__ import annotations
@@ -30,15 +29,19 @@ from .words import is_page, redact, server_words
 __all__ = [
     "MAX_BODY",
     "DeviceResponse",
-    "NoMetadata",
     "TokenResponse",
     "join_scope",
+    "parse_body",
+    "quoted",
     "read_device_response",
+    "read_fields",
     "read_introspection_response",
-    "read_metadata_response",
     "read_pushed_response",
     "read_revocation_response",
     "read_token_response",
+    "redirect_target",
+    "text_in",
+    "where_from",
 ]
 
 MAX_BODY = 1024 * 1024
@@ -92,12 +95,12 @@ def read_token_response(
     try:
         return OAuthToken(**read_answer(fields, _received_at(response)))
     except ConfigurationError:
-        words = server_words(fields, _text(response), request.secrets)
+        words = server_words(fields, text_in(response), request.secrets)
         failure = TokenResponseError(
-            f"the token endpoint's answer has no access_token that a header can carry{_quoted(words)}",
+            f"the token endpoint's answer has no access_token that a header can carry{quoted(words)}",
             content_type=_content_type(response),
             server_message=words,
-            **_where(request, response),
+            **where_from(request, response),
         )
     raise failure
 
@@ -115,18 +118,18 @@ def read_fields(
     adapt: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Mapping[str, Any]:
     """Return the fields of an answer that isn't an error. Raises as `read_token_response` does."""
-    status, body, text = response.status_code, response.body, _text(response)
-    where, kind = _where(request, response), _content_type(response)
+    status, body, text = response.status_code, response.body, text_in(response)
+    where, kind = where_from(request, response), _content_type(response)
     if len(body) > MAX_BODY:
         raise TokenResponseError(f"the {endpoint} answered with more than {MAX_BODY} bytes", content_type=kind, **where)
     if 300 <= status < 400:
-        message = f"the {endpoint} redirects{_target(request, response)}, and token calls follow no redirect"
+        message = f"the {endpoint} redirects{redirect_target(request, response)}, and token calls follow no redirect"
         raise TokenResponseError(f"{message}: give its final URL", content_type=kind, **where)
     if status == 407:
         message = f"a proxy before {without_query(request.url)} wants a login: put user and password into its URL"
         raise TokenResponseError(message, content_type=kind, **where)
     declared = response.headers.get("content-type", "").partition(";")[0].strip().lower() or None
-    fields = {} if is_page(text) else _parse(text, declared)
+    fields = {} if is_page(text) else parse_body(text, declared)
     if adapt is not None:
         fields = _adapt(adapt, fields, status)
     error, is_success = fields.get("error"), 200 <= status < 300
@@ -181,7 +184,7 @@ def _adapt(
     raise failure from cause
 
 
-def _target(request: TokenRequest, response: TokenResponse) -> str:
+def redirect_target(request: TokenRequest, response: TokenResponse) -> str:
     """Return where a redirect leads, as the end of a sentence."""
     try:
         target = urljoin(request.url, response.headers["location"])
@@ -190,16 +193,16 @@ def _target(request: TokenRequest, response: TokenResponse) -> str:
     return f" to {redact(without_query(target), request.secrets)}"
 
 
-def _quoted(words: str | None) -> str:
+def quoted(words: str | None) -> str:
     """Return a server's words as the end of a sentence."""
     return f': "{words}"' if words else ""
 
 
-def _text(response: TokenResponse) -> str:
+def text_in(response: TokenResponse) -> str:
     return response.body.decode("utf-8-sig", "replace").strip()
 
 
-def _where(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
+def where_from(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
     """Return what errors say about an answer."""
     from .dates import read_date, read_retry_after  # noqa: PLC0415 - only errors need it
 
@@ -221,7 +224,7 @@ def _content_type(response: TokenResponse) -> str | None:
     return kind if re.fullmatch(_MEDIA_TYPE, kind) else None
 
 
-def _parse(text: str, content_type: str | None) -> Mapping[str, Any]:
+def parse_body(text: str, content_type: str | None) -> Mapping[str, Any]:
     """Read JSON, else a form if it's declared so or might be one. An unreadable body has no fields."""
     try:
         fields = json.loads(text)
@@ -258,9 +261,9 @@ def read_device_response(request: TokenRequest, response: TokenResponse) -> Devi
     fields = {"verification_uri": fields.get("verification_url"), **fields}
     texts = {name: fields.get(name) for name in ("device_code", "user_code", "verification_uri")}
     if not all(_is_line(text) for text in texts.values()):
-        words = server_words(fields, _text(response), request.secrets)
+        words = server_words(fields, text_in(response), request.secrets)
         lacks = "the device authorization endpoint's answer lacks a usable device_code, user_code or verification_uri"
-        raise _unusable(request, response, f"{lacks}{_quoted(words)}", words)
+        raise _unusable(request, response, f"{lacks}{quoted(words)}", words)
     complete = fields.get("verification_uri_complete")
     lifetime = _seconds(fields.get("expires_in"))
     return DeviceResponse(
@@ -320,45 +323,3 @@ def _seconds(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return seconds if 0 <= seconds < 1e6 else None
-
-
-class NoMetadata(TokenResponseError):
-    """This URL has no metadata of the issuer; the next may have. `reason` is what the user should know of it."""
-
-    reason: str | None = None
-
-
-def read_metadata_response(request: TokenRequest, response: TokenResponse, issuer: str) -> Mapping[str, Any]:
-    """Read an issuer's metadata (RFC 8414 section 3.2). Raises `TokenResponseError`, and `NoMetadata` of that kind."""
-    status, where = response.status_code, _where(request, response)
-
-    def no_metadata(message: str, reason: str | None = None) -> NoMetadata:
-        error = NoMetadata(message, **where)
-        error.reason = reason
-        return error
-
-    if status == 429 or status >= 500:
-        text = _text(response)
-        words = server_words(_parse(text, "application/json"), text, request.secrets)
-        message = f"the issuer's metadata could not be fetched{_quoted(words)}"
-        raise TokenResponseError(message, server_message=words, **where)
-    if 300 <= status < 400:
-        place = _target(request, response) or " to another place"
-        reason = f"it redirects{place} for its metadata, and redirects aren't followed: give the final URL"
-        raise no_metadata("there's a redirect", reason)
-    if status != 200:
-        raise no_metadata("there's no metadata there")
-    if len(response.body) > MAX_BODY:
-        raise TokenResponseError(f"the issuer's metadata is longer than {MAX_BODY} bytes", **where)
-    try:
-        metadata = json.loads(response.body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise no_metadata("the answer is no metadata")
-    if metadata.get("issuer") != issuer:
-        # A host may have several issuers; this one's metadata may be at the next URL.
-        named = redact(metadata.get("issuer"), ())
-        name = f"calls it {named!r}: give it exactly so, if that's the server you mean" if named else "has no issuer"
-        raise no_metadata("the metadata there is of another issuer", f"its metadata {name}")
-    return metadata

@@ -17,6 +17,7 @@ from ..errors import ConfigurationError
 
 __all__ = [
     "CENTURY",
+    "NO_TOKEN",
     "Credential",
     "Header",
     "OAuthToken",
@@ -249,6 +250,10 @@ class Header(str):
 
     def __repr__(self) -> str:
         return f"'{self.partition(' ')[0]} …'"
+
+
+NO_TOKEN = Header("")
+"""Stands for the header of a request that goes without a token."""
 
 
 class Credential(Record):

@@ -55,6 +55,8 @@ class TokenRequest(Record):
     method: str = "POST"
     secrets: tuple[str, ...] = ()
     """What was in headers and fields at first that must not be shown."""
+    reads_body: bool = True
+    """Whether the answer's body is of interest; one that isn't read may be a stream without an end."""
 
     @property
     def body(self) -> bytes:

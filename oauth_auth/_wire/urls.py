@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import string
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -159,6 +160,9 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
     return url
 
 
+_HOST_CHARACTERS = f"{string.ascii_lowercase}{string.digits}-._"
+
+
 def _split(name: str, url: str) -> SplitResult:
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ConfigurationError(
@@ -168,7 +172,9 @@ def _split(name: str, url: str) -> SplitResult:
     with suppress(ValueError):
         parts = urlsplit(url)
         _ = parts.port
-        return parts
+        # Of other characters, such as a backslash or a percent sign, each library makes another host.
+        if "[" in parts.netloc or not (parts.hostname or "").strip(_HOST_CHARACTERS):
+            return parts
     raise ConfigurationError(f"{name} is no URL: its host or port can't be read")
 
 

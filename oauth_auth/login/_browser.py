@@ -73,7 +73,8 @@ class BrowserLogin:
         redirect URI that isn't on loopback.
         """
         host, port, path = _read_redirect_uri(begin.redirect_uri, self._port)
-        with _listen(host, port, self._idle_seconds) as listener:
+        wished = None if port else _port_of(begin.registered_uri)
+        with _listen(host, port, self._idle_seconds, wished=wished) as listener:
             shown_host = f"[{host}]" if ":" in host else host
             origin = f"http://{shown_host}:{listener.server_port}"
             # Servers compare redirect URIs as strings (RFC 6749 section 3.1.2.3): no path is added to one without.
@@ -347,8 +348,16 @@ def _read_redirect_uri(redirect_uri: str | None, port: int) -> tuple[str, int, s
     return host, given or port, redirect_uri.partition("//")[2].removeprefix(parts.netloc)
 
 
-def _listen(host: str, port: int, idle_seconds: float) -> _Listener:
+def _port_of(redirect_uri: str | None) -> int | None:
+    return None if redirect_uri is None else urlsplit(redirect_uri).port
+
+
+def _listen(host: str, port: int, idle_seconds: float, *, wished: int | None = None) -> _Listener:
+    """Listen on a port; with 0 on the wished one if that's free, else on any."""
     family, address = _HOSTS[host]
+    if wished:
+        with suppress(OSError):
+            return _Listener((address, wished), family, idle_seconds)
     try:
         return _Listener((address, port), family, idle_seconds)
     except OSError as error:

@@ -17,12 +17,18 @@ class LoginContext:
     """The argument of a login, which calls it with the redirect URI to make the `AuthorizationRequest`."""
 
     def __init__(
-        self, make: Callable[[str], AuthorizationRequest], redirect_uri: str | None, cancelled: threading.Event
+        self,
+        make: Callable[[str], AuthorizationRequest],
+        redirect_uri: str | None,
+        cancelled: threading.Event,
+        registered_uri: str | None = None,
     ) -> None:
         self._make = make
         self._cancelled = cancelled
         self.redirect_uri = redirect_uri
         """The redirect URI that the auth object was given, or None."""
+        self.registered_uri = registered_uri
+        """The redirect URI that the client was registered with before: one to prefer, where none was given."""
         self.request: AuthorizationRequest | None = None
         """The request made last, or None before the first."""
 
@@ -53,5 +59,11 @@ def check_login(login: object) -> None:
     """Raise `ConfigurationError` for what can't be a login."""
     if isinstance(login, type) or not callable(login):
         raise ConfigurationError("login must be an object such as BrowserLogin(), or a function: mind the parentheses")
-    if inspect.iscoroutinefunction(login) or inspect.iscoroutinefunction(getattr(type(login), "__call__", None)):  # noqa: B004 - of the class, since it's looked up there
+    if is_async(login):
         raise ConfigurationError("login must be a plain function, not async: it's called in a thread of its own")
+
+
+def is_async(function: object) -> bool:
+    """Return whether a callable returns something to be awaited."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - of the class, since it's looked up there
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ._issued import in_seconds
 from ._jwts import ASYMMETRIC
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Api"]
 
 _REALM = "LocalProvider"
+_TOO_LITTLE = "insufficient_scope"
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 
 
@@ -40,26 +42,35 @@ class Api:
         scheme, text = _credentials(request)
         if not text:
             # A request without a token is answered without an error code (RFC 6750 section 3.1).
-            return 401, {}, [("WWW-Authenticate", self.challenge(scheme))]
+            return 401, {}, [("WWW-Authenticate", self.challenge(request, scheme))]
         try:
             self._check(request, url, certificate, scheme, text)
         except _RefusedError as refused:
             fields = {"error": refused.error, "error_description": refused.description}
-            challenge = self.challenge(refused.scheme, **fields, **self._demands(refused.error))
-            return 401, fields, [("WWW-Authenticate", challenge)]
+            challenge = self.challenge(request, refused.scheme, **fields, **self._demands(refused.error))
+            return 403 if refused.error == _TOO_LITTLE else 401, fields, [("WWW-Authenticate", challenge)]
         return None
 
-    def challenge(self, scheme: str | None = None, **fields: str) -> str:
-        """Return the challenge of an answer 401, which names the API's metadata (RFC 9728 section 5.1)."""
+    def challenge(self, request: ReceivedRequest, scheme: str | None = None, **fields: str) -> str:
+        """Return the challenge of a refusal, which names the API's metadata (RFC 9728 section 5.1)."""
         scheme = scheme or ("DPoP" if self._provider.require_dpop else "Bearer")
         fields = {"realm": _REALM, "resource_metadata": self._provider.resource_metadata_url, **fields}
+        if self._provider.scope_in_challenges and (scopes := self._required_scopes(request)):
+            fields["scope"] = " ".join(scopes)
         if scheme == "DPoP":
             fields["algs"] = " ".join(ASYMMETRIC)
         return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in fields.items())
 
     def invalid_token(self, request: ReceivedRequest) -> str:
         """Return the challenge for a request whose token is rejected, whatever it is."""
-        return self.challenge(_credentials(request)[0], error="invalid_token")
+        return self.challenge(request, _credentials(request)[0], error="invalid_token")
+
+    def _required_scopes(self, request: ReceivedRequest) -> list[str]:
+        """Return the scopes of the request's path and of all above it, each once."""
+        path = unquote(request.path).removeprefix("/api") + "/"
+        required = self._provider.required_scopes.items()
+        scopes = [scope for above, scope in required if path.startswith(above.rstrip("/") + "/")]
+        return [*dict.fromkeys(" ".join(scopes).split())]
 
     def _demands(self, error: str) -> dict[str, str]:
         """Return what the challenge of an insufficient login says of a sufficient one (RFC 9470 section 3)."""
@@ -82,10 +93,14 @@ class Api:
             raise _RefusedError("DPoP", "invalid_token", "The token is bound to a key: send it with a proof.")
         elif self._provider.require_dpop:
             raise _RefusedError("DPoP", "invalid_token", "The token must be bound to a key.")
+        if self._provider.require_resource and self._provider.api_url not in token.terms.audience:
+            raise _RefusedError(scheme, "invalid_token", "The token is for another resource, or for none.")
         if token.binding.x5t not in {None, certificate}:
             raise _RefusedError(scheme, "invalid_token", "The token is bound to another certificate.")
         if not suffices(token.family.login, self._provider, self._server.unix_time()):
             raise _RefusedError(scheme, "insufficient_user_authentication", "The user must log in otherwise, or again.")
+        if not {*self._required_scopes(request)} <= {*token.scope.split()}:
+            raise _RefusedError(scheme, _TOO_LITTLE, "The token's scope isn't enough.")
 
     def _check_proof(self, request: ReceivedRequest, url: str, token: AccessToken, text: str) -> None:
         try:

@@ -71,6 +71,7 @@ def _add_endpoints(app: flask.Flask, provider: LocalProvider, server: Authorizat
 
     @app.post("/revoke", defaults={"name": "revocation"})
     @app.post("/introspect", defaults={"name": "introspection"})
+    @app.post("/register", defaults={"name": "client_registration"})
     @app.post("/device_authorization", defaults={"name": "device_authorization"})
     def endpoint(name: str) -> flask.Response:
         with server.lock:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from authlib.integrations.flask_oauth2 import (
     AuthorizationServer as FlaskAuthorizationServer,
 )
-from authlib.oauth2.rfc6749 import InvalidClientError, InvalidRequestError, OAuth2Request, UnsupportedResponseTypeError
+from authlib.oauth2.rfc6749 import (
+    InvalidClientError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Request,
+    UnauthorizedClientError,
+    UnsupportedResponseTypeError,
+)
 from authlib.oauth2.rfc9207 import IssuerParameter
 
 from ._assertions import Assertions
@@ -25,6 +32,7 @@ from ._client import (
     called_url,
     check_one_method,
     shown_certificate,
+    usable_methods,
 )
 from ._clock import unix_time
 from ._delegation import JwtBearerGrant, TokenExchangeGrant
@@ -35,6 +43,7 @@ from ._jwts import Once
 from ._login import Login, log_in
 from ._proofs import ProofError, Proofs
 from ._pushed import ENDPOINT, AuthorizationRequests
+from ._registration import RegisteredClient, RegistrationEndpoint
 from ._terms import Terms, read_terms
 from ._token_endpoints import IntrospectionEndpoint, RevocationEndpoint
 
@@ -63,7 +72,9 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.proofs = Proofs(provider, self.unix_time, self.proofs_seen)
         self.assertions = Assertions(provider, self.unix_time)
         self.requests = AuthorizationRequests(provider, self)
-        self._client = Client(provider)
+        self.client = Client(provider)
+        self.clients: dict[str, RegisteredClient] = {}
+        self.registration = RegistrationEndpoint(self)
         self.register_client_auth_method("client_secret_basic", authenticate_basic)
         self.register_client_auth_method("private_key_jwt", self.assertions.authenticate_private_key_jwt)
         self.register_client_auth_method("client_secret_jwt", self.assertions.authenticate_client_secret_jwt)
@@ -79,6 +90,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.register_grant(JwtBearerGrant)
         for endpoint in (DeviceAuthorizationEndpoint, RevocationEndpoint, IntrospectionEndpoint):
             self.register_endpoint(endpoint)
+        self.register_endpoint(self.registration)
         self.register_extension(_Issuer(provider))
 
     def now(self) -> float:
@@ -114,8 +126,10 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         return super().get_token_grant(request)
 
     def query_client(self, client_id: str) -> Client | None:
-        """Return the provider's one client if the id is its."""
-        return self._client if client_id == self.provider.client_id else None
+        """Return the client that has this id: the provider's own, or one that's registered."""
+        if client_id == self.provider.client_id:
+            return self.client
+        return self.clients.get(client_id) or self.registration.client_of_document(client_id or "")
 
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> Any:
         """Authenticate the client, by one method; where it asks for tokens, read what they'll be bound to."""
@@ -123,10 +137,24 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         certificate = shown_certificate()
         if certificate is not None and not self.provider._is_live(certificate):
             raise InvalidClientError(description="The certificate was revoked.", status_code=401)
-        client = super().authenticate_client(request, methods, endpoint)
+        client = super().authenticate_client(request, usable_methods(methods, self.provider), endpoint)
+        if request.form.get("client_id") not in {None, "", client.get_client_id()}:
+            raise InvalidClientError(description="The 'client_id' in the form is another client's.", status_code=401)
+        if endpoint == "token" and not client.check_grant_type(request.payload.grant_type):
+            raise UnauthorizedClientError("The client isn't registered for this grant type.")
+        if endpoint in {"token", DeviceAuthorizationEndpoint.ENDPOINT_NAME}:
+            self.check_scope(client, request.payload.scope)
         if endpoint in {"token", ENDPOINT}:
             self.bind(request, required=endpoint == "token" and self.provider.require_dpop)
         return client
+
+    def check_scope(self, client: Client, scope: str | None) -> None:
+        """Raise `InvalidScopeError` for a scope that isn't known here, or that the client isn't registered for."""
+        known = self.provider.scopes_supported
+        if known is not None and not {*(scope or "").split()} <= {*known}:
+            raise InvalidScopeError("There is no such scope.")
+        if client.get_allowed_scope(scope) is None:
+            raise InvalidScopeError("The client isn't registered for this scope.")
 
     def bind(self, request: Any, *, required: bool) -> None:
         """Read the request's proof, or else its certificate, into `request.binding`. Raises `ProofError`."""
@@ -168,7 +196,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def _new_family(self, request: Any, scope: str, terms: Terms) -> Family:
         """Return the family of a token request that is its user's login itself, or no user's at all."""
         login = Login(self.unix_time()) if request.user else None
-        return Family(user=request.user, scope=scope, terms=terms, login=login)
+        return Family(user=request.user, scope=scope, client=request.client, terms=terms, login=login)
 
     def log_in(self, payload: Any) -> Login:
         """Return the login that an authorization request gets, for which its user may have to log in again."""

@@ -1,10 +1,10 @@
-"""The provider's client, and how it authenticates (RFC 6749 section 2.3)."""
+"""The provider's own client, and how clients authenticate (RFC 6749 section 2.3)."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
@@ -24,8 +24,11 @@ __all__ = [
     "authenticate_tls",
     "called_url",
     "check_one_method",
+    "is_loopback",
     "same",
     "shown_certificate",
+    "usable_methods",
+    "without_port",
 ]
 
 CONFIDENTIAL = ("client_secret_basic", "client_secret_post", "private_key_jwt", "client_secret_jwt", "tls_client_auth")
@@ -33,7 +36,7 @@ CLIENT_AUTH_METHODS = (*CONFIDENTIAL, "none")
 
 
 class Client(ClientMixin):  # type: ignore[misc]
-    """The provider's client: confidential, and public as well for a code with PKCE, and for a device."""
+    """The provider's own client: confidential, and public as well for a code with PKCE, and for a device."""
 
     def __init__(self, provider: LocalProvider) -> None:
         self._provider = provider
@@ -44,18 +47,12 @@ class Client(ClientMixin):  # type: ignore[misc]
     def get_default_redirect_uri(self) -> None:
         return None
 
-    def get_allowed_scope(self, scope: str | None) -> str:
+    def get_allowed_scope(self, scope: str | None) -> str | None:
         return scope or ""
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Allow any plain http URI on loopback (RFC 8252 section 7.3)."""
-        try:
-            parts = urlsplit(redirect_uri)
-            host = parts.hostname or ""
-            loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
-        return parts.scheme == "http" and loopback
+        return is_loopback(redirect_uri)
 
     def check_client_secret(self, client_secret: str) -> bool:
         return same(client_secret, self._provider.client_secret)
@@ -68,6 +65,30 @@ class Client(ClientMixin):  # type: ignore[misc]
 
     def check_grant_type(self, grant_type: str) -> bool:
         return True
+
+
+def is_loopback(uri: str) -> bool:
+    """Return whether this is a plain http URI on loopback."""
+    try:
+        parts = urlsplit(uri)
+        host = parts.hostname or ""
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+    return parts.scheme == "http" and loopback
+
+
+def without_port(uri: str) -> str:
+    """Return the URI without its port."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.hostname or "").geturl()
+
+
+def usable_methods(methods: Iterable[str], provider: LocalProvider) -> list[str]:
+    """Return those of these ways of client authentication that can be used now."""
+    allowed = provider.client_auth_methods
+    usable = [method for method in methods if allowed is None or method in allowed]
+    return [method for method in usable if provider.tls or method != "tls_client_auth"]
 
 
 def called_url() -> str:

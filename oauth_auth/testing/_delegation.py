@@ -32,9 +32,11 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             raise InvalidRequestError("No tokens of the type in 'requested_token_type' are issued.")
         subject = self._party("subject_token")
         if form.get("actor_token") is not None:
-            subject.actor = self._party("actor_token").user or self.server.provider.client_id
+            actor = self._party("actor_token")
+            subject.actor = actor.user or actor.client.get_client_id()
         elif form.get("actor_token_type") is not None:
             raise InvalidRequestError("There is an 'actor_token_type' without an 'actor_token'.")
+        subject.client = self.request.client
         subject.scope = self.request.payload.scope or subject.scope
         subject.terms = self.server.terms_of(self.request)
         self.request.family = subject
@@ -51,9 +53,10 @@ class TokenExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         text, kind = form.get(name), form.get(f"{name}_type")
         token = self.server.access_tokens.get(text) if kind == _ACCESS_TOKEN else None
         if token is not None and not token.is_expired() and not token.is_revoked():
-            return Family(user=token.family.user, scope=token.scope, login=token.family.login)
+            family = token.family
+            return Family(user=family.user, scope=token.scope, client=family.client, login=family.login)
         if kind in _FOREIGN and text in self.server.provider.subject_tokens:
-            return Family(user=self.server.provider.username, scope="")
+            return Family(user=self.server.provider.username, scope="", client=self.request.client)
         raise InvalidRequestError(f"The '{name}' is unknown as one of its type, has expired, or was revoked.")
 
 
@@ -69,6 +72,8 @@ class JwtBearerGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         if self.request.headers.get("Authorization") or any(name in form for name in shown):
             self.request.client = self.authenticate_token_endpoint_client()
         else:  # section 3.1: the client needn't authenticate
+            self.request.client = self.server.client
+            self.server.check_scope(self.request.client, self.request.payload.scope)
             self.server.bind(self.request, required=self.server.provider.require_dpop)
         if not form.get("assertion"):
             raise InvalidRequestError("Missing 'assertion' in request.")
@@ -77,7 +82,7 @@ class JwtBearerGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         except JwtError as error:
             raise InvalidGrantError(f"The assertion: {error}") from None
         scope, terms = self.request.payload.scope or "", self.server.terms_of(self.request)
-        self.request.family = Family(user=subject, scope=scope, terms=terms)
+        self.request.family = Family(user=subject, scope=scope, client=self.request.client, terms=terms)
 
     def create_token_response(self) -> _Answer:
         token = self.generate_token(scope=self.request.family.scope, include_refresh_token=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import flask
 from authlib.oauth2.rfc6749 import InvalidGrantError
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint as AuthlibDeviceAuthorizationEndpoint
 from authlib.oauth2.rfc8628 import DeviceCodeGrant as AuthlibDeviceCodeGrant
@@ -71,13 +72,17 @@ class DeviceAuthorizationEndpoint(AuthlibDeviceAuthorizationEndpoint):  # type: 
     def INTERVAL(self) -> float:  # noqa: N802 - Authlib's name
         return in_seconds(self.server.provider.device_interval)
 
+    def authenticate_client(self, request: Any) -> Any:
+        client = flask.g.client = super().authenticate_client(request)
+        return client
+
     def get_verification_uri(self) -> str:
         return f"{self.server.provider.issuer}/device"
 
     def save_device_credential(self, client_id: str, scope: str | None, data: dict[str, Any]) -> None:
         self.server.device_codes[data["device_code"]] = DeviceCode(
             # Authlib before 1.7 hands over the form's `client_id`, which a client with Basic credentials leaves out.
-            client_id=self.server.provider.client_id,
+            client_id=flask.g.client.get_client_id(),
             user_code=data["user_code"],
             scope=scope or "",
             interval=data["interval"],

@@ -47,6 +47,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
     def validate_authorization_request(self) -> str:
         redirect_uri: str = super().validate_authorization_request()
         try:
+            self.server.check_scope(self.request.client, self.request.payload.scope)
             self.server.terms_of(self.request)
             max_age_of(self.request.payload)
         except OAuth2Error as error:
@@ -60,6 +61,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
             family=Family(
                 user=request.user,
                 scope=request.payload.scope or "",
+                client=request.client,
                 terms=terms,
                 login=self.server.log_in(request.payload),
             ),
@@ -72,7 +74,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):  # type: ignore[mis
 
     def query_authorization_code(self, code: str, client: Client) -> Code | None:
         issued: Code | None = self.server.codes.get(code)
-        if issued is None or self.server.now() >= issued.expires_at:
+        if issued is None or not issued.family.is_of(client) or self.server.now() >= issued.expires_at:
             return None
         if issued.spent:
             issued.family.ended = True

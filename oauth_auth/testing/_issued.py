@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationCodeMixin, TokenMixin
 
+from ._client import Client
 from ._login import Login
 from ._terms import Terms
 
@@ -42,7 +42,7 @@ class Binding:
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """All tokens that come from one authorization.
+    """All tokens that come from one authorization of one client.
 
     `scope`, with `terms`, is what was granted, and so the scope of all its refresh tokens (RFC 6749 section 6); an
     access token may have less. `public` says that the client had no secret; `jkt` is the thumbprint of the key that its
@@ -51,6 +51,7 @@ class Family:
 
     user: str | None
     scope: str
+    client: Client
     public: bool = False
     jkt: str | None = None
     terms: Terms = field(default_factory=Terms)
@@ -58,13 +59,18 @@ class Family:
     actor: str | None = None
     ended: bool = False
 
+    def is_of(self, client: Client) -> bool:
+        """Return whether the client is the one that the tokens were issued to, under whatever id it has now."""
+        return self.client.get_client_id() == client.get_client_id()
+
 
 class _Token(TokenMixin):  # type: ignore[misc]
     __slots__ = ()
+    family: Family
 
-    def check_client(self, client: Any) -> bool:
-        """Return True: there is one client, under whatever id."""
-        return True
+    def check_client(self, client: Client) -> bool:
+        """Return whether the token was issued to this client."""
+        return self.family.is_of(client)
 
 
 @dataclass(slots=True, eq=False, repr=False)

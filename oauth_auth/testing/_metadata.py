@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
-from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL
+from ._client import CLIENT_AUTH_METHODS, CONFIDENTIAL, usable_methods
 from ._delegation import JwtBearerGrant, TokenExchangeGrant
 from ._jwts import ASYMMETRIC, HMAC
 
 if TYPE_CHECKING:
     from ._provider import LocalProvider
 
-__all__ = ["DOCUMENTS"]
+__all__ = ["DOCUMENTS", "GRANT_TYPES"]
 
-_GRANT_TYPES = (
+GRANT_TYPES = (
     "authorization_code",
     "client_credentials",
     "password",
@@ -29,7 +29,7 @@ _GRANT_TYPES = (
 
 def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
     """Return the authorization server's metadata (RFC 8414)."""
-    types = provider.authorization_details_types
+    types, scopes = provider.authorization_details_types, provider.scopes_supported
     endpoints = {
         "token_endpoint": provider.token_url,
         "device_authorization_endpoint": provider.device_authorization_url,
@@ -42,6 +42,9 @@ def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
         "authorization_endpoint": provider.authorization_url,
         **endpoints,
         **(_mutual_tls(provider, endpoints) if provider.tls else {}),
+        **({"registration_endpoint": provider.registration_url} if provider.allow_registration else {}),
+        **({"client_id_metadata_document_supported": True} if provider.client_id_metadata_document_supported else {}),
+        **({} if scopes is None else {"scopes_supported": [*scopes]}),
         "require_pushed_authorization_requests": provider.require_pushed_authorization_requests,
         "request_parameter_supported": True,
         "request_uri_parameter_supported": False,
@@ -49,10 +52,10 @@ def _server_metadata(provider: LocalProvider) -> dict[str, Any]:
         "require_signed_request_object": provider.require_signed_request_object,
         **({} if types is None else {"authorization_details_types_supported": [*types]}),
         "response_types_supported": ["code"],
-        "grant_types_supported": _GRANT_TYPES,
-        "token_endpoint_auth_methods_supported": _methods(CLIENT_AUTH_METHODS, provider),
-        "revocation_endpoint_auth_methods_supported": _methods(CLIENT_AUTH_METHODS, provider),
-        "introspection_endpoint_auth_methods_supported": _methods(CONFIDENTIAL, provider),
+        "grant_types_supported": GRANT_TYPES,
+        "token_endpoint_auth_methods_supported": usable_methods(CLIENT_AUTH_METHODS, provider),
+        "revocation_endpoint_auth_methods_supported": usable_methods(CLIENT_AUTH_METHODS, provider),
+        "introspection_endpoint_auth_methods_supported": usable_methods(CONFIDENTIAL, provider),
         "token_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
         "revocation_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
         "introspection_endpoint_auth_signing_alg_values_supported": (*ASYMMETRIC, *HMAC),
@@ -69,11 +72,6 @@ def _mutual_tls(provider: LocalProvider, endpoints: Mapping[str, str]) -> dict[s
     return {"mtls_endpoint_aliases": aliases, "tls_client_certificate_bound_access_tokens": True}
 
 
-def _methods(methods: Iterable[str], provider: LocalProvider) -> list[str]:
-    """Return the ways of client authentication that can be used now."""
-    return [method for method in methods if provider.tls or method != "tls_client_auth"]
-
-
 def _openid_metadata(provider: LocalProvider) -> dict[str, Any]:
     """Return the same with what OpenID Discovery requires in addition."""
     return {
@@ -85,10 +83,13 @@ def _openid_metadata(provider: LocalProvider) -> dict[str, Any]:
 
 
 def _resource_metadata(provider: LocalProvider) -> dict[str, Any]:
-    """Return the API's metadata (RFC 9728)."""
+    """Return the API's metadata (RFC 9728), whose scopes are those that are for it."""
+    scopes = provider.scopes_supported
+    of_api = [scope for scope in scopes or () if scope != "offline_access"]
     return {
         "resource": provider.api_url,
         "authorization_servers": [provider.issuer],
+        **({} if scopes is None else {"scopes_supported": of_api}),
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": ASYMMETRIC,
         "dpop_bound_access_tokens_required": provider.require_dpop,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs
 
 
@@ -49,10 +51,23 @@ class ReceivedRequest:
     @property
     def form(self) -> dict[str, list[str]]:
         """The fields of a form-encoded body, each with all its values; empty for any other body."""
-        media_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if media_type != "application/x-www-form-urlencoded":
+        if self._media_type != "application/x-www-form-urlencoded":
             return {}
         return parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+
+    @property
+    def json(self) -> Any:
+        """What a JSON body says; None for any other body."""
+        if self._media_type != "application/json":
+            return None
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def _media_type(self) -> str:
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
     def __repr__(self) -> str:
         return f"<ReceivedRequest {self.method} {self.path}>"

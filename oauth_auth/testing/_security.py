@@ -1,11 +1,12 @@
-"""What a `LocalProvider` demands of its clients, beyond a secret: nothing, until a test says so."""
+"""What a `LocalProvider` demands of its clients, beyond a secret: nothing, until a test says so. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
-__all__ = ["SecurityProfile"]
+__all__ = ["RegistrationPolicy", "SecurityProfile"]
 
 
 class SecurityProfile:
@@ -26,6 +27,10 @@ class SecurityProfile:
     client_key: Mapping[str, Any] | None = None
     """The client's public key, a JWK or a set of them. What the client signs is verified with it, such as assertions
     of `private_key_jwt` (RFC 7523); without one they're refused."""
+
+    client_auth_methods: Collection[str] | None = None
+    """The ways in which clients may authenticate, and register for, such as `client_secret_post`, or `none` for public
+    clients; with None all that are known."""
 
     assertion_audience: Literal["any", "issuer", "url"] = "any"
     """Whom assertions must be for, the `"issuer"` or the `"url"` that is called, each as a text, or `"any"` of the two,
@@ -51,6 +56,21 @@ class SecurityProfile:
     subject_tokens: Collection[str] = ()
     """Tokens of others, of the types `jwt` and `id_token`, that are taken in exchange (RFC 8693), for `username`."""
 
+    scopes_supported: Collection[str] | None = None
+    """The scopes that there are, which the metadata lists, but for `offline_access` the API's, too; others are refused.
+    With None any scope is taken, and none is listed."""
+
+    required_scopes: Mapping[str, str] = MappingProxyType({})
+    """The scopes that the API wants, by path below `api_url`. A request needs those of its own path and of all above; a
+    token without them is refused with 403 and `insufficient_scope`. With `{"/": "read", "/admin": "admin"}` the API
+    wants `read`, and `/admin/users` both."""
+
+    scope_in_challenges: bool = True
+    """Whether challenges name what `required_scopes` says of the request."""
+
+    require_resource: bool = False
+    """Whether the API takes no tokens but those that were asked for with its URL as `resource` (RFC 8707)."""
+
     required_acr: str | None = None
     """How a user must have logged in for the API, one authentication context or several with spaces; an authorization
     request with `acr_values` gets a login of the first of them (RFC 9470). None: anyhow."""
@@ -58,3 +78,21 @@ class SecurityProfile:
     required_max_age: float | None = None
     """How long ago a login may have been for the API, in seconds (RFC 9470). Logins go on, as in a browser's session:
     an authorization request gets a fresh one if the last is older than its `max_age`. None: any time."""
+
+
+class RegistrationPolicy:
+    """Who becomes a client, and what clients are held to; set as the demands are."""
+
+    allow_registration: bool = True
+    """Whether anybody can register at `registration_url`; if not, the metadata doesn't name it."""
+
+    client_secret_lifetime: float | None = None
+    """How long the secrets of clients that register are good for, in seconds, by the clock of `clock_offset`
+    (`client_secret_expires_at`); with None they don't expire."""
+
+    ignore_loopback_ports: bool = False
+    """Whether a registered redirect URI on loopback is good with any port (RFC 8252 section 7.3). Servers differ."""
+
+    client_id_metadata_document_supported: bool = False
+    """Whether a client's id may be the URL of its metadata, https or on loopback. The document is fetched when the id
+    is used first, and makes a public client, until `forget_clients`."""

@@ -51,7 +51,7 @@ class IntrospectionEndpoint(_OfAnyToken, AuthlibIntrospectionEndpoint):  # type:
         fields = {
             "active": True,
             "iss": provider.issuer,
-            "client_id": provider.client_id,
+            "client_id": token.family.client.get_client_id(),
             "scope": token.get_scope() or None,
             "username": token.family.user,
             "sub": token.family.user,

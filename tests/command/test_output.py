@@ -135,7 +135,7 @@ def test_an_answer_that_never_comes_is_told_once(environment: pytest.MonkeyPatch
     for name, value in {"TOKEN_URL": url, "CLIENT_ID": "c", "GRANT": "client_credentials"}.items():
         environment.setenv(f"OAUTH_{name}", value)
     setup = Setup({}, verbose=True)
-    auth = setup.client()
+    auth: Any = setup.client()
     calls: Any = auth._endpoints.calls
     held, ended = threading.Event(), threading.Event()
     inner = calls.transport._transport

@@ -14,17 +14,22 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "command.md").read_te
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
 
 
+COMMANDS = cli.main.commands.values()
+
+
+def options(command: click.Command) -> list[click.Option]:
+    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+
 def rows(text: str) -> list[list[str]]:
     return [row for row in ROWS if text in re.findall(r"`([^`]+)`", row[0])]
 
 
-@pytest.mark.parametrize("command", cli.main.commands.values(), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_each_option_is_in_the_reference(command: click.Command) -> None:
     """Options of all commands with their variables, and those of one with its name."""
-    common = {parameter.name for other in cli.main.commands.values() for parameter in other.params}
-    for other in cli.main.commands.values():
-        common &= {parameter.name for parameter in other.params}
-    for parameter in command.params:
+    common = set.intersection(*({option.name for option in options(other)} for other in COMMANDS))
+    for parameter in options(command):
         name = f"--{(parameter.opts[0]).lstrip('-')}"
         if parameter.name in common:
             (row,) = rows(name)
@@ -38,7 +43,6 @@ def test_each_option_is_in_the_reference(command: click.Command) -> None:
 
 def test_the_reference_has_no_other_options() -> None:
     """Nor does it promise what isn't there."""
-    parameters = [parameter for command in cli.main.commands.values() for parameter in command.params]
-    there_are = {option for parameter in parameters for option in parameter.opts}
+    there_are = {name for command in COMMANDS for option in options(command) for name in option.opts}
     told = {option for row in ROWS for option in re.findall(r"`(--[a-z-]+)`", row[0])}
     assert there_are | {"--help"} == told

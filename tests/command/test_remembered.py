@@ -94,6 +94,27 @@ def test_which_settings_a_run_uses(
     assert (chosen, {name: value for name, value in settings.items() if value}) == found
 
 
+def test_a_client_is_known_by_its_id_or_its_document() -> None:
+    """One given in place of the other replaces it, and takes nothing of another client's login."""
+    document = {"client_metadata_url": "https://c.example/client", "scope": "read"}
+    remembered = Remembered({"default": document, "work": A}, "work")
+    assert ("default", {"scope": "read"}) == choose(remembered, "default", {"client_id": "c"})
+    assert ("default", {}) == choose(remembered, None, {"client_metadata_url": "https://c.example/other"})
+    assert ("default", document) == choose(remembered, None, {"client_metadata_url": "https://c.example/client"})
+    assert ("work", A) == choose(remembered, None, {"client_id": "c"})
+
+
+def test_a_login_to_a_resource_is_remembered_apart() -> None:
+    """It changes nothing of the others, nor they of it."""
+    url = "https://api.example.com"
+    remembered = Remembered({"work": B}, "work").after_login("home", A, url).after_login("default", B)
+    assert Remembered({"work": B, "default": B}, "default") == remembered.of(None)
+    assert Remembered({"home": A}, "home") == remembered.of(url)
+    assert Remembered() == remembered.of(f"{url}/other")
+    assert Remembered() == remembered.of(url).unnamed
+    assert Remembered({"default": B}, "default") == remembered.unnamed
+
+
 def test_nothing_is_chosen_where_nothing_is_remembered() -> None:
     """Before the first login."""
     assert ("default", {}) == choose(Remembered(), None, {})
@@ -118,6 +139,10 @@ def test_nothing_is_chosen_where_nothing_is_remembered() -> None:
         (b'{"version": 1, "profiles": {"work": {"authorization_parameters": "prompt"}}}', "damaged"),
         (b'{"version": 1, "profiles": {"work": {"authorization_parameters": {"prompt": "x"}}}}', "damaged"),
         (b'{"version": 1, "profiles": {"work": {"authorization_parameters": {"prompt": [null]}}}}', "damaged"),
+        (b'{"version": 1, "profiles": {}, "resources": []}', "damaged"),
+        (b'{"version": 1, "profiles": {}, "resources": {"https://a.example": null}}', "damaged"),
+        (b'{"version": 1, "profiles": {}, "resources": {"https://a.example": {}}}', "damaged"),
+        (b'{"version": 1, "profiles": {}, "resources": {"https://a.example": {"profiles": {"x": 1}}}}', "damaged"),
         (b'{"version": 2, "accounts": []}', "newer version"),
     ],
 )
@@ -132,6 +157,7 @@ def test_what_can_not_be_read(content: bytes, reason: str) -> None:
     [
         Remembered(),
         Remembered({"default": A}, "default"),
+        Remembered({"default": A}, "default", {"https://a.example": Remembered({"work": B}, "work")}),
         Remembered({"a\N{SNOWMAN}": {**B, "authorization_parameters": {"prompt": ["consent"]}, "of_later": "x"}}, None),
     ],
 )

@@ -383,6 +383,18 @@ async def mcp(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
         yield text
 
 
+@client("fastmcp", "httpx2", "/mcp")
+async def fastmcp(auth: Any, url: str) -> AsyncIterator[AsyncCall]:
+    from fastmcp import Client
+
+    async with Client(url, auth=auth) as mcp:
+
+        async def text() -> Any:
+            return (await mcp.call_tool("greet")).content[0].text
+
+        yield text
+
+
 @client("gql", "httpx2", "/graphql")
 def gql_of_httpx2(auth: Any, url: str) -> Iterator[Call]:
     from gql import Client, gql

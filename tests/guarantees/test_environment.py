@@ -26,6 +26,7 @@ from tests.support.variables import Variables
 
 SECRET = "hunter2-x"
 CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth", "DeviceCodeAuth")
+RESOURCE = "https://api.example.com/v1"
 ENOUGH = {
     "TOKEN_URL": "https://auth.example.com/token",
     "CLIENT_ID": "client",
@@ -156,6 +157,63 @@ def test_a_login_goes_where_the_variables_say(enough: Variables, provider: Local
         auth = plugin_mode.plugin.AuthorizationCodeAuth.from_env(login=login)
         assert auth.get_token().refresh_token is not None
     assert ["http://127.0.0.1:49152/there"] == seen
+
+
+def test_a_resource_is_read(variables: Variables, plugin_mode: Mode, tmp_path: Path) -> None:
+    """`ResourceAuth` needs the URL alone, and takes all else that is text from the environment, too."""
+    variables.set(RESOURCE=RESOURCE)
+    options = plugin_mode.plugin.ResourceAuth.from_env()._grant.options
+    assert (RESOURCE, None, None, None) == (options.resource, options.issuer, options.client_id, options.scope)
+    variables.set(
+        ISSUER="https://auth.example.com",
+        CLIENT_ID="client",
+        CLIENT_SECRET=SECRET,
+        SCOPE="read write",
+        REDIRECT_URI="http://127.0.0.1:49152/there",
+        STORE=f"file:{tmp_path}/tokens",
+    )
+    auth = plugin_mode.plugin.ResourceAuth.from_env()
+    options = auth._grant.options
+    assert ("https://auth.example.com", "client", SECRET) == (options.issuer, options.client_id, options.client_secret)
+    assert ("read write", "http://127.0.0.1:49152/there") == (options.scope, options.redirect_uri)
+    assert FileTokenStore is type(store_of(auth))
+    assert SECRET not in repr(auth)
+
+
+def test_a_document_is_read(variables: Variables, plugin_mode: Mode) -> None:
+    """The URL of a client's metadata may come from the environment, and options override."""
+    variables.set(RESOURCE=RESOURCE, CLIENT_METADATA_URL="https://app.example.com/client.json", SCOPE="read")
+    options = plugin_mode.plugin.ResourceAuth.from_env(scope="write", login=print)._grant.options
+    assert ("https://app.example.com/client.json", "write") == (options.client_metadata_url, options.scope)
+
+
+def test_a_missing_resource_is_told(variables: Variables, plugin_mode: Mode) -> None:
+    """The error names the variable, by whatever prefix."""
+    variables.set(ISSUER="https://auth.example.com")
+    assert "OAUTH_RESOURCE must be set" in refused(plugin_mode.plugin.ResourceAuth)
+    assert "MCP_RESOURCE must be set" in refused(plugin_mode.plugin.ResourceAuth, "MCP_")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RESOURCE", "api.example.com"),
+        ("RESOURCE", "http://api.example.com"),
+        ("ISSUER", "auth.example.com"),
+        ("CLIENT_METADATA_URL", "https://app.example.com/"),
+        ("REDIRECT_URI", "/callback"),
+    ],
+)
+def test_a_resource_s_unfit_variable_is_named(variables: Variables, plugin_mode: Mode, name: str, value: str) -> None:
+    """What can't be used is told by the name of its variable."""
+    variables.set(**{"RESOURCE": RESOURCE, name: value})
+    assert f"OAUTH_{name}" in refused(plugin_mode.plugin.ResourceAuth)
+
+
+def test_a_secret_without_its_issuer_is_told(variables: Variables, plugin_mode: Mode) -> None:
+    """A secret from the environment isn't sent to whatever server an API names either."""
+    variables.set(RESOURCE=RESOURCE, CLIENT_ID="client", CLIENT_SECRET=SECRET)
+    assert "issuer" in refused(plugin_mode.plugin.ResourceAuth).lower()
 
 
 def test_another_prefix(variables: Variables, plugin_mode: Mode) -> None:

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import requests
 
 import oauth_auth
-from oauth_auth import MemoryTokenStore, OAuthToken, TokenError, _events
+from oauth_auth import BrowserLogin, MemoryTokenStore, OAuthToken, TokenError, _events
 from oauth_auth._flight import Flight
 from oauth_auth._plugins.rejection import Rejection
 from oauth_auth._server import controller
 from oauth_auth.stores import FileTokenStore
+from oauth_auth.testing import LocalProvider
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
@@ -303,6 +305,16 @@ def want_another_login(stage: Stage) -> None:
         assert 200 == client.get(f"{stage.api.url}?key=s3cret").status_code
 
 
+def meet_an_unknown_api(stage: Stage) -> None:
+    """Have an API want a token that it says itself where to get."""
+    login = BrowserLogin(open_browser=lambda url: requests.get(url, timeout=10).ok, quiet=True)
+    with (
+        LocalProvider() as server,
+        stage.mode.client(stage.mode.plugin.ResourceAuth(server.api_url, login=login)) as client,
+    ):
+        assert 200 == client.get(f"{server.api_url}?key=s3cret").status_code
+
+
 OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "not_revoked": log_in_twice,
     "acquired": Stage.get,
@@ -315,7 +327,10 @@ OCCASIONS: dict[str, Callable[[Stage], None]] = {
     "replayed": reject,
     "not_replayed": reject_a_stream,
     "challenged": want_a_nonce,
+    "discovered": meet_an_unknown_api,
+    "registered": meet_an_unknown_api,
     "step_up": want_another_login,
+    "stepped_up": want_another_login,
     "rejected_again": reject_for_ever,
     "insufficient_scope": want_another_scope,
     "withheld": leave_the_allowed_origins,

@@ -20,6 +20,7 @@ from oauth_auth import (
     ClientSecretJwt,
     ClientSecretPost,
     ConfigurationError,
+    DeviceLogin,
     DPoPKey,
     InsecureTransportError,
     JwtAssertion,
@@ -35,6 +36,8 @@ from tests.support.modes import Mode
 from tests.support.tokens import Tokens
 
 URL = "https://auth.example/token"
+API = "https://api.example/v1"
+ISSUER = "https://auth.example"
 KEY = DPoPKey.generate().private_jwk
 
 EMPTY = inspect.Parameter.empty
@@ -63,6 +66,7 @@ def test_wrong_options_are_refused_by_all_classes(plugin_mode: Mode) -> None:
         lambda **o: plugin.RefreshTokenAuth(URL, "client", refresh_token="a", **o),
         lambda **o: plugin.TokenExchangeAuth(URL, "client", subject_token="a", **o),
         lambda **o: plugin.JwtBearerAuth(URL, assertion="a", **o),
+        lambda **o: plugin.ResourceAuth(API, client_id="client", issuer=ISSUER, **o),
     ]
     makers: list[Callable[..., object]] = [
         *calling,
@@ -273,6 +277,81 @@ WRONG_ARGUMENTS: list[tuple[str, Callable[[Plugin], object], str]] = [
         lambda p: p.ClientCredentialsAuth(URL, "client", client_auth=ClientSecretJwt()),
         "ClientSecretJwt needs a client_secret",
     ),
+    ("no resource", lambda p: p.ResourceAuth(None), "resource must be"),
+    ("resource without scheme", lambda p: p.ResourceAuth("api.example/v1"), "resource must be"),
+    ("resource with a fragment", lambda p: p.ResourceAuth("https://api.example/#v1"), "resource must .*fragment"),
+    ("resource with a user", lambda p: p.ResourceAuth("https://me:pw@api.example/"), "resource must"),
+    ("resource without TLS", lambda p: p.ResourceAuth("http://api.example/"), "plain http: use https, .*resource"),
+    ("issuer with a query", lambda p: p.ResourceAuth(API, issuer="https://a.example/?x"), "issuer must have no query"),
+    (
+        "issuer without TLS",
+        lambda p: p.ResourceAuth(API, issuer="http://a.example/"),
+        "plain http: use https, .*issuer",
+    ),
+    ("empty id at a resource", lambda p: p.ResourceAuth(API, client_id=""), "client_id must be the text that .* None"),
+    (
+        "secret for nobody",
+        lambda p: p.ResourceAuth(API, client_secret="s", issuer=ISSUER),
+        "client_secret needs the client_id that it's for: pass it",
+    ),
+    (
+        "secret for any server",
+        lambda p: p.ResourceAuth(API, client_id="c", client_secret="s"),
+        "client_secret needs issuer=, the server that it's for",
+    ),
+    (
+        "key for any server",
+        lambda p: p.ResourceAuth(API, client_id="c", client_auth=PrivateKeyJwt(KEY)),
+        "client_auth needs issuer=, the server that it's for",
+    ),
+    (
+        "empty secret at a resource",
+        lambda p: p.ResourceAuth(API, client_id="c", client_secret="", issuer=ISSUER),
+        "client_secret must be text .*None for a public client",
+    ),
+    (
+        "method without a secret at a resource",
+        lambda p: p.ResourceAuth(API, client_id="c", client_auth=ClientSecretPost(), login=print),
+        r"ClientSecretPost needs a client_secret: pass it, or choose PublicClient\(\)",
+    ),
+    (
+        "secret of a public client at a resource",
+        lambda p: p.ResourceAuth(API, client_id="c", client_secret="s", issuer=ISSUER, client_auth=PublicClient()),
+        r"leave it out, or choose ClientSecretPost\(\)",
+    ),
+    (
+        "document and id",
+        lambda p: p.ResourceAuth(API, client_id="c", client_metadata_url="https://app.example/client.json"),
+        "client_metadata_url is the client's id itself: leave out client_id, or it",
+    ),
+    *(
+        (
+            f"document at {url!r}",
+            lambda p, url=url: p.ResourceAuth(API, client_metadata_url=url),
+            "client_metadata_url must be",
+        )
+        for url in ("http://app.example/client.json", "https://app.example", "https://app.example/", "client.json", 5)
+    ),
+    *(
+        (
+            f"client metadata {metadata!r}",
+            lambda p, metadata=metadata: p.ResourceAuth(API, client_metadata=metadata),
+            "client_metadata must be",
+        )
+        for metadata in ("name", ["name"], {5: "name"}, {"logo": b"bytes"}, {"x": {object()}})
+    ),
+    ("login that's a class", lambda p: p.ResourceAuth(API, login=DeviceLogin), "login must be .* mind the parentheses"),
+    ("login that's async", lambda p: p.ResourceAuth(API, login=async_function), "login must be a plain function"),
+    ("login that's text", lambda p: p.ResourceAuth(API, login="browser"), r"login must be an object such as Browser"),
+    ("async show", lambda p: p.ResourceAuth(API, login=DeviceLogin(show=async_function)), "show must be a plain func"),
+    ("relative redirect", lambda p: p.ResourceAuth(API, redirect_uri="/callback"), "redirect_uri must be an absolute"),
+    (
+        "parameters of our own",
+        lambda p: p.ResourceAuth(API, authorization_parameters={"state": "x"}),
+        "parameters can't have 'state': the request sets it itself",
+    ),
+    ("origins of a resource", lambda p: p.ResourceAuth(API, allowed_origins=[API]), "allowed_origins"),
+    ("targets of a resource", lambda p: p.ResourceAuth(API, token_url=URL), "token_url"),
     ("no token", lambda p: p.BearerAuth(""), "access_token must be text"),
     ("token None", lambda p: p.BearerAuth(None), "token must be text or an OAuthToken"),
     ("token as bytes", lambda p: p.BearerAuth(b"token"), "token must be text or an OAuthToken"),

@@ -47,6 +47,8 @@ def auths(mode: Mode, tokens: Tokens) -> Iterator[Any]:
     yield plugin.RefreshTokenAuth(*client, refresh_token="r")
     yield plugin.TokenProviderAuth(lambda last: GIVEN)
     yield plugin.BearerAuth("given")
+    yield plugin.ResourceAuth(tokens.url)
+    yield plugin.ResourceAuth(tokens.url, token=GIVEN)
 
 
 @pytest.mark.parametrize(("plugin", "client_mode"), WRONG)

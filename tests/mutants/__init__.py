@@ -6,8 +6,15 @@ own client took there, the first origin's count would remember one path more, wh
 didn't publish its token would find it among what it knows, with no call; deep copies may share that, too.
 """
 
-from tests.mutants import from_1_to_6, from_7_to_12, from_13_to_18, of_keys, of_options
+from tests.mutants import from_1_to_6, from_7_to_12, from_13_to_18, of_keys, of_options, of_resources
 
 __all__ = ["MUTANTS"]
 
-MUTANTS = (*from_1_to_6.MUTANTS, *from_7_to_12.MUTANTS, *from_13_to_18.MUTANTS, *of_options.MUTANTS, *of_keys.MUTANTS)
+MUTANTS = (
+    *from_1_to_6.MUTANTS,
+    *from_7_to_12.MUTANTS,
+    *from_13_to_18.MUTANTS,
+    *of_options.MUTANTS,
+    *of_keys.MUTANTS,
+    *of_resources.MUTANTS,
+)

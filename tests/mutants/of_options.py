@@ -76,8 +76,8 @@ MUTANTS = (
         17,
         "a failed login leaves its failure to the requests",
         "_renewal/renewer.py",
-        "            self._conclude(self._still_valid())\n            return",
-        "            self._land_failed(error, 0.0)\n            return",
+        "            self._conclude(self._still_valid())\n            return FlightOutcome(None, as_error",
+        "            self._land_failed(error, 0.0)\n            return FlightOutcome(None, as_error",
         ("logins/test_web_logins.py::test_a_failed_login_is_no_failure_of_the_requests[requests]",),
     ),
     Mutant(

@@ -79,6 +79,11 @@ def test_a_fapi_flow_takes_few_lines(tmp_path: Path, oauth_provider: LocalProvid
     assert provider._authorization_server.access_tokens[token].is_revoked()
 
 
+def test_an_mcp_client_takes_few_lines() -> None:
+    """In under twenty lines a client has a login, and all that comes after it: tests/servers has Chromium use it."""
+    assert len(lines_of(EXAMPLES / "mcp_client.py")) < 20
+
+
 def test_the_demo_runs() -> None:
     """The demo, made short, goes through expiry, revocation and an outage without a failed request."""
     output = run(sys.executable, "-W", "error", str(EXAMPLES / "demo.py"), "--seconds", "12")
@@ -88,6 +93,7 @@ def test_the_demo_runs() -> None:
 
 def test_no_example_is_left_out() -> None:
     """Each example is run by a test, those with a login in files of their own."""
-    others = {"demo.py", "test_my_client.py", "flask_login.py", "fastapi_login.py", "browser_login.py", "fapi.py"}
+    with_logins = {"flask_login.py", "fastapi_login.py", "browser_login.py", "mcp_client.py"}
+    others = {"demo.py", "test_my_client.py", "fapi.py"}
 
-    assert {path.name for path in EXAMPLES.glob("*.py")} == others | set(LAST_LINES)
+    assert {path.name for path in EXAMPLES.glob("*.py")} == with_logins | others | set(LAST_LINES)

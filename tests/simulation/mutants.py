@@ -106,7 +106,7 @@ MUTANTS = [
     ),
     Mutant(
         "A: a lock is gone without after 30 s, whether or not it changes hands",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "            if self._stored.entry != seen:\n"
         "                begun, seen = self._clock().monotonic, self._stored.entry\n"
         "            if self._clock().monotonic >= begun + self._entry.lock_wait:\n"
@@ -119,7 +119,7 @@ MUTANTS = [
     ),
     Mutant(
         "B: an adopted token that is rejected is final",
-        f"{RENEWAL}/renewer.py",
+        f"{RENEWAL}/landing.py",
         "        return FlightOutcome(credential, None, is_replacement, is_new)",
         "        return FlightOutcome(credential, None, True, is_new)",
         ("revoked",),
@@ -137,8 +137,8 @@ MUTANTS = [
     Mutant(
         "a decision writes while a flight is under way",
         f"{RENEWAL}/decisions.py",
-        "        return (Wait(), state) if around.is_running else",
-        "        return (Wait(), state._replace()) if around.is_running else",
+        "        return (Wait(), state) if around.is_running else _launch",
+        "        return (Wait(), state._replace()) if around.is_running else _launch",
         ("calm",),
     ),
     Mutant(
@@ -310,7 +310,7 @@ MUTANTS = [
     ),
     Mutant(
         "no second look under the lock",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "                    if token is not None:\n"
         "                        return Acquired(token, is_own=False)\n"
         "                    self._raise_shared_failure(purpose)\n            try:",
@@ -319,28 +319,28 @@ MUTANTS = [
     ),
     Mutant(
         "no lock",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "            found = yield from self._take_lock(purpose, excluded)\n",
         "            found = None\n",
         ("calm", "revoked"),
     ),
     Mutant(
         "a lock that's taken is gone without at once",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "            if not may_wait:\n                return Deferred()\n",
         "            if not may_wait:\n                return None\n",
         ("calm", "server"),
     ),
     Mutant(
         "all that wait for a stopped holder go on at once",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "                if is_spare:\n                    break\n                is_spare, begun",
         "                break\n                is_spare, begun",
         ("standstill",),
     ),
     Mutant(
         "who waits for the lock doesn't look meanwhile",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "                if token is not None:\n                    return Acquired(token, is_own=False)\n"
         "                self._raise_shared_failure(purpose)\n            if self._stored",
         "                pass\n            if self._stored",
@@ -349,21 +349,21 @@ MUTANTS = [
     ),
     Mutant(
         "a new token isn't saved",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "        yield from self._save()\n        return Acquired(token, is_own=True)",
         "        return Acquired(token, is_own=True)",
         ("calm",),
     ),
     Mutant(
         "the lock is released before the token is saved",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "        yield from self._save()\n        return Acquired(token, is_own=True)",
         "        yield Unlock()\n        yield from self._save()\n        return Acquired(token, is_own=True)",
         ("calm", "revoked", "crowd"),
     ),
     Mutant(
         "no look after a refusal",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "            if (adopted := (yield from self._look(excluded))) is not None:",
         "            if (adopted := None) is not None:",
         ("store", "store loses", "stopped", "mixed"),
@@ -372,7 +372,7 @@ MUTANTS = [
     ),
     Mutant(
         "a lock that was lost isn't noticed before saving",
-        f"{RENEWAL}/acquisition.py",
+        f"{RENEWAL}/token_making.py",
         "        is_ours = yield StillHeld()\n        self.known",
         "        is_ours = True\n        self.known",
         ("stopped", "mixed"),
@@ -387,11 +387,11 @@ MUTANTS = [
     ),
     Mutant(
         "a shared failure is shared again",
-        f"{RENEWAL}/acquisition.py",
-        "        result = yield from self._under_lock(purpose, excluded, make)\n        if isinstance(result, _Inter",
+        f"{RENEWAL}/token_making.py",
+        "        result = yield from self._under_lock(purpose, excluded, make)\n        if isinstance(result, Auth",
         "        try:\n            result = yield from self._under_lock(purpose, excluded, make)\n"
         "        except TokenError as error:\n            yield from self._share_failure(error, excluded)\n"
-        "            raise\n        if isinstance(result, _Inter",
+        "            raise\n        if isinstance(result, Auth",
         ("crowd", "server"),
     ),
     Mutant(
@@ -428,7 +428,7 @@ MUTANTS = [
     ),
     Mutant(
         "a look that found the lock taken is not repeated",
-        f"{RENEWAL}/renewer.py",
+        f"{RENEWAL}/landing.py",
         "        self._conclude(self._still_valid().deferred(self._clock()))",
         "        state = self._still_valid()\n"
         "        self._conclude(state.due_again_at(state.credential.stale_at) if state.credential else state)",
@@ -437,7 +437,7 @@ MUTANTS = [
     ),
     Mutant(
         "a flight that has failed for good lands as deferred",
-        f"{RENEWAL}/renewer.py",
+        f"{RENEWAL}/landing.py",
         "        state = state.failed(ours, self._clock(), self._chance, times=self.acquisition.shared_times)",
         "        state = state.deferred(self._clock())",
         ("server",),

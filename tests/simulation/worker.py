@@ -9,14 +9,15 @@ from typing import Any
 from oauth_auth._clock import Now
 from oauth_auth._renewal.decisions import RenewalSettings
 from oauth_auth._renewal.effects import Unlock
-from oauth_auth._renewal.renewer import Landing, Renewer
+from oauth_auth._renewal.landing import Landing, Landings
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, EndpointCalls, Steps
 from oauth_auth._server.client import Client
 from oauth_auth._server.controller import OAuthAuthorizationController
-from oauth_auth._server.grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshTokenGrant, TokenCalls
+from oauth_auth._server.grant import Grant
+from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, TokenCalls
 from oauth_auth._server.metadata import Endpoints
 from oauth_auth._wire.token import Credential
 
@@ -76,7 +77,7 @@ class Source(TokenSource):
             self.worker.is_deciding = False
 
 
-_STATE: Any = Renewer.__dict__["_state"]
+_STATE: Any = Landings.__dict__["_state"]
 
 
 class Worker:

@@ -133,6 +133,7 @@ def test_metadata_names_all_endpoints(client: BareClient) -> None:
         "device_authorization_endpoint": provider.device_authorization_url,
         "revocation_endpoint": provider.revocation_url,
         "introspection_endpoint": provider.introspection_url,
+        "registration_endpoint": provider.registration_url,
     } == endpoints
     assert 404 not in {client.session.post(url).status_code for url in endpoints.values()}
     assert DEVICE in metadata["grant_types_supported"]

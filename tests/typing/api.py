@@ -29,6 +29,8 @@ from oauth_auth import (
     ClientSecretBasic,
     ClientSecretJwt,
     ClientSecretPost,
+    DeviceLogin,
+    DiscoveryError,
     DPoPKey,
     FileTokenStore,
     JwtAssertion,
@@ -37,6 +39,7 @@ from oauth_auth import (
     OAuthToken,
     PrivateKeyJwt,
     PublicClient,
+    RegistrationError,
     RequestObject,
     Server,
     TokenRequest,
@@ -65,6 +68,24 @@ def in_httpx() -> None:
     auth2 = oauth_auth.httpx2.RefreshTokenAuth("https://a.example/token", "id", refresh_token="r")
     httpx2.Client(auth=auth2)
     httpx2.AsyncClient(auth=auth2)
+
+
+async def of_a_resource() -> None:
+    url = "https://api.example.com/mcp"
+    auth = oauth_auth.httpx2.ResourceAuth(url, login=BrowserLogin(), store=MemoryTokenStore(), scope=["a"])
+    httpx2.AsyncClient(auth=auth)
+    assert_type(await auth.aget_token(), OAuthToken)
+    device = oauth_auth.requests.ResourceAuth(url, login=DeviceLogin(), client_metadata={"client_name": "x"})
+    assert_type(device.token, OAuthToken | None)
+    assert_type(oauth_auth.httpx.ResourceAuth.from_env(login=BrowserLogin()), oauth_auth.httpx.ResourceAuth)
+    oauth_auth.niquests.ResourceAuth(url, client_id="id", client_secret="secret", issuer="https://auth.example.com")
+    try:
+        device.get_token()
+    except RegistrationError as error:
+        assert_type((error.error, error.error_description), tuple[str | None, str | None])
+        assert_type((error.status_code, error.registration_url), tuple[int | None, str | None])
+    except DiscoveryError as error:
+        assert_type(error.url, str | None)
 
 
 async def in_async_httpx() -> None:

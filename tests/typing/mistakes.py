@@ -19,6 +19,7 @@ import oauth_auth.requests
 from oauth_auth import (
     BrowserLogin,
     ClientAssertion,
+    DeviceLogin,
     DPoPKey,
     JwtAssertion,
     MemoryTokenStore,
@@ -32,10 +33,12 @@ from oauth_auth.requests import BrowserLogin as NotHere  # type: ignore[attr-def
 __all__ = ["Elsewhere", "NotHere"]
 
 URL, ISSUER = "https://auth.example.com/token", "https://auth.example.com"
+API = "https://api.example.com/v1"
 
 service = oauth_auth.requests.ClientCredentialsAuth
 user = oauth_auth.requests.AuthorizationCodeAuth
 exchange = oauth_auth.requests.TokenExchangeAuth
+resource = oauth_auth.requests.ResourceAuth
 
 
 def at_construction() -> None:
@@ -52,6 +55,13 @@ def at_construction() -> None:
     oauth_auth.requests.TokenProviderAuth(lambda: OAuthToken(access_token="x"))  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
     user(URL, "id", login=BrowserLogin)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     user(URL, "id", redirect_url="https://app.example.com/callback")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def at_a_resource() -> None:
+    resource(API, "id")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
+    resource(API, login=DeviceLogin)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    resource(API, allowed_origins=[API])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    resource(API, client_metadata=[("client_name", "x")])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def with_keys() -> None:

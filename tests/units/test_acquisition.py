@@ -22,8 +22,8 @@ from oauth_auth import (
     TokenStoreError,
     TokenTransportError,
 )
-from oauth_auth._flight import Outcome
-from oauth_auth._renewal.acquisition import Acquired, Deferred
+from oauth_auth._flight import Outcome, capture
+from oauth_auth._renewal.acquisition import Absent, Vain
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
@@ -40,10 +40,14 @@ from oauth_auth._renewal.effects import (
 from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
 from oauth_auth._renewal.logins import Logins, NewLogin
 from oauth_auth._renewal.store_entry import StoreEntry
+from oauth_auth._renewal.token_making import Acquired, Deferred
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
-from oauth_auth._server.grants import ClientCredentialsGrant, Grant, PasswordGrant, RefreshTokenGrant
+from oauth_auth._server.grant import Grant
+from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant
+from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential, digest
+from tests.support.on_demand import OnDemandGrant
 from tests.support.steps import TOKEN_URL, HandClock, Highest, answer, at, form_of, play, token_calls
 
 SETTINGS = RenewalSettings(10.0, 300.0, 10.0, None)
@@ -84,6 +88,8 @@ class World:
         self.spare_locks: list[Locked] = []
         self.is_readable = self.is_writable = self.is_deletable = self.still_held = True
         self.login: list[Outcome[Any] | None] = []
+        self.is_user_there = False
+        """Whether a user logs in at once, as the grant has them; else `login` is what comes of it."""
         self.before: dict[type, list[Callable[[], object] | None]] = {}
         self.effects: list[Any] = []
         self.provided: list[OAuthToken] = []
@@ -139,6 +145,10 @@ class World:
             raise given
         return given
 
+    def _authorize(self, effect: Authorize) -> None:
+        if self.is_user_there:
+            self.login.append(capture(effect.work))
+
     def _await(self, effect: Await) -> Outcome[Any] | None:
         outcome = self.login.pop(0)
         if outcome is None:
@@ -168,7 +178,7 @@ _PERFORM: dict[type, Callable[[World, Any], Any]] = {
     Delete: lambda world, _: world.is_deletable,
     Ask: World._ask,
     Sleep: lambda world, pause: world.clock.advance(pause.seconds),
-    Authorize: lambda world, _: None,
+    Authorize: World._authorize,
     Await: World._await,
 }
 
@@ -1070,3 +1080,207 @@ def test_a_transport_error_that_is_shared_is_the_plug_ins() -> None:
     world = World()
     world.entry = Entry(failure=SharedFailure("sibling", "TokenTransportError", "no", {}, 1, at(0).wall, 5.0))
     assert isinstance(world.acquire(), TokenTransportError)
+
+
+# -- Where the API may want no token ----------------------------------------------------------------------------------
+
+LOOK, ASK = Purpose(Reason.LOOK), Purpose(Reason.ASK)
+REJECTED = Purpose(Reason.REJECTED, "Bearer held")
+WANTED, MORE = Demand(Kind.TOKEN, "read"), Demand(Kind.SCOPE, "write")
+STRONGER = Demand(Kind.LOGIN, login=(("acr_values", "gold"),))
+HELD = token("held", refresh_token="refresh")
+FINAL, PASSING, DEAD = TokenError("no"), TokenTransportError("not now"), ReauthorizationRequired("dead")
+
+
+def on_demand(
+    *tokens: OAuthToken | OAuthError, last: OAuthToken | None = None, has_login: bool = True, **answers: Any
+) -> tuple[World, OnDemandGrant]:
+    """Return a world whose grant brings these tokens, and answers so; a user logs in at once."""
+    grant = OnDemandGrant(*tokens, has_login=has_login)
+    for name, value in answers.items():
+        setattr(grant, name, value)
+    world = World(grant, last=last)
+    world.is_user_there = True
+    return world, grant
+
+
+NEW_TOKEN = token("new")
+
+
+@pytest.mark.parametrize("last", [None, token("expired", -1)])
+def test_a_look_asks_for_nothing(last: OAuthToken | None) -> None:
+    """A sibling's token is taken; without one there's none, and nobody has asked for one."""
+    world, grant = on_demand(last=last)
+    assert Absent() == world.acquire(LOOK)
+    world.entry = THEIRS
+    assert Acquired(token("theirs"), is_own=False) == world.acquire(LOOK)
+    assert [] == grant.calls
+
+
+def test_a_look_renews_what_can_be_renewed() -> None:
+    """A token that has expired is refreshed without a user; where that's refused there's none, and nobody is asked."""
+    world, grant = on_demand(last=SPENT, refreshes=[NEW_TOKEN])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(LOOK)
+    world, grant = on_demand(last=SPENT, refreshes=[DEAD])
+    assert Absent() == world.acquire(LOOK)
+    assert ["refresh"] == grant.calls
+
+
+@pytest.mark.parametrize(("moved", "expected"), [(False, PASSING), (PASSING, PASSING), (True, Absent())])
+def test_a_look_that_fails_is_an_error_unless_the_server_has_moved(moved: Any, expected: Any) -> None:
+    """Tokens of another server than the resource has now are no loss."""
+    world, grant = on_demand(last=SPENT, refreshes=[PASSING], moved=[moved])
+    assert expected == world.acquire(LOOK)
+    assert ["refresh", "moved?"] == grant.calls
+
+
+def test_an_open_resource_that_is_asked_wants_nothing() -> None:
+    """Then there's no discovery, no login, and no token."""
+    world, grant = on_demand()
+    assert Absent() == world.acquire(ASK)
+    assert ["ask"] == grant.calls
+
+
+@pytest.mark.parametrize(("purpose", "asks"), [(ASK, True), (MISSING, True), (MISSING._replace(demand=WANTED), False)])
+def test_what_the_resource_demands_is_known_before_a_login(purpose: Purpose, asks: bool) -> None:
+    """From the answer that led to it, else by asking; then all is found out, without the lock, and the user logs in."""
+    world, grant = on_demand(NEW_TOKEN, demand=WANTED)
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(purpose)
+    assert [*(["ask"] if asks else []), ("prepare", WANTED), "log in", "request"] == grant.calls
+    assert ["Load", "Lock", "Load", "Unlock", "Authorize"] == world.trace[:5]
+
+
+def test_who_wants_a_token_gets_one_also_where_none_is_demanded() -> None:
+    """`get_token()` was called for it."""
+    world, grant = on_demand(NEW_TOKEN)
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(MISSING)
+    assert ["ask", ("prepare", None), "log in", "request"] == grant.calls
+
+
+@pytest.mark.parametrize("failing", ["demand", "brings_more"])
+@pytest.mark.parametrize("error", [FINAL, PASSING])
+def test_what_cannot_be_found_out_is_an_error(failing: str, error: TokenError) -> None:
+    """And nobody is asked to log in."""
+    world, grant = on_demand()
+    setattr(grant, failing, error)
+    assert error == world.acquire(MISSING)
+    assert "log in" not in grant.calls
+
+
+def test_a_service_asks_under_the_lock_once_all_is_known() -> None:
+    """Without a user, too, discovery comes before the first token, and not again."""
+    world, grant = on_demand(NEW_TOKEN, token("next"), has_login=False)
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(MISSING._replace(demand=WANTED))
+    assert [("prepare", WANTED), "request"] == grant.calls
+    assert ["Load", "Lock", "Load", "Unlock", "Lock", "Load", "StillHeld", "Save"] == world.trace
+    assert Acquired(token("next"), is_own=True) == world.acquire(REJECTED, held=NEW_TOKEN)
+    assert [("prepare", WANTED), "request", "request"] == grant.calls
+
+
+# -- Renewing where a token is from -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("purpose", [REJECTED, FORCED, DUE, STALE, MISSING])
+def test_a_token_is_renewed_where_it_is_from(purpose: Purpose) -> None:
+    """The resource isn't asked who its server is while that one renews."""
+    world, grant = on_demand(last=HELD, refreshes=[NEW_TOKEN])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(purpose, held=HELD)
+    assert ["refresh"] == grant.calls
+
+
+@pytest.mark.parametrize("moved", [False, True, FINAL])
+def test_a_server_that_is_doubted_is_asked_about_first(moved: Any) -> None:
+    """A token fresh from it was rejected; where that can't be found out it's renewed where it's from."""
+    world, grant = on_demand(last=HELD, refreshes=[NEW_TOKEN], moved=[moved])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(REJECTED._replace(doubts_server=True), held=HELD)
+    assert ["moved?", "refresh"] == grant.calls
+
+
+@pytest.mark.parametrize("failure", [FINAL, PASSING])
+def test_a_server_that_fails_is_asked_about(failure: TokenError) -> None:
+    """If it's still the resource's, or nobody knows, the failure is the renewal's; else a user logs in at the other."""
+    for moved in (False, PASSING):
+        world, grant = on_demand(last=HELD, refreshes=[failure], moved=[moved])
+        assert failure == world.acquire(REJECTED, held=HELD)
+        assert ["refresh", "moved?"] == grant.calls
+    world, grant = on_demand(NEW_TOKEN, last=HELD, refreshes=[failure], moved=[True])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(REJECTED, held=HELD)
+    assert ["refresh", "moved?", ("prepare", None), "log in", "request"] == grant.calls
+
+
+@pytest.mark.parametrize("purpose", [DUE, STALE])
+def test_in_the_background_a_failure_is_a_failure(purpose: Purpose) -> None:
+    """There's a token that can be sent, and nobody is asked for anything."""
+    world, grant = on_demand(last=HELD, refreshes=[FINAL], moved=[True])
+    assert FINAL == world.acquire(purpose, held=HELD)
+    assert ["refresh"] == grant.calls
+
+
+def test_the_lock_is_not_held_while_the_resource_is_asked() -> None:
+    """It may take as long as its server likes."""
+    world, grant = on_demand(last=HELD, refreshes=[PASSING])
+    seen: list[list[str]] = []
+    grant.has_moved = lambda last: seen.append(list(world.trace)) or iter(())  # type: ignore[assignment, return-value, func-returns-value, method-assign]
+    assert PASSING == world.acquire(REJECTED, held=HELD)
+    assert "Unlock" == [name for name in seen[0] if name in {"Lock", "Unlock"}][-1]
+
+
+def test_before_a_user_is_asked_the_resource_is_read_anew() -> None:
+    """A refresh token that's refused ends the old login; the next one may be at another server."""
+    world, grant = on_demand(NEW_TOKEN, last=HELD, refreshes=[DEAD])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(REJECTED, held=HELD)
+    assert ["refresh", ("prepare", None), "log in", "request"] == grant.calls
+
+
+# -- More scope, and other logins -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("demand", "parameters"), [(MORE, {}), (STRONGER, {"acr_values": "gold"})])
+def test_a_login_for_a_demand(demand: Demand, parameters: dict[str, str]) -> None:
+    """Not by a refresh: the user logs in as is demanded."""
+    world, grant = on_demand(NEW_TOKEN, last=HELD, refreshes=[])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(LOGIN._replace(demand=demand), held=HELD)
+    assert [("prepare", demand), "log in", "request"] == grant.calls
+    assert [parameters] == grant.demands
+
+
+def test_a_login_that_could_bring_no_more_is_not_asked_for() -> None:
+    """All of it was granted already, or asked for in vain."""
+    world, grant = on_demand(last=HELD, brings_more=False)
+    assert Vain() == world.acquire(LOGIN._replace(demand=MORE), held=HELD)
+    assert [("prepare", MORE)] == grant.calls
+
+
+def test_a_siblings_token_may_be_of_the_login_that_is_demanded() -> None:
+    """It's tried first; a program that wants a login for itself gets one."""
+    for purpose, is_own in ((LOGIN._replace(demand=MORE), False), (LOGIN, True)):
+        world, grant = on_demand(NEW_TOKEN, last=HELD)
+        world.entry = THEIRS
+        assert is_own is world.acquire(purpose, held=HELD).is_own
+        assert is_own is ("log in" in grant.calls)
+
+
+# -- A client that the server has forgotten ---------------------------------------------------------------------------
+
+
+def test_with_another_client_a_login_is_tried_once_more() -> None:
+    """What the server says of the first is no failure, if another can be had; the lock is free in between."""
+    world, grant = on_demand(FINAL, NEW_TOKEN, forgotten=[True])
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(MISSING._replace(demand=WANTED))
+    assert [("prepare", WANTED), "log in", "request", "client?", "log in", "request"] == grant.calls
+    assert ["Unlock", "Authorize"] == world.trace[-7:-5]
+
+
+@pytest.mark.parametrize(("forgotten", "logins"), [([], 1), ([False], 1), ([True], 2), ([True, True], 2)])
+def test_no_client_is_tried_for_ever(forgotten: list[bool], logins: int) -> None:
+    """Once more in a flight, and only where the error is about the client."""
+    world, grant = on_demand(FINAL, PASSING, NEW_TOKEN, forgotten=forgotten)
+    assert (FINAL if logins == 1 else PASSING) == world.acquire(MISSING._replace(demand=WANTED))
+    assert (logins, 1) == (grant.calls.count("log in"), grant.calls.count("client?"))
+
+
+def test_a_demand_goes_along_with_the_other_client() -> None:
+    """It's the same login."""
+    world, grant = on_demand(FINAL, NEW_TOKEN, last=HELD, forgotten=[True])
+    assert world.acquire(LOGIN._replace(demand=STRONGER), held=HELD).is_own
+    assert [{"acr_values": "gold"}] * 2 == grant.demands

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from oauth_auth._wire.challenges import (
+    Demand,
+    Kind,
+    demand_for,
     errors_for,
     is_rejection,
-    login_demands,
+    is_scope_name,
     proof_error,
     tells_acceptance,
     wanted_scope,
@@ -134,7 +137,8 @@ def test_what_is_demanded_of_a_login(
     status: int, header: str | None, scheme: str, demands: tuple[tuple[str, str], ...] | None
 ) -> None:
     """A 401 whose challenge for tokens says so, with what it names (RFC 9470 section 3)."""
-    assert demands == login_demands(status, header, scheme)
+    demand = demand_for(status, header, (401,), scheme)
+    assert demands == (demand.login if demand is not None and demand.kind is Kind.LOGIN else None)
     if demands is not None and status == 401:
         assert not is_rejection(401, header, (401,), scheme)
 
@@ -183,3 +187,167 @@ def test_errors_are_found(header: str, errors: list[str]) -> None:
 def test_a_scope_that_is_wanted(status: int, header: str | None, scope: str | None) -> None:
     """The scope is that of the challenge that says it's lacking, and is read from no other."""
     assert scope == wanted_scope(status, header)
+
+
+# -- What an answer demands -----------------------------------------------------------------------------------------
+
+PLACE = "https://api.example/.well-known/oauth-protected-resource"
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "expected"),
+    [
+        # A status that rejects demands a token, with any challenge or none.
+        (401, None, Demand(Kind.TOKEN)),
+        (401, "", Demand(Kind.TOKEN)),
+        (401, "Bearer", Demand(Kind.TOKEN)),
+        (401, "bEARER", Demand(Kind.TOKEN)),
+        (401, 'Basic realm="api"', Demand(Kind.TOKEN)),
+        (401, 'Bearer error="invalid_token"', Demand(Kind.TOKEN, error="invalid_token")),
+        (401, 'Bearer error="something_else"', Demand(Kind.TOKEN, error="something_else")),
+        (401, 'Bearer scope="a b"', Demand(Kind.TOKEN, "a b")),
+        (401, f'Bearer scope=a, RESOURCE_Metadata="{PLACE}"', Demand(Kind.TOKEN, "a", PLACE)),
+        (401, f"Bearer resource_metadata={PLACE}", Demand(Kind.TOKEN)),
+        # What is about the request demands nothing.
+        (401, 'Bearer error="invalid_request", scope="a"', None),
+        (401, 'DPoP error="use_dpop_nonce"', None),
+        (401, 'DPoP error="invalid_dpop_proof"', None),
+        (200, 'Bearer scope="a"', None),
+        (403, 'Bearer scope="a"', None),
+        (403, 'Bearer error="invalid_token"', None),
+        (404, None, None),
+        (500, 'Bearer error="insufficient_scope"', None),
+        # More scope
+        (401, 'Bearer error="insufficient_scope"', Demand(Kind.SCOPE, error="insufficient_scope")),
+        (403, 'Bearer error=insufficient_scope, scope="a"', Demand(Kind.SCOPE, "a", error="insufficient_scope")),
+        (
+            403,
+            f'Bearer resource_metadata="{PLACE}", error="insufficient_scope", scope="a b"',
+            Demand(Kind.SCOPE, "a b", PLACE, error="insufficient_scope"),
+        ),
+        (400, 'Bearer error="insufficient_scope"', None),
+        (403, 'Basic error="insufficient_scope"', None),
+        # Another login: that of a challenge for more scope, or for a token, doesn't count.
+        (
+            401,
+            f'Bearer {STEP_UP}, acr_values="gold", scope="a"',
+            Demand(Kind.LOGIN, "a", None, (("acr_values", "gold"),), "insufficient_user_authentication"),
+        ),
+        (401, 'Bearer acr_values="gold", max_age=1', Demand(Kind.TOKEN)),
+        (403, 'Bearer error="insufficient_scope", max_age=1', Demand(Kind.SCOPE, error="insufficient_scope")),
+        (403, f"Bearer {STEP_UP}", None),
+        # The first challenge that names an error counts, else the first; other schemes don't.
+        (401, 'Bearer scope="a", Bearer scope="b"', Demand(Kind.TOKEN, "a")),
+        (401, 'Bearer scope="a", Bearer scope="b", error=x', Demand(Kind.TOKEN, "b", error="x")),
+        (401, 'Bearer error=x, scope="a", Bearer error=y, scope="b"', Demand(Kind.TOKEN, "a", error="x")),
+        (
+            401,
+            'Bearer error="invalid_token", Bearer error="invalid_request"',
+            Demand(Kind.TOKEN, error="invalid_token"),
+        ),
+        (401, 'Bearer error="invalid_request", Bearer error="invalid_token"', None),
+        (401, 'Basic realm="x", scope="a", Bearer scope="b", Digest scope="c"', Demand(Kind.TOKEN, "b")),
+        (401, 'Negotiate YWJj==, Bearer scope="b"', Demand(Kind.TOKEN, "b")),
+        (401, 'Basic error="invalid_request", Bearer', Demand(Kind.TOKEN)),
+        # Several fields, as libraries join them
+        (401, 'Basic realm="x",Bearer scope="a",Bearer error=y', Demand(Kind.TOKEN, error="y")),
+        (401, 'Bearer realm="a, Bearer scope=b", Bearer scope="c", error=y', Demand(Kind.TOKEN, "c", error="y")),
+        # Broken: what was read up to there counts.
+        (401, "= = =", Demand(Kind.TOKEN)),
+        (401, 'Bearer scope="a', Demand(Kind.TOKEN)),
+        (401, 'Bearer scope="a", = =, error=x', Demand(Kind.TOKEN, "a")),
+        (401, f'Bearer scope="a", {"x" * 9000}', Demand(Kind.TOKEN)),
+    ],
+)
+def test_what_an_answer_demands(status: int, header: str | None, expected: Demand | None) -> None:
+    """The same for a request without a token and for one with a bearer token, as far as it's a bearer challenge."""
+    assert expected == demand_for(status, header, (401,), "")
+    if "DPoP" not in (header or ""):
+        assert expected == demand_for(status, header, (401,))
+
+
+@pytest.mark.parametrize(
+    ("header", "bare", "bearer", "bound"),
+    [
+        ('DPoP scope="a"', "a", None, "a"),
+        ('Bearer scope="a"', "a", "a", "a"),
+        ('DPoP scope="a", Bearer scope="b"', "b", "b", "a"),
+        ('DPoP scope="a", error=x, Bearer scope="b"', "a", "b", "a"),
+        ('DPoP scope="a", Bearer scope="b", error=x', "b", "b", "b"),
+        ('DPoP scope="a", error=x, Bearer scope="b", error=y', "b", "b", "a"),
+    ],
+)
+def test_a_demand_belongs_to_its_scheme(header: str, bare: str | None, bearer: str | None, bound: str | None) -> None:
+    """Without a token the challenges for either kind count; for a bound one, those for bearers where no other errs."""
+    demands = [demand_for(401, header, (401,), scheme) for scheme in ("", "bearer", "dpop")]
+    assert [bare, bearer, bound] == [None if demand is None else demand.scope for demand in demands]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "header", "expected"),
+    [
+        ((401, 403), None, Kind.TOKEN),
+        ((401, 403), 'Bearer error="insufficient_scope"', Kind.SCOPE),
+        ((403,), 'Bearer error="invalid_token"', Kind.TOKEN),
+        ((403,), 'Bearer error="invalid_request"', None),
+        ((), 'Bearer error="insufficient_scope"', Kind.SCOPE),
+        ((), 'Bearer error="invalid_token"', None),
+    ],
+)
+def test_which_statuses_demand_a_token_is_the_users_to_say(
+    statuses: tuple[int, ...], header: str | None, expected: Kind | None
+) -> None:
+    """A 403 with `insufficient_scope` demands more whatever they are."""
+    demand = demand_for(403, header, statuses, "")
+    assert expected == (None if demand is None else demand.kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_valid"),
+    [
+        ("a", True),
+        ("a b", True),
+        ("https://api.example/scope.read a:b", True),
+        ("!#[]~", True),
+        ("", False),
+        (" a", False),
+        ("a ", False),
+        ("a  b", False),
+        ("a\tb", False),
+        ("a\\b", False),
+        ('a"b', False),
+        ("\xe4", False),
+        ("a\x7f", False),
+    ],
+)
+def test_the_syntax_of_a_scope(text: str, is_valid: bool) -> None:
+    """RFC 6749 section 3.3; one that breaks it counts as absent."""
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    demand = demand_for(401, f'Bearer scope="{quoted}", error="x"', (401,), "")
+    assert demand is not None
+    assert ((text if is_valid else None), "x") == (demand.scope, demand.error)
+    assert is_scope_name(text) is (is_valid and " " not in text)
+
+
+@pytest.mark.parametrize("place", ["", "\xe4", "https://api.example/\x07"])
+def test_a_place_that_breaks_its_syntax_counts_as_absent(place: str) -> None:
+    """Whether it's believed is decided elsewhere."""
+    demand = demand_for(401, f'Bearer resource_metadata="{place}"', (401,), "")
+    assert Demand(Kind.TOKEN) == demand
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (Demand(Kind.SCOPE, "a b"), Demand(Kind.SCOPE, "b a"), True),
+        (Demand(Kind.SCOPE, "a", PLACE, error="x"), Demand(Kind.SCOPE, "a"), True),
+        (Demand(Kind.SCOPE), Demand(Kind.SCOPE, ""), True),
+        (Demand(Kind.SCOPE, "a"), Demand(Kind.SCOPE, "a b"), False),
+        (Demand(Kind.SCOPE, "a"), Demand(Kind.TOKEN, "a"), False),
+        (Demand(Kind.LOGIN, login=(("max_age", "1"),)), Demand(Kind.LOGIN, login=(("max_age", "2"),)), False),
+    ],
+)
+def test_which_demands_are_one(one: Demand, other: Demand, is_same: bool) -> None:
+    """A login that didn't help isn't repeated for the same demand, in whatever order it names the scope."""
+    assert is_same is (one.wanted == other.wanted)
+    assert hash(one.wanted) is not None

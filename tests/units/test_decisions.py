@@ -14,6 +14,7 @@ from oauth_auth._clock import Now
 from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker
 from oauth_auth._renewal.decisions import (
     Around,
+    Bare,
     Decision,
     Decline,
     Fail,
@@ -23,12 +24,15 @@ from oauth_auth._renewal.decisions import (
     Send,
     State,
     Wait,
+    for_demand,
+    for_offer,
     for_rejection,
     for_renewal,
     for_request,
     for_step_up,
 )
 from oauth_auth._server.calls import unexpected
+from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential
 from tests.support.steps import Highest, Lowest, at
 
@@ -313,7 +317,13 @@ def test_the_windows(lifetime: float, options: dict[str, float], left: float, ex
 
 OTHER = "Bearer another"
 RENEW = Wait(Purpose(Reason.REJECTED, HELD.header), counts=True)
+DOUBT = Wait(Purpose(Reason.REJECTED, HELD.header, doubts_server=True), counts=True)
+"""The same, after the pause that follows vain renewals: the resource may have another server by now."""
 BLOCKING = OriginBreaker(3, Cooldown.begin(at(0), 10.0), frozenset({"/path"}))
+FREE = OriginBreaker(1, Cooldown.begin(at(0), 0.0), frozenset({"/path"}))
+"""After a vain renewal, of which the next needs no pause."""
+TOLD = OriginBreaker.told(None, at(0), "/path")
+"""An origin of which no renewal was vain: that it rejects a new token was told, no more."""
 REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Decision]] = {
     "the current one": (FRESH, 0, IDLE, HELD.header, None, RENEW),
     "the current one, renewal under way": (FRESH, 0, RUNNING, HELD.header, None, Wait()),
@@ -354,7 +364,51 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
     "by an origin that rejects everything": (FRESH, 9, IDLE, HELD.header, BLOCKING, Decline()),
     "by such an origin, an older one": (FRESH, 9, IDLE, OTHER, BLOCKING, Send(HELD)),
     "by such an origin, after a refusal": (failed_at(8, FINAL), 9, IDLE, HELD.header, BLOCKING, Fail(FINAL)),
-    "by such an origin, when the pause is over": (FRESH, 10, IDLE, HELD.header, BLOCKING, RENEW),
+    "by such an origin, when the pause is over": (FRESH, 10, IDLE, HELD.header, BLOCKING, DOUBT),
+    "by such an origin, when the pause is over, after a refusal": (
+        failed_at(9, FINAL),
+        10,
+        IDLE,
+        HELD.header,
+        BLOCKING,
+        Fail(FINAL),
+    ),
+    "by such an origin, an older one, when the pause is over": (FRESH, 10, IDLE, OTHER, BLOCKING, Send(HELD)),
+    "by such an origin, an older one, and the current one has expired": (
+        FRESH,
+        LIFETIME,
+        IDLE,
+        OTHER,
+        BLOCKING,
+        Wait(Purpose(Reason.REJECTED, OTHER, doubts_server=True), counts=True),
+    ),
+    "after a vain renewal, without a pause": (FRESH, 0, IDLE, HELD.header, FREE, RENEW),
+    "after a vain renewal, another under way": (FRESH, 0, RUNNING, HELD.header, FREE, Wait()),
+    "after a vain renewal, of a token that this path has accepted": (
+        FRESH,
+        0,
+        IDLE,
+        HELD.header,
+        FREE._replace(accepting=frozenset({("/path", HELD.header)})),
+        RENEW,
+    ),
+    "after a vain renewal, of a token that another path has accepted": (
+        FRESH,
+        0,
+        IDLE,
+        HELD.header,
+        FREE._replace(accepting=frozenset({("/other", HELD.header)})),
+        RENEW,
+    ),
+    "after a vain renewal, of another token than this path has accepted": (
+        FRESH,
+        0,
+        IDLE,
+        HELD.header,
+        FREE._replace(accepting=frozenset({("/path", OTHER)})),
+        RENEW,
+    ),
+    "by an origin that was told of": (FRESH, 0, IDLE, HELD.header, TOLD, RENEW),
     "by such an origin, renewal under way": (FRESH, 9, RUNNING, HELD.header, BLOCKING, Wait()),
     "by another path, which had accepted it": (
         FRESH,
@@ -395,11 +449,11 @@ def test_who_wants_a_new_token_waits_for_it(reason: Reason, state: State, around
     assert (expected, state) == for_renewal(state, around, reason)
 
 
-DEMANDS = (("max_age", "0"),)
+DEMAND = Demand(Kind.LOGIN, login=(("max_age", "0"),))
 CLOSED = ReauthorizationRequired("the window was closed")
 ASKABLE = ReauthorizationRequired("nobody was there to be asked")
 ASKABLE.retryable = True
-LAUNCHED = Wait(Purpose(Reason.LOGIN, demands=DEMANDS))
+LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND))
 
 
 @pytest.mark.parametrize(
@@ -429,7 +483,131 @@ def test_a_login_that_an_api_demands(
     state: State, sent: str, around: Around, seconds: float, expected: Decision
 ) -> None:
     """One login for all who ask at the same time; a token that has come since is tried first."""
-    assert (expected, state) == for_step_up(state, at(seconds), around, sent=sent, demands=DEMANDS)
+    assert (expected, state) == for_step_up(state, at(seconds), around, sent=sent, demand=DEMAND)
+
+
+MORE = Demand(Kind.SCOPE, "write")
+
+
+@pytest.mark.parametrize("demand", [DEMAND, MORE, Demand(Kind.SCOPE)])
+def test_what_is_demanded_goes_into_the_flight(demand: Demand) -> None:
+    """Whether it's another login or more scope: the grant must know why it's asked."""
+    expected = Wait(Purpose(Reason.LOGIN, demand=demand))
+    assert (expected, FRESH) == for_step_up(FRESH, at(0), IDLE, sent=HELD.header, demand=demand)
+    assert (Send(HELD), FRESH) == for_step_up(FRESH, at(0), IDLE, sent=OTHER, demand=demand)
+    assert (Wait(), FRESH) == for_step_up(FRESH, at(0), RUNNING, sent=HELD.header, demand=demand)
+    state = failed_at(0, CLOSED)
+    assert (Fail(CLOSED), state) == for_step_up(state, at(0.5), IDLE, sent=HELD.header, demand=demand)
+
+
+# -- Where the API may want no token --------------------------------------------------------------------------------
+
+LOOKED = EMPTY._replace(looked=Cooldown.begin(at(0), 1.0))
+OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], State] | None]] = {
+    # Nothing is asked for before it's demanded; where there's a store, it's looked into once.
+    "no token": (EMPTY, 0, IDLE, False, Bare(), None),
+    "no token, a login under way": (EMPTY, 0, RUNNING, False, Bare(), None),
+    "no token, a login has failed": (failed_at(0, CLOSED, EMPTY), 0.5, IDLE, False, Bare(), None),
+    "no token, a store": (EMPTY, 0, SHARED, False, Wait(Purpose(Reason.LOOK)), None),
+    "no token, a store, somebody looks": (EMPTY, 0, SHARED._replace(is_running=True), False, Wait(), None),
+    "no token, a store, looked just now": (LOOKED, 0.9, SHARED, False, Bare(), None),
+    "no token, a store, looked, somebody looks": (LOOKED, 5, SHARED._replace(is_running=True), False, Bare(), None),
+    "no token, a store, looked a while ago": (
+        LOOKED,
+        1,
+        SHARED,
+        False,
+        Bare(Purpose(Reason.LOOK)),
+        lambda state: state._replace(looked=Cooldown.begin(at(1), 1.0)),
+    ),
+    # A body that can't be sent again: the resource is asked first, unless a renewal couldn't end otherwise now.
+    "no token, can't be sent again": (EMPTY, 0, IDLE, True, Wait(Purpose(Reason.ASK)), None),
+    "no token, can't be sent again, looked just now": (LOOKED, 0, SHARED, True, Wait(Purpose(Reason.ASK)), None),
+    "no token, can't be sent again, somebody asks": (EMPTY, 0, RUNNING, True, Wait(), None),
+    "no token, can't be sent again, a login has failed": (
+        failed_at(0, CLOSED, EMPTY),
+        0.5,
+        IDLE,
+        True,
+        Bare(),
+        None,
+    ),
+    # With a token it's as everywhere; one that has expired is renewed if it can be, and no user is asked.
+    "fresh": (FRESH, 0, SHARED, False, Send(HELD), None),
+    "fresh, can't be sent again": (FRESH, 0, IDLE, True, Send(HELD), None),
+    "stale": (FRESH, STALE, IDLE, False, Wait(Purpose(Reason.STALE), timeout=5.0), None),
+    "expired": (FRESH, LIFETIME, IDLE, False, Wait(Purpose(Reason.LOOK)), None),
+    "expired, can't be sent again": (FRESH, LIFETIME, IDLE, True, Wait(Purpose(Reason.ASK)), None),
+    "expired, renewal under way": (FRESH, LIFETIME, RUNNING, False, Wait(), None),
+    "expired, trouble that may pass": (
+        failed_at(LIFETIME),
+        LIFETIME + 1,
+        IDLE,
+        False,
+        Bare(),
+        None,
+    ),
+    # The API says whether it matters that there's none.
+    "expired, refused for good": (failed_at(LIFETIME, FINAL), LIFETIME + 1, IDLE, False, Bare(), None),
+    "expired, refused for good, a store": (failed_at(LIFETIME, FINAL), LIFETIME + 1, SHARED, False, Bare(), None),
+    "expired, the server asks for a pause": (failed_at(LIFETIME, ASKED), LIFETIME + 100, IDLE, False, Bare(), None),
+    "expired, refused for good, a while ago": (
+        failed_at(LIFETIME, FINAL),
+        LIFETIME + 600,
+        IDLE,
+        False,
+        Wait(Purpose(Reason.LOOK)),
+        None,
+    ),
+    "good, refused for good": (failed_at(DUE, FINAL), DUE + 1, IDLE, False, Send(HELD), None),
+}
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_an_offer_is_decided(name: str) -> None:
+    """No token is an answer, too: then the request goes as it is."""
+    state, seconds, around, asks, decision, after = OFFERS[name]
+    found, after_it = for_offer(state, at(seconds), around, asks=asks)
+    assert (type(decision), decision) == (type(found), plain(found))
+    assert (state if after is None else after(state)) == after_it
+
+
+WANTED = Demand(Kind.TOKEN, "read")
+GET = Wait(Purpose(Reason.MISSING, demand=WANTED))
+
+
+@pytest.mark.parametrize(
+    ("state", "around", "seconds", "expected"),
+    [
+        (EMPTY, IDLE, 0, GET),
+        (EMPTY, SHARED, 0, GET),
+        (LOOKED, SHARED, 0, GET),
+        (EMPTY, RUNNING, 0, Wait()),
+        # One that has come since is sent.
+        (FRESH, IDLE, 0, Send(HELD)),
+        (FRESH, IDLE, STALE, Send(HELD)),
+        (FRESH, RUNNING, 0, Send(HELD)),
+        (FRESH, IDLE, LIFETIME, GET),
+        # A user who has just closed the window isn't asked for each request.
+        (failed_at(0, CLOSED, EMPTY), IDLE, 0.5, Fail(CLOSED)),
+        (failed_at(0, CLOSED, EMPTY), RUNNING, 0.5, Wait()),
+        (failed_at(0, CLOSED, EMPTY), IDLE, 600, GET),
+        (failed_at(0, ASKABLE, EMPTY), IDLE, 0.5, GET),
+        (failed_at(0, PASSING, EMPTY), IDLE, 0.5, GET),
+    ],
+)
+def test_a_demand_is_decided(state: State, around: Around, seconds: float, expected: Decision) -> None:
+    """One login for all whose request went without a token, and was answered so."""
+    assert (expected, state) == for_demand(state, at(seconds), around, demand=WANTED)
+
+
+def test_after_a_refusal_a_siblings_token_is_looked_for() -> None:
+    """Once a second, as after any; the demand goes along."""
+    state = failed_at(0, FINAL, EMPTY)
+    decision, after = for_demand(state, at(0.5), SHARED, demand=WANTED)
+    assert Wait(Purpose(Reason.MISSING, check_only=True, demand=WANTED)) == decision
+    assert state._replace(checked=Cooldown.begin(at(0.5), 1.0)) == after
+    assert (Fail(FINAL), after) == for_demand(after, at(1), SHARED, demand=WANTED)
 
 
 # -- The one rule ---------------------------------------------------------------------------------------------------
@@ -447,6 +625,7 @@ STATES = {
     "deferred": FRESH.deferred(at(DUE)),
     "put off": due_again(DUE + 10),
     "provided": EMPTY.provided(HELD),
+    "looked": LOOKED,
 }
 TIMES = {
     "fresh": 0.0,
@@ -470,7 +649,14 @@ QUESTIONS: dict[str, Callable[[State, Now, Around], tuple[Any, State]]] = {
         state, now, around, rejected=HELD.header, path="/path", breaker=BLOCKING
     ),
     "renewal": lambda state, _, around: for_renewal(state, around, Reason.FORCED),
-    "step-up": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demands=DEMANDS),
+    "rejection of a fresh token": lambda state, now, around: for_rejection(
+        state, now, around, rejected=HELD.header, path="/path", breaker=FREE
+    ),
+    "step-up": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demand=DEMAND),
+    "more scope": lambda state, now, around: for_step_up(state, now, around, sent=HELD.header, demand=MORE),
+    "offer": for_offer,
+    "offer of what can't be sent again": lambda state, now, around: for_offer(state, now, around, asks=True),
+    "demand": lambda state, now, around: for_demand(state, now, around, demand=WANTED),
 }
 
 
@@ -490,7 +676,8 @@ def test_while_a_renewal_is_under_way_the_state_stays_the_very_same(before: Stat
             decision, after = decide(before, at(seconds), around)
             assert after is before, (question, seconds, around)
             assert getattr(decision, "launch", None) is None
-            assert isinstance(decision, Send | Wait)
+            assert isinstance(decision, Send | Wait | Bare)
+            assert question.startswith("offer") or not isinstance(decision, Bare)
 
 
 # -- What happens to a state ----------------------------------------------------------------------------------------
@@ -684,3 +871,43 @@ def test_whatever_happened_a_rejected_token_is_not_sent_again(
     if isinstance(decision, Send):
         assert rejected != decision.credential.header
         assert now.wall < decision.credential.expires_at
+
+
+@thorough
+@given(history=histories(), around=surroundings, asks=st.booleans())
+def test_whatever_happened_an_offer_asks_for_nothing(history: tuple[State, Now], around: Around, asks: bool) -> None:
+    """A request that nobody has demanded a token for launches no login, and goes without one or with a good one."""
+    state, now = history
+    decision, after = for_offer(state, now, around, asks=asks)
+    launch = getattr(decision, "launch", None)
+    assert launch is None or launch.reason in {Reason.LOOK, Reason.DUE, Reason.STALE, Reason.ASK}
+    assert launch is None or (launch.reason is Reason.LOOK) <= (not asks)
+    assert launch is None or (launch.reason is Reason.ASK) <= asks
+    assert not isinstance(decision, Fail)
+    if isinstance(decision, Bare):
+        assert state.unexpired(now) is None
+        is_hopeless = state.failure is not None and state.failure.fails_fast(now)
+        assert is_hopeless or (state.credential is None and not asks)
+    if isinstance(decision, Send):
+        assert now.wall < decision.credential.expires_at
+    if around.is_running:
+        assert after is state
+
+
+@thorough
+@given(history=histories(), around=surroundings)
+def test_whatever_happened_a_demand_is_met_or_waited_for(history: tuple[State, Now], around: Around) -> None:
+    """A token that can be sent is sent, whatever its age; else one flight is waited for, or its failure raised."""
+    state, now = history
+    decision, after = for_demand(state, now, around, demand=WANTED)
+    current = state.unexpired(now)
+    assert (current is not None) == isinstance(decision, Send)
+    if isinstance(decision, Wait):
+        assert decision.timeout is None
+        assert (decision.launch is None) == around.is_running
+        assert decision.launch is None or decision.launch.demand == WANTED
+    if isinstance(decision, Fail):
+        assert after.failure is not None
+        assert after.failure.fails_fast(now)
+    if around.is_running:
+        assert after is state

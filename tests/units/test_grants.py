@@ -21,6 +21,7 @@ from oauth_auth import (
 )
 from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import GivenUp, Run
+from oauth_auth._server.dead_tokens import DeadTokens
 from oauth_auth._server.device import DeviceCodeGrant
 from oauth_auth._server.given_tokens import FixedToken, TokenProvider
 from oauth_auth._server.grants import (
@@ -191,6 +192,29 @@ def test_dead_refresh_tokens_are_bounded() -> None:
         if grant.live_refresh_token(OAuthToken(access_token="a", refresh_token=f"refresh-{number}")) is not None
     ]
     assert list(range(50)) == live
+
+
+def test_grants_that_take_turns_share_what_is_dead() -> None:
+    """A grant that's made anew for each call knows of the refresh tokens that another one has used up."""
+    dead = DeadTokens()
+    first, second = RefreshingGrant(token_calls(), dead), RefreshingGrant(token_calls(), dead)
+    play(first.refresh("refresh", None), Script(NEXT))
+    assert None is second.live_refresh_token(OAuthToken(access_token="a", refresh_token="refresh"))
+    assert "next" == second.live_refresh_token(OAuthToken(access_token="a", refresh_token="next"))
+    assert "refresh" == RefreshingGrant(token_calls()).live_refresh_token(
+        OAuthToken(access_token="a", refresh_token="refresh")
+    )
+
+
+def test_the_last_dead_tokens_are_remembered() -> None:
+    """A hundred, in the order in which they ended first."""
+    dead = DeadTokens()
+    assert "a" not in dead
+    dead.add(f"digest-{number}" for number in range(100))
+    dead.add(["digest-0"])
+    assert "digest-0" in dead
+    dead.add(["a", "b"])
+    assert [False, False, True, True, True] == [name in dead for name in ("digest-0", "digest-1", "digest-2", "a", "b")]
 
 
 def test_tokens_without_refresh_token_have_none() -> None:

@@ -13,7 +13,7 @@ import oauth_auth
 PLUGINS = ("requests", "niquests", "httpx", "httpx2", "aiohttp")
 CLASSES = (
     *("AuthorizationCodeAuth", "BearerAuth", "ClientCredentialsAuth", "DeviceCodeAuth", "PasswordAuth"),
-    *("OAuthAuthorizationController", "RefreshTokenAuth", "TokenProviderAuth"),
+    *("OAuthAuthorizationController", "RefreshTokenAuth", "ResourceAuth", "TokenProviderAuth"),
 )
 
 
@@ -25,7 +25,7 @@ def test_the_package_says_where_the_classes_are(name: str) -> None:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-@pytest.mark.parametrize("name", ["BrowserLogin", "FileTokenStore", "OAuthToken", "ReauthorizationRequired"])
+@pytest.mark.parametrize("name", ["BrowserLogin", "DeviceLogin", "DiscoveryError", "FileTokenStore", "OAuthToken"])
 def test_a_plugin_says_what_is_in_the_package(plugin: str, name: str) -> None:
     """`from oauth_auth.requests import BrowserLogin` is an `ImportError` that has the right statement."""
     module = importlib.import_module(f"oauth_auth.{plugin}")

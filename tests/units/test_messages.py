@@ -22,16 +22,15 @@ from oauth_auth._wire.dates import read_retry_after
 from oauth_auth._wire.messages import (
     MAX_BODY,
     DeviceResponse,
-    NoMetadata,
     TokenResponse,
     join_scope,
     read_device_response,
     read_introspection_response,
-    read_metadata_response,
     read_pushed_response,
     read_revocation_response,
     read_token_response,
 )
+from oauth_auth._wire.metadata import NoMetadata, read_metadata_response
 from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from tests.support.steps import answer, at
 

@@ -15,9 +15,9 @@ from oauth_auth import OAuthProviderException, TokenError, TokenResponseError, b
 from oauth_auth._wire.messages import (
     TokenResponse,
     read_device_response,
-    read_metadata_response,
     read_token_response,
 )
+from oauth_auth._wire.metadata import read_metadata_response
 from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from oauth_auth._wire.words import redact, server_words
 from oauth_auth.errors import rebuild

@@ -13,6 +13,7 @@ import { createLocalJWKSet, jwtVerify } from 'jose';
 import ServerChallenge from './node_modules/oidc-provider/lib/helpers/challenge.js';
 import validateDpop from './node_modules/oidc-provider/lib/helpers/validate_dpop.js';
 import instance from './node_modules/oidc-provider/lib/helpers/weak_cache.js';
+import { approve } from './approval.mjs';
 import {
   give, refuseNext, refuseNoMore, replaceAnswer, takeRefusal,
 } from './faults.mjs';
@@ -255,27 +256,6 @@ async function takeAssertion(provider, ctx) {
   await issue(provider, ctx, payload.sub);
 }
 
-// --- Logins ----------------------------------------------------------------------------------------------
-
-// Whoever comes is logged in, and agrees to all.
-async function approve(provider, req, res) {
-  const { grantId, params, prompt: { details, name }, session } = await provider.interactionDetails(req, res);
-  if (name === 'login') {
-    const login = { accountId: params.login_hint ?? 'alice', acr: acrOf(params), remember: false };
-    await provider.interactionFinished(req, res, { login }, { mergeWithLastSubmission: false });
-    return;
-  }
-  const grant = await provider.Grant.find(grantId ?? '')
-    ?? new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
-  if (details.missingOIDCScope) grant.addOIDCScope(details.missingOIDCScope.join(' '));
-  if (details.missingOIDCClaims) grant.addOIDCClaims(details.missingOIDCClaims);
-  for (const [resource, scopes] of Object.entries(details.missingResourceScopes ?? {})) {
-    grant.addResourceScope(resource, scopes.join(' '));
-  }
-  details.rar?.forEach((detail) => grant.addRar(detail));
-  await provider.interactionFinished(req, res, { consent: { grantId: await grant.save() } });
-}
-
 // --- Start -----------------------------------------------------------------------------------------------
 
 const { tls } = setup;
@@ -341,7 +321,7 @@ async function serve(req, res, server) {
     const name = server === other ? 'other_api' : 'api';
     await apis[name].handle(req, res, url, takeRefusal(name));
   } else if (url.pathname.startsWith('/interaction/')) {
-    await approve(provider, req, res);
+    await approve(provider, req, res, (params) => ({ acr: acrOf(params) }));
   } else {
     const [place] = Object.entries(ROUTES).find(([, path]) => path === url.pathname) ?? [url.pathname];
     const call = { place, url: url.origin + url.pathname, proof: req.headers.dpop, certificate: thumbprintOf(req) };

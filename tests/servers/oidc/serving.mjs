@@ -53,16 +53,21 @@ export function ready(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
 }
 
+const ENDPOINTS = ['authorization', 'token', 'device_authorization', 'introspection', 'revocation', 'userinfo'];
+
 // The endpoints by the names that they have in Python.
-export function urlsOf(provider) {
-  const names = ['authorization', 'token', 'device_authorization', 'introspection', 'revocation', 'userinfo'];
+export function urlsOf(provider, names = ENDPOINTS) {
   return Object.fromEntries(names.map((name) => [`${name}_url`, provider.urlFor(name)]));
 }
 
-export async function loadProvider() {
-  // The library's notices go through console.info to stdout, which belongs to the ready line.
+// Notices of libraries go through console.info to stdout, which belongs to the ready line.
+export function exitWithStdin() {
   console.info = console.error;
   console.log = console.error;
   process.stdin.on('end', () => process.exit(0)).resume();
+}
+
+export async function loadProvider() {
+  exitWithStdin();
   return import('oidc-provider');
 }
