@@ -921,8 +921,12 @@ def test_nothing_secret_is_shown() -> None:
     web = Web()
     program = service(web)
     program.log_in()
-    shown = f"{program.options!r} {program.grant!r} {program.grant.surroundings!r} {program.grant._identity!r}"
-    assert "my-secret" not in shown
+    grant = program.grant
+    bond = grant.latest_bond
+    assert bond is not None
+    identity = grant.surroundings.client_of(bond)
+    assert "my-secret" == identity.client_secret
+    assert "my-secret" not in f"{program.options!r} {grant!r} {grant.surroundings!r} {identity!r} {bond!r}"
     assert "my-secret" not in json.dumps(program.grant.dump_state())
 
 
