@@ -24,6 +24,7 @@ from .proofs import Proofs
 __all__ = ["AsyncTokens", "TokenAuth"]
 
 _NOTHING: frozenset[Kind] = frozenset()
+_OF_A_LOGIN = frozenset({Kind.LOGIN})
 _OUR_MODULES = frozenset(f"oauth_auth.{library}" for library in PLUGINS)
 
 
@@ -60,10 +61,18 @@ class TokenAuth:
         self._allowed_origins = settings.allowed_origins
         self._allow_insecure_transport = settings.allow_insecure_transport
         self._rejection_statuses = settings.rejection_statuses
-        self._has_proofs = settings.binding is not None
-        self._steps_up = frozenset({Kind.LOGIN}) if settings.steps_up else _NOTHING
+        self._has_proofs = self._may_be_bound(settings)
+        self._steps_up = self._demands_met(settings)
         self._shows_certificate = settings.certificate is not None
         self._prepare()
+
+    def _may_be_bound(self, settings: Settings) -> bool:
+        """Return whether there may be tokens that are bound to a key."""
+        return settings.binding is not None
+
+    def _demands_met(self, settings: Settings) -> frozenset[Kind]:
+        """Return the demands of APIs, beyond a token, that a new authorization is to meet."""
+        return _OF_A_LOGIN if settings.steps_up else _NOTHING
 
     def _prepare(self) -> None:
         """Set what isn't pickled: what's remembered of requests."""

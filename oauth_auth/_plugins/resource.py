@@ -14,7 +14,7 @@ from .._wire.checks import require_encodable, require_text
 from .._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient
 from .._wire.identifiers import check_protected_resource, resource_key
 from .._wire.token import Credential
-from .._wire.urls import check_endpoint, origin_of, without_query
+from .._wire.urls import check_endpoint, check_issuer, origin_of, without_query
 from ..errors import ConfigurationError
 from .options import Settings, derive_store_key, read_options
 from .token_endpoint import ServerAuth, owner_of
@@ -28,6 +28,10 @@ __all__ = ["ResourceDiscovery"]
 
 _PROOFS = ("client_secret", "client_assertion")
 """The fields that prove a client."""
+
+
+_OF_A_USER = frozenset({Kind.LOGIN, Kind.SCOPE})
+_OF_A_CLIENT = frozenset({Kind.SCOPE})
 
 
 class ResourceDiscovery(ServerAuth):
@@ -72,16 +76,14 @@ class ResourceDiscovery(ServerAuth):
         entry = _store_entry(settings, options)
         self._take(settings, self._grant, token=settings.token, entry=entry)
 
-    def _take(self, settings: Settings, grant: Any, **details: Any) -> None:
-        super()._take(settings, grant, **details)
+    def _may_be_bound(self, settings: Settings) -> bool:
+        return True  # the resource may say that it wants such tokens
+
+    def _demands_met(self, settings: Settings) -> frozenset[Kind]:
         options = self._grant.options
         if options.login is not None:
-            self._steps_up = frozenset({Kind.LOGIN, Kind.SCOPE})
-        elif options.is_service:
-            self._steps_up = frozenset({Kind.SCOPE})
-        # The resource may say that it wants bound tokens.
-        self._has_proofs = True
-        self._prepare()
+            return _OF_A_USER
+        return _OF_A_CLIENT if options.is_service else super()._demands_met(settings)
 
     def _obtain(self, request: Any) -> Generator[Step, Any, Credential | None]:
         """Return the credential to send a request with, or None; what can't be sent again has the resource asked."""
@@ -118,9 +120,7 @@ def _read_options(parameters: Mapping[str, Any], settings: Settings, resource: s
     if secret is not None:
         require_text("client_secret", secret, "text that isn't empty, or None for a public client")
     if issuer is not None:
-        check_endpoint("issuer", issuer, allow_insecure=settings.allow_insecure_transport)
-        if urlsplit(issuer).query:
-            raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
+        check_issuer(issuer, allow_insecure=settings.allow_insecure_transport)
     for name in ("revocation_url", "introspection_url"):
         if parameters.get(name) is not None:
             check_endpoint(name, parameters[name], allow_insecure=settings.allow_insecure_transport)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._wire.identifiers import given_metadata_places, leads_inside
 from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.metadata import NoMetadata, read_metadata_response
 from .._wire.token_request import REQUEST_HEADERS, Call, TokenRequest
-from .._wire.urls import check_endpoint, without_query
+from .._wire.urls import check_endpoint, check_issuer, without_query
 from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError, TokenResponseError
 from .calls import EndpointCalls, Steps
 
@@ -60,9 +59,7 @@ class Endpoints:
             for name, url in given.items()
             if url is not None
         }
-        self.issuer = None if issuer is None else check_endpoint("issuer", issuer, allow_insecure=allow_insecure)
-        if issuer is not None and urlsplit(issuer).query:
-            raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
+        self.issuer = None if issuer is None else check_issuer(issuer, allow_insecure=allow_insecure)
         self.allow_insecure = allow_insecure
         self._shows_certificate = shows_certificate
         self._metadata = metadata

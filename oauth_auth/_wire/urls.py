@@ -14,6 +14,7 @@ __all__ = [
     "MOST_ORIGINS",
     "as_http",
     "check_endpoint",
+    "check_issuer",
     "check_resource",
     "check_transport",
     "is_plain_loopback",
@@ -161,6 +162,14 @@ def check_endpoint(name: str, url: object, *, allow_insecure: bool) -> str:
 
 
 _HOST_CHARACTERS = f"{string.ascii_lowercase}{string.digits}-._"
+
+
+def check_issuer(issuer: object, *, allow_insecure: bool) -> str:
+    """Return the URL of an issuer (RFC 8414 section 2). Raises `ConfigurationError`, as `check_endpoint` does."""
+    url = check_endpoint("issuer", issuer, allow_insecure=allow_insecure)
+    if urlsplit(url).query:
+        raise ConfigurationError("issuer must have no query (RFC 8414 section 2): leave out '?' and what follows")
+    return url
 
 
 def _split(name: str, url: str) -> SplitResult:
