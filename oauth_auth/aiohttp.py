@@ -37,7 +37,7 @@ from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.user_classes import Password, RefreshToken
-from ._server import controller as _controller
+from ._server import operations as _controller
 from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
 from ._wire.token import NO_TOKEN, Credential

@@ -23,13 +23,13 @@ try:
 except ImportError as error:  # pragma: no cover - tested in a process of its own
     raise ImportError('the command oauth-auth needs click: pip install "oauth_auth[cli]"') from error
 
-from ._command.discovery import format_survey, report
 from ._command.formats import STATUS_FORMATS, TOKEN_FORMATS, describe, format_status, format_token, user_of
 from ._command.remembered import SettingsFile
 from ._command.reporting import OneLineGroup, echo, fail, output, reporting
-from ._command.resource import ResourceSetup
+from ._command.resource_setup import ResourceSetup
 from ._command.settings import GRANTS, OPTIONS, read_parameters
 from ._command.setup import ELSEWHERE, Setup
+from ._command.survey import format_survey, report
 from ._renewal.entry import StoreUnread
 from .errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenStoreError
 

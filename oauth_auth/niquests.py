@@ -40,7 +40,7 @@ from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
 from ._plugins.user_classes import Password, RefreshToken
-from ._server import controller as _controller
+from ._server import operations as _controller
 from ._wire.messages import TokenResponse
 from ._wire.token import Credential, Header
 from .errors import TokenError

@@ -19,8 +19,7 @@ from typing import Any
 
 from .._record import Record
 from ..errors import ConfigurationError
-from ..stores._file_lock import file_lock, make_folder
-from ..stores._file_write import replace_file
+from ..stores._file import file_lock, make_folder, replace_file
 
 __all__ = [
     "CLIENT",

@@ -7,7 +7,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from .._wire.urls import without_query
 from ..errors import ConfigurationError
 from .jose import PrivateKey, encode_part, load_joserfc
 
-__all__ = ["DPoPKey", "digest_of_token", "prepare"]
+__all__ = ["Binding", "DPoPKey", "digest_of_token", "prepare"]
 
 _JSON = json.encoder.encode_basestring_ascii
 _BASE64 = base64.urlsafe_b64encode
@@ -133,6 +133,44 @@ class DPoPKey:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
+
+
+class Binding:
+    """The keys of an auth object's tokens: `given` is the user's, which isn't stored; None stands for own ones."""
+
+    __slots__ = ("_made", "given")
+
+    def __init__(self, given: DPoPKey | None = None) -> None:
+        self.given = given
+        self._made: DPoPKey | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells its tokens from others in a store."""
+        return "dpop" if self.given is None else f"dpop {self.given.thumbprint}"
+
+    def key_for(self, present: DPoPKey | None) -> DPoPKey:
+        """Return the key for the next token; `present` is that of the token which it replaces, if it's known.
+
+        A refresh with another key may end the refresh token, so a login keeps its key. One that was made is used until
+        a token is bound to it.
+        """
+        key = self.given or present
+        if key is not None:
+            return key
+        if self._made is None:
+            self._made = self.make()
+        return self._made
+
+    def use(self, key: DPoPKey | None) -> DPoPKey | None:
+        """Take in that a token is bound to this key; return it, to be stored with the token, unless it's the user's."""
+        if key is self._made:
+            self._made = None  # the next login may be another user's
+        return None if self.given is not None else key
+
+    def make(self, private_jwk: Mapping[str, Any] | None = None) -> DPoPKey:
+        """Return a new key for tokens, or the one that was made before. Raises `ConfigurationError` for another JWK."""
+        return DPoPKey.generate() if private_jwk is None else DPoPKey(private_jwk)
 
 
 def digest_of_token(access_token: str) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from .._flight import Step, run, run_async
 from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
-from .._server.controller import OAuthAuthorizationController
 from .._server.grant import Grant
+from .._server.operations import OAuthAuthorizationController
 from .._wire.challenges import Kind, replay_statuses, telling_statuses
 from .._wire.token import Credential, OAuthToken
 from .options import PLUGINS, Settings
@@ -196,7 +196,7 @@ class TokenAuth:
 _OF_FLIGHTS = (
     "html",
     "urllib.request",
-    "oauth_auth._wire.dates",
+    "email.utils",
     "oauth_auth._wire.refusals",
     "oauth_auth._plugins.trouble",
 )

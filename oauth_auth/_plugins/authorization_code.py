@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._flight import run, run_async
 from .._renewal.logins import NewLogin
-from .._server.authorization_code import AuthorizationCodeGrant
 from .._server.authorization_request import AuthorizationOptions
+from .._server.code_grant import AuthorizationCodeGrant
 from .._server.grant import Grant
 from .._server.grants import TokenCalls
 from .._wire.checks import require_flag, require_text

@@ -79,7 +79,7 @@ def _name_of(name: str, source: object, own: Mapping[str, Any]) -> str:
 
 def _source_of(source: Any) -> Any:
     """Return a source as grants take it."""
-    from .._server.delegation import TokenOfAnother  # noqa: PLC0415 - few programs need it
+    from .._server.delegated_grants import TokenOfAnother  # noqa: PLC0415 - few programs need it
 
     if isinstance(source, TokenAuth):
         return TokenOfAnother(source, can_renew=source._source.renews)  # noqa: SLF001 - of the package
@@ -88,7 +88,7 @@ def _source_of(source: Any) -> Any:
 
 def make_exchange(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:
     """Return the grant of `TokenExchangeAuth`."""
-    from .._server.delegation import TokenExchangeGrant  # noqa: PLC0415 - few programs need it
+    from .._server.delegated_grants import TokenExchangeGrant  # noqa: PLC0415 - few programs need it
 
     actor = own.get("actor_token")
     return TokenExchangeGrant(
@@ -103,7 +103,7 @@ def make_exchange(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:
 
 def depend_on_subjects(source: TokenSource, grant: Grant) -> None:
     """Have tokens end with the logins of the auth objects that they are made of."""
-    from .._server.delegation import TokenExchangeGrant, TokenOfAnother  # noqa: PLC0415 - few programs need it
+    from .._server.delegated_grants import TokenExchangeGrant, TokenOfAnother  # noqa: PLC0415 - few programs need it
 
     assert isinstance(grant, TokenExchangeGrant)  # noqa: S101 - see above
     for subject in (grant.subject, grant.actor):
@@ -113,6 +113,6 @@ def depend_on_subjects(source: TokenSource, grant: Grant) -> None:
 
 def make_jwt_bearer(calls: TokenCalls, own: Mapping[str, Any]) -> Grant:
     """Return the grant of `JwtBearerAuth`."""
-    from .._server.delegation import JwtBearerGrant  # noqa: PLC0415 - few programs need it
+    from .._server.delegated_grants import JwtBearerGrant  # noqa: PLC0415 - few programs need it
 
     return JwtBearerGrant(calls, assertion=_source_of(own.get("assertion")))

@@ -18,7 +18,7 @@ from .token_endpoint import TokenEndpointAuth
 if TYPE_CHECKING:  # loaded when needed: most programs have no logins
     from .._keys.certificate import ClientCertificate
     from .._keys.dpop import DPoPKey
-    from .._server.device import Show
+    from .._server.device_grant import Show
 
 __all__ = ["DeviceCode"]
 
@@ -213,7 +213,7 @@ class DeviceCode(TokenEndpointAuth, ForClient[HTTPClient]):
         raise NotImplementedError  # `read_environment` does it
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
-        from .._server.device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - see above
+        from .._server.device_grant import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - see above
 
         return DeviceCodeGrant(calls, show=own.get("show") or show_on_stderr, offline_access=settings.offline_access)
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._wire.encodings import decompress
+from .._wire.http_fields import decompress
 from .._wire.messages import MAX_BODY
 from .._wire.token import Credential
 from .rejection import (

@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from .._keys.binding import Binding
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
 from .._wire.checks import require_flag, require_seconds, require_text
@@ -41,6 +40,7 @@ HTTPClient = TypeVar("HTTPClient")
 """A sync client of a plug-in's HTTP library; for aiohttp, a function that makes one of its sessions."""
 if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate
+    from .._keys.dpop import Binding
 
     class ForClient(Generic[HTTPClient]):
         """The base of the auth classes, as type checkers see it: with the class of the clients as a parameter."""
@@ -189,11 +189,11 @@ def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
     """Return which keys tokens are bound to; None if to none."""
     if dpop is None or dpop is False:
         return None
+    from .._keys.dpop import Binding, prepare  # noqa: PLC0415 - most programs need no keys
+
     if dpop is True:
         if has_token:
             raise ConfigurationError("dpop=True can't be used with token=, whose key nobody knows: pass its DPoPKey")
-        from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
-
         prepare()
         return Binding()
     if not (type(dpop).__name__ == "DPoPKey" and hasattr(dpop, "prover")):

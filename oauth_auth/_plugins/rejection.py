@@ -23,7 +23,7 @@ from .._wire.challenges import (
     tells_acceptance,
     wanted_scope,
 )
-from .._wire.encodings import can_decompress
+from .._wire.http_fields import can_decompress
 from .._wire.identifiers import covers
 from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query

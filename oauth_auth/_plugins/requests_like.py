@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, Self
 from urllib.parse import urldefrag, urljoin
 
-from .._wire.encodings import decompress
+from .._wire.http_fields import decompress
 from .._wire.identifiers import covers
 from .._wire.messages import MAX_BODY
 from .._wire.token import NO_TOKEN, Credential, Header

@@ -184,8 +184,7 @@ def _check_client_metadata_url(url: object, client_id: object) -> None:
 
 
 def _check_login(login: object, redirect_uri: object, authorization_parameters: object) -> None:
-    from ..login._context import check_login, check_parameters  # noqa: PLC0415 - few programs need them
-    from ..login._device import DeviceLogin  # noqa: PLC0415
+    from ..login._context import DeviceLogin, check_login, check_parameters  # noqa: PLC0415 - few programs need them
     from ..login._request import check_redirect_uri  # noqa: PLC0415
 
     if login is not None and not isinstance(login, DeviceLogin):

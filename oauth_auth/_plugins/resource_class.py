@@ -16,8 +16,7 @@ from .resource import ResourceDiscovery
 if TYPE_CHECKING:  # loaded when needed: most programs have no logins
     from .._keys.certificate import ClientCertificate
     from .._keys.dpop import DPoPKey
-    from ..login._context import LoginContext
-    from ..login._device import DeviceLogin
+    from ..login._context import DeviceLogin, LoginContext
 
 __all__ = ["Resource"]
 

@@ -10,9 +10,9 @@ from .._flight import attempt, run_async
 from .._renewal.store_entry import StoreEntry
 from .._server.calls import EndpointCalls, Steps, TokenHooks
 from .._server.client import Client
+from .._server.endpoints import Endpoints
 from .._server.grant import Grant
 from .._server.grants import TokenCalls
-from .._server.metadata import Endpoints
 from .._server.server_state import ServerState
 from .._wire.checks import require_text
 from .._wire.client_auth import NoClient

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._wire.encodings import decompress
+from .._wire.http_fields import decompress
 from .._wire.messages import MAX_BODY, TokenResponse
 from .._wire.token_request import TokenRequest
 from .._wire.urls import proxy_for, without_query

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
-from .._server.reauthorization import reauthorization
+from .._server.grants import reauthorization
 from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .._events import emit
 from .._record import Record
 from .._server.calls import Steps
-from .._server.reauthorization import reauthorization
+from .._server.grants import reauthorization
 from .._wire.token import OAuthToken, digest, subject_of
 from ..errors import OAuthError, TokenStoreError
 from .acquisition import Acquisition

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._record import Record
 from .._server.calls import HeldUp, Steps
-from .._server.reauthorization import reauthorization
+from .._server.grants import reauthorization
 from .._wire.token import OAuthToken
 from ..errors import ReauthorizationRequired, TokenError
 from ..stores import LockTaken

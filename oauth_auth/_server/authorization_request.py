@@ -7,13 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .._keys.binding import proof_of
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import read_pushed_response
 from .._wire.token_request import PerAttempt, build_call
 from .calls import Steps
-from .grants import TokenCalls
+from .grants import TokenCalls, proof_of
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

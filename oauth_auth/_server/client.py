@@ -17,13 +17,12 @@ from .._wire.client_auth import (
     ClientSecretPost,
     PublicClient,
 )
-from ..errors import TokenError
+from ..errors import OAuthProviderError, OAuthProviderException, TokenError, TokenResponseError
 from .calls import Steps
-from .metadata import Endpoints
-from .server_errors import refuses_client
+from .endpoints import Endpoints
 from .server_state import is_nonce
 
-__all__ = ["Client"]
+__all__ = ["Client", "refuses_client"]
 
 _T = TypeVar("_T")
 
@@ -169,3 +168,13 @@ class _ToUrl(Record):
 
 def _is_part_of(learned: Mapping[str, bool], state: Mapping[str, Any]) -> bool:
     return all(state.get(name) is value for name, value in learned.items())
+
+
+def refuses_client(error: TokenError) -> bool:
+    """Return whether the error means, or may mean, that client authentication failed.
+
+    Measured: `invalid_client`, `unauthorized_client`, or 400, 401, 403 without a readable `error`.
+    """
+    if isinstance(error, OAuthProviderException):
+        return error.error in {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
+    return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}

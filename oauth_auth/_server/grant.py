@@ -11,8 +11,7 @@ from ..errors import TokenError, TokenTransportError
 from .calls import Steps
 
 if TYPE_CHECKING:
-    from .._keys.binding import Binding
-    from .._keys.dpop import DPoPKey
+    from .._keys.dpop import Binding, DPoPKey
     from .._wire.challenges import Demand
     from ..errors import OAuthError
 

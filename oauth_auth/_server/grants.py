@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .._keys.binding import proof_of
 from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
@@ -21,30 +20,52 @@ from .._wire.token_request import FieldParameters, build_call
 from ..errors import (
     OAuthProviderError,
     OAuthProviderException,
+    ReauthorizationRequired,
     TokenError,
+    TokenResponseError,
     TokenTransportError,
 )
 from .calls import Steps, sends_async
-from .client import Client
-from .controller import OAuthAuthorizationController
-from .dead_tokens import DeadTokens
+from .client import Client, refuses_client
+from .endpoints import Endpoints
 from .grant import Grant
-from .metadata import Endpoints
-from .reauthorization import reauthorization
-from .server_errors import check_binding, ends_refresh_token
+from .operations import OAuthAuthorizationController
 
 if TYPE_CHECKING:
-    from .._keys.binding import Binding
-    from .._keys.dpop import DPoPKey
+    from .._keys.dpop import Binding, DPoPKey
+    from .._wire.token_request import PerAttempt
 
 __all__ = [
     "ClientCredentialsGrant",
+    "DeadTokens",
     "PasswordGrant",
     "RefreshTokenGrant",
     "RefreshingGrant",
     "TokenCalls",
     "TokenEndpointGrant",
+    "check_binding",
+    "ends_refresh_token",
+    "is_about_proof",
+    "proof_of",
+    "reauthorization",
 ]
+
+_ABOUT_THE_PROOF = {
+    "use_dpop_nonce",  # RFC 9449 section 8
+    "invalid_dpop_proof",  # RFC 9449 section 5
+}
+_ABOUT_THE_CALL = {
+    *_ABOUT_THE_PROOF,
+    OAuthProviderError.INVALID_SCOPE,
+    "invalid_target",  # RFC 8707 section 2
+    "invalid_authorization_details",  # RFC 9396 section 5
+    "server_error",
+    "temporarily_unavailable",
+}
+"""Refusals of a refresh that say nothing against the refresh token."""
+
+_MOST_DEAD = 100
+"""How many are remembered: a server or a store returns one of the last, if any."""
 
 
 class TokenCalls(Record):
@@ -186,6 +207,23 @@ class ClientCredentialsGrant(TokenEndpointGrant):
         return self._operate("request_token_o_auth_ccg", self._scope, key=key, **self.details)
 
 
+class DeadTokens:
+    """Digests of the refresh tokens that a server has ended or replaced, the last ones."""
+
+    __slots__ = ("_digests",)
+
+    def __init__(self) -> None:
+        self._digests: dict[str, None] = {}
+
+    def add(self, digests: Iterable[str]) -> None:
+        """Take in more of them."""
+        dead = {**self._digests, **dict.fromkeys(digests)}
+        self._digests = dict.fromkeys(list(dead)[-_MOST_DEAD:])
+
+    def __contains__(self, token_digest: str) -> bool:
+        return token_digest in self._digests
+
+
 class RefreshingGrant(TokenEndpointGrant):
     """A grant whose tokens come with refresh tokens."""
 
@@ -285,3 +323,60 @@ class RefreshTokenGrant(RefreshingGrant):
     def invalidate(self, token: OAuthToken | None) -> None:
         super().invalidate(token)
         self.bury([digest(self._given)])
+
+
+# -- What errors and tokens mean for a grant ---------------------------------------------------------------------------
+
+
+def ends_refresh_token(error: TokenError) -> bool:
+    """Return whether a refusal means that the refresh token will never work again.
+
+    Measured: servers answer 400 with `invalid_grant`, `invalid_request` or nothing at all, so the status decides,
+    unless the error is about the client, or about the call.
+    """
+    if isinstance(error, OAuthProviderException):
+        if error.error == OAuthProviderError.INVALID_GRANT:
+            return True
+        return error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)
+    return isinstance(error, TokenResponseError) and error.status_code == 400
+
+
+def is_about_proof(error: TokenError) -> bool:
+    """Return whether a refusal is about the proof of a key alone, so that a code that went along isn't used up."""
+    return isinstance(error, OAuthProviderException) and error.error in _ABOUT_THE_PROOF
+
+
+def check_binding(token: OAuthToken, key: DPoPKey | None) -> OAuthToken:
+    """Return the token. Raises `TokenResponseError` if it should be bound to a key, and isn't."""
+    if key is not None and not token.is_bound:
+        kind = token.token_type[:50]
+        raise TokenResponseError(
+            f"the token isn't bound to a key, as dpop= asks: the server gave one of the type {kind!r}; "
+            "is DPoP (RFC 9449) on for this client?"
+        )
+    return token
+
+
+def proof_of(key: DPoPKey | None) -> dict[str, PerAttempt]:
+    """Return the header of a call that proves a key; nothing without one."""
+    return {} if key is None else {"DPoP": key.header()}
+
+
+def reauthorization(reason: str | None, last: OAuthToken | None, refusal: TokenError | None) -> ReauthorizationRequired:
+    """Return the error that says why the user must log in.
+
+    `reason` is used where nothing more exact is known; without one, nobody is logged in.
+    """
+    if refusal is not None:
+        reason = f"the server refused the refresh token ({refusal})"
+    elif last is not None and last.refresh_token is None:
+        reason = "the token can't be renewed, since it came without a refresh token"
+    elif last is not None:
+        reason = "the refresh token was refused before"
+    if reason is None:
+        return ReauthorizationRequired("nobody is logged in: pass login=, such as BrowserLogin(), code= or token=")
+    error = ReauthorizationRequired(f"the user must log in again: {reason}")
+    if refusal is not None:
+        error.token_url, error.status_code = refusal.token_url, refusal.status_code
+        error.server_message = refusal.server_message
+    return error

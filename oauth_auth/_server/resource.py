@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .._wire.challenges import Demand, Kind
+from .._wire.challenges import Demand, Kind, is_within, scope_to_ask
 from .._wire.identifiers import is_same_issuer
-from .._wire.scopes import is_within, scope_to_ask
 from .._wire.token import OAuthToken
 from ..errors import (
     AuthorizationResponseError,
@@ -23,17 +22,16 @@ from ..errors import (
 )
 from .bonds import Bond
 from .calls import Run, Steps
-from .controller import OAuthAuthorizationController
-from .grants import ClientCredentialsGrant, TokenCalls
-from .reauthorization import reauthorization
+from .grants import ClientCredentialsGrant, TokenCalls, reauthorization
+from .operations import OAuthAuthorizationController
 from .resource_tokens import STORE_SECONDS, UNKNOWN_CLIENT, ResourceTokens
 from .surroundings import ClientIdentity, ResourceOptions, Surroundings
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
     from ..login._request import AuthorizationRequest
-    from .authorization_code import AuthorizationCodeGrant
-    from .discovery import Found
+    from .code_grant import AuthorizationCodeGrant
+    from .discover import Found
 
 __all__ = ["ResourceGrant"]
 
@@ -136,8 +134,8 @@ class ResourceGrant(ResourceTokens):
         key: DPoPKey | None,
         demands: Mapping[str, str] | None,
     ) -> Callable[[], Steps[OAuthToken]]:
-        from .authorization_code import AuthorizationCodeGrant, log_in  # noqa: PLC0415 - the plug-ins have loaded it
         from .authorization_request import AuthorizationOptions  # noqa: PLC0415
+        from .code_grant import AuthorizationCodeGrant, log_in  # noqa: PLC0415 - the plug-ins have loaded it
 
         options = self.options
         made: list[tuple[AuthorizationCodeGrant, ClientIdentity]] = []
@@ -187,7 +185,7 @@ class ResourceGrant(ResourceTokens):
         key: DPoPKey | None,
         demands: Mapping[str, str] | None,
     ) -> Callable[[], Steps[OAuthToken]]:
-        from .device import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - the plug-ins have loaded it
+        from .device_grant import DeviceCodeGrant, show_on_stderr  # noqa: PLC0415 - the plug-ins have loaded it
 
         identity, calls = self._calls_for_new(found, None)
         show = self.options.login.show or show_on_stderr

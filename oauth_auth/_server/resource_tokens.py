@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._keys.binding import Binding
 from .._lazy import loading
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
@@ -21,15 +20,14 @@ from ..errors import (
 )
 from .bonds import Bond, Bonds
 from .calls import Run, Steps
-from .controller import OAuthAuthorizationController
-from .dead_tokens import DeadTokens
+from .endpoints import Endpoints
 from .grant import Grant
-from .grants import RefreshingGrant, TokenCalls, TokenEndpointGrant
-from .metadata import Endpoints
+from .grants import DeadTokens, RefreshingGrant, TokenCalls, TokenEndpointGrant
+from .operations import OAuthAuthorizationController
 from .surroundings import ClientIdentity, ResourceOptions, Surroundings
 
 if TYPE_CHECKING:
-    from .._keys.dpop import DPoPKey
+    from .._keys.dpop import Binding, DPoPKey
 
 __all__ = ["STORE_SECONDS", "UNKNOWN_CLIENT", "ResourceTokens"]
 
@@ -111,10 +109,10 @@ class ResourceTokens(Grant):
     def _bind_to_key(self) -> None:
         if self._binding is None:
             with loading:
-                from .._keys.dpop import prepare  # noqa: PLC0415 - most programs need no keys
+                from .._keys.dpop import Binding, prepare  # noqa: PLC0415 - most programs need no keys
 
                 prepare()
-            self._binding = Binding()
+                self._binding = Binding()
 
     def refresh(self, refresh_token: str, scope: str | None, key: DPoPKey | None = None) -> Steps[OAuthToken]:
         bond = self._bonds.of_refresh_token(refresh_token)

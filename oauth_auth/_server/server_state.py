@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .._wire.http_fields import read_date
+
 __all__ = ["Challenges", "ServerState"]
 
 _LONGEST_NONCE = 4096
@@ -36,8 +38,6 @@ class ServerState:
 
     def note_date(self, text: str | None, now: float) -> None:
         """Take in the `Date` of an answer that arrived `now`, in Unix time."""
-        from .._wire.dates import read_date  # noqa: PLC0415 - most programs never need it
-
         date = read_date(text)
         self._away = None if date is None or abs(date - now) > _FARTHEST else date - now
 

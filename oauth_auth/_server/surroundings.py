@@ -12,29 +12,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._events import emit
-from .._keys.binding import Binding
 from .._lazy import loading
 from .._record import Record
-from .._wire.challenges import Demand, Kind
+from .._wire.challenges import Demand, Kind, united
 from .._wire.client_auth import ClientAuthentication
 from .._wire.identifiers import is_same_issuer, leads_inside
 from .._wire.metadata import LONGEST_DOCUMENT, read_scopes
-from .._wire.scopes import united
 from .._wire.token_request import FieldParameters
 from .._wire.urls import check_endpoint
 from ..errors import ConfigurationError, DiscoveryError
 from .bonds import Bond
 from .calls import EndpointCalls, Steps, TokenHooks
 from .client import Client
-from .metadata import Endpoints
+from .endpoints import Endpoints
 from .server_state import ServerState
 
 if TYPE_CHECKING:
+    from .._keys.dpop import Binding
     from .._wire.registration import Registration
     from .calls import TokenTransport
-    from .discovery import Found
-    from .registration import Registrations
-    from .survey import Survey
+    from .discover import Found
+    from .register import Registrations
 
 __all__ = ["ClientIdentity", "ResourceOptions", "Surroundings"]
 
@@ -105,7 +103,7 @@ class Surroundings:
         hooks: TokenHooks,
         registrations: Registrations,
     ) -> None:
-        self._options = options
+        self.options = options
         self._transport, self._timeout, self._hooks = transport, timeout, hooks
         self.calls = self.make_calls()
         """Those of discovery."""
@@ -131,26 +129,11 @@ class Surroundings:
     def ask(self) -> Steps[Demand | None]:
         """Return what the resource demands of a request without a token."""
         with loading:
-            from .discovery import ask_resource  # noqa: PLC0415
+            from .discover import ask_resource  # noqa: PLC0415
 
-        asked = yield from ask_resource(self.calls, self._options.resource, self._options.rejection_statuses)
+        asked = yield from ask_resource(self.calls, self.options.resource, self.options.rejection_statuses)
         self._note_place(asked.demand)
         return asked.demand
-
-    def survey(self, logins: Mapping[str, Any]) -> Steps[Survey]:
-        """Return what can be found out of the resource without logging in, for logins by name. Raises `TokenError`."""
-        from .survey import survey  # noqa: PLC0415 - for the command
-
-        return (
-            yield from survey(
-                self.calls,
-                self._options,
-                logins,
-                make_endpoints=self._make_endpoints,
-                make_calls=self.make_calls,
-                why_not=self._why_not,
-            )
-        )
 
     def _note_place(self, demand: Demand | None) -> None:
         self._named_place, self._has_said_place = None if demand is None else demand.resource_metadata, True
@@ -169,13 +152,13 @@ class Surroundings:
     def endpoints_of(self, issuer: str) -> Endpoints:
         """Return the endpoints of a server whose tokens there are."""
         if issuer not in self._servers:
-            self._servers[issuer] = self._make_endpoints(issuer, None, self._stays_outside)
+            self._servers[issuer] = self.make_endpoints(issuer, None, self._stays_outside)
         return self._servers[issuer]
 
     def may_call(self, issuer: str) -> bool:
         """Return whether a server may be called that a store has named; a damaged entry may name anything."""
         try:
-            check_endpoint("issuer", issuer, allow_insecure=self._options.allow_insecure)
+            check_endpoint("issuer", issuer, allow_insecure=self.options.allow_insecure)
         except ConfigurationError:
             return False
         return not (self._stays_outside and leads_inside(issuer))
@@ -183,7 +166,7 @@ class Surroundings:
     @property
     def _stays_outside(self) -> bool:
         """Whether nothing is sent to this machine or its network, since the resource isn't there."""
-        return self._options.issuer is None and not leads_inside(self._options.resource)
+        return self.options.issuer is None and not leads_inside(self.options.resource)
 
     def discover(self, demand: Demand | None, bond: Bond | None) -> Steps[Found]:
         """Find out what the resource says of itself now, and its server of itself. Raises `TokenError`.
@@ -191,17 +174,17 @@ class Surroundings:
         `bond` says at which server the client was used before.
         """
         with loading:
-            from .discovery import discover  # noqa: PLC0415
+            from .discover import discover  # noqa: PLC0415
 
-        options = self._options
+        options = self.options
         found = yield from discover(
             self.calls,
             options.resource,
             (yield from self._find_place(demand)),
             issuer=options.issuer,
-            make_endpoints=self._make_endpoints,
+            make_endpoints=self.make_endpoints,
             make_calls=self.make_calls,
-            why_not=partial(self._why_not, options),
+            why_not=partial(self.why_not, options),
             allow_insecure=options.allow_insecure,
         )
         self._check_client_fits(found.issuer, bond)
@@ -213,7 +196,7 @@ class Surroundings:
 
     def _check_client_fits(self, issuer: str, bond: Bond | None) -> None:
         """Raise `DiscoveryError` for another server than that which the user's client is known to belong to."""
-        options = self._options
+        options = self.options
         if options.client_id is None or options.issuer is not None or bond is None:
             return
         if not is_same_issuer(bond.issuer, issuer):
@@ -223,9 +206,7 @@ class Surroundings:
                 url=options.resource,
             )
 
-    def _why_not(
-        self, options: ResourceOptions, endpoints: Endpoints, metadata: Mapping[str, Any]
-    ) -> Steps[str | None]:
+    def why_not(self, options: ResourceOptions, endpoints: Endpoints, metadata: Mapping[str, Any]) -> Steps[str | None]:
         """Return why a server can't serve; None if it can."""
         needed = ["token_url"]
         if options.has_device_login:
@@ -250,10 +231,10 @@ class Surroundings:
     def takes_document(self, metadata: Mapping[str, Any]) -> bool:
         """Return whether the URL of the client's metadata document is its id at this server."""
         is_supported = metadata.get("client_id_metadata_document_supported") is True
-        return self._options.client_metadata_url is not None and is_supported
+        return self.options.client_metadata_url is not None and is_supported
 
-    def _make_endpoints(self, issuer: str, metadata: Mapping[str, Any] | None, stays_outside: bool) -> Endpoints:  # noqa: FBT001
-        options = self._options
+    def make_endpoints(self, issuer: str, metadata: Mapping[str, Any] | None, stays_outside: bool) -> Endpoints:  # noqa: FBT001
+        options = self.options
         return Endpoints(
             {"revocation_url": options.revocation_url, "introspection_url": options.introspection_url},
             issuer,
@@ -269,7 +250,7 @@ class Surroundings:
 
     def client_of(self, bond: Bond) -> ClientIdentity:
         """Return the client that a token was issued to, as far as it's still known. May block for the store."""
-        options = self._options
+        options = self.options
         is_its_server = options.issuer is None or is_same_issuer(bond.issuer, options.issuer)
         if bond.client_id == options.client_id and is_its_server:
             return self.client_given(options.client_id)
@@ -283,17 +264,17 @@ class Surroundings:
 
     def client_given(self, client_id: str) -> ClientIdentity:
         """Return the client that the user has registered by hand."""
-        return ClientIdentity(client_id, self._options.client_secret, self._options.client_auth)
+        return ClientIdentity(client_id, self.options.client_secret, self.options.client_auth)
 
     def client_for(self, found: Found, redirect_uri: str | None, scope: str | None) -> ClientIdentity:
         """Return the client for a new authorization, registered if need be; blocks meanwhile. Raises `TokenError`."""
-        options, metadata = self._options, found.server_metadata
+        options, metadata = self.options, found.server_metadata
         if options.client_id is not None:
             return self.client_given(options.client_id)
         if options.client_metadata_url is not None and self.takes_document(metadata):
             return ClientIdentity(options.client_metadata_url, None, None)
         with loading:
-            from .registration import register  # noqa: PLC0415
+            from .register import register  # noqa: PLC0415
 
         endpoints = found.endpoints
         # With what is added for a login that outlives its page.
@@ -330,5 +311,5 @@ class Surroundings:
     @property
     def offline_access(self) -> bool | None:
         """Whether to ask for offline access: None for where the server lists it; not beyond a scope of the user's."""
-        options = self._options
+        options = self.options
         return False if options.offline_access is None and options.scope is not None else options.offline_access

@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urljoin
 
 from .._record import Record
 from ..errors import ConfigurationError, OAuthProviderException, TokenError, TokenResponseError
+from .http_fields import read_date, read_retry_after
 from .token import OAuthToken, read_answer
 from .token_request import TokenRequest
 from .urls import without_query
@@ -204,8 +205,6 @@ def text_in(response: TokenResponse) -> str:
 
 def where_from(request: TokenRequest, response: TokenResponse) -> dict[str, Any]:
     """Return what errors say about an answer."""
-    from .dates import read_date, read_retry_after  # noqa: PLC0415 - only errors need it
-
     # Both dates are the server's own, so that the local clock doesn't count.
     sent_at = read_date(response.headers.get("date")) or _received_at(response)
     return {

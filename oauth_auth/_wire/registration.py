@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from .._record import Record
 from ..errors import RegistrationError
+from .challenges import is_within
 from .client_auth import ClientAuthentication, ClientSecretBasic, ClientSecretPost, PublicClient
 from .messages import TokenResponse, read_fields
-from .scopes import is_within
 from .token import OAuthToken
 from .token_request import REQUEST_HEADERS, TokenRequest
 from .urls import is_plain_loopback, without_query

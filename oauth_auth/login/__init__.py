@@ -11,8 +11,7 @@ from .._lazy import attach
 if TYPE_CHECKING:
     from ._browser import BrowserLogin
     from ._console import ConsoleLogin
-    from ._context import LoginContext
-    from ._device import DeviceLogin
+    from ._context import DeviceLogin, LoginContext
     from ._request import AuthorizationRequest
 
 __all__ = ["AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "DeviceLogin", "LoginContext"]
@@ -23,7 +22,7 @@ __getattr__, __dir__ = attach(
         "AuthorizationRequest": "._request",
         "BrowserLogin": "._browser",
         "ConsoleLogin": "._console",
-        "DeviceLogin": "._device",
+        "DeviceLogin": "._context",
         "LoginContext": "._context",
     },
 )

@@ -3,14 +3,14 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._request import AuthorizationRequest
 
-__all__ = ["Login", "LoginContext"]
+__all__ = ["DeviceLogin", "Login", "LoginContext", "check_login", "check_parameters", "is_async"]
 
 
 class LoginContext:
@@ -45,6 +45,25 @@ class LoginContext:
 
 Login = Callable[[LoginContext], str]
 """Sends the user to `begin(redirect_uri).url`, and returns the URL that they were redirected to."""
+
+
+class DeviceLogin:
+    """Log the user in on another device, with a code (RFC 8628): for machines without a browser.
+
+    `show` is called with the keyword arguments `user_code`, `verification_uri`, `verification_uri_complete` (text or
+    None) and `expires_in` (seconds), and tells the user where to log in; by default that's printed to stderr. It's for
+    a `ResourceAuth`; elsewhere that's what a `DeviceCodeAuth` does. Raises `ConfigurationError`.
+    """
+
+    __slots__ = ("show",)
+
+    def __init__(self, *, show: Callable[..., Any] | None = None) -> None:
+        if show is not None and (not callable(show) or is_async(show)):
+            raise ConfigurationError("show must be a plain function that takes user_code, verification_uri and more")
+        self.show = show
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 def check_parameters(parameters: object) -> None:

@@ -4,22 +4,26 @@ import hashlib
 import logging
 import os
 import stat
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .._events import emit
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
-from ._entry import EncryptionKey, SerializedStore, store_errors
-from ._file_lock import file_lock, make_folder, require_filelock
-from ._file_write import replace_file
-from ._protocol import LOCK_WAIT
+from ._protocol import LOCK_WAIT, lock_taken
+from ._serialized import EncryptionKey, SerializedStore, store_errors
 
-__all__ = ["FileTokenStore"]
+__all__ = ["FileTokenStore", "file_lock", "make_folder", "replace_file", "require_filelock"]
 
 _MAX_READ_BYTES = 2 * 1024 * 1024
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_LEFTOVER_SECONDS = 3600.0
+_PAUSES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+"""How long a replacement that's refused waits before each further try, in seconds."""
 
 
 class FileTokenStore(SerializedStore):
@@ -120,3 +124,101 @@ def _read_path(folder: object) -> Path:
 
 def _store_errors() -> AbstractContextManager[None]:
     return store_errors(lambda error: f"{error.strerror or error}: {error.filename or 'the token file'}", OSError)
+
+
+# -- Files as they're locked and written -------------------------------------------------------------------------------
+
+
+def require_filelock(store: str) -> None:
+    """Raise `ImportError` with what to install, if filelock is missing."""
+    try:
+        import filelock  # noqa: F401 - only whether it's there
+    except ImportError as error:  # pragma: no cover - tested in a process of its own
+        raise ImportError(f'{store} needs filelock: pip install "oauth_auth[file]"') from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, with mode 0700 whatever the umask. Raises `OSError`."""
+    if folder.exists():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
+
+
+@contextmanager
+def file_lock(path: Path, timeout: float) -> Iterator[None]:
+    """Hold the lock of a file, which the system frees when its holder ends. Raises `LockTaken`, `TokenStoreError`."""
+    import filelock
+
+    # Without `flock`, filelock would fall back to a lock that is a file's existence, and outlives its holder.
+    options: dict[str, Any] = {"thread_local": False, "poll_interval": 0.02, "fallback_to_soft": False}
+    lock = filelock.FileLock(path, max(timeout, 0), 0o600, **options)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise lock_taken(timeout) from None
+    except (OSError, NotImplementedError, RuntimeError) as error:
+        raise TokenStoreError(
+            f"{path} can't be locked ({error}): use a folder on a local disk that this process may write to"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file for its owner alone (mode 0600), as a whole: after a crash there is the old file or the new one.
+
+    It's written beside the other, which is then replaced; the folder must exist. Raises `OSError`.
+    """
+    _remove_leftovers(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f"{path.stem}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if hasattr(os, "fchmod"):
+                os.fchmod(file.fileno(), 0o600)  # whatever the umask
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108 - `mkstemp` returns text
+        raise
+    _sync_folder(path.parent)
+
+
+def _replace(temporary: str, path: Path) -> None:
+    """Rename a file over another; where that one is in use, as soon as it isn't, within a second.
+
+    Windows replaces no file that another process has open, such as a sibling that reads its token. Elsewhere nothing
+    that passes refuses a file's owner, and to wait costs little.
+    """
+    for pause in _PAUSES:
+        try:
+            os.replace(temporary, path)  # noqa: PTH105 - `mkstemp` returns text
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(temporary, path)  # noqa: PTH105 - as above
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote."""
+    for leftover in path.parent.glob(f"{path.stem}.*.tmp"):
+        with suppress(OSError):
+            if leftover.stat().st_mtime < time.time() - _LEFTOVER_SECONDS:
+                leftover.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the rename to disk, so that it survives a power cut, where the system can open folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -9,9 +9,9 @@ from typing import Any
 
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
-from ._entry import SerializedStore, store_errors
-from ._file_lock import file_lock, make_folder
+from ._file import file_lock, make_folder
 from ._protocol import LOCK_WAIT
+from ._serialized import SerializedStore, store_errors
 
 __all__ = ["KeyringTokenStore"]
 

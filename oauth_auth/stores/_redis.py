@@ -10,8 +10,8 @@ from typing import Any
 
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError, TokenStoreError
-from ._entry import EncryptionKey, SerializedStore, store_errors
 from ._protocol import LOCK_WAIT, lock_taken
+from ._serialized import EncryptionKey, SerializedStore, store_errors
 
 __all__ = ["RedisTokenStore"]
 

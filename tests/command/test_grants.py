@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth.testing import LocalProvider
 from tests.command.running import SECRET, Browser, Ended, age, grants, run
 from tests.support.scripted import Answer, ScriptedServer
@@ -39,7 +39,7 @@ def approved(environment: pytest.MonkeyPatch, provider: LocalProvider) -> None:
         shown.append(user_code)
 
     environment.setattr(DeviceCodeGrant, "wait", wait)
-    environment.setattr("oauth_auth._server.device.show_on_stderr", show)
+    environment.setattr("oauth_auth._server.device_grant.show_on_stderr", show)
 
 
 @pytest.mark.parametrize("way", ["option", "variable"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import ClientAssertion, ClientSecretJwt, OAuthProviderException, PrivateKeyJwt, TokenError, TokenRequest
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth._wire.token_request import Attempt
 from tests.servers.login import approve_device
 from tests.servers.secure_provider import Call, SecureProvider

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import ConfigurationError, InsecureTransportError, MemoryTokenStore, OAuthProviderException
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 from oauth_auth.testing import LocalProvider
 from tests.servers.redis import RedisServer

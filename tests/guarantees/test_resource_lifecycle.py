@@ -437,7 +437,7 @@ from oauth_auth import MemoryTokenStore, OAuthToken
 from oauth_auth.stores import MemoryTokenStore
 
 def loaded():
-    return [name for name in ("_server.discovery", "_server.registration", "login._browser")
+    return [name for name in ("_server.discover", "_server.register", "login._browser")
             if "oauth_auth." + name in sys.modules]
 
 print(loaded())
@@ -486,7 +486,7 @@ print(os.waitpid(child, 0)[1])
 
 
 @forks
-@pytest.mark.parametrize("module", ["discovery", "registration"])
+@pytest.mark.parametrize("module", ["discover", "register"])
 def test_a_fork_waits_for_what_is_being_loaded(plugin_mode: Mode, registry: Registry, module: str) -> None:
     """A child of a program that forks while a flight loads discovery or registration doesn't wait for it for ever."""
     code = FORKING.format(plugin=plugin_mode.library.__name__, url=registry.url)

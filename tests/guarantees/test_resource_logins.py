@@ -16,7 +16,7 @@ from oauth_auth import (
     OAuthToken,
     ReauthorizationRequired,
 )
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from tests.support.clock import MonotonicClock
 from tests.support.jwts import header_of
 from tests.support.logins import Browser

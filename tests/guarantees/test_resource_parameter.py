@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import DeviceLogin, MemoryTokenStore
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from tests.support.modes import Mode
 from tests.support.resources import RESOURCE_PLACE, Resource
 from tests.support.scripted import Answer, ScriptedServer

@@ -18,7 +18,7 @@ from oauth_auth import (
     ReauthorizationRequired,
     RegistrationError,
 )
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth.testing import LocalProvider
 from tests.support.clock import Clock
 from tests.support.log import Log

@@ -21,7 +21,7 @@ REDIRECT_URI = "https://app.example/callback"
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll for a device's token at once."""
-    from oauth_auth._server.device import DeviceCodeGrant
+    from oauth_auth._server.device_grant import DeviceCodeGrant
 
     monkeypatch.setattr(DeviceCodeGrant, "wait", lambda *_: False)
 

@@ -74,7 +74,7 @@ def test_a_file_that_could_not_be_replaced_is_replaced_later(
     plugin_mode: Mode, rotation: Rotation, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same for a file that another program holds open for longer than a save waits, as on Windows."""
-    monkeypatch.setattr("oauth_auth.stores._file_write._PAUSES", ())
+    monkeypatch.setattr("oauth_auth.stores._file._PAUSES", ())
     store = FileTokenStore(tmp_path / "tokens")
     store.save("k", token_that_expires_in(-1, refresh_token="refresh-0"))
     replace, is_replaced = os.replace, threading.Event()

@@ -20,7 +20,7 @@ from oauth_auth import (
     TokenResponseError,
     TokenTransportError,
 )
-from oauth_auth._server.device import DeviceCodeGrant, show_on_stderr
+from oauth_auth._server.device_grant import DeviceCodeGrant, show_on_stderr
 from tests.servers.login import approve_device
 from tests.servers.oidc_provider import OidcProvider
 from tests.support import modes

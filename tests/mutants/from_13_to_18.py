@@ -206,7 +206,7 @@ MUTANTS = (
     Mutant(
         15,
         "a token call is told with the status of its first attempt",
-        "_server/controller.py",
+        "_server/operations.py",
         "status=statuses[-1] if statuses else None,",
         "status=statuses[0] if statuses else None,",
         ("guarantees/test_events.py::test_a_token_call_is_told_as_it_went",),
@@ -350,7 +350,7 @@ MUTANTS = (
     Mutant(
         12,
         "an operation tells what has happened with secrets at hand",
-        "_server/controller.py",
+        "_server/operations.py",
         "        with _events.holding():\n",
         "        if True:\n",
         ("guarantees/test_secrets.py::test_an_unexpected_error_of_an_operation_is_logged_from_frames_without_secrets",),
@@ -375,7 +375,7 @@ MUTANTS = (
     Mutant(
         16,
         "a token that was stored under another key is taken",
-        "stores/_entry.py",
+        "stores/_serialized.py",
         '        if fields.get("key") != key:',
         "        if False:",
         ("stores/test_store_input.py::test_a_file_that_was_copied",),
@@ -383,7 +383,7 @@ MUTANTS = (
     Mutant(
         16,
         "an unencrypted entry is taken where encrypted ones are wanted",
-        "stores/_entry.py",
+        "stores/_serialized.py",
         'if self._fernet is not None and (entry := self._decrypted(entry) or b"") == b"":',
         'if self._fernet is not None and (entry := self._decrypted(entry) or entry) == b"":',
         ("guarantees/test_broken_stores.py::test_a_plain_entry_where_encrypted_ones_are_wanted",),
@@ -415,7 +415,7 @@ MUTANTS = (
     Mutant(
         16,
         "a file is readable to others, by the umask",
-        "stores/_file_write.py",
+        "stores/_file.py",
         "os.fchmod(file.fileno(), 0o600)  # whatever the umask",
         "os.fchmod(file.fileno(), 0o644)",
         ("stores/test_file_store.py::test_files_are_their_owners_alone",),
@@ -423,7 +423,7 @@ MUTANTS = (
     Mutant(
         16,
         "a file is written in place",
-        "stores/_file_write.py",
+        "stores/_file.py",
         "            file.write(content)\n",
         "            path.write_bytes(content[:20])\n            file.write(content)\n",
         ("stores/test_stores.py::TestSharedTokenStores::test_readers_never_see_half_a_token",),
@@ -431,7 +431,7 @@ MUTANTS = (
     Mutant(
         16,
         "a file that a sibling reads isn't replaced, as on Windows",
-        "stores/_file_write.py",
+        "stores/_file.py",
         "        except PermissionError:\n",
         "        except TimeoutError:\n",
         ("stores/test_file_store.py::test_a_file_in_use_is_replaced_when_it_is_free[3]",),
@@ -439,7 +439,7 @@ MUTANTS = (
     Mutant(
         16,
         "a lock may be a file's existence, which outlives its holder",
-        "stores/_file_lock.py",
+        "stores/_file.py",
         '"fallback_to_soft": False}',
         '"fallback_to_soft": True}',
         ("stores/test_store_input.py::test_a_file_system_without_locks",),
@@ -545,7 +545,7 @@ MUTANTS = (
     Mutant(
         17,
         "the verifier isn't sent with the code",
-        "_server/authorization_code.py",
+        "_server/code_grant.py",
         'verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}',
         "verifier: dict[str, str] = {}",
         ("units/test_grants.py::test_a_code_is_redeemed_with_its_verifier",),
@@ -577,7 +577,7 @@ MUTANTS = (
     Mutant(
         17,
         "a device is polled on at the same pace though the server asks for less",
-        "_server/device.py",
+        "_server/device_grant.py",
         "                    interval += _SLOWER",
         "                    pass",
         ("logins/test_device.py::test_it_asks_until_the_person_is_done",),
@@ -610,7 +610,7 @@ MUTANTS = (
     Mutant(
         18,
         "an endpoint of the metadata may be on plain http",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         'return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=self.allow_insecure)',
         'return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=True)',
         ("units/test_metadata.py::test_an_endpoint_that_is_no_url_is_told",),
@@ -618,7 +618,7 @@ MUTANTS = (
     Mutant(
         18,
         "an endpoint of the metadata overrides the one that is given",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         "if name in self.given or self.issuer is None:",
         "if self.issuer is None:",
         ("units/test_metadata.py::test_a_url_that_is_given_wins",),

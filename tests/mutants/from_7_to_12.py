@@ -206,7 +206,7 @@ MUTANTS = (
     Mutant(
         9,
         "only `invalid_grant` ends a refresh token",
-        "_server/server_errors.py",
+        "_server/grants.py",
         "return error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)",
         "return False",
         ("units/test_grants.py::test_what_ends_a_refresh_token",),
@@ -469,7 +469,7 @@ MUTANTS = (
     Mutant(
         11,
         "a refusal without an error isn't one of the client",
-        "_server/server_errors.py",
+        "_server/grants.py",
         "return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}",
         "return False",
         ("units/test_client_auth.py::test_what_refuses_the_client",),
@@ -534,7 +534,7 @@ MUTANTS = (
     Mutant(
         12,
         "an operation raises from a frame that holds the secrets",
-        "_server/controller.py",
+        "_server/operations.py",
         "                del args, kwargs\n",
         "                pass\n",
         ("guarantees/test_secrets.py::test_a_failing_operation_shows_no_secret[requests]",),

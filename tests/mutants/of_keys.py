@@ -65,7 +65,7 @@ MUTANTS = (
     Mutant(
         21,
         "calls with a certificate go where those without do",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         "        url = self._alias(metadata, name) or metadata.get(_FIELDS[name])\n",
         "        url = metadata.get(_FIELDS[name])\n",
         ("units/test_metadata.py::test_calls_that_show_a_certificate_go_to_the_aliases",),
@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         21,
         "calls without a certificate go to the aliases",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         'if not self._shows_certificate or name == "authorization_url" or not',
         'if name == "authorization_url" or not',
         ("guarantees/test_mutual_tls.py::test_aliases_are_for_certificates[requests-False-False]",),
@@ -165,7 +165,7 @@ MUTANTS = (
     Mutant(
         23,
         "a refresh proves a key of the object's own",
-        "_keys/binding.py",
+        "_keys/dpop.py",
         "        key = self.given or present\n",
         "        key = self.given\n",
         (f"{BOUND_KEYS}::test_a_refresh_proves_the_key_of_its_own_token",),
@@ -197,7 +197,7 @@ MUTANTS = (
     Mutant(
         23,
         "a key of the user's is stored",
-        "_keys/binding.py",
+        "_keys/dpop.py",
         "        return None if self.given is not None else key\n",
         "        return key\n",
         (f"{BOUND_KEYS}::test_a_given_key_is_not_stored",),
@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         23,
         "a token that isn't bound is kept",
-        "_server/server_errors.py",
+        "_server/grants.py",
         "    if key is not None and not token.is_bound:\n",
         "    if False:\n",
         (f"{BOUND_KEYS}::test_a_token_that_is_not_bound_is_not_kept",),
@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant(
         23,
         "each attempt makes a key of its own",
-        "_keys/binding.py",
+        "_keys/dpop.py",
         "        if self._made is None:\n            self._made",
         "        if True:\n            self._made",
         (f"{BOUND_KEYS}::test_a_key_that_was_made_is_used_until_a_token_is_bound_to_it",),
@@ -245,7 +245,7 @@ MUTANTS = (
     Mutant(
         23,
         "a refusal of the proof ends the refresh token",
-        "_server/server_errors.py",
+        "_server/grants.py",
         "_ABOUT_THE_CALL = {\n    *_ABOUT_THE_PROOF,\n",
         "_ABOUT_THE_CALL = {\n",
         ("units/test_grants.py::test_what_ends_a_refresh_token",),
@@ -286,7 +286,7 @@ MUTANTS = (
     Mutant(
         24,
         "a web application's request doesn't carry its key",
-        "_server/authorization_code.py",
+        "_server/code_grant.py",
         "return request if self._binding.given is not None else request.bound_to(key.private_jwk)",
         "return request",
         ("guarantees/test_authorization_requests.py::test_what_one_process_begins_another_completes",),
@@ -311,7 +311,7 @@ MUTANTS = (
     Mutant(
         25,
         "a subject that's refused isn't renewed",
-        "_server/delegation.py",
+        "_server/delegated_grants.py",
         "            if error.error not in _REFUSES_SUBJECT or not others:\n",
         "            if True:\n",
         ("servers/test_secure_provider.py::test_chains_of_exchanges",),

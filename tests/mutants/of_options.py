@@ -19,7 +19,7 @@ MUTANTS = (
     Mutant(
         17,
         "siblings don't learn that a login is complete",
-        "_server/authorization_code.py",
+        "_server/code_grant.py",
         '{"completed": list(self._completed)} if self._completed else {}',
         "{}",
         ("units/test_acquisition.py::test_a_completed_login_is_not_completed_twice",),
@@ -27,7 +27,7 @@ MUTANTS = (
     Mutant(
         17,
         "a code that was refused counts as a completed login",
-        "_server/authorization_code.py",
+        "_server/code_grant.py",
         'completed = state.get("completed")',
         'completed = state.get("completed") or [state.get("code")]',
         ("units/test_acquisition.py::test_a_code_that_was_only_spent_is_no_login",),
@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant(
         17,
         "an earlier login's code stands for the present one",
-        "_server/authorization_code.py",
+        "_server/code_grant.py",
         "code_digest == self._completed[-1]",
         "True",
         ("units/test_acquisition.py::test_only_the_present_logins_code_stands_for_it",),
@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         10,
         "offline access is asked for where the server doesn't offer it",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         "isinstance(supported, list) and _OFFLINE_ACCESS in supported",
         "True",
         ("guarantees/test_targets.py::test_offline_access_is_asked_for_where_the_server_offers_it",),

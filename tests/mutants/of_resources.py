@@ -126,7 +126,7 @@ MUTANTS = (
     Mutant(
         29,
         "a resource's metadata is taken from another origin",
-        "_server/discovery.py",
+        "_server/discover.py",
         'named_place is not None and origin_of(named_place) == origin_of(resource) and "@" not in named_place',
         "named_place is not None",
         (f"{OF_GRANT}::test_the_places_of_a_resources_metadata_are_asked_in_turn",),
@@ -142,7 +142,7 @@ MUTANTS = (
     Mutant(
         29,
         "an issuer that the user hasn't named is taken",
-        "_server/discovery.py",
+        "_server/discover.py",
         "    if metadata.servers and not any(is_same_issuer(named, issuer) for named in metadata.servers):",
         "    if False:",
         (f"{OF_GRANT}::test_the_users_issuer_is_the_only_one",),
@@ -166,7 +166,7 @@ MUTANTS = (
     Mutant(
         32,
         "an endpoint on this machine is called for a resource that is elsewhere",
-        "_server/metadata.py",
+        "_server/endpoints.py",
         "if self._stays_outside and isinstance(url, str) and leads_inside(url):",
         "if False:",
         (f"{OF_GRANT}::test_nothing_is_sent_to_this_machine_for_a_resource_that_is_elsewhere",),
@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant(
         34,
         "what a resource lists is asked for beside what it demands",
-        "_wire/scopes.py",
+        "_wire/challenges.py",
         "    return united(given, asked, named) or united(listed)",
         "    return united(given, asked, named, listed)",
         ("units/test_scopes.py::test_which_scope_is_asked_for",),
@@ -183,7 +183,7 @@ MUTANTS = (
     Mutant(
         34,
         "more scope is asked for instead of what was granted",
-        "_wire/scopes.py",
+        "_wire/challenges.py",
         "return united(given, asked, granted, named or listed)",
         "return united(given, named or listed)",
         ("units/test_scopes.py::test_which_scope_is_asked_for",),
@@ -207,7 +207,7 @@ MUTANTS = (
     Mutant(
         33,
         "a client is registered for what is asked for now alone",
-        "_server/registration.py",
+        "_server/register.py",
         "ceilings = [united(scope, supported), scope] if scope else [None]",
         "ceilings = [scope] if scope else [None]",
         (f"{OF_GRANT}::test_the_scope_that_is_registered_is_the_ceiling",),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_imports_point_inward() -> None:
         found[name] = [imported for imported in relative if layer_of(imported) > layer_of(name)]
 
     assert {} == {name: outward for name, outward in found.items() if outward}
+
+
+def test_no_name_stands_in_two_folders() -> None:
+    """A module's name, without underscores, leads to one file."""
+    names = sorted(name.rpartition(".")[2].strip("_") for name, path in modules().items() if path.stem != "__init__")
+
+    twice = {name for name, next_name in itertools.pairwise(names) if name == next_name}
+    assert twice <= {"resource"}  # of _plugins, which is going to be renamed
 
 
 def test_modules_and_classes_are_readable_in_one_sitting() -> None:

@@ -12,13 +12,13 @@ from oauth_auth._renewal.effects import Unlock
 from oauth_auth._renewal.landing import Landing, Landings
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
-from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, EndpointCalls, Steps
 from oauth_auth._server.client import Client
-from oauth_auth._server.controller import OAuthAuthorizationController
+from oauth_auth._server.code_grant import AuthorizationCodeGrant
+from oauth_auth._server.endpoints import Endpoints
 from oauth_auth._server.grant import Grant
 from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant, TokenCalls
-from oauth_auth._server.metadata import Endpoints
+from oauth_auth._server.operations import OAuthAuthorizationController
 from oauth_auth._wire.token import Credential
 
 from .caller import Caller, LogOut

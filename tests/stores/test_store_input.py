@@ -24,7 +24,7 @@ from cryptography.fernet import Fernet, MultiFernet
 
 from oauth_auth import ConfigurationError, MemoryTokenStore, OAuthToken, TokenStoreError
 from oauth_auth.stores import FileTokenStore, KeyringTokenStore, LockTaken, RedisTokenStore, TokenStore
-from oauth_auth.stores._entry import Entries
+from oauth_auth.stores._serialized import Entries
 from tests.support import modes
 from tests.support.log import Log
 from tests.support.scripted import ScriptedServer

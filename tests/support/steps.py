@@ -11,9 +11,9 @@ from oauth_auth._clock import Now
 from oauth_auth._flight import carry_out
 from oauth_auth._server.calls import Ask, EndpointCalls, Sleep, Steps
 from oauth_auth._server.client import Client
-from oauth_auth._server.controller import OAuthAuthorizationController
+from oauth_auth._server.endpoints import Endpoints
 from oauth_auth._server.grants import TokenCalls
-from oauth_auth._server.metadata import Endpoints
+from oauth_auth._server.operations import OAuthAuthorizationController
 from oauth_auth._wire.client_auth import ClientAuthentication
 from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token_request import TokenRequest

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from oauth_auth import ClientSecretPost, OAuthProviderException, ReauthorizationRequired
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth.testing import LocalProvider, ReceivedRequest
 from tests.support import modes
 from tests.support.modes import Mode

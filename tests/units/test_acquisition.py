@@ -41,8 +41,8 @@ from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identit
 from oauth_auth._renewal.logins import Logins, NewLogin
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._renewal.token_making import Acquired, Deferred
-from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
+from oauth_auth._server.code_grant import AuthorizationCodeGrant
 from oauth_auth._server.grant import Grant
 from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant
 from oauth_auth._wire.challenges import Demand, Kind

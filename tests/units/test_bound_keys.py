@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from oauth_auth import DPoPKey, OAuthToken, ReauthorizationRequired, TokenResponseError
-from oauth_auth._keys.binding import Binding
+from oauth_auth._keys.dpop import Binding
 from oauth_auth._renewal.entry import Entry, identity, pack, unpack
 from oauth_auth._renewal.logins import NewLogin
 from oauth_auth._renewal.merge import Known, merge
-from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import Ask
+from oauth_auth._server.code_grant import AuthorizationCodeGrant
 from oauth_auth._server.grants import RefreshingGrant
 from oauth_auth.errors import TokenStoreError
 from tests.support.steps import answer, token_calls

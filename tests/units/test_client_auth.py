@@ -21,8 +21,7 @@ from oauth_auth import (
     basic_authorization,
 )
 from oauth_auth._server.calls import Steps
-from oauth_auth._server.client import Client
-from oauth_auth._server.server_errors import refuses_client
+from oauth_auth._server.client import Client, refuses_client
 from oauth_auth._wire.client_auth import ClientAuthentication, ClientAuthParameters
 from oauth_auth._wire.messages import TokenResponse, read_token_response
 from oauth_auth._wire.token_request import build_token_request

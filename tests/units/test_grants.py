@@ -19,19 +19,19 @@ from oauth_auth import (
     TokenStoreError,
     TokenTransportError,
 )
-from oauth_auth._server.authorization_code import AuthorizationCodeGrant
 from oauth_auth._server.calls import GivenUp, Run
-from oauth_auth._server.dead_tokens import DeadTokens
-from oauth_auth._server.device import DeviceCodeGrant
+from oauth_auth._server.code_grant import AuthorizationCodeGrant
+from oauth_auth._server.device_grant import DeviceCodeGrant
 from oauth_auth._server.given_tokens import FixedToken, TokenProvider
 from oauth_auth._server.grants import (
     ClientCredentialsGrant,
+    DeadTokens,
     PasswordGrant,
     RefreshingGrant,
     RefreshTokenGrant,
+    ends_refresh_token,
+    reauthorization,
 )
-from oauth_auth._server.reauthorization import reauthorization
-from oauth_auth._server.server_errors import ends_refresh_token
 from oauth_auth._wire.messages import TokenResponse, read_token_response
 from oauth_auth._wire.token import digest
 from oauth_auth._wire.token_request import build_token_request

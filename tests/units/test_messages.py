@@ -18,7 +18,7 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
 )
-from oauth_auth._wire.dates import read_retry_after
+from oauth_auth._wire.http_fields import read_retry_after
 from oauth_auth._wire.messages import (
     MAX_BODY,
     DeviceResponse,

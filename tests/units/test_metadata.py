@@ -9,7 +9,7 @@ import pytest
 
 from oauth_auth import ConfigurationError, InsecureTransportError, OAuthError, TokenResponseError, TokenTransportError
 from oauth_auth._server.calls import EndpointCalls, Sleep
-from oauth_auth._server.metadata import Endpoints
+from oauth_auth._server.endpoints import Endpoints
 from tests.support.steps import HandClock, Lowest, Transport, answer, play
 
 ORIGIN = "https://auth.example"

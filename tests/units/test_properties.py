@@ -26,7 +26,7 @@ from oauth_auth import (
 from oauth_auth._clock import Now
 from oauth_auth._wire.challenges import errors_for, is_rejection
 from oauth_auth._wire.client_auth import ClientSecretBasic
-from oauth_auth._wire.dates import read_retry_after
+from oauth_auth._wire.http_fields import read_retry_after
 from oauth_auth._wire.messages import MAX_BODY, TokenResponse, join_scope, read_token_response
 from oauth_auth._wire.token import Credential, is_sendable
 from oauth_auth._wire.token_request import TokenRequest, build_token_request

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oauth_auth._wire.challenges import Demand, Kind
-from oauth_auth._wire.scopes import is_within, scope_to_ask, united
+from oauth_auth._wire.challenges import Demand, Kind, is_within, scope_to_ask, united
 
 
 def token(scope: str | None = None) -> Demand:

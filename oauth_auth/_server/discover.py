@@ -35,7 +35,7 @@ from .._wire.urls import check_endpoint, origin_of, without_query
 from .._wire.words import redact
 from ..errors import ConfigurationError, DiscoveryError, InsecureTransportError, TokenError, TokenResponseError
 from .calls import EndpointCalls, Steps
-from .metadata import Endpoints, fetch_metadata
+from .endpoints import Endpoints, fetch_metadata
 
 __all__ = ["Asked", "Candidate", "Found", "ask_resource", "candidates_for", "discover", "examine", "find_resource"]
 

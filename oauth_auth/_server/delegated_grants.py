@@ -11,8 +11,8 @@ from .._wire.token import OAuthToken
 from .._wire.token_request import PerAttempt
 from ..errors import OAuthProviderException, TokenError
 from .calls import LONGEST_OF_OTHERS, Run, Steps
-from .controller import Server
 from .grants import RefreshingGrant, TokenCalls, TokenEndpointGrant
+from .operations import Server
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

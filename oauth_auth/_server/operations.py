@@ -21,7 +21,7 @@ from .._wire.token_request import FieldParameters, build_call
 from .._wire.urls import check_endpoint, without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderException, TokenError
 from .calls import EndpointCalls, Steps, TokenTransport
-from .metadata import Endpoints
+from .endpoints import Endpoints
 
 if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate

@@ -10,16 +10,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from .._keys.binding import proof_of
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import DeviceResponse, read_device_response
 from .._wire.token import OAuthToken
 from .._wire.token_request import build_call
 from ..errors import OAuthProviderException, ReauthorizationRequired, TokenError
 from .calls import Steps, no_retry
-from .grants import RefreshingGrant, TokenCalls
-from .reauthorization import reauthorization
-from .server_errors import check_binding
+from .grants import RefreshingGrant, TokenCalls, check_binding, proof_of, reauthorization
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

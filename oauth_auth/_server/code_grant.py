@@ -11,9 +11,7 @@ from .._wire.token import OAuthToken, digest
 from ..errors import ConfigurationError, OAuthError, ReauthorizationRequired, TokenError
 from .authorization_request import AuthorizationOptions, AuthorizationRequests
 from .calls import Steps
-from .grants import RefreshingGrant, TokenCalls
-from .reauthorization import reauthorization
-from .server_errors import is_about_proof
+from .grants import RefreshingGrant, TokenCalls, is_about_proof, reauthorization
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from .._server.device import show_on_stderr
+from .._server.device_grant import show_on_stderr
 from .._wire.identifiers import check_protected_resource, resource_key
 from .._wire.urls import origin_of
 from ..errors import (
@@ -18,14 +18,13 @@ from ..errors import (
     ReauthorizationRequired,
 )
 from ..login import BrowserLogin, DeviceLogin, LoginContext
-from .discovery import is_open, problem, with_options
 from .remembered import DEFAULT_PROFILE
 from .reporting import echo
 from .setup import Setup
+from .survey import Survey, is_open, problem, survey, with_options
 
 if TYPE_CHECKING:
     from .._server.bonds import Bond
-    from .._server.survey import Survey
     from .._wire.token import OAuthToken
     from ..requests import ResourceAuth
     from .setup import Auth
@@ -140,7 +139,7 @@ class ResourceSetup(Setup):
         logins: dict[str, Any] = {"browser": BrowserLogin(), "device": DeviceLogin()}
         if auth._grant.options.is_service:
             logins["client_credentials"] = None
-        found: Survey = auth._calls.run(auth._grant.surroundings.survey(logins))
+        found: Survey = auth._calls.run(survey(auth._grant.surroundings, logins))
         return found
 
     def _explain(self, found: Survey, error: DiscoveryError, auth: Any) -> None:

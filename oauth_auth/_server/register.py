@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from .._events import emit
+from .._wire.challenges import is_within, united
 from .._wire.client_auth import ClientAuthentication
 from .._wire.registration import (
     Registration,
@@ -16,7 +17,6 @@ from .._wire.registration import (
     client_metadata_for,
     read_registration_response,
 )
-from .._wire.scopes import is_within, united
 from .._wire.token_request import Call
 from .._wire.urls import without_query
 from ..errors import OAuthProviderException, RegistrationError, TokenError, TokenResponseError
