@@ -417,7 +417,7 @@ def endpoint(tokens: Tokens) -> TokenEndpoint:
 
 
 LONG_PAUSE = {"Retry-After": "60"}
-"""What a failure asks for where no call may follow: on a clock that ticks, its own pause of a second passes by itself."""
+"""What a failure asks for where no call may follow: on a clock that ticks, its own pause of a second just passes."""
 
 Freeze = Callable[..., AbstractContextManager[tuple[Any, Client]]]
 
