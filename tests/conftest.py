@@ -11,6 +11,7 @@ from typing import Any
 
 import niquests
 import pytest
+from hypothesis import HealthCheck, settings
 
 from oauth_auth._flight import Flight
 from oauth_auth._server.calls import EndpointCalls
@@ -21,7 +22,7 @@ from tests.servers.oidc_provider import OidcProvider
 from tests.servers.programs import ServiceMissing
 from tests.servers.redis import RedisServer
 from tests.servers.secure_provider import SecureProvider
-from tests.support import modes
+from tests.support import inherited, modes
 from tests.support.clock import Clock, MonotonicClock
 from tests.support.log import Log
 from tests.support.modes import Mode
@@ -33,6 +34,12 @@ from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.tokens import Gate, Tokens, accepting
 from tests.support.waiting import await_end, flights_in_the_air
 
+_UNSET = inherited.clear(os.environ)
+
+# Examples are many and cheap; a machine that's busy is no reason to fail.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
 _FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 """The folders whose tests use the package from outside, and run no line of it that no other test does."""
 
@@ -40,6 +47,11 @@ _FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "run only the tests whose lines are counted, or only the others; by default all"
     parser.addoption("--lines", choices=["counted", "uncounted"], help=help_text)
+
+
+def pytest_report_header() -> str | None:
+    """Say what whoever runs the tests has set, and they don't see."""
+    return f"unset: {', '.join(_UNSET)}" if _UNSET else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,6 @@ from tests.command.running import ROOT, Browser
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keyring_folder: Path) -> pytest.MonkeyPatch:
     """No variable but those that a test sets; a keyring that's empty; no browser."""
-    for name in list(os.environ):
-        if name.startswith("OAUTH_") and name != "OAUTH_AUTH_TEST_KEYRING":
-            monkeypatch.delenv(name)
     monkeypatch.setenv("BROWSER", "true")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("NO_PROXY", "*")

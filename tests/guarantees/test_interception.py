@@ -416,6 +416,9 @@ def endpoint(tokens: Tokens) -> TokenEndpoint:
     return TokenEndpoint(tokens)
 
 
+LONG_PAUSE = {"Retry-After": "60"}
+"""What a failure asks for where no call may follow: on a clock that ticks, its own pause of a second just passes."""
+
 Freeze = Callable[..., AbstractContextManager[tuple[Any, Client]]]
 
 
@@ -482,7 +485,7 @@ def test_moved_into_the_leeway(
         assert "Bearer token-1" == client.get(echo.url).text
         clock.tick(3600 - 60)
         assert "Bearer token-2" == client.get(echo.url).text
-        endpoint.fail(400)
+        endpoint.fail(400, **LONG_PAUSE)
         clock.tick(3600 - 60)
         assert 3 * ["Bearer token-2"] == contents(client.get(echo.url) for _ in range(3))
     assert 3 == tokens.calls
@@ -499,7 +502,7 @@ def test_moved_past_the_expiry(
         assert auth.token.is_expired()
         assert 10 * ["Bearer token-2"] == contents(client.get_many(echo.url, 10))
         assert 2 == tokens.calls
-        endpoint.fail(400)
+        endpoint.fail(400, **LONG_PAUSE)
         clock.tick(dt.timedelta(days=365))
         errors = [*client.get_many(echo.url, 10), *client.get_many(echo.url, 10)]
         assert {OAuthProviderException} == {type(error) for error in errors}
@@ -587,7 +590,7 @@ def test_pauses_hold_and_end_by_a_moved_clock(
     auth = client_credentials(plugin_mode, tokens)
     with freeze(plugin_mode, auth) as (clock, client):
         client.get(echo.url)
-        endpoint.fail(503, **{"Retry-After": "60"})
+        endpoint.fail(503, **LONG_PAUSE)
         clock.tick(3600 - 10 - 100)
         for _ in range(5):
             assert "Bearer token-1" == client.get(echo.url).text

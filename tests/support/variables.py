@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,11 @@ __all__ = ["Variables"]
 
 
 class Variables:
-    """The environment, where nothing begins with the prefix but what's set here."""
+    """The environment, where nothing begins with the prefix but what's set here: the suite has unset the rest."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self._monkeypatch = monkeypatch
         self._folder = folder
-        for name in list(os.environ):
-            if name.startswith("OAUTH_") and name != "OAUTH_AUTH_TEST_KEYRING":
-                monkeypatch.delenv(name)
 
     def set(self, prefix: str = "OAUTH_", /, **values: str | None) -> None:
         for name, value in values.items():

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oauth_auth import (
@@ -32,15 +32,14 @@ from oauth_auth._wire.token import Credential, is_sendable
 from oauth_auth._wire.token_request import TokenRequest, build_token_request
 from oauth_auth._wire.urls import check_endpoint, check_transport, origin_of, read_origins, without_query
 
-# Examples are many and cheap; a machine that's busy is no reason to fail.
-thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=200)
 
 REQUEST = build_token_request(
     "https://auth.example/token", "Basic Y2xpZW50OnNlY3JldC1vZi1jbGllbnQ=", {"code": "abcdef"}
 )
 
 LIMIT = 5.0
-"""Seconds that nothing here may take: what is linear takes milliseconds, what is quadratic minutes."""
+"""Seconds of a core that nothing here may take: what is linear takes milliseconds, what is quadratic minutes."""
 
 
 _T = TypeVar("_T")
@@ -56,9 +55,10 @@ def of_ours(call: Callable[[], _T], *errors: type[Exception]) -> _T | Exception:
 
 @contextmanager
 def in_no_time() -> Iterator[None]:
-    begun = time.perf_counter()
+    """Count the time that this thread has computed, which passes no sooner on a busy machine."""
+    begun = time.thread_time()
     yield
-    assert time.perf_counter() - begun < LIMIT
+    assert time.thread_time() - begun < LIMIT
 
 
 # -- Token answers --------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_no_challenge_is_slow(prefix: str, length: int) -> None:
 @example(value="9" * 64)
 def test_any_retry_after_is_seconds_or_nothing(value: str | None) -> None:
     """Any `Retry-After` is a number of seconds, of a century at most, or nothing."""
-    seconds = read_retry_after(value, time.time())
+    seconds = read_retry_after(value, 1.9e9)
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400
 
 
@@ -296,7 +296,7 @@ dates = st.datetimes().map(lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S
 @given(value=dates)
 def test_any_date_is_seconds_or_nothing(value: str) -> None:
     """The same for any date that there is."""
-    seconds = read_retry_after(value, time.time())
+    seconds = read_retry_after(value, 1.9e9)
     assert seconds is None or 0 <= seconds <= 100 * 366 * 86400
 
 

@@ -214,7 +214,7 @@ junk = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     resource=junk | st.sampled_from([GIVEN, f"{ORIGIN}/a", ORIGIN]),
     servers=junk,
