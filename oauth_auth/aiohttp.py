@@ -36,7 +36,7 @@ from ._plugins.user_classes import Password, RefreshToken
 from ._server import controller as _controller
 from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
-from ._wire.token import NO_TOKEN
+from ._wire.token import NO_TOKEN, Credential
 from ._wire.urls import MOST_ORIGINS, is_plain_loopback, leads_elsewhere, origin_of
 
 __all__ = [
@@ -299,12 +299,14 @@ class _Exchange:
         response.content.feed_data(response._body)  # noqa: SLF001
         response.content.feed_eof()
 
-    async def send_again(self, authorize: Callable[[Any], None]) -> None:
+    async def send_again(self, credential: Credential, proof: str | None) -> None:
         request = self._request
         self._keep_cookies()
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             request.update_expect_continue(expect=True)  # what waited for the first one was cancelled
-        authorize(request.headers)
+        request.headers[_AUTHORIZATION] = credential.text
+        if proof is not None:
+            request.headers["DPoP"] = proof
         self.response = await self._handler(request)
 
     def _keep_cookies(self) -> None:

@@ -336,8 +336,8 @@ class _AsyncExchange(_Exchange):
         # If there will be no other answer, the caller must still be able to stream this one.
         response.raw.read = _reading(response._content)  # noqa: SLF001
 
-    async def send_again(self, authorize: Callable[[Any], None]) -> None:
-        connection, request = self.response.connection, self.prepare(authorize)
+    async def send_again(self, credential: Credential, proof: str | None) -> None:
+        connection, request = self.response.connection, self.prepare(credential, proof)
         begun = time.perf_counter()
         self.take(await connection.send(request, **self.options), request, begun)
 

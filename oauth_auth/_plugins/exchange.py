@@ -8,13 +8,14 @@ silently.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from http.cookies import BaseCookie
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._wire.encodings import can_decompress
 
 if TYPE_CHECKING:
+    from .._wire.token import Credential
     from .origins import Proofs
 
 __all__ = [
@@ -97,11 +98,8 @@ class Exchange(Protocol):
         """Close the answer, unless it was read."""
         ...
 
-    def send_again(self, authorize: Callable[[Any], None]) -> Any:
-        """Send the request with the cookies that the answer sets; the new answer replaces the old.
-
-        `authorize` sets the token in its headers.
-        """
+    def send_again(self, credential: Credential, proof: str | None) -> Any:
+        """Send the request with this token, and the cookies that the answer sets; the new answer replaces the old."""
         ...
 
 

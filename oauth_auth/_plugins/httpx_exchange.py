@@ -10,6 +10,7 @@ from typing import Any
 from .._record import Record
 from .._wire.encodings import decompress
 from .._wire.messages import MAX_BODY
+from .._wire.token import Credential
 from .exchange import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
@@ -152,13 +153,15 @@ class HttpxExchange:
             response.close()
         return part.content
 
-    def send_again(self, authorize: Callable[[Any], None]) -> Any:
-        """Return the request to send: the response's, with a token and the cookies that the response sets."""
+    def send_again(self, credential: Credential, proof: str | None) -> Any:
+        """Return the request to send: the response's, with this token and the cookies that the response sets."""
         old = self.response.request
         request = self._sent.library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
         )
-        authorize(request.headers)
+        request.headers["Authorization"] = credential.text
+        if proof is not None:
+            request.headers["DPoP"] = proof
         if isinstance(request.stream, self._sent.byte_stream):
             request.read()  # hooks of the caller's may look at its content
         self._keep_cookies(request)

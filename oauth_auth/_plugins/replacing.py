@@ -1,11 +1,13 @@
 """What is done about an answer: the same in each plug-in.
 
-What it says, and what follows from that, is decided by `answers`; which token comes next by `_renewal`. A plug-in
-provides an `Exchange`, the operations on its library's requests and responses.
+What an answer says is read by `answers`, and which token comes next is decided by `_renewal`. What is done, in which
+order, is `due` by that and by what was done before: so no request is sent more often than it may be, whatever an API
+answers. A plug-in provides an `Exchange`, the operations on its library's requests and responses.
 """
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
@@ -15,19 +17,106 @@ from typing import Any
 from .._flight import Step
 from .._record import Record
 from .._renewal.source import TokenSource, Waiting
+from .._server.server_state import is_answerable
+from .._wire.challenges import Demand
 from .._wire.identifiers import covers
 from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from ..errors import OAuthError
-from .answers import Due, Progress, Reading, Rules, due, error_said, read
+from .answers import Reading, Rules, error_said, read
 from .exchange import Exchange
 from .origins import Origins, Proofs
 from .rejection import Rejection, path_of
 
-__all__ = ["Do", "Parts", "SendAgain", "note_answer", "replacing"]
+__all__ = ["Do", "Due", "Parts", "Progress", "SendAgain", "due", "note_answer", "replacing"]
+
+_MOST_TIMES = 3
+"""How often a request is sent to a resource that says itself what it wants."""
+_MOST_REPLACED = 2
+"""How many rejected tokens are replaced for one request: a sibling's may have been revoked as well."""
 
 _Sending = Generator[Step, Any, Credential | None]
 """Steps that return what to send the request with again, the answer out of the way; None if it's not sent."""
+
+
+class Due(enum.Enum):
+    """One thing to do about an answer."""
+
+    PROVE = "send it again with another proof"
+    MEET = "get the token that's demanded, and send the request again"
+    STEP_UP = "have the user log in as is demanded, and send the request again"
+    COUNT_VAIN_LOGIN = "note that the last login hasn't helped"
+    NOTE = "note that the token is accepted, or that its scope isn't enough, if that's so"
+    COUNT_VAIN_DEMAND = "note that the token which was demanded is rejected"
+    REPLACE = "replace the rejected token, and send the request again"
+    TELL_REJECTED_AGAIN = "log that a new token is rejected, too"
+
+
+class Progress(Record):
+    """What was done for a request, before the answer that's looked at now."""
+
+    has_token: bool = True
+    was_led_here: bool = False
+    """Whether it was sent again before a redirect led to it: that's done once."""
+    times_sent: int = 1
+    """How often it was sent, but for what was only about a proof."""
+    is_fresh: bool = False
+    """Whether its token was made for the very demand of an answer to it: another wouldn't help."""
+    replaced: int = 0
+    """How many rejected tokens were replaced."""
+    is_final: bool = False
+    """Whether the last of them was replaced by one that was made because of the rejection."""
+    login: Demand | None = None
+    """What a login was made for since a token was replaced."""
+    proved: tuple[tuple[str, str], ...] = ()
+    """The URLs and errors for which another proof was sent with this token.
+
+    By URL, since in httpx the answer may be one to a request that a redirect has led on, with a copy of the proof.
+    """
+
+    def may_prove(self, url: str, error: str, had: str | None, given: str | None) -> bool:
+        """Return whether another proof is sent to this URL; the last one `had` a nonce, the answer has `given` one."""
+        return is_answerable(error, had, given, [answered for where, answered in self.proved if where == url])
+
+    def after_proof(self, url: str, error: str) -> Progress:
+        """Return it after another proof was sent."""
+        return self._replace(proved=(*self.proved, (url, error)))
+
+    def after_demand(self, *, is_fresh: bool) -> Progress:
+        """Return it after a request without a token was sent with one."""
+        return Progress(times_sent=self.times_sent + 1, is_fresh=is_fresh)
+
+    def after_step_up(self, login: Demand | None) -> Progress:
+        """Return it after a request was sent again with the token of another login, made for it or found."""
+        return self._replace(times_sent=self.times_sent + 1, login=login, proved=())
+
+    def after_replacement(self, *, is_final: bool) -> Progress:
+        """Return it after a request was sent again in place of one whose token was rejected."""
+        return Progress(times_sent=self.times_sent + 1, replaced=self.replaced + 1, is_final=is_final)
+
+
+def due(reading: Reading, progress: Progress, rules: Rules) -> list[Due]:
+    """Return what is done about an answer, in this order; with the first that sends the request again it ends."""
+    steps = [] if reading.proof_error is None else [Due.PROVE]
+    if progress.was_led_here:
+        return [*steps, Due.TELL_REJECTED_AGAIN] if reading.rejects else steps
+    if not progress.has_token:
+        return [] if reading.demand is None else [Due.MEET]
+    may_be_sent = rules.reach is None or progress.times_sent < _MOST_TIMES
+    if progress.login is not None:
+        if reading.demand is not None or reading.rejects:
+            # Whatever is wrong with the token now: an API may take turns in what it demands.
+            steps.append(Due.COUNT_VAIN_LOGIN)
+    elif reading.demand is not None and may_be_sent:
+        steps.append(Due.STEP_UP)
+    if progress.is_fresh:
+        return [*steps, Due.NOTE, *([Due.COUNT_VAIN_DEMAND, Due.TELL_REJECTED_AGAIN] if reading.rejects else ())]
+    if progress.replaced or not reading.rejects:
+        steps.append(Due.NOTE)
+    if reading.rejects:
+        is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
+        steps.append(Due.TELL_REJECTED_AGAIN if is_over else Due.REPLACE)
+    return steps
 
 
 class Do(Record):
@@ -99,7 +188,7 @@ class _Course:
                 raise
             if credential is None:
                 return
-            yield SendAgain(partial(exchange.send_again, partial(self._authorize, credential)))
+            yield SendAgain(partial(exchange.send_again, credential, self._proof(credential)))
             if self._parts.proofs is not None:
                 exchange.mind_proofs(self._parts.proofs)
             self._header = credential.header
@@ -131,21 +220,20 @@ class _Course:
         return reach is None or covers(reach, self._exchange.target[1])
 
     def _summary(self) -> Rejection:
-        method, url = self._exchange.target
-        return Rejection(method, without_query(url), self._exchange.status)
+        status, (method, url) = self._exchange.status, self._exchange.target
+        return Rejection(method, without_query(url), status)
 
-    def _authorize(self, credential: Credential, headers: Any) -> None:
-        """Set the headers of the request that is sent again.
+    def _proof(self, credential: Credential) -> str | None:
+        """Return the proof of the request that is sent again with this token, if it's bound to a key.
 
-        Its proof has the nonce that came with the answer: one that others were given since may be used up by them.
+        It has the nonce that came with the answer: one that others were given since may be used up by them.
         """
         proofs, exchange = self._parts.proofs, self._exchange
         if proofs is None:
-            headers["Authorization"] = credential.text
-        else:
-            method, url = exchange.target
-            nonce = proofs.note_nonce(url, exchange.response.headers.get("DPoP-Nonce"))
-            proofs.authorize(headers, credential, method, url, nonce)
+            return None
+        method, url = exchange.target
+        nonce = proofs.note_nonce(url, exchange.response.headers.get("DPoP-Nonce"))
+        return None if credential.proof is None else proofs.header(credential.proof, method, url, nonce)
 
     def _follow(self, reading: Reading) -> _Sending:
         """Do what is due; return what to send the request with again, None if the answer is the caller's."""
@@ -240,8 +328,8 @@ class _Course:
         """Have a rejected token replaced."""
         exchange = self._exchange
         is_repeatable, summary = (yield Do(exchange.can_replay)), self._summary()
-        summary.emit_rejection(can_replay=is_repeatable)
         replace = partial(self._parts.source.replace, self._header, self._origin, summary.path, summary.about)
+        summary.emit_rejection(can_replay=is_repeatable)
         if not is_repeatable:
             with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
                 yield from replace()

@@ -18,7 +18,7 @@ from .._record import Record
 from .._wire.encodings import decompress
 from .._wire.identifiers import covers
 from .._wire.messages import MAX_BODY
-from .._wire.token import NO_TOKEN, Header
+from .._wire.token import NO_TOKEN, Credential, Header
 from .._wire.urls import MOST_ORIGINS, leads_elsewhere, origin_of
 from .auth import TokenAuth
 from .exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_fixed, is_short, may_be_short, rewind
@@ -347,19 +347,21 @@ class RequestsExchange:
             socket.settimeout(before)
         return bytes(content)
 
-    def send_again(self, authorize: Callable[[Any], None]) -> Any:
-        connection, request = self.response.connection, self.prepare(authorize)
+    def send_again(self, credential: Credential, proof: str | None) -> Any:
+        connection, request = self.response.connection, self.prepare(credential, proof)
         begun = time.perf_counter()
         self.take(connection.send(request, **self.options), request, begun)
 
-    def prepare(self, authorize: Callable[[Any], None]) -> Any:
+    def prepare(self, credential: Credential, proof: str | None) -> Any:
         """Prepare the response's request to be sent again; the response keeps a copy of what was sent.
 
         The object stays the same, since a redirect of the new answer copies it.
         """
         request = self.response.request
         self.response.request = request.copy()
-        authorize(request.headers)
+        request.headers["Authorization"] = credential.text
+        if proof is not None:
+            request.headers["DPoP"] = proof
         self._keep_cookies(request)
         return request
 

@@ -14,6 +14,7 @@ from oauth_auth._plugins.answers import Rules
 from oauth_auth._plugins.replacing import Parts, replacing
 from oauth_auth._renewal.landing import Landing
 from oauth_auth._wire.challenges import Demand, Kind
+from oauth_auth._wire.token import Credential
 from tests.support.on_demand import OnDemandGrant
 from tests.support.steps import at
 from tests.units.test_source import Late
@@ -84,10 +85,8 @@ class Answered:
 
     def close(self) -> None: ...
 
-    def send_again(self, authorize: Callable[[Any], None]) -> None:
-        headers: dict[str, str] = {}
-        authorize(headers)
-        self._send(headers["Authorization"])
+    def send_again(self, credential: Credential, proof: str | None) -> None:
+        self._send(credential.text)
 
 
 def taking(*good: str) -> Callable[[str], tuple[int, str | None]]:
