@@ -25,14 +25,10 @@ from ._plugins.aiohttp_transport import AiohttpTokenTransport
 from ._plugins.auth import AsyncTokens
 from ._plugins.authorization_code_class import AuthorizationCode
 from ._plugins.device_class import DeviceCode
+from ._plugins.exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, rewind, with_new_cookies
 from ._plugins.jwt_bearer_class import JwtBearer
-from ._plugins.rejection import (
-    DRAIN_LIMIT,
-    DRAIN_SECONDS,
-    Exchange,
-)
+from ._plugins.origins import Proofs, take_off
 from ._plugins.replacing import note_answer, replacing
-from ._plugins.replay import rewind, with_new_cookies
 from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
 from ._plugins.token_exchange_class import TokenExchange
@@ -93,7 +89,7 @@ class AiohttpAuth(AsyncTokens):
 
     _controller_class = OAuthAuthorizationController
     _momentary: ClassVar[frozenset[str]] = frozenset(
-        {"_origins", "_proofs", "_replaying", "_telling", "_schemes", "_places"}
+        {"_origins", "_parts", "_proofs", "_replaying", "_telling", "_schemes", "_places"}
     )
 
     def _prepare(self) -> None:
@@ -115,7 +111,8 @@ class AiohttpAuth(AsyncTokens):
             return _Course.note(request, await handler(request))
         if request.proxy is not None and is_plain_loopback(str(url)):
             request.proxy = None  # it would carry the token over the network
-        current = self._source.current
+        source, proofs = self._source, self._proofs
+        current = source.current
         if current is None or time.time() >= current.refresh_at:
             current = await run_async(self._obtain(request))
         if current is None:
@@ -123,11 +120,11 @@ class AiohttpAuth(AsyncTokens):
         else:
             header = request.headers[_AUTHORIZATION] = current.header
             if current.proof is not None:
-                request.headers["DPoP"] = self._proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
+                request.headers["DPoP"] = proofs.header(current.proof, request.method, str(url))  # type: ignore[union-attr]
         response = await handler(request)
-        if self._proofs is not None and (nonce := response.headers.get("DPoP-Nonce")) is not None:
-            self._proofs.note_nonce(str(url), nonce)
-        if response.status not in self._telling and not self._source.rejecting_origins:
+        if proofs is not None and (nonce := response.headers.get("DPoP-Nonce")) is not None:
+            proofs.note_nonce(str(url), nonce)
+        if response.status not in self._telling and not source.rejecting_origins:
             return response
         return await self._judge(request, handler, header, response)
 
@@ -165,13 +162,13 @@ class AiohttpAuth(AsyncTokens):
         self, request: ClientRequest, handler: ClientHandlerType, header: str, response: Any
     ) -> ClientResponse:
         """Return the answer, or if it rejects the token the one to the replay; a call is replayed once."""
-        origin, exchange = request.url.origin(), _Exchange(self, request, handler, response)
-        course = _Course.of(request)
+        origin, exchange = request.url.origin(), _Exchange(request, handler, response, self._shows_certificate)
+        parts, course = self._parts, _Course.of(request)
         was_replayed = exchange.was_replayed = course is not None and course.was_replayed
         if response.status not in self._replaying:
-            note_answer(self._source, origin, header, exchange, is_replay=was_replayed)
+            note_answer(parts, origin, header, exchange, is_replay=was_replayed)
         else:
-            await run_async(replacing(self._source, origin, header, exchange))
+            await run_async(replacing(parts, origin, header, exchange))
         return _Course.note(request, exchange.response, was_replayed=exchange.was_replayed)
 
 
@@ -207,13 +204,21 @@ class _Course(aiohttp.tracing.Trace):
         return self._origin is None
 
 
-class _Exchange(Exchange):
+class _Exchange:
     """A request of a session, and its latest answer."""
 
-    def __init__(self, auth: AiohttpAuth, request: ClientRequest, handler: ClientHandlerType, response: Any) -> None:
-        super().__init__(auth, response)
+    def __init__(
+        self,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        response: Any,
+        shows_certificate: bool,  # noqa: FBT001
+    ) -> None:
         self._request = request
         self._handler = handler
+        self._shows_certificate = shows_certificate
+        self.response = response
+        self.was_replayed = False
 
     @property
     def status(self) -> int:
@@ -228,11 +233,6 @@ class _Exchange(Exchange):
         return self._request.method, str(self._request.url)
 
     @property
-    def leads_elsewhere(self) -> bool:
-        location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
-        return self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
-
-    @property
     def proof(self) -> str | None:
         return self._request.headers.get("DPoP")
 
@@ -240,7 +240,15 @@ class _Exchange(Exchange):
         """Return whether the request is as it was given on: another middleware may have changed it."""
         same = self.response.url.origin() == self._request.url.origin()
         has_it = not header or self._request.headers.get(_AUTHORIZATION) == header
-        return bool(same and has_it and self.is_within_reach)
+        return bool(same and has_it)
+
+    def led_on(self, header: str) -> tuple[str | None, str] | None:
+        location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
+        leads = self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
+        return self.target if leads and self.carried(header) else None
+
+    def mind_proofs(self, proofs: Proofs) -> None:
+        proofs.note_nonce(self.target[1], self.response.headers.get("DPoP-Nonce"))
 
     def can_replay(self) -> bool:
         # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.
@@ -249,7 +257,7 @@ class _Exchange(Exchange):
         return self._request.body == b"" or _can_be_sent_again(self._request.body, was_sent=was_sent)
 
     async def drain(self) -> None:
-        if self.is_short:
+        if not self._shows_certificate and is_short(self.response.headers):
             await self._read()
 
     async def discard(self) -> None:
@@ -269,7 +277,8 @@ class _Exchange(Exchange):
 
     async def _read(self) -> None:
         """Read what's left to its end, within limits, else close the response; who gets it can read it again."""
-        response, content, is_whole = self.response, bytearray(), self.may_be_short
+        response, content = self.response, bytearray()
+        is_whole = not self._shows_certificate and may_be_short(response.headers)
         if response._body is not None:  # noqa: SLF001 - nothing public says so
             return
         # What has its length is as long as it says, and unpacked by now.
@@ -290,12 +299,14 @@ class _Exchange(Exchange):
         response.content.feed_data(response._body)  # noqa: SLF001
         response.content.feed_eof()
 
-    async def send_again(self, credential: Credential) -> None:
+    async def send_again(self, credential: Credential, proof: str | None) -> None:
         request = self._request
         self._keep_cookies()
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             request.update_expect_continue(expect=True)  # what waited for the first one was cancelled
-        self.authorize(request.headers, credential)
+        request.headers[_AUTHORIZATION] = credential.text
+        if proof is not None:
+            request.headers["DPoP"] = proof
         self.response = await self._handler(request)
 
     def _keep_cookies(self) -> None:
@@ -364,7 +375,7 @@ class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
         is_within = self._places.get(request.url)
         if is_within or (is_within is None and self._look_up(request)):
             return self._send(request, handler)
-        self._take_off(request.headers)
+        take_off(request.headers, self._source)
         return self._send_aside(request, handler)
 
 

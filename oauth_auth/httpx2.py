@@ -13,7 +13,7 @@ from . import errors
 from ._lazy import point_elsewhere
 from ._plugins.authorization_code_class import AuthorizationCode
 from ._plugins.device_class import DeviceCode
-from ._plugins.httpx_like import FastPath, HttpxFlow
+from ._plugins.httpx_flow import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
 from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.resource_class import Resource

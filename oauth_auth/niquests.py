@@ -29,11 +29,11 @@ from ._lazy import point_elsewhere
 from ._plugins.auth import AsyncTokens
 from ._plugins.authorization_code_class import AuthorizationCode
 from ._plugins.device_class import DeviceCode
+from ._plugins.exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, rewind_async
 from ._plugins.jwt_bearer_class import JwtBearer
-from ._plugins.rejection import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short
+from ._plugins.origins import Proofs
 from ._plugins.replacing import replacing
-from ._plugins.replay import rewind_async
-from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
+from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks, Sent, is_multiplexed, set_content
 from ._plugins.requests_transport import RequestsTokenTransport
 from ._plugins.resource_class import Resource
 from ._plugins.service_classes import Bearer, ClientCredentials, Provider
@@ -174,17 +174,18 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
 
     def _prove(self, request: Any) -> Any:
         """Add a proof to a request that is about to be sent; redirects have one of their own, but no other origin."""
-        current, sent = self._source.current, request.headers.get("Authorization")
+        parts, sent = self._parts, request.headers.get("Authorization")
+        current = parts.source.current
         if not isinstance(sent, str) or not sent.startswith("DPoP "):
             request.headers.pop("DPoP", None)
-        elif self._proofs is not None and current is not None:
-            self._proofs.authorize(request.headers, current, request.method, request.url or "")
+        elif parts.proofs is not None and current is not None:
+            parts.proofs.authorize(request.headers, current, request.method, request.url or "")
         return request
 
-    def _mind_proofs(self, response: Any) -> None:
+    def _mind_proofs(self, proofs: Proofs, response: Any) -> None:
         """Take in an answer's nonce; `_prove` sees the requests that redirects lead to."""
-        if self._proofs is not None and "DPoP" in response.request.headers:
-            self._proofs.note_nonce(response.request.url or "", response.headers.get("DPoP-Nonce"))
+        if "DPoP" in response.request.headers:
+            proofs.note_nonce(response.request.url or "", response.headers.get("DPoP-Nonce"))
 
     def _make_hook(self, origin: str) -> tuple[Hook, ...]:
         return Hook(self._on_response_async, origin, None), Hook(self._on_response, origin, None)
@@ -198,7 +199,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         if begun is None:
             return response
         header, exchange = begun
-        run(replacing(self._source, origin, header, exchange))
+        run(replacing(self._parts, origin, header, exchange))
         return _hand_over(response, exchange.response, kwargs)
 
     async def _on_response_async(self, origin: str, led_to: str | None, response: Any, **kwargs: Any) -> Any:
@@ -207,7 +208,7 @@ class NiquestsAuth(RequestsHooks, AsyncTokens, AuthBase):
         if begun is None:
             return response
         header, exchange = begun
-        await run_async(replacing(self._source, origin, header, exchange))
+        await run_async(replacing(self._parts, origin, header, exchange))
         return _hand_over(response, exchange.response, kwargs)
 
 
@@ -230,23 +231,26 @@ class _Exchange(RequestsExchange):
     A replay isn't multiplexed, since some adapters don't know that option.
     """
 
-    def __init__(self, auth: RequestsHooks, origin: str, response: Any, kwargs: dict[str, Any]) -> None:
-        self._is_in_place = bool(kwargs.get("multiplexed"))
-        super().__init__(auth, origin, response, {**kwargs, "multiplexed": False} if self._is_in_place else kwargs)
+    def __init__(self, sent: Sent, response: Any) -> None:
+        super().__init__(sent, response)
+        self._is_in_place = bool(sent.options.get("multiplexed"))
+        if self._is_in_place:
+            self.options["multiplexed"] = False
 
     def discard(self) -> Any:
-        if self._shows_certificate and self._is_multiplexed and may_be_short(self.response.headers):
+        response = self.response
+        if self.sent.shows_certificate and is_multiplexed(response) and may_be_short(response.headers):
             left = DRAIN_LIMIT  # the connection is idle then, unless others use it
             with suppress(Exception):
-                while left > 0 and (chunk := self.response.raw.read(left, decode_content=False)):
+                while left > 0 and (chunk := response.raw.read(left, decode_content=False)):
                     left -= len(chunk)
         super().discard()
 
-    def _close_idle(self, pool: Any) -> None:
+    def close_idle(self, pool: Any) -> None:
         for connection in pool.iter_idle():
             connection.close()
 
-    def _as_past(self, response: Any) -> Any:
+    def as_past(self, response: Any) -> Any:
         """Return it, or where that very object becomes the new answer, a copy of it."""
         if not self._is_in_place:
             return response
@@ -257,7 +261,7 @@ class _Exchange(RequestsExchange):
     def close(self) -> Any:
         response = self.response
         if not response._content_consumed:  # noqa: SLF001
-            if not self._is_multiplexed:
+            if not is_multiplexed(response):
                 response.close()
             elif is_short(response.headers):  # else the session can't close the connection
                 with suppress(Exception):
@@ -275,18 +279,18 @@ class _AsyncExchange(_Exchange):
     async def drain(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().drain()
-        elif self.is_short:
+        elif not self.sent.shows_certificate and is_short(self.response.headers):
             await self._read_async()
 
     async def discard(self) -> None:
         if not isinstance(self.response, niquests.AsyncResponse):
             super().discard()
             return
-        if not self._shows_certificate:
+        if not self.sent.shows_certificate:
             await self._read_async()
             return
         raw: Any = self.response.raw
-        if self._is_multiplexed and may_be_short(self.response.headers):
+        if is_multiplexed(self.response) and may_be_short(self.response.headers):
             left = DRAIN_LIMIT  # as above
             with suppress(Exception):
                 while left > 0 and (chunk := await raw.read(left, decode_content=False)):
@@ -301,7 +305,7 @@ class _AsyncExchange(_Exchange):
         if not isinstance(response, niquests.AsyncResponse):
             super().close()
         elif not response._content_consumed:  # noqa: SLF001
-            if not self._is_multiplexed:
+            if not is_multiplexed(response):
                 await response.close()
             elif is_short(response.headers):  # as above
                 with suppress(Exception):
@@ -311,9 +315,10 @@ class _AsyncExchange(_Exchange):
     async def _read_async(self) -> None:
         """Read what's left to its end, within limits, else close the response."""
         response: Any = self.response
-        if response._content_consumed or self._is_multiplexed:  # noqa: SLF001
+        if response._content_consumed or is_multiplexed(response):  # noqa: SLF001
             return
-        content, is_whole = bytearray(), self.may_be_short
+        content = bytearray()
+        is_whole = not self.sent.shows_certificate and may_be_short(response.headers)
         try:
             if is_whole:
                 async with asyncio.timeout(DRAIN_SECONDS):
@@ -327,18 +332,18 @@ class _AsyncExchange(_Exchange):
         if not is_whole:
             await self.close()
             return
-        self._set_content(bytes(content))
+        set_content(response, bytes(content))
         # If there will be no other answer, the caller must still be able to stream this one.
         response.raw.read = _reading(response._content)  # noqa: SLF001
 
-    async def send_again(self, credential: Credential) -> None:
-        past, request = self.response, self._prepare(credential)
+    async def send_again(self, credential: Credential, proof: str | None) -> None:
+        connection, request = self.response.connection, self.prepare(credential, proof)
         begun = time.perf_counter()
-        self._take(await past.connection.send(request, **self._kwargs), request, begun)
+        self.take(await connection.send(request, **self.options), request, begun)
 
-    def _as_past(self, response: Any) -> Any:
+    def as_past(self, response: Any) -> Any:
         """Return it as an async session puts redirects into a history: with its content read, if it was."""
-        past = super()._as_past(response)
+        past = super().as_past(response)
         if isinstance(past, niquests.AsyncResponse) and past._content_consumed:  # noqa: SLF001
             past.__class__ = Response  # type: ignore[assignment]
         return past

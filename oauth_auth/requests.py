@@ -108,7 +108,7 @@ class RequestsAuth(RequestsHooks, AuthBase):
         if begun is None:
             return response
         header, exchange = begun
-        run(replacing(self._source, origin, header, exchange))
+        run(replacing(self._parts, origin, header, exchange))
         answer: Response = exchange.response
         return answer
 

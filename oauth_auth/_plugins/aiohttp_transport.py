@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import socket
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .. import errors
 from .._wire.messages import TokenResponse
 from .._wire.token_request import TokenRequest
-from .own_loop import run_alone
 from .token_transport import Body, answer, circumstances, http_proxy, make_tls_context, tls_context, unreachable
 
 if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate
 
 __all__ = ["AiohttpTokenTransport"]
+
+_T = TypeVar("_T")
 
 
 class AiohttpTokenTransport:
@@ -42,7 +46,7 @@ class AiohttpTokenTransport:
     def send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         """Send once. Raises `TokenTransportError`."""
         # Not with the loop that the program has chosen, which may be for its main thread alone.
-        return run_alone(self._send(request, connect_timeout, timeout))
+        return _run_alone(self._send(request, connect_timeout, timeout))
 
     async def _send(self, request: TokenRequest, connect_timeout: float, timeout: float) -> TokenResponse:
         body = Body(time.monotonic() + timeout, self._library.ServerTimeoutError)
@@ -123,3 +127,36 @@ class AiohttpTokenTransport:
         wrapped = unreachable(self.error_class, request, error, copy, around, status_code=status, retryable=retryable)
         wrapped.is_unexpected = not isinstance(error, self._library.ClientError | TimeoutError)  # a hook's
         return wrapped
+
+
+def _run_alone(main: Coroutine[Any, Any, _T]) -> _T:
+    """Return what a coroutine returns, run in a loop of its own; that isn't made as the program's own loops are.
+
+    It needs no other thread, and leaves nothing open.
+    """
+    loop = _EventLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(main)
+        finally:
+            for transport in loop.transports:
+                transport.abort()
+
+
+class _EventLoop(asyncio.SelectorEventLoop):
+    """Resolves names in its own thread, where nothing else runs: at exit no other thread can begin.
+
+    Its connections are aborted in the end: TLS would wait for the other side's farewell, with an open socket.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transports: list[asyncio.WriteTransport] = []
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        return socket.getaddrinfo(host, port, **options)
+
+    async def create_connection(self, *args: Any, **options: Any) -> Any:
+        connection = await super().create_connection(*args, **options)
+        self.transports.append(connection[0])
+        return connection

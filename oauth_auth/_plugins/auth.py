@@ -17,9 +17,10 @@ from .._server.grant import Grant
 from .._server.operations import OAuthAuthorizationController
 from .._wire.challenges import Kind, replay_statuses, telling_statuses
 from .._wire.token import Credential, OAuthToken
+from .answers import Rules
 from .options import PLUGINS, Settings
-from .origins import Origins
-from .proofs import Proofs
+from .origins import Origins, Proofs
+from .replacing import Parts
 
 __all__ = ["AsyncTokens", "TokenAuth"]
 
@@ -36,7 +37,7 @@ class TokenAuth:
     """
 
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling"})
+    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_parts", "_proofs", "_replaying", "_telling"})
     """The attributes that `_prepare` sets."""
     _reach: str | None = None
     """The resource that the token stays in, where a request goes without one until that demands it."""
@@ -85,6 +86,8 @@ class TokenAuth:
             steps_up=Kind.LOGIN in self._steps_up,
             widens_scope=Kind.SCOPE in self._steps_up,
         )
+        rules = Rules(self._rejection_statuses, self._steps_up, self._has_proofs, self._source.renews, self._reach)
+        self._parts = Parts(self._source, self._origins, self._proofs, rules)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}
@@ -106,13 +109,6 @@ class TokenAuth:
     def _is_repeatable(self, request: Any) -> bool:
         """Return whether a request that wasn't sent yet can be sent twice, with the same bytes."""
         raise NotImplementedError
-
-    def _take_off(self, headers: Any) -> None:
-        """Take this object's token off a request that it may not go with, as one that a redirect has led away."""
-        header = headers.get("Authorization")
-        if isinstance(header, str) and self._source.has_sent(header):
-            del headers["Authorization"]
-            headers.pop("DPoP", None)
 
     @property
     def token(self) -> OAuthToken | None:

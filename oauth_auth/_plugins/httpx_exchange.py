@@ -3,52 +3,69 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._record import Record
 from .._wire.http_fields import decompress
 from .._wire.messages import MAX_BODY
 from .._wire.token import Credential
-from .rejection import (
+from .exchange import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
-    Exchange,
-    path_of,
+    are_rewindable,
+    cookie_pairs,
+    is_fixed,
+    is_short,
+    may_be_short,
+    rewind,
 )
-from .replay import are_rewindable, cookie_pairs, is_fixed, rewind
+from .origins import Proofs
 
-if TYPE_CHECKING:
-    from .httpx_like import HttpxFlow
-
-__all__ = ["AsyncHttpxExchange", "HttpxExchange", "Origin", "can_rewind"]
+__all__ = ["AsyncHttpxExchange", "HttpxExchange", "Origin", "Sent", "can_rewind", "note_nonces"]
 
 Origin = tuple[str, str | bytes, int | None]
 """Scheme, host and port, as the library has them."""
 
 
-class HttpxExchange(Exchange):
+class Sent(Record):
+    """What a flow hands over: how it sent a request, and with which library."""
+
+    library: Any
+    byte_stream: type
+    origin_of: Callable[[Any], Origin]
+    origin: Origin
+    """The one first addressed."""
+    position: int | None
+    """Where the body was, if it's a file."""
+    shows_certificate: bool
+
+
+class HttpxExchange:
     """A request of a client, and its latest answer, after redirects."""
 
-    def __init__(self, auth: HttpxFlow, origin: Origin, position: int | None, response: Any) -> None:
-        super().__init__(auth, response)
-        self._auth = auth
-        self.origin = origin
-        self._position = position
-        """Where the body was, if it's a file."""
+    def __init__(self, sent: Sent, response: Any) -> None:
+        self._sent = sent
+        self.response = response
+        self.was_replayed = False
         self._raw: bytes | None = None
         """The body of the answer, as it was sent, once it has been drained."""
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
     @property
-    def target(self) -> tuple[str | None, str]:
-        request = self.response.request
-        return request.method, str(request.url)
+    def status(self) -> int:
+        return int(self.response.status_code)
 
     @property
-    def leads_elsewhere(self) -> bool:
-        following = self.response.next_request
-        return following is not None and self._origin_of(following) != self.origin
+    def challenges(self) -> str | None:
+        found: str | None = self.response.headers.get("WWW-Authenticate")
+        return found
+
+    @property
+    def target(self) -> tuple[str | None, str]:
+        return _target(self.response.request)
 
     @property
     def proof(self) -> str | None:
@@ -57,29 +74,32 @@ class HttpxExchange(Exchange):
 
     def carried(self, header: str) -> bool:
         # A token is taken off by the library where a redirect leads elsewhere; without one that must be looked at.
-        has_left = not header and any(self._origin_of(past.request) != self.origin for past in self.response.history)
+        has_left = not header and any(self._leaves(past.request) for past in self.response.history)
         return self._carries(header, self.response.request) and not has_left
 
-    def accepted_path(self, header: str) -> str | None:
-        """Return the path that accepted the token: of an answer that was redirected since, too."""
+    def led_on(self, header: str) -> tuple[str | None, str] | None:
+        """Return the request whose answer led on: one before the latest, if that went without the token, too."""
         if not self.carried(header):
-            for past in self.response.history:
-                if self._carries(header, past.request):
-                    return path_of(past.request.method, str(past.request.url))
-        return super().accepted_path(header)
+            past = (past.request for past in self.response.history if self._carries(header, past.request))
+            return next(map(_target, past), None)
+        following = self.response.next_request
+        return None if following is None or not self._leaves(following) else self.target
+
+    def mind_proofs(self, proofs: Proofs) -> None:
+        note_nonces(proofs, self.response)
 
     def _carries(self, header: str, request: Any) -> bool:
-        has_it = not header or request.headers.get("Authorization") == header
-        return self._origin_of(request) == self.origin and has_it and self.is_within_reach
+        return not self._leaves(request) and (not header or request.headers.get("Authorization") == header)
 
-    def _origin_of(self, request: Any) -> Origin:
-        return self._auth._fast_path.origin_of(request.url)  # noqa: SLF001 - of the package
+    def _leaves(self, request: Any) -> bool:
+        """Return whether a request goes to another origin than the one first addressed."""
+        return self._sent.origin_of(request.url) != self._sent.origin
 
     # -- What is done with it -----------------------------------------------------------------------------------
 
     def can_replay(self) -> Any:
         stream = self.response.request.stream
-        return isinstance(stream, self._auth._byte_stream) or can_rewind(stream, self._position)  # noqa: SLF001
+        return isinstance(stream, self._sent.byte_stream) or can_rewind(stream, self._sent.position)
 
     def drain(self) -> Any:
         if self._should_drain():
@@ -88,7 +108,7 @@ class HttpxExchange(Exchange):
     def discard(self) -> Any:
         if not hasattr(self.response, "_content"):
             self._discarded(self._read() if self._raw is None else self._raw)
-        if self._shows_certificate:
+        if self._sent.shows_certificate:
             for connection in _connections_of(self.response):
                 with suppress(Exception), connection._state_lock:  # noqa: SLF001 - else a thread begins to use it
                     _let_expire(connection)
@@ -98,7 +118,8 @@ class HttpxExchange(Exchange):
 
     def _should_drain(self) -> bool:
         response = self.response
-        return not hasattr(response, "_content") and self.is_short and not _is_multiplexed(response)
+        is_worthwhile = not self._sent.shows_certificate and is_short(response.headers)
+        return not hasattr(response, "_content") and is_worthwhile and not _is_multiplexed(response)
 
     def _drained(self, raw: bytes | None) -> None:
         """Put back what was read, so that whoever gets the response can read it, streamed or not."""
@@ -109,7 +130,7 @@ class HttpxExchange(Exchange):
         self._raw = raw
         with suppress(RuntimeError):  # a mock's has no time
             response.elapsed = response.elapsed  # httpx2 has it from the stream
-        response.stream = self._auth._byte_stream(raw)  # noqa: SLF001 - of the package
+        response.stream = self._sent.byte_stream(raw)
         response.is_closed = response.is_stream_consumed = False
 
     def _discarded(self, raw: bytes | None) -> None:
@@ -119,7 +140,7 @@ class HttpxExchange(Exchange):
 
     def _read(self) -> bytes | None:
         """Return the body of the answer; if it's too long or takes too long, close it and return None."""
-        response, part = self.response, _Part(self.response, self.may_be_short)
+        response, part = self.response, _Part(self.response, shows_certificate=self._sent.shows_certificate)
         try:
             if part.is_whole:
                 for chunk in response.iter_raw():
@@ -132,28 +153,26 @@ class HttpxExchange(Exchange):
             response.close()
         return part.content
 
-    def send_again(self, credential: Credential) -> Any:
+    def send_again(self, credential: Credential, proof: str | None) -> Any:
         """Return the request to send: the response's, with this token and the cookies that the response sets."""
         old = self.response.request
-        request = self._auth._library.Request(  # noqa: SLF001 - of the package
+        request = self._sent.library.Request(
             old.method, old.url, headers=old.headers, stream=old.stream, extensions=old.extensions
         )
-        self.authorize(request.headers, credential)
-        if isinstance(request.stream, self._auth._byte_stream):  # noqa: SLF001 - of the package
+        request.headers["Authorization"] = credential.text
+        if proof is not None:
+            request.headers["DPoP"] = proof
+        if isinstance(request.stream, self._sent.byte_stream):
             request.read()  # hooks of the caller's may look at its content
         self._keep_cookies(request)
         self._raw = None
         return request
 
-    def mind_proofs(self) -> None:
-        if self.proofs is not None:
-            self._auth._note_nonce(self.response)  # noqa: SLF001 - of the package
-
     def _keep_cookies(self, request: Any) -> None:
         """Update the Cookie header with what the response sets and deletes, as a client's jar would."""
         if "Set-Cookie" not in self.response.headers:
             return
-        cookies = self._auth._library.Cookies()  # noqa: SLF001 - of the package
+        cookies = self._sent.library.Cookies()
         host = f"[{request.url.host}]" if ":" in request.url.host else request.url.host
         domain = host if "." in host else f"{host}.local"  # as Python's cookie jars call hosts without dots
         for name, value in cookie_pairs(request.headers.get("Cookie")).items():
@@ -161,6 +180,18 @@ class HttpxExchange(Exchange):
         cookies.extract_cookies(self.response)
         request.headers.pop("Cookie", None)
         cookies.set_cookie_header(request)
+
+
+def _target(request: Any) -> tuple[str | None, str]:
+    return request.method, str(request.url)
+
+
+def note_nonces(proofs: Proofs, response: Any) -> None:
+    """Take in the nonces of an answer, and of those that led to it."""
+    if response.headers.get("DPoP-Nonce") is None and not response.history:
+        return
+    for one in (*response.history, response):
+        proofs.note_nonce(str(one.request.url), one.headers.get("DPoP-Nonce"))
 
 
 class AsyncHttpxExchange(HttpxExchange):
@@ -173,13 +204,13 @@ class AsyncHttpxExchange(HttpxExchange):
     async def discard(self) -> None:
         if not hasattr(self.response, "_content"):
             self._discarded(await self._read_async() if self._raw is None else self._raw)
-        if self._shows_certificate:
+        if self._sent.shows_certificate:
             for connection in _connections_of(self.response):
                 with suppress(Exception):
                     _let_expire(connection)
 
     async def _read_async(self) -> bytes | None:
-        response, part = self.response, _Part(self.response, self.may_be_short)
+        response, part = self.response, _Part(self.response, shows_certificate=self._sent.shows_certificate)
         try:
             if part.is_whole:
                 async for chunk in response.aiter_raw():
@@ -221,7 +252,8 @@ def _let_expire(connection: Any) -> None:
 class _Part:
     """As much of an answer as is read for its connection's sake; meanwhile the request's time-outs are shorter."""
 
-    def __init__(self, response: Any, is_worthwhile: bool) -> None:  # noqa: FBT001
+    def __init__(self, response: Any, *, shows_certificate: bool) -> None:
+        is_worthwhile = not shows_certificate and may_be_short(response.headers)
         self.is_whole = is_worthwhile and not _is_multiplexed(response)
         self._extensions = response.request.extensions
         self._timeouts = self._extensions.get("timeout", {})

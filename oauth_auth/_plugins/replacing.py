@@ -1,11 +1,13 @@
-"""What is done about an answer that rejects the token, its proof or the user's login: the same in each plug-in.
+"""What is done about an answer: the same in each plug-in.
 
-Which answers do so is decided by `_wire.challenges`, which token comes next by `_renewal`. A plug-in provides an
-`Exchange`, the operations on its library's requests and responses.
+What an answer says is read by `answers`, and which token comes next is decided by `_renewal`. What is done, in which
+order, is `due` by that and by what was done before: so no request is sent more often than it may be, whatever an API
+answers. A plug-in provides an `Exchange`, the operations on its library's requests and responses.
 """
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
@@ -14,13 +16,107 @@ from typing import Any
 
 from .._flight import Step
 from .._record import Record
-from .._renewal.source import Replacement, TokenSource, Waiting
-from .._server.server_state import Challenges
-from .._wire.token import Credential
+from .._renewal.source import TokenSource, Waiting
+from .._server.server_state import is_answerable
+from .._wire.challenges import Demand
+from .._wire.identifiers import covers
+from .._wire.token import Credential, nonce_in
+from .._wire.urls import origin_of, without_query
 from ..errors import OAuthError
-from .rejection import Exchange, Rejection, path_of
+from .answers import Reading, Rules, error_said, read
+from .exchange import Exchange
+from .origins import Origins, Proofs
+from .rejection import Rejection, path_of
 
-__all__ = ["Do", "SendAgain", "note_answer", "replacing"]
+__all__ = ["Do", "Due", "Parts", "Progress", "SendAgain", "due", "note_answer", "replacing"]
+
+_MOST_TIMES = 3
+"""How often a request is sent to a resource that says itself what it wants."""
+_MOST_REPLACED = 2
+"""How many rejected tokens are replaced for one request: a sibling's may have been revoked as well."""
+
+_Sending = Generator[Step, Any, Credential | None]
+"""Steps that return what to send the request with again, the answer out of the way; None if it's not sent."""
+
+
+class Due(enum.Enum):
+    """One thing to do about an answer."""
+
+    PROVE = "send it again with another proof"
+    MEET = "get the token that's demanded, and send the request again"
+    STEP_UP = "have the user log in as is demanded, and send the request again"
+    COUNT_VAIN_LOGIN = "note that the last login hasn't helped"
+    NOTE = "note that the token is accepted, or that its scope isn't enough, if that's so"
+    COUNT_VAIN_DEMAND = "note that the token which was demanded is rejected"
+    REPLACE = "replace the rejected token, and send the request again"
+    TELL_REJECTED_AGAIN = "log that a new token is rejected, too"
+
+
+class Progress(Record):
+    """What was done for a request, before the answer that's looked at now."""
+
+    has_token: bool = True
+    was_led_here: bool = False
+    """Whether it was sent again before a redirect led to it: that's done once."""
+    times_sent: int = 1
+    """How often it was sent, but for what was only about a proof."""
+    is_fresh: bool = False
+    """Whether its token was made for the very demand of an answer to it: another wouldn't help."""
+    replaced: int = 0
+    """How many rejected tokens were replaced."""
+    is_final: bool = False
+    """Whether the last of them was replaced by one that was made because of the rejection."""
+    login: Demand | None = None
+    """What a login was made for since a token was replaced."""
+    proved: tuple[tuple[str, str], ...] = ()
+    """The URLs and errors for which another proof was sent with this token.
+
+    By URL, since in httpx the answer may be one to a request that a redirect has led on, with a copy of the proof.
+    """
+
+    def may_prove(self, url: str, error: str, had: str | None, given: str | None) -> bool:
+        """Return whether another proof is sent to this URL; the last one `had` a nonce, the answer has `given` one."""
+        return is_answerable(error, had, given, [answered for where, answered in self.proved if where == url])
+
+    def after_proof(self, url: str, error: str) -> Progress:
+        """Return it after another proof was sent."""
+        return self._replace(proved=(*self.proved, (url, error)))
+
+    def after_demand(self, *, is_fresh: bool) -> Progress:
+        """Return it after a request without a token was sent with one."""
+        return Progress(times_sent=self.times_sent + 1, is_fresh=is_fresh)
+
+    def after_step_up(self, login: Demand | None) -> Progress:
+        """Return it after a request was sent again with the token of another login, made for it or found."""
+        return self._replace(times_sent=self.times_sent + 1, login=login, proved=())
+
+    def after_replacement(self, *, is_final: bool) -> Progress:
+        """Return it after a request was sent again in place of one whose token was rejected."""
+        return Progress(times_sent=self.times_sent + 1, replaced=self.replaced + 1, is_final=is_final)
+
+
+def due(reading: Reading, progress: Progress, rules: Rules) -> list[Due]:
+    """Return what is done about an answer, in this order; with the first that sends the request again it ends."""
+    steps = [] if reading.proof_error is None else [Due.PROVE]
+    if progress.was_led_here:
+        return [*steps, Due.TELL_REJECTED_AGAIN] if reading.rejects else steps
+    if not progress.has_token:
+        return [] if reading.demand is None else [Due.MEET]
+    may_be_sent = rules.reach is None or progress.times_sent < _MOST_TIMES
+    if progress.login is not None:
+        if reading.demand is not None or reading.rejects:
+            # Whatever is wrong with the token now: an API may take turns in what it demands.
+            steps.append(Due.COUNT_VAIN_LOGIN)
+    elif reading.demand is not None and may_be_sent:
+        steps.append(Due.STEP_UP)
+    if progress.is_fresh:
+        return [*steps, Due.NOTE, *([Due.COUNT_VAIN_DEMAND, Due.TELL_REJECTED_AGAIN] if reading.rejects else ())]
+    if progress.replaced or not reading.rejects:
+        steps.append(Due.NOTE)
+    if reading.rejects:
+        is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
+        steps.append(Due.TELL_REJECTED_AGAIN if is_over else Due.REPLACE)
+    return steps
 
 
 class Do(Record):
@@ -42,196 +138,205 @@ class SendAgain(Do):
     """The step of sending a request again. In httpx the client does that, so the auth flow hands the request to it."""
 
 
-def replacing(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
+class Parts(Record):
+    """What an auth object has that deals with answers."""
+
+    source: TokenSource
+    origins: Origins
+    proofs: Proofs | None
+    rules: Rules
+
+
+def replacing(parts: Parts, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
     """Do what an answer calls for, and send its request again: with a token, or with another one than it had.
 
     `header` is that of the token which it had, "" for none. What an answer says against the proof alone is answered
     before and after, and doesn't count.
     """
-    if exchange.was_replayed:
-        header = yield from answering(source, header, exchange)
-        exchange.tell_rejected_again(origin, header)
-        return
-    is_fresh = False
-    if not header:
-        sent, is_fresh = yield from meeting(source, exchange)
-        if sent is None:
+    return _Course(parts, origin, header, exchange).steps()
+
+
+def note_answer(parts: Parts, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
+    """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
+    if header:
+        course = _Course(parts, origin, header, exchange)
+        course.note(course.reading(demands=False), is_replay=is_replay)
+
+
+class _Course:
+    """The course of one request, from the first answer to it until one is the caller's."""
+
+    __slots__ = ("_exchange", "_header", "_origin", "_parts", "_progress")
+
+    def __init__(self, parts: Parts, origin: Hashable, header: str, exchange: Exchange) -> None:
+        self._parts = parts
+        self._origin = origin
+        self._header = header
+        self._exchange = exchange
+        self._progress = Progress(bool(header), exchange.was_replayed)
+
+    def steps(self) -> Waiting:
+        """Send the request again until an answer calls for nothing more."""
+        exchange = self._exchange
+        while True:
+            try:
+                credential = yield from self._follow(self.reading())
+            except GeneratorExit:
+                raise
+            except BaseException:  # interrupted or cancelled, too: nobody will get the answer, or close it
+                yield Do(exchange.close)
+                raise
+            if credential is None:
+                return
+            yield SendAgain(partial(exchange.send_again, credential, self._proof(credential)))
+            if self._parts.proofs is not None:
+                exchange.mind_proofs(self._parts.proofs)
+            self._header = credential.header
+
+    def reading(self, *, demands: bool = True) -> Reading:
+        """Return what the latest answer says of the token."""
+        exchange, header = self._exchange, self._header
+        if not self._is_within_reach() or not exchange.carried(header):
+            return Reading()
+        return read(exchange.status, exchange.challenges, header, self._parts.rules, demands=demands)
+
+    def note(self, reading: Reading, *, is_replay: bool) -> None:
+        """Note what an answer says of the token, but for that it's rejected."""
+        exchange, parts = self._exchange, self._parts
+        if reading.lacks_scope:
+            wanted = reading.wanted_scope
+            if parts.origins.is_news("insufficient_scope", origin_of(exchange.target[1]), wanted):
+                self._summary().emit_insufficient_scope(wanted, parts.source.scope_of(self._header) or "unknown")
+        if reading.accepts:
+            accepted: tuple[str | None, str] | None = exchange.target
+        else:
+            accepted = exchange.led_on(self._header) if self._is_within_reach() else None
+        if accepted is not None:
+            parts.source.record_acceptance(self._origin, path_of(*accepted), self._header, is_replay=is_replay)
+
+    def _is_within_reach(self) -> bool:
+        """Return whether the latest request went to where the token may be: a redirect may have led it away."""
+        reach = self._parts.rules.reach
+        return reach is None or covers(reach, self._exchange.target[1])
+
+    def _summary(self) -> Rejection:
+        status, (method, url) = self._exchange.status, self._exchange.target
+        return Rejection(method, without_query(url), status)
+
+    def _proof(self, credential: Credential) -> str | None:
+        """Return the proof of the request that is sent again with this token, if it's bound to a key.
+
+        It has the nonce that came with the answer: one that others were given since may be used up by them.
+        """
+        proofs, exchange = self._parts.proofs, self._exchange
+        if proofs is None:
+            return None
+        method, url = exchange.target
+        nonce = proofs.note_nonce(url, exchange.response.headers.get("DPoP-Nonce"))
+        return None if credential.proof is None else proofs.header(credential.proof, method, url, nonce)
+
+    def _follow(self, reading: Reading) -> _Sending:
+        """Do what is due; return what to send the request with again, None if the answer is the caller's."""
+        for step in due(reading, self._progress, self._parts.rules):
+            credential = None
+            match step:
+                case Due.PROVE:
+                    credential = yield from self._prove(reading)
+                case Due.MEET:
+                    credential = yield from self._meet(reading)
+                case Due.STEP_UP:
+                    credential = yield from self._step_up(reading)
+                case Due.REPLACE:
+                    credential = yield from self._replace()
+                case _:
+                    self._record(step, reading)
+            if credential is not None:
+                yield Do(self._exchange.discard)
+                self._exchange.was_replayed |= step is not Due.PROVE
+                return credential
+        return None
+
+    def _record(self, step: Due, reading: Reading) -> None:
+        """Note or log what is due."""
+        source, progress = self._parts.source, self._progress
+        if step is Due.NOTE:
+            self.note(reading, is_replay=progress.is_fresh or progress.replaced > 0)
             return
-        header = sent
-    header = yield from stepping_up(source, origin, header, exchange)
-    if is_fresh:
-        _note_fresh(source, origin, header, exchange)
-    else:
-        yield from _replacing_rejected(source, origin, header, exchange)
+        summary = self._summary()
+        if step is Due.COUNT_VAIN_LOGIN and progress.login is not None:
+            source.count_vain_login(self._origin, progress.login)
+        elif step is Due.COUNT_VAIN_DEMAND:
+            source.count_vain_demand(self._origin, summary.path)
+        elif step is Due.TELL_REJECTED_AGAIN and source.record_rejection_of_new(self._origin, summary.path):
+            summary.emit_rejected_again(error_said(self._exchange.challenges, self._header))
 
+    def _prove(self, reading: Reading) -> _Sending:
+        """Have the request sent with the same token, or the one that has just replaced it, and another proof."""
+        exchange, proofs, error = self._exchange, self._parts.proofs, reading.proof_error
+        assert proofs is not None and error is not None  # noqa: S101, PT018 - there's an error about one
+        url, headers = exchange.target[1], exchange.response.headers
+        given = proofs.note_nonce(url, headers.get("DPoP-Nonce"))
+        if error == "invalid_dpop_proof":
+            proofs.note_date(url, headers)
+        credential = self._parts.source.current
+        if not self._progress.may_prove(url, error, nonce_in(exchange.proof), given):
+            return None
+        if credential is None or credential.proof is None or not (yield Do(exchange.can_replay)):
+            return None
+        self._summary().emit_challenged(error)
+        self._progress = self._progress.after_proof(url, error)
+        return credential
 
-def _replacing_rejected(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Waiting:
-    """Replace a token that was rejected, and send the request again, once.
-
-    A sibling's token may have been revoked as well, so it's replaced once more.
-    """
-    for is_last in (False, True):
-        rejection = exchange.rejection(header)
-        if rejection is None:
-            note_answer(source, origin, header, exchange, is_replay=is_last)
-            return
-        if not exchange.may_be_sent_again:
-            exchange.tell_rejected_again(origin, header)
-            return
-        try:
-            replacement = yield from _replacement(source, origin, header, exchange, rejection)
-        except GeneratorExit:
-            raise
-        except BaseException:  # interrupted or cancelled, too: nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        if replacement is None:
-            return
-        exchange.was_replayed = True
-        yield from _send_again(exchange, replacement.credential)
-        header = yield from stepping_up(source, origin, replacement.credential.header, exchange)
-        note_answer(source, origin, header, exchange, is_replay=True)
-        if replacement.is_final or is_last:
-            exchange.tell_rejected_again(origin, header)
-            return
-
-
-def meeting(source: TokenSource, exchange: Exchange) -> Generator[Step, Any, tuple[str | None, bool]]:
-    """Get a token for a request that was sent without one, if its answer demands one, and send it again.
-
-    Returns the header that it was sent with, None if the answer is the caller's; and whether that token was made for
-    the demand.
-    """
-    demand = exchange.demand("")
-    if demand is None:
-        return None, False
-    try:
-        is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
+    def _meet(self, reading: Reading) -> _Sending:
+        """Get the token that an answer demands; without `can_replay` it's for the next requests."""
+        exchange, demand = self._exchange, reading.demand
+        assert demand is not None  # noqa: S101 - it's to be met
+        is_repeatable, summary = (yield Do(exchange.can_replay)), self._summary()
         summary.emit_demand(demand)
         try:
-            replacement = yield from source.meet(demand, summary.about, Do(exchange.drain))
+            replacement = yield from self._parts.source.meet(demand, summary.about, Do(exchange.drain))
         except OAuthError:
             if is_repeatable:
                 raise
         if not is_repeatable:
-            return None, False
-        yield Do(exchange.discard)
-    except GeneratorExit:
-        raise
-    except BaseException:  # nobody will get the answer, or close it
-        yield Do(exchange.close)
-        raise
-    exchange.was_replayed = True
-    yield from _send_again(exchange, replacement.credential)
-    return replacement.credential.header, replacement.is_final
+            return None
+        self._progress = self._progress.after_demand(is_fresh=replacement.is_final)
+        return replacement.credential
 
-
-def _note_fresh(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> None:
-    """Note what an answer says of a token that was made for this very request: another wouldn't help."""
-    note_answer(source, origin, header, exchange, is_replay=True)
-    rejection = exchange.rejection(header)
-    if rejection is not None:
-        source.count_vain_demand(origin, path_of(rejection.method, rejection.url))
-        exchange.tell_rejected_again(origin, header)
-
-
-def answering(source: TokenSource, header: str, exchange: Exchange) -> Generator[Step, Any, str]:
-    """Send a request again, the same token and the same bytes, while its answer is about the proof alone.
-
-    Returns the header that the last one was sent with: another one if the token has just been replaced.
-    """
-    # By URL: in httpx the answer may be one to a request that a redirect has led on, with a copy of the proof.
-    challenges: dict[str, Challenges] = {}
-    while (error := exchange.proof_error(header)) is not None:
-        credential = source.current
-        answered = challenges.setdefault(exchange.target[1], Challenges())
-        if not exchange.answers_proof(answered, error) or credential is None or credential.proof is None:
-            break
+    def _step_up(self, reading: Reading) -> _Sending:
+        """Have the user log in as an API demands."""
+        exchange, source, demand = self._exchange, self._parts.source, reading.demand
+        assert demand is not None  # noqa: S101 - it's for it
+        if not source.may_step_up(self._origin, self._header, demand):
+            return None
+        is_repeatable, summary = (yield Do(exchange.can_replay)), self._summary()
+        summary.emit_step_up(demand)
+        credential, is_made = None, False
         try:
-            is_repeatable = yield Do(exchange.can_replay)
-            if not is_repeatable:
-                break
-            exchange.summary().emit_challenged(error)
-            yield Do(exchange.discard)
-        except GeneratorExit:
-            raise
-        except BaseException:  # interrupted or cancelled: nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        yield SendAgain(partial(exchange.send_again, credential))
-        exchange.mind_proofs()
-        header = credential.header
-    return header
+            credential, is_made = yield from source.step_up(self._header, demand, summary.about, Do(exchange.drain))
+        except OAuthError:
+            if is_repeatable:
+                raise
+        # If it's not sent again, the answer that the caller gets says what is wrong; a failure is logged.
+        if credential is None or not is_repeatable:
+            return None
+        summary.emit_stepped_up()
+        self._progress = self._progress.after_step_up(demand if is_made else None)
+        return credential
 
-
-def stepping_up(source: TokenSource, origin: Hashable, header: str, exchange: Exchange) -> Generator[Step, Any, str]:
-    """Let the user log in as an API demands, once for a request, and send it again; answer what's about the proof.
-
-    Returns the header that the last one was sent with.
-    """
-    header = yield from answering(source, header, exchange)
-    made_for = None
-    while (demand := exchange.step_up_demand(header)) is not None:
-        if made_for is not None or not exchange.may_be_sent_again or not source.may_step_up(origin, header, demand):
-            break
-        try:
-            is_repeatable, summary = (yield Do(exchange.can_replay)), exchange.summary()
-            summary.emit_step_up(demand)
-            credential, is_made = None, False
-            try:
-                credential, is_made = yield from source.step_up(header, demand, summary.about, Do(exchange.drain))
-            except OAuthError:
-                if is_repeatable:
-                    raise
-            # If it's not sent again, the answer that the caller gets says what is wrong; a failure is logged.
-            if credential is None or not is_repeatable:
-                break
-            summary.emit_stepped_up()
-            yield Do(exchange.discard)
-        except GeneratorExit:
-            raise
-        except BaseException:  # nobody will get the answer, or close it
-            yield Do(exchange.close)
-            raise
-        exchange.was_replayed = True
-        yield from _send_again(exchange, credential)
-        header = yield from answering(source, credential.header, exchange)
-        made_for = demand if is_made else None
-    # Whatever is wrong with the token now: an API may take turns in what it demands.
-    if made_for is not None and (demand is not None or exchange.rejection(header) is not None):
-        source.count_vain_login(origin, made_for)
-    return header
-
-
-def _send_again(exchange: Exchange, credential: Credential) -> Generator[Step, Any, None]:
-    exchange.times_sent += 1
-    yield SendAgain(partial(exchange.send_again, credential))
-    exchange.mind_proofs()
-
-
-def _replacement(
-    source: TokenSource, origin: Hashable, header: str, exchange: Exchange, rejection: Rejection
-) -> Generator[Step, Any, Replacement | None]:
-    """Return what to send instead, the answer out of the way; None leaves the answer to the caller."""
-    is_repeatable = yield Do(exchange.can_replay)
-    rejection.emit_rejection(can_replay=is_repeatable)
-    replace = partial(source.replace, header, origin, path_of(rejection.method, rejection.url), rejection.about)
-    if not is_repeatable:
-        with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
-            yield from replace()
-        return None
-    replacement = yield from replace(Do(exchange.drain))
-    if replacement is not None:
-        rejection.emit_replay()
-        yield Do(exchange.discard)
-    return replacement
-
-
-def note_answer(source: TokenSource, origin: Hashable, header: str, exchange: Exchange, *, is_replay: bool) -> None:
-    """Note that the origin accepts the token, if the answer shows it; log it if the scope isn't enough."""
-    if not header:
-        return
-    exchange.tell_insufficient_scope(header)
-    path = exchange.accepted_path(header)
-    if path is not None:
-        source.record_acceptance(origin, path, header, is_replay=is_replay)
+    def _replace(self) -> _Sending:
+        """Have a rejected token replaced."""
+        exchange = self._exchange
+        is_repeatable, summary = (yield Do(exchange.can_replay)), self._summary()
+        replace = partial(self._parts.source.replace, self._header, self._origin, summary.path, summary.about)
+        summary.emit_rejection(can_replay=is_repeatable)
+        if not is_repeatable:
+            with suppress(OAuthError):  # it's logged, and the answer that the caller gets says what is wrong
+                yield from replace()
+            return None
+        replacement = yield from replace(Do(exchange.drain))
+        if replacement is None:
+            return None
+        summary.emit_replay()
+        self._progress = self._progress.after_replacement(is_final=replacement.is_final)
+        return replacement.credential

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .._wire.http_fields import read_date
 
-__all__ = ["Challenges", "ServerState"]
+__all__ = ["Challenges", "ServerState", "is_answerable"]
 
 _LONGEST_NONCE = 4096
 _FARTHEST = 10 * 366 * 86400.0
@@ -62,27 +62,31 @@ def is_nonce(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_NONCE and text.isascii() and text.isprintable() and not {*' "\\'} & {*text}
 
 
+def is_answerable(error: str | None, had: str | None, given: str | None, answered: Sequence[str]) -> bool:
+    """Return whether a refusal is about the proof alone, so that another attempt, with a new proof, is made at once.
+
+    The proof `had` a nonce, and the answer has `given` one. It's told by what this very proof had: others may have
+    learned the nonce meanwhile. `answered` are the errors for which the call was made anew already.
+    """
+    if error == "use_dpop_nonce":
+        return given not in {None, had} and answered.count(error) < _MOST_NONCES
+    return error == "invalid_dpop_proof" and error not in answered
+
+
 class Challenges:
-    """Which refusals in one call are about its proof alone, so that another attempt, with a new proof, is made at once.
+    """The refusals in one call that are about its proof alone, see `is_answerable`.
 
     They count neither among the attempts, nor as a use of the code or refresh token that went along.
     """
 
-    __slots__ = ("_has_renewed", "_nonces")
+    __slots__ = ("_answered",)
 
     def __init__(self) -> None:
-        self._nonces = 0
-        self._has_renewed = False
+        self._answered: list[str] = []
 
     def answer(self, error: str | None, had: str | None, given: str | None) -> bool:
-        """Return whether to try again; the proof `had` a nonce, and the answer has `given` one.
-
-        It's told by what this very proof had: others may have learned the nonce meanwhile.
-        """
-        if error == "use_dpop_nonce" and given not in {None, had} and self._nonces < _MOST_NONCES:
-            self._nonces += 1
-            return True
-        if error == "invalid_dpop_proof" and not self._has_renewed:
-            self._has_renewed = True
-            return True
-        return False
+        """Return whether to try again."""
+        if error is None or not is_answerable(error, had, given, self._answered):
+            return False
+        self._answered.append(error)
+        return True

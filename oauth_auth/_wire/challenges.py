@@ -72,8 +72,12 @@ class Challenge(Record):
         return dict(self.parameters).get(name)
 
 
+_Given = str | list[Challenge] | None
+"""What an answer has in `WWW-Authenticate`, as it stands there or read by `read_challenges`."""
+
+
 def is_rejection(
-    status_code: int, www_authenticate: str | None, rejection_statuses: tuple[int, ...], scheme: str = "bearer"
+    status_code: int, www_authenticate: _Given, rejection_statuses: tuple[int, ...], scheme: str = "bearer"
 ) -> bool:
     """Return whether an answer rejects the token, of this scheme, that it was sent with.
 
@@ -88,7 +92,7 @@ def is_rejection(
     return not errors or not _NOT_ABOUT_THE_TOKEN.issuperset(errors)
 
 
-def errors_for(scheme: str, www_authenticate: str) -> list[str]:
+def errors_for(scheme: str, www_authenticate: str | list[Challenge]) -> list[str]:
     """Return the errors that an answer names for a token of this scheme.
 
     `www_authenticate` is its header; several are joined by commas. Some servers say in a Bearer challenge what they
@@ -102,7 +106,7 @@ def errors_for(scheme: str, www_authenticate: str) -> list[str]:
     return []
 
 
-def proof_error(status_code: int, www_authenticate: str | None) -> str | None:
+def proof_error(status_code: int, www_authenticate: _Given) -> str | None:
     """Return the error that an answer names if that's about the proof alone, not about the bound token."""
     if status_code not in PROOF_STATUSES or not www_authenticate:
         return None
@@ -181,7 +185,7 @@ def _decisive(scheme: str, www_authenticate: str) -> Challenge | None:
     return next((one for one in fitting if one.get("error") is not None), fitting[0] if fitting else None)
 
 
-def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
+def wanted_scope(status_code: int, www_authenticate: _Given) -> str | None:
     """Return the scope that an answer says the token lacks, "" if it names none; None if it says no such thing."""
     if status_code not in SCOPE_STATUSES or not www_authenticate:
         return None
@@ -194,8 +198,10 @@ def wanted_scope(status_code: int, www_authenticate: str | None) -> str | None:
 _OF_TOKENS = ("bearer", "dpop")
 
 
-def read_challenges(www_authenticate: str) -> list[Challenge]:
-    """Return the challenges of an answer that concern tokens, in their order."""
+def read_challenges(www_authenticate: str | list[Challenge]) -> list[Challenge]:
+    """Return the challenges of an answer that concern tokens, in their order; those that were read are as they are."""
+    if isinstance(www_authenticate, list):
+        return www_authenticate
     if len(www_authenticate) > _MAX_HEADER_LENGTH:
         return []
     parameter, challenge = re.compile(_PARAMETER), re.compile(_SCHEME)

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from oauth_auth import OAuthToken
-from oauth_auth._plugins.rejection import DRAIN_LIMIT
+from oauth_auth._plugins.exchange import DRAIN_LIMIT
 from tests.support.connections import Streamed, limits, one_connection, stream
 from tests.support.modes import (
     AIOHTTP,

@@ -91,12 +91,12 @@ def test_no_name_stands_in_two_folders() -> None:
 
 
 def test_modules_and_classes_are_readable_in_one_sitting() -> None:
-    """No module is longer than 400 lines, and no class than 250."""
+    """No module is longer than 500 lines, and no class than 250."""
     too_long = []
     for name, path in modules().items():
         tree = ast.parse(text := path.read_text())
         classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-        too_long += [name] if len(text.splitlines()) > 400 else []
+        too_long += [name] if len(text.splitlines()) > 500 else []
         too_long += [f"{name}.{node.name}" for node in classes if (node.end_lineno or 0) - node.lineno >= 250]
 
     assert [] == too_long

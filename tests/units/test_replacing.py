@@ -10,8 +10,8 @@ import pytest
 
 from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired
 from oauth_auth._flight import run
-from oauth_auth._plugins.rejection import Exchange
-from oauth_auth._plugins.replacing import replacing
+from oauth_auth._plugins.answers import Rules
+from oauth_auth._plugins.replacing import Parts, replacing
 from oauth_auth._renewal.landing import Landing
 from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential
@@ -19,7 +19,7 @@ from tests.support.on_demand import OnDemandGrant
 from tests.support.steps import at
 from tests.units.test_source import Late
 
-URL, ORIGIN = "https://api.example/v1/things", "https://api.example"
+URL, ORIGIN, REACH = "https://api.example/v1/things", "https://api.example", "https://api.example/v1"
 WANTS = "Bearer"
 REJECTS = 'Bearer error="invalid_token"'
 
@@ -35,24 +35,18 @@ def tokens(*scopes: str | None) -> list[OAuthToken]:
     ]
 
 
-class Answered(Exchange):
+class Answered:
     """A request to an API that answers by what it's sent: with a status, and a challenge if it has one."""
 
     def __init__(
         self, late: Late, api: Callable[[str], tuple[int, str | None]], header: str = "", **options: Any
     ) -> None:
         news: set[Any] = set()
-        auth: Any = SimpleNamespace(
-            _source=late.source,
-            _origins=SimpleNamespace(is_news=lambda *what: what not in news and not news.add(what)),  # type: ignore[func-returns-value]
-            _rejection_statuses=(401,),
-            _steps_up=frozenset({Kind.LOGIN, Kind.SCOPE}),
-            _reach="https://api.example/v1",
-            _shows_certificate=False,
-            _proofs=None,
-        )
-        super().__init__(auth, None)
-        self.late, self.api, self.url, self.is_repeatable = late, api, URL, True
+        origins: Any = SimpleNamespace(is_news=lambda *what: what not in news and not news.add(what))  # type: ignore[func-returns-value]
+        rules = Rules((401,), options.pop("steps_up", frozenset({Kind.LOGIN, Kind.SCOPE})), reach=REACH)
+        self.parts = Parts(late.source, origins, None, rules)
+        self.api, self.url, self.is_repeatable = api, URL, True
+        self.was_replayed = False
         self.sent: list[str] = []
         for name, value in options.items():
             setattr(self, name, value)
@@ -61,25 +55,26 @@ class Answered(Exchange):
     def _send(self, header: str) -> None:
         self.sent.append(header.removeprefix("Bearer "))
         status, challenge = self.api(self.sent[-1])
-        self.response = SimpleNamespace(
-            status_code=status, headers={"WWW-Authenticate": challenge} if challenge else {}
-        )
+        self.status, self.challenges, self.response = status, challenge, SimpleNamespace(headers={})
 
     def replace(self) -> int:
         """Do what the plug-ins do; return the last answer's status."""
         header = f"Bearer {self.sent[0]}" if self.sent[0] else ""
-        run(replacing(self.late.source, ORIGIN, header, self))
+        run(replacing(self.parts, ORIGIN, header, self))
         return self.status
 
     @property
     def target(self) -> tuple[str | None, str]:
         return "GET", self.url
 
-    leads_elsewhere = False
     proof = None
 
     def carried(self, header: str) -> bool:
-        return header.removeprefix("Bearer ") == self.sent[-1] and self.is_within_reach
+        return header.removeprefix("Bearer ") == self.sent[-1]
+
+    def led_on(self, header: str) -> None: ...
+
+    def mind_proofs(self, proofs: object) -> None: ...
 
     def can_replay(self) -> bool:
         return self.is_repeatable
@@ -90,7 +85,7 @@ class Answered(Exchange):
 
     def close(self) -> None: ...
 
-    def send_again(self, credential: Credential) -> None:
+    def send_again(self, credential: Credential, proof: str | None) -> None:
         self._send(credential.text)
 
 
@@ -248,7 +243,7 @@ def test_a_token_that_came_meanwhile_is_replaced_and_stepped_up_from_three_times
 def test_requests_that_share_a_login_count_as_one() -> None:
     """Ten whose common new token is rejected make one vain login, so the pause isn't that of ten."""
     late = Late(OnDemandGrant(*tokens(*[None] * 9)))
-    waiting = [replacing(late.source, ORIGIN, "", Answered(late, taking())) for _ in range(10)]
+    waiting = [replacing(one.parts, ORIGIN, "", one) for one in (Answered(late, taking()) for _ in range(10))]
     landings = [_until_landing(steps) for steps in waiting]
     for steps, landing in zip(waiting, landings, strict=True):
         run(_resumed(steps, landing))
@@ -293,7 +288,7 @@ def test_who_cannot_step_up_gets_the_answer() -> None:
     grant = OnDemandGrant(*tokens("a"))
     late = Late(grant)
     late.meet()
-    exchange = Answered(late, lambda _: wants("b"), "Bearer token-1", _steps_up=frozenset())
+    exchange = Answered(late, lambda _: wants("b"), "Bearer token-1", steps_up=frozenset())
     assert (403, ["token-1"]) == (exchange.replace(), exchange.sent)
     exchange = Answered(late, lambda _: wants("b"), "Bearer token-1", is_repeatable=False)
     assert 403 == exchange.replace()

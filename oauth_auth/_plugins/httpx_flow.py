@@ -1,4 +1,4 @@
-"""What the plug-ins for httpx and httpx2 share: the auth flow, sync and async.
+"""The auth flow of httpx and httpx2, sync and async.
 
 The two libraries have the same API and different classes: each plug-in names its own, and none is imported here.
 """
@@ -14,9 +14,10 @@ from .._record import Record
 from .._wire.identifiers import covers
 from .._wire.token import NO_TOKEN, Prover
 from .auth import AsyncTokens
-from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin, can_rewind
+from .exchange import position_of
+from .httpx_exchange import AsyncHttpxExchange, HttpxExchange, Origin, Sent, can_rewind, note_nonces
+from .origins import take_off
 from .replacing import SendAgain, note_answer, replacing
-from .replay import position_of
 
 __all__ = ["FastPath", "HttpxFlow"]
 
@@ -34,7 +35,9 @@ class HttpxFlow(AsyncTokens):
     _library: ClassVar[Any]
     _byte_stream: ClassVar[type]
     _fast_path: ClassVar[FastPath]
-    _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_proofs", "_replaying", "_telling", "_addressable"})
+    _momentary: ClassVar[frozenset[str]] = frozenset(
+        {"_origins", "_parts", "_proofs", "_replaying", "_telling", "_addressable"}
+    )
 
     def _prepare(self) -> None:
         super()._prepare()
@@ -55,7 +58,8 @@ class HttpxFlow(AsyncTokens):
         if place not in self._addressable and not self._may_address(place, request):
             yield request
             return
-        current = self._source.current
+        source = self._source
+        current = source.current
         if current is None or time.time() >= current.refresh_at:
             current = run(self._obtain(request))
         if current is None:
@@ -68,14 +72,14 @@ class HttpxFlow(AsyncTokens):
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if prove is not None:
-            self._note_nonce(response)
-        if response.status_code not in self._telling and not self._source.rejecting_origins:
+            note_nonces(self._proofs, response)  # type: ignore[arg-type]  # bound tokens come with them
+        if response.status_code not in self._telling and not source.rejecting_origins:
             return
-        exchange = HttpxExchange(self, place[:3], position, response)
+        parts, exchange = self._parts, HttpxExchange(self._sent(place, position), response)
         if response.status_code not in self._replaying:
-            note_answer(self._source, exchange.origin, header, exchange, is_replay=False)
+            note_answer(parts, place[:3], header, exchange, is_replay=False)
             return
-        steps = replacing(self._source, exchange.origin, header, exchange)
+        steps = replacing(parts, place[:3], header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
         while True:
@@ -99,7 +103,8 @@ class HttpxFlow(AsyncTokens):
         if place not in self._addressable and not self._may_address(place, request):
             yield request
             return
-        current = self._source.current
+        source = self._source
+        current = source.current
         if current is None or time.time() >= current.refresh_at:
             current = await run_async(self._obtain(request))
         if current is None:
@@ -112,14 +117,14 @@ class HttpxFlow(AsyncTokens):
         position = None if request.stream.__class__ is self._byte_stream else _position(request.stream)
         response = yield request
         if prove is not None:
-            self._note_nonce(response)
-        if response.status_code not in self._telling and not self._source.rejecting_origins:
+            note_nonces(self._proofs, response)  # type: ignore[arg-type]  # bound tokens come with them
+        if response.status_code not in self._telling and not source.rejecting_origins:
             return
-        exchange = AsyncHttpxExchange(self, place[:3], position, response)
+        parts, exchange = self._parts, AsyncHttpxExchange(self._sent(place, position), response)
         if response.status_code not in self._replaying:
-            note_answer(self._source, exchange.origin, header, exchange, is_replay=False)
+            note_answer(parts, place[:3], header, exchange, is_replay=False)
             return
-        steps = replacing(self._source, exchange.origin, header, exchange)
+        steps = replacing(parts, place[:3], header, exchange)
         go_on: Callable[[Any], Any] = steps.send
         result: Any = None
         while True:
@@ -142,19 +147,16 @@ class HttpxFlow(AsyncTokens):
         # Before the token, whose header is set faster where it's the last one.
         self._fast_path.set_proof(request.headers, self._proofs.header(prove, request.method, str(request.url)))
 
-    def _note_nonce(self, response: Any) -> None:
-        """Take in the nonces of an answer, and of those that led to it."""
-        if response.headers.get("DPoP-Nonce") is None and not response.history:
-            return
-        assert self._proofs is not None  # noqa: S101 - see above
-        for one in (*response.history, response):
-            self._proofs.note_nonce(str(one.request.url), one.headers.get("DPoP-Nonce"))
+    def _sent(self, place: Place, position: int | None) -> Sent:
+        """Return what the exchange needs to know of a request that was sent."""
+        origin_of = self._fast_path.origin_of
+        return Sent(self._library, self._byte_stream, origin_of, place[:3], position, self._shows_certificate)
 
     def _may_address(self, place: Place, request: Any) -> bool:
         """Return whether the token may go with this request, and remember its place if so."""
         url = request.url
         if self._reach is not None and not covers(self._reach, str(url)):
-            self._take_off(request.headers)
+            take_off(request.headers, self._source)
             return False
         if not self._origins.admits(f"{url.scheme}://{url.netloc.decode('ascii')}"):
             return False
