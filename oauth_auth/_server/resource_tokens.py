@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._flight import do
 from .._keys.binding import Binding
 from .._lazy import loading
 from .._wire.identifiers import is_same_issuer
@@ -23,7 +24,7 @@ from .bonds import Bond, Bonds
 from .calls import Run, Steps
 from .controller import OAuthAuthorizationController
 from .dead_tokens import DeadTokens
-from .grant import Grant
+from .grant import OnDemandGrant
 from .grants import RefreshingGrant, TokenCalls, TokenEndpointGrant
 from .metadata import Endpoints
 from .surroundings import ClientIdentity, ResourceOptions, Surroundings
@@ -38,7 +39,7 @@ STORE_SECONDS = 120.0
 UNKNOWN_CLIENT = {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
 
 
-class ResourceTokens(Grant):
+class ResourceTokens(OnDemandGrant):
     """The part of a resource's grant that's about the tokens there are."""
 
     def __init__(
@@ -127,7 +128,8 @@ class ResourceTokens(Grant):
                 # The client is gone, or what proves it, and with it what was issued to it.
                 self.bury([digest(refresh_token)])
                 if identity.registration is not None:
-                    yield Run(partial(self.surroundings.registrations.forget, identity.registration), STORE_SECONDS)
+                    forget = partial(self.surroundings.registrations.forget, identity.registration)
+                    yield from do(Run(forget, STORE_SECONDS))
             raise
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
@@ -156,7 +158,7 @@ class ResourceTokens(Grant):
         return (yield from grant.introspect(access_token))
 
     def _grant_of(self, bond: Bond) -> Steps[tuple[RefreshingGrant, ClientIdentity]]:
-        identity: ClientIdentity = yield Run(partial(self.surroundings.client_of, bond), STORE_SECONDS)
+        identity = yield from do(Run(partial(self.surroundings.client_of, bond), STORE_SECONDS))
         endpoints = self.surroundings.endpoints_of(bond.issuer)
         return RefreshingGrant(self._token_calls(endpoints, identity, bond), self._dead), identity
 
