@@ -7,7 +7,7 @@ What the work emits is told when the outcome is out: a log handler may need a lo
 go on when it's told, or after a moment.
 
 What a caller does around a flight is written once, too: as a generator of steps, each of which a thread (`run`) or a
-task (`run_async`) can wait for.
+task (`run_async`) can wait for. What a flight does is written as a generator of effects, see `do` and `carry_out`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from . import _events
 from ._clock import call_beyond_freezegun
 from ._event_loops import arrival, beside_running_loop
-from ._record import Outcome, capture
+from ._record import Outcome, Record, capture
 
 __all__ = [
+    "Effect",
     "Flight",
     "Outcome",
     "Standby",
@@ -38,6 +39,7 @@ __all__ = [
     "attempt",
     "capture",
     "carry_out",
+    "do",
     "is_part_of_flight",
     "mark_retrying",
     "run",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 _current_flights: contextvars.ContextVar[tuple[Flight[Any], ...]] = contextvars.ContextVar(
     "oauth_auth_flights", default=()
@@ -61,6 +64,29 @@ class Step(Protocol):
     async def wait_async(self) -> Any:
         """Wait in a task of asyncio or trio."""
         ...
+
+
+if TYPE_CHECKING:
+
+    class Effect(Record, Generic[_T_co]):
+        """What a procedure yields, see `do`: it's carried out elsewhere, and brings a `_T_co`."""
+
+else:
+
+    class Effect(Record):
+        """The same; that it's generic would take longer, at import, than all else that effects are."""
+
+        def __class_getitem__(cls, result: object) -> type:
+            return cls
+
+
+def do(effect: Effect[_T]) -> Generator[Any, Any, _T]:
+    """Have an effect carried out, and return what it brings.
+
+    As in `loaded = yield from do(Load())`.
+    """
+    result: _T = yield effect
+    return result
 
 
 def carry_out(steps: Generator[Any, Any, _T], perform: Callable[[Any], Any]) -> _T:

@@ -55,7 +55,7 @@ class TokenAuth:
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
         """Set the attributes from what the constructor has read."""
-        _load_for_flights(has_store=settings.store is not None)
+        _load_for_flights()
         self._scope, self._store = settings.scope, settings.store
         self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
         self._store_key = entry.key
@@ -196,15 +196,14 @@ _OF_FLIGHTS = (
     "oauth_auth._wire.refusals",
     "oauth_auth._plugins.trouble",
 )
-_OF_STORES = ("oauth_auth._renewal.store_worker",)
 
 
-def _load_for_flights(*, has_store: bool) -> None:
+def _load_for_flights() -> None:
     """Import what flights need and the plug-ins' import leaves out, before there's a flight.
 
     An import that's under way in one thread while another forks never ends in the child, which then waits for it.
     """
-    for name in (*_OF_FLIGHTS, *(_OF_STORES if has_store else ())):
+    for name in _OF_FLIGHTS:
         if name not in sys.modules:
             with suppress(ImportError, OSError):  # the program may have given up its rights to read files
                 importlib.import_module(name)

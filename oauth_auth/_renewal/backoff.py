@@ -1,14 +1,21 @@
-"""Pauses after failures: of token calls, and of renewals for an origin that rejects every token. Pure."""
+"""Pauses after failures: of token calls, of renewals for an origin that rejects every token, and of vain logins.
+
+`Breakers` and `VainLogins` remember, all else is pure; none of it reads a clock.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from .._clock import Chance, Now
 from .._record import Record
+from .._wire.challenges import Demand
+from .._wire.urls import MOST_ORIGINS
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
 
-__all__ = ["Cooldown", "Failure", "OriginBreaker", "is_final"]
+__all__ = ["Breakers", "Cooldown", "Failure", "OriginBreaker", "VainLogins", "asked_pause", "is_final"]
 
 _FIRST_COOLDOWN = 2.0
 _LONGEST_COOLDOWN = 60.0
@@ -19,6 +26,11 @@ _FREE_REJECTIONS = 3
 _REJECTION_COOLDOWN = 10.0
 _FORGOTTEN_AFTER = 60.0
 _MOST_PATHS = 1000
+
+_VAIN_FOR = 600.0
+"""Seconds in which no user is asked for the same login again, since it hasn't helped."""
+_MOST_VAIN = 3
+"""How many different demands of one origin a user is asked for in that time, if none of the logins has helped."""
 
 
 class Cooldown(Record):
@@ -143,6 +155,73 @@ class OriginBreaker(Record):
         """Return whether the last vain renewal was long enough ago to be forgotten."""
         return not self.cooldown.begun <= now.monotonic < self.cooldown.until + _FORGOTTEN_AFTER
 
+
+class Breakers(dict[Hashable, OriginBreaker]):
+    """The breakers of origins for which a renewal was vain, until one helps; an origin is any key of the plug-in's.
+
+    Its methods are called one at a time; whether it's empty can be read at any time.
+    """
+
+    __slots__ = ()
+
+    def count_renewal(self, origin: Hashable, now: Now, path: str, *, is_interactive: bool) -> None:
+        """Count a renewal that begins since a path has rejected its token: it's vain until it has helped."""
+        self._put(origin, OriginBreaker.after(self.get(origin), now, path, is_interactive=is_interactive))
+
+    def count_vain_demand(self, origin: Hashable, now: Now, path: str, *, is_interactive: bool) -> None:
+        """Count once, for all who shared it, that a path has rejected the very token that it has demanded."""
+        past = self.get(origin)
+        if past is None or past.cooldown.remaining(now) <= 0:
+            self.count_renewal(origin, now, path, is_interactive=is_interactive)
+
+    def accepted(self, origin: Hashable, now: Now, path: str, header: str, *, is_replay: bool) -> None:
+        """Note that a path has accepted a token, at a replay or at first."""
+        breaker = self.get(origin)
+        if breaker is None:
+            return
+        if is_replay or path in breaker.vain_paths or breaker.is_over(now):
+            del self[origin]
+        else:
+            self[origin] = breaker.accepted(path, header)
+
+    def rejected_new(self, origin: Hashable, now: Now, path: str) -> bool:
+        """Note that an origin has rejected a new token, too; return whether that's news, since it last accepted one."""
+        past = self.get(origin)
+        if past is not None and past.is_told:
+            return False
+        self._put(origin, OriginBreaker.told(past, now, path))
+        return True
+
+    def _put(self, origin: Hashable, breaker: OriginBreaker) -> None:
+        if origin not in self and len(self) >= MOST_ORIGINS:
+            self.clear()
+        self[origin] = breaker
+
+
+class VainLogins:
+    """The logins for demands of APIs that haven't helped. Safe to use from several threads."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self) -> None:
+        self._at = _NO_LOGINS
+        """When one last didn't help, by the origin and what it demanded; replaced as a whole."""
+
+    def may_help(self, origin: Hashable, demand: Demand, now: Now) -> bool:
+        """Return whether another login for an origin's demand may help.
+
+        Not while the last one is known not to have, nor while the last few for any of its demands haven't.
+        """
+        recent = [key for key, at in self._at.items() if key[0] == origin and now.monotonic < at + _VAIN_FOR]
+        return (origin, demand.wanted) not in recent and len(recent) < _MOST_VAIN
+
+    def count(self, origin: Hashable, demand: Demand, now: Now) -> None:
+        """Note that a login for an origin's demand hasn't helped."""
+        recent = _NO_LOGINS if len(self._at) >= MOST_ORIGINS else self._at
+        self._at = {**recent, (origin, demand.wanted): now.monotonic}
+
+
+_NO_LOGINS: Mapping[tuple[Hashable, Hashable], float] = MappingProxyType({})  # one for all objects
 
 _T = TypeVar("_T")
 

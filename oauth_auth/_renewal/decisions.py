@@ -69,6 +69,26 @@ class Reason(enum.Enum):
     LOOK = "there may be one in the store, and nobody has asked for any"
     ASK = "the resource is to say whether it wants one"
 
+    @property
+    def may_ask_user(self) -> bool:
+        """Whether a user may be asked to log in: there's no token that could be sent meanwhile."""
+        return self in {Reason.MISSING, Reason.REJECTED, Reason.FORCED, Reason.LOGIN, Reason.ASK}
+
+    @property
+    def waits_for_lock(self) -> bool:
+        """Whether a lock that a sibling holds is waited for: else there's a token that can be sent meanwhile."""
+        return self not in {Reason.DUE, Reason.STALE, Reason.UNSAVED}
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the token that there is was rejected, or isn't wanted any more."""
+        return self in {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether a new token is made whatever happened before: a sibling's failure doesn't count."""
+        return self in {Reason.FORCED, Reason.LOGIN}
+
 
 class Purpose(Record):
     """What a renewal is for."""
@@ -100,6 +120,8 @@ class Wait(Record):
     timeout: float | None = None
     counts: bool = False
     """Whether the renewal counts against the origin that rejected the token, until it has helped."""
+    is_login: bool = False
+    """Whether the renewal is a login for the very demand that was to be met."""
 
 
 class Fail(Record):
@@ -131,6 +153,8 @@ class Around(Record):
     is_shared: bool = False
     """Whether there's a store, and so may be siblings."""
     token_timeout: float = 10.0
+    login_for: Demand | None = None
+    """The demand that the renewal under way lets the user log in for."""
 
 
 class SameToken(TokenError):
@@ -302,13 +326,13 @@ def for_step_up(
     is asked again at once.
     """
     if around.is_running:
-        return Wait(), state
+        return Wait(is_login=around.login_for == demand), state
     current, failure = state.unexpired(now), state.backing_off(now)
     if current is not None and current.header != sent:
         return Send(current), state
     if failure is not None and failure.is_of_login and failure.fails_fast(now):
         return Fail(failure.error), state
-    return Wait(Purpose(Reason.LOGIN, demand=demand)), state
+    return Wait(Purpose(Reason.LOGIN, demand=demand), is_login=True), state
 
 
 def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[Wait | Fail, State]:

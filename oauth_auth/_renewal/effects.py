@@ -1,8 +1,8 @@
 """The effects that a renewal yields, and the runner that carries them out in the flight's thread.
 
-A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent their results. It holds
-no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a program
-can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
+A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent what they bring, see `do`.
+It holds no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a
+program can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from .._clock import Clock
-from .._flight import Flight, Outcome, Standby, attempt, carry_out, mark_retrying
+from .._flight import Effect, Flight, Outcome, Standby, attempt, carry_out, mark_retrying
 from .._record import Record
 from .._server.calls import Ask, Run, Sleep, Steps, perform, run_code
 from ..errors import ReauthorizationRequired
@@ -40,10 +40,6 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-class Load(Record):
-    """Read the store; the result is `Loaded`."""
-
-
 class Loaded(Record):
     """What the store holds; nothing if it can't be read."""
 
@@ -51,44 +47,48 @@ class Loaded(Record):
     is_ok: bool
 
 
-class Lock(Record):
-    """Take the store's lock, or the spare one, within `timeout` seconds; the result is `Locked`."""
+class Load(Effect[Loaded]):
+    """Read the store."""
+
+
+class Lock(Effect[Locked]):
+    """Take the store's lock, or the spare one, within `timeout` seconds."""
 
     timeout: float
     is_spare: bool = False
 
 
-class Unlock(Record):
+class Unlock(Effect[None]):
     """Release the store's lock, if it's held."""
 
 
-class StillHeld(Record):
+class StillHeld(Effect[bool]):
     """Ask the store; the result is False if the lock has passed to another holder, or may have been gone without."""
 
 
-class Save(Record):
+class Save(Effect[bool]):
     """Replace what the store holds; the result is whether that worked."""
 
     entry: Entry
 
 
-class Delete(Record):
+class Delete(Effect[bool]):
     """Delete what the store holds; the result is whether that worked."""
 
 
-class Authorize(Record):
+class Authorize(Effect[None]):
     """Start an interactive login, in a thread of its own."""
 
     work: Callable[[], Callable[[], Steps[Any]]]
 
 
-class Await(Record):
+class Await(Effect["Outcome[Any] | None"]):
     """Wait for the login that was started; the result is its `Outcome`, or None after `seconds`."""
 
     seconds: float
 
 
-class Idle(Record):
+class Idle(Effect[bool]):
     """Pause for `seconds`, or until `until` is set or the program ends; the result is True if the program ends."""
 
     seconds: float

@@ -1,236 +1,164 @@
-"""How flights land: what each outcome makes of the state that requests are decided by.
+"""How flights land: what each ending makes of the state that requests are decided by, and of callers' waits. Pure.
 
-A flight publishes the new state, and then ends, see `Renewer`.
+    a procedure brings    `Acquired`, `Nothing`, or an error
+    a landing makes of it a state, an event to emit, and
+    what callers get      `Got`, `Failed` or `Nothing`
+
+Each function returns `Landed`. What a token is sent with was made before, and who publishes the state is a `Slot`.
 """
 
 from __future__ import annotations
 
+import enum
 import logging
-import os
-import threading
-import time
-import traceback
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Mapping
 
-from .._clock import Chance, Clock
-from .._events import emit
+from .._clock import Chance, Now
 from .._record import Record
-from .._server.calls import Steps, unexpected
-from .._server.grant import Grant
-from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError
-from .acquisition import Absent, Vain
 from .backoff import Cooldown
-from .decisions import CHECK_INTERVAL, Purpose, Reason, RenewalSettings, State
-from .logins import Logins
-from .store_entry import StoreEntry
-from .token_making import Acquired
+from .decisions import CHECK_INTERVAL, Purpose, State
 
-__all__ = ["FlightLike", "FlightOutcome", "Landing", "Landings", "Saver", "as_error", "decision_lock", "traceback_text"]
-
-decision_lock = threading.RLock()
-"""Guards the decisions of all sources: held for microseconds, never across I/O.
-
-Re-entrant, so that a signal handler or a finalizer that sends a request doesn't wait for the code that it interrupts.
-A flight publishes without it, else such a handler would wait for a flight that waits for the lock. That's safe since
-a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
-"""
-
-if hasattr(os, "register_at_fork"):
-    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
-    os.register_at_fork(
-        before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
-    )
-
-_REPLACING = {Reason.REJECTED, Reason.FORCED, Reason.LOGIN}
+__all__ = [
+    "Acquired",
+    "Event",
+    "Failed",
+    "FlightOutcome",
+    "Flown",
+    "Got",
+    "Landed",
+    "Nothing",
+    "Why",
+    "land_failed",
+    "land_token",
+    "land_without",
+    "provide",
+    "still_valid",
+]
 
 
-class FlightOutcome(Record):
-    """How a flight ended: with a credential, or with an error of which each waiter raises a copy."""
+class Acquired(Record):
+    """A token, and whether it was made here rather than found in the store."""
 
-    credential: Credential | None
-    error: OAuthError | None
-    is_replacement: bool = False
+    token: OAuthToken
+    is_own: bool
+
+
+class Why(enum.Enum):
+    """Why there's neither a token nor an error."""
+
+    DEFERRED = "a sibling renews, or the store is in trouble: to be tried again later"
+    ABSENT = "none was found, and none was asked for"
+    BARE = "the resource was to say whether it wants one, and the request goes without"
+    VAIN = "a new login could bring no more than there is"
+    ENDED = "the login was ended"
+
+
+class Nothing(Record):
+    """Neither a token nor an error: who waits decides anew."""
+
+    why: Why
+
+
+class Got(Record):
+    """A credential for all that wait."""
+
+    credential: Credential
+    is_new: bool
+    is_replacement: bool
     """Whether the token was made because the one before was rejected or unwanted."""
-    is_new: bool = False
-    is_inconclusive: bool = False
-    """Whether waiters should decide anew: the flight was launched when no caller waited."""
-    login: Demand | None = None
-    """What an API demanded of a new login, whatever token there was."""
-    is_absent: bool = False
-    """Whether there's no token, and none was asked for."""
-    was_asked: bool = False
-    """Whether the resource itself has said so."""
-    is_vain: bool = False
-    """Whether a new login could bring no more than there is."""
-
-    @classmethod
-    def deferred(cls) -> FlightOutcome:
-        """Return the outcome of a flight that left the work to a sibling, or to a later time."""
-        return cls(None, None, is_inconclusive=True)
 
 
-class FlightLike(Protocol):
-    """What a source needs of a flight: see `_flight.Flight`."""
+class Failed(Record):
+    """An error, of which each waiter raises a copy."""
 
-    @property
-    def is_under_way(self) -> bool: ...
-    @property
-    def is_reentrant(self) -> bool: ...
-    @property
-    def is_retrying(self) -> bool: ...
-    def start(self, *, in_background: bool = False) -> None: ...
-    def wait(self, timeout: float | None = None) -> Any: ...
-    async def wait_async(self, timeout: float | None = None) -> Any: ...
+    error: OAuthError
+    is_for_all: bool = True
+    """Whether it's the error of all that wait; else only of who has launched the flight, and others decide anew."""
 
 
-class Landing(Record):
-    """The step of waiting for a flight, for `timeout` seconds at most; the result is its outcome, or None."""
-
-    flight: FlightLike
-    timeout: float | None = None
-    is_quiet: bool = False
-
-    def wait(self) -> Any:
-        """Block until the flight has landed."""
-        begun = time.monotonic()
-        outcome = self.flight.wait(self.timeout)
-        self._emit(begun)
-        return outcome
-
-    async def wait_async(self) -> Any:
-        """Wait in a task of asyncio or trio."""
-        begun = time.monotonic()
-        outcome = await self.flight.wait_async(self.timeout)
-        self._emit(begun)
-        return outcome
-
-    def _emit(self, begun: float) -> None:
-        if not self.is_quiet:
-            duration = time.monotonic() - begun
-            emit(logging.DEBUG, "waited", "waited %(duration).3f s for a token", duration=duration)
+FlightOutcome = Got | Failed | Nothing
+"""How a flight has ended, for those who wait."""
 
 
-class Saver(Record):
-    """The flight that tries to save a token until it's saved."""
+class Event(Record):
+    """What is emitted: see `_events.emit`."""
 
-    flight: FlightLike
-    is_done: threading.Event
+    level: int
+    name: str
+    text: str
+    fields: Mapping[str, object]
 
 
-class Landings:
-    """The part of a `Renewer` that's about the state, and what the outcomes of flights make of it."""
+class Landed(Record):
+    """What a landing makes of the state, and of the waits."""
 
-    __slots__ = (
-        "__weakref__",
-        "_begin",
-        "_chance",
-        "_clock",
-        "_entry",
-        "_flight",
-        "_grant",
-        "_login_cancelled",
-        "_saver",
-        "_settings",
-        "_state",
-        "_token",
-        "acquisition",
-        "current",
+    state: State
+    outcome: FlightOutcome
+    event: Event | None = None
+
+
+class Flown(Record):
+    """What a landing needs to know besides the state and what was brought."""
+
+    now: Now
+    chance: Chance
+    held: Credential | None = None
+    """What requests were sent with when the flight began."""
+    has_token: bool = True
+    """Whether any token is known, sent or not; there's none if the user has logged out in another program."""
+    duration: float = 0.0
+
+
+def land_token(state: State, acquired: Acquired, credential: Credential, purpose: Purpose, flown: Flown) -> Landed:
+    """Land with a token, and what it's sent with. One that was found is new only where another was sent before."""
+    held = flown.held
+    is_replacement = acquired.is_own and (purpose.reason.replaces or purpose.demand is not None)
+    name = "adopted" if not acquired.is_own else "acquired" if held is None else "renewed"
+    text = f"token {name} in %(duration).3f s, expires in %(expires_in)s s"
+    fields = {"duration": flown.duration, "expires_in": acquired.token.expires_in}
+    return Landed(
+        state.renewed(credential, flown.now, flown.chance, is_replacement=is_replacement),
+        Got(credential, acquired.is_own or (held is not None and held.header != credential.header), is_replacement),
+        Event(logging.INFO, name, text, fields),
     )
 
-    _begin: Callable[[Steps[Any]], FlightLike] | None
-    _chance: Chance
-    _clock: Clock
-    _entry: StoreEntry
-    _flight: FlightLike | None
-    _grant: Grant
-    _login_cancelled: threading.Event | None
-    """Set to end the login that the present flight may be waiting for."""
-    _saver: Saver | None
-    """The saver of a token that couldn't be saved."""
-    _settings: RenewalSettings
-    _state: State
-    _token: OAuthToken | None
-    """The newest token known when the last flight landed; with a store to look at first, it need not be sent yet."""
-    acquisition: Logins
-    current: Credential | None
-    """The credential that requests are sent with. Published by one assignment, so it can be read without a lock."""
 
-    def _conclude(self, state: State) -> None:
-        """Publish, then end the flight."""
-        raise NotImplementedError
-
-    def _publish(self, state: State) -> None:
-        self._state = state
-        self.current = state.credential
-
-    @property
-    def has_unsaved(self) -> bool:
-        """Whether the last token is yet to be saved in the store."""
-        return self.acquisition.known.is_unsaved
-
-    def _still_valid(self) -> State:
-        """Return the state before the flight; an empty one if the user has logged out in another program."""
-        is_logged_out = self._state.credential is not None and self.acquisition.known.last is None
-        return State() if is_logged_out else self._state
-
-    def _land(self, held: Credential | None, result: Acquired, purpose: Purpose, duration: float) -> FlightOutcome:
-        credential = self.acquisition.credential(result.token)
-        is_replacement = result.is_own and (purpose.reason in _REPLACING or purpose.demand is not None)
-        self._conclude(self._state.renewed(credential, self._clock(), self._chance, is_replacement=is_replacement))
-        event = "adopted" if not result.is_own else "acquired" if held is None else "renewed"
-        text = f"token {event} in %(duration).3f s, expires in %(expires_in)s s"
-        emit(logging.INFO, event, text, duration=duration, expires_in=result.token.expires_in)
-        is_new = result.is_own or (held is not None and held.header != credential.header)
-        return FlightOutcome(credential, None, is_replacement, is_new)
-
-    def _land_without(self, result: Absent | Vain, purpose: Purpose) -> FlightOutcome:
-        if isinstance(result, Vain):
-            self._conclude(self._still_valid())
-            return FlightOutcome.deferred()._replace(is_vain=True)
-        self._conclude(State(failure=self._state.failure, looked=Cooldown.begin(self._clock(), CHECK_INTERVAL)))
-        return FlightOutcome.deferred()._replace(is_absent=True, was_asked=purpose.reason is Reason.ASK)
-
-    def _land_deferred(self, purpose: Purpose) -> FlightOutcome:
-        failure = self._state.failure
-        if purpose.check_only and failure is not None:
-            self._conclude(self._state if self.acquisition.known.last is not None else State(failure=failure))
-            return FlightOutcome(None, failure.error)
-        self._conclude(self._still_valid().deferred(self._clock()))
-        return FlightOutcome.deferred()
-
-    def _land_failed(self, error: BaseException, duration: float) -> FlightOutcome:
-        ours = as_error(error, "renewal")
-        state = self._state
-        if state.credential is not None and self.acquisition.known.last is None:
-            state = State(failure=state.failure)  # the user has logged out in another program
-        state = state.failed(ours, self._clock(), self._chance, times=self.acquisition.shared_times)
-        self._conclude(state)
-        failure = state.failure
-        pause = 0.0 if failure is None else failure.cooldown.length
-        text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
-        kind = type(ours).__name__
-        emit(logging.WARNING, "failed", text, duration=duration, pause=pause, error_type=kind, error=str(ours))
-        return FlightOutcome(None, ours)
-
-    def _provide(self, token: OAuthToken, *, rejected: str | None) -> None:
-        """Publish a stored token in its last seconds, to be sent if no better one comes."""
-        credential = self.acquisition.credential(token)
-        if self._clock().wall < credential.expires_at and credential.header != rejected:
-            self._publish(self._state.provided(credential))
+def land_without(state: State, nothing: Nothing, purpose: Purpose, flown: Flown) -> Landed:
+    """Land with neither a token nor an error."""
+    match nothing.why:
+        case Why.DEFERRED if purpose.check_only and state.failure is not None:
+            left = state if flown.has_token else State(failure=state.failure)
+            return Landed(left, Failed(state.failure.error))
+        case Why.DEFERRED:
+            return Landed(still_valid(state, flown).deferred(flown.now), nothing)
+        case Why.ABSENT | Why.BARE:
+            looked = Cooldown.begin(flown.now, CHECK_INTERVAL)
+            return Landed(State(failure=state.failure, looked=looked), nothing)
+        case Why.ENDED:
+            return Landed(State(), nothing)
+        case Why.VAIN:
+            return Landed(still_valid(state, flown), nothing)
 
 
-def traceback_text(error: BaseException) -> str:
-    """Return an error's traceback as text: its frames, which some handlers look into, hold secrets."""
-    return "".join(traceback.format_exception(error))
+def land_failed(state: State, error: OAuthError, flown: Flown, *, shared_times: int, is_for_all: bool = True) -> Landed:
+    """Land with an error; `shared_times` is how many renewals in a row have failed as siblings count them."""
+    if state.credential is not None and not flown.has_token:
+        state = State(failure=state.failure)
+    state = state.failed(error, flown.now, flown.chance, times=shared_times)
+    pause = 0.0 if state.failure is None else state.failure.cooldown.length
+    text = "token call failed after %(duration).3f s, next one in %(pause).1f s at the earliest: %(error)s"
+    fields = {"duration": flown.duration, "pause": pause, "error_type": type(error).__name__, "error": str(error)}
+    return Landed(state, Failed(error, is_for_all), Event(logging.WARNING, "failed", text, fields))
 
 
-def as_error(error: BaseException, work: str) -> OAuthError:
-    """Return an error of ours without a traceback; any other is logged, and stands for itself alone."""
-    if isinstance(error, OAuthError):
-        return error.without_traceback()
-    text = f"a {work} ended in an unexpected error:\n%(error)s"
-    emit(logging.ERROR, "crashed", text, error=traceback_text(error))
-    return unexpected(f"the {work} ended in an unexpected {type(error).__name__}: see the log")
+def still_valid(state: State, flown: Flown) -> State:
+    """Return the state before the flight; an empty one if the user has logged out in another program."""
+    return State() if state.credential is not None and not flown.has_token else state
+
+
+def provide(state: State, credential: Credential, now: Now, *, rejected: str | None) -> State:
+    """Return the state with a stored token in its last seconds, to be sent if no better one comes, unless rejected."""
+    is_of_use = now.wall < credential.expires_at and credential.header != rejected
+    return state.provided(credential) if is_of_use else state

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._events import emit
+from .._flight import do
 from .._record import Record
 from .._server.calls import Steps
+from .._server.grant import Grant
 from .._server.grants import reauthorization
 from .._wire.token import OAuthToken, digest, subject_of
 from ..errors import OAuthError, TokenStoreError
-from .acquisition import Acquisition
-from .decisions import Purpose, Reason
+from .acquisition import Making
+from .decisions import Reason
 from .effects import Delete, Save, StillHeld
 from .entry import Entry
+from .landing import Acquired
 from .merge import Known
-from .token_making import Acquired
+from .store_entry import StoreEntry
+from .tokens import Tokens
 
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
@@ -40,37 +44,48 @@ class NewLogin(Record):
     """The key that the code is bound to."""
 
 
-class Logins(Acquisition):
-    """How one auth object gets its next token, and how its logins begin and end."""
+class Logins:
+    """How one auth object's logins begin, where they're led elsewhere, and end."""
 
-    __slots__ = ()
+    __slots__ = ("_entry", "_grant", "_making", "tokens")
+
+    def __init__(self, tokens: Tokens, making: Making, grant: Grant, entry: StoreEntry) -> None:
+        self.tokens = tokens
+        self._making = making
+        self._grant = grant
+        self._entry = entry
+
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        """Restore what pickles had under this name when it stood for what `Tokens` is now: that, and nothing else."""
+        self.tokens = Tokens.__new__(Tokens)
+        self.tokens.__setstate__(state)
 
     def complete_login(self, login: NewLogin) -> Steps[tuple[Acquired, OAuthToken | None]]:
         """Return the token of a user's new login, and that of the login which it has replaced, if it's to be ended."""
 
         def make() -> Steps[tuple[Acquired, OAuthToken | None]]:
-            present, is_present = self.known.last, login.completion()
+            present, is_present = self.tokens.known.last, login.completion()
             if is_present is not None:
                 if present is None or not is_present:
                     raise reauthorization("this login was completed before, and has ended since", None, None)
                 return Acquired(present, is_own=False), None
             token = yield from login.redeem()
-            before = yield from self._keep_login(token, login.key)
+            before = yield from self._keep(token, login.key)
             return Acquired(token, is_own=True), self._to_be_ended(before, token)
 
-        result = yield from self._under_lock(Purpose(Reason.LOGIN), None, make)
+        result = yield from self._making.under_lock(Reason.LOGIN, None, make)
         assert isinstance(result, tuple)  # noqa: S101 - nothing else ends the wait for the lock
         return result
 
-    def _keep_login(self, token: OAuthToken, key: DPoPKey | None) -> Steps[OAuthToken | None]:
+    def _keep(self, token: OAuthToken, key: DPoPKey | None) -> Steps[OAuthToken | None]:
         """Save the token of a new login, whatever siblings have done meanwhile; return that of the one before."""
-        self.shared_times = 0
-        if not ((yield StillHeld()) and self._stored.is_ok):
-            yield from self._look(())  # what a sibling has saved, if the lock was lost; the store may work by now
-        before = self.known.last
-        known = self.known.renewed(token, is_login=True, key=self._to_be_kept(key))
-        self.known = known._replace(previous=None)
-        yield from self._save()
+        tokens = self.tokens
+        if not ((yield from do(StillHeld())) and tokens.stored.is_ok):
+            yield from tokens.look(())  # what a sibling has saved, if the lock was lost; the store may work by now
+        before = tokens.known.last
+        tokens.renewed(token, key, is_login=True)
+        tokens.known = tokens.known._replace(previous=None)
+        yield from tokens.save()
         return before
 
     def _to_be_ended(self, before: OAuthToken | None, token: OAuthToken) -> OAuthToken | None:
@@ -81,7 +96,7 @@ class Logins(Acquisition):
         """
         if before is None or before.refresh_token is None:
             return None
-        if before.refresh_token == token.refresh_token or self.known.is_unsaved:
+        if before.refresh_token == token.refresh_token or self.tokens.known.is_unsaved:
             return None
         self._grant.bury([digest(before.refresh_token)])
         subject = subject_of(token)
@@ -100,11 +115,11 @@ class Logins(Acquisition):
 
         The store keeps a mark of the logout: siblings then end this login, too (see `merge`), and don't save it again.
         """
-        yield from self._take_lock(Purpose(Reason.FORCED), None)
-        yield from self._look(())
+        yield from self._making.take_lock(Reason.FORCED, None)
+        yield from self.tokens.look(())
         failure: OAuthError | None = None
         try:
-            yield from self._grant.revoke(self.known.last)
+            yield from self._grant.revoke(self.tokens.known.last)
         except OAuthError as error:
             failure = error
         except GeneratorExit:
@@ -119,18 +134,18 @@ class Logins(Acquisition):
 
     def _forget(self) -> Steps[bool]:
         """Forget all tokens, and leave the mark of a logout in the store; return whether that worked."""
+        tokens = self.tokens
         # An earlier mark stays: some siblings may not have seen it yet.
-        given = frozenset() if self._given is None else frozenset({self._given})
-        stored = self._stored.entry
+        given = frozenset() if tokens.given is None else frozenset({tokens.given})
+        stored = tokens.stored.entry
         # Nor may what is stored be news to siblings, if this program has forgotten it in an attempt before.
         in_store = Known(stored.token, login=stored.login).digests()
-        ended = self.known.digests() | in_store | given | (stored.logged_out or frozenset())
-        for token in (self.known.last, self.known.previous):
+        ended = tokens.known.digests() | in_store | given | (stored.logged_out or frozenset())
+        for token in (tokens.known.last, tokens.known.previous):
             self._grant.invalidate(token)
-        self.known = self.known.logged_out()
+        tokens.known = tokens.known.logged_out()
         if not self._entry.is_shared:
             return True
-        if ended and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended))):
+        if ended and (yield from do(Save(Entry(None, self._grant.dump_state(), logged_out=ended)))):
             return True
-        is_deleted: bool = yield Delete()
-        return is_deleted
+        return (yield from do(Delete()))

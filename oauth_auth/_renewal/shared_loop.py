@@ -17,15 +17,18 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._clock import call_beyond_freezegun
 from .._flight import Flight, Outcome, Standby, attempt, capture, mark_retrying
 from .._server.calls import Ask, GivenUp, Run, Sleep, crashed, sends_async
 from ..errors import OAuthError
-from .flights import RenewalFlight
 
-__all__ = ["SharedLoop"]
+if TYPE_CHECKING:
+    from .._server.calls import Steps
+    from .effects import Runner
+
+__all__ = ["SharedFlight", "SharedLoop"]
 
 _CHECK = 0.5
 """Seconds between two looks at whether the workers keep up: they may be blocked, even by what waits for them."""
@@ -38,6 +41,20 @@ if sys.platform == "win32":
     _EventLoop = asyncio.ProactorEventLoop  # the other one takes 512 sockets there
 else:
     _EventLoop = asyncio.SelectorEventLoop
+
+
+class SharedFlight(Protocol):
+    """What can be carried out here: see `flights.RenewalFlight`."""
+
+    procedure: Steps[Any]
+    runner: Runner
+
+    @property
+    def has_events(self) -> bool: ...
+    def take_up(self) -> bool: ...
+    def run_here(self) -> bool: ...
+    def land(self, outcome: Outcome[Any]) -> None: ...
+    def tell(self) -> None: ...
 
 
 class SharedLoop:
@@ -60,7 +77,7 @@ class SharedLoop:
         """Whether the code that asks is in the loop's thread, and so would hold up all flights."""
         return threading.current_thread() is self._thread
 
-    def take(self, flight: RenewalFlight, context: Context) -> bool:
+    def take(self, flight: SharedFlight, context: Context) -> bool:
         """Carry out a flight; return False if there's no thread to be had."""
         carried = _Carried(flight, context)
         with self._lock:
@@ -116,7 +133,7 @@ class _Carried:
 
     __slots__ = ("_context", "_flight", "_go_on", "_has_landed", "_result")
 
-    def __init__(self, flight: RenewalFlight, context: Context) -> None:
+    def __init__(self, flight: SharedFlight, context: Context) -> None:
         self._flight = flight
         self._context = context
         self._go_on: Callable[[Any], Any] | None = None

@@ -12,11 +12,11 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
-from .._flight import Standby, attempt, carry_out, mark_retrying
+from .._flight import Effect, Standby, attempt, carry_out, do, mark_retrying
 from .._record import Record
 from .._wire.checks import require_encodable
 from .._wire.messages import TokenResponse, read_token_response
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LONGEST_OF_OTHERS",
     "Ask",
+    "Attempts",
     "EndpointCalls",
     "GivenUp",
     "HeldUp",
@@ -51,8 +52,8 @@ __all__ = [
 _T = TypeVar("_T")
 
 Steps = Generator[Any, Any, _T]
-"""Work that yields effects, is sent their results, and returns something. It has no `finally` that yields: a program
-that dies drops it at any point."""
+"""Work that yields effects, is sent what they bring (see `do`), and returns something. It has no `finally` that yields:
+a program that dies drops it at any point."""
 
 LONGEST_OF_OTHERS = 86400.0
 """Seconds that what has its own time-outs may take, such as another auth object, whose user may have to log in."""
@@ -89,8 +90,8 @@ def sends_async(transport: TokenTransport) -> bool:
     return bool(getattr(transport, "sends_async", False))
 
 
-class Ask(Record):
-    """One attempt of a call; the result is a `TokenResponse`. Raises `TokenError`.
+class Ask(Effect["TokenResponse | None"]):
+    """One attempt of a call. Raises `TokenError`.
 
     The result is None, and nothing is sent, if the request carries something that may be used once and the program was
     held up since it last looked into the store.
@@ -103,19 +104,19 @@ class Ask(Record):
     is_single_use: bool
 
 
-class Sleep(Record):
+class Sleep(Effect[None]):
     """A pause before another attempt."""
 
     seconds: float
 
 
-class Run(Record):
+class Run(Effect[_T]):
     """A call of the user's code; the result is what it returns, and what it raises is raised.
 
     Raises `GivenUp` after `timeout` seconds; the call may go on in its thread.
     """
 
-    function: Callable[[], Any]
+    function: Callable[[], _T]
     timeout: float
 
 
@@ -130,7 +131,7 @@ class HeldUp(TokenError):
 
 
 class TokenHooks(Record):
-    """The user's functions for servers that aren't standard, see `EndpointCalls.call_token_endpoint`."""
+    """The user's functions for servers that aren't standard, see `EndpointCalls.token_call`."""
 
     request: Callable[[TokenRequest], TokenRequest] | None = None
     response: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
@@ -184,11 +185,6 @@ class EndpointCalls:
         """Return what the steps return; block meanwhile."""
         return carry_out(steps, perform)
 
-    def call_token_endpoint(self, call: Call, **how: Any) -> Steps[OAuthToken]:
-        """Return the token that a call of the token endpoint brings; the user's hooks see each attempt, see `call`."""
-        read = partial(read_token_response, adapt=self._hooks.response)
-        return (yield from self.call(call, read, prepare=self._hooks.prepare, **how))
-
     def call(
         self,
         call: Call,
@@ -196,95 +192,177 @@ class EndpointCalls:
         *,
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         single_use: bool = False,
-        statuses: list[int | None] | None = None,
-        prepare: Callable[[TokenRequest], TokenRequest] | None = None,
     ) -> Steps[_T]:
         """Build, send, and read the answer; again, up to three times in all, if that fails and is `repeatable`.
 
         `single_use` is for a code or refresh token: a late answer is waited for, since a server that has taken it
-        by then counts a second use as theft, and ends all tokens that came from it.
-        `statuses` collects each attempt's HTTP status, None without an answer. `prepare` makes of the request what an
-        attempt sends. An answer that's about the proof alone is followed by another attempt at once, which isn't
-        counted.
+        by then counts a second use as theft, and ends all tokens that came from it. An answer that's about the proof
+        alone is followed by another attempt at once, which isn't counted.
         """
-        statuses = [] if statuses is None else statuses
-        begun = self._clock().monotonic
-        deadline = begun + self.timeout
-        pauses, challenges = iter(self.pauses), Challenges()
-        while True:
-            left = max(deadline - self._clock().monotonic, _WORTHWHILE)
-            half = min(self.timeout / 2, left)
-            nonce = None
-            attempt, built = yield from self._build(call, half)
-            if call.is_unbounded:  # it has had its own time
-                deadline += max(left - (deadline - self._clock().monotonic), 0.0)
-            statuses.append(None)
-            try:
-                sent = built if prepare is None else prepare(built)
-                response = yield Ask(sent, self.transport, half, left if single_use else half, single_use)
-                if response is None:
-                    raise HeldUp("the program was held up before it could ask for a token")
-                statuses[-1] = response.status_code
-                arrived = self._clock().wall
-                nonce = self.server.note(response.headers, arrived) if call.per_attempt else None
-                return read(sent, response._replace(received_at=arrived))
-            except TokenError as error:
-                statuses[-1] = error.status_code
-                failure = error
-            if call.has_proof and self._is_about_proof(failure, challenges, attempt.nonce, nonce):
-                continue
-            bounds = next(pauses, None)
-            if bounds is None or isinstance(failure, HeldUp) or not repeatable(failure):
-                break
-            pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)
-            if self._clock().monotonic + pause + _WORTHWHILE > deadline:
-                break
-            yield Sleep(pause)
-            if self._clock().monotonic + _WORTHWHILE > deadline:  # the machine slept, too
-                break
-        raise self._with_effort(failure, len(statuses), self._clock().monotonic - begun)
+        return self._attempts(call, read, repeatable, single_use=single_use).make()
 
-    def _is_about_proof(self, failure: TokenError, challenges: Challenges, had: str | None, given: str | None) -> bool:
-        """Return whether a failure is answered by another proof; go by the server's clock if it refuses one."""
-        error = failure.error if isinstance(failure, OAuthProviderException) else None
-        if error == "invalid_dpop_proof":
-            self.server.sets_clock(for_proof=True)
-        return error is not None and challenges.answer(error, had, given)
+    def token_call(
+        self,
+        call: Call,
+        *,
+        repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
+        single_use: bool = False,
+    ) -> Attempts[OAuthToken]:
+        """Return the attempts of a call of the token endpoint, see `call`; the user's hooks see each of them."""
+        read = partial(read_token_response, adapt=self._hooks.response)
+        return self._attempts(call, read, repeatable, single_use=single_use, prepare=self._hooks.prepare)
+
+    def _attempts(
+        self,
+        call: Call,
+        read: Callable[[TokenRequest, TokenResponse], _T],
+        repeatable: Callable[[TokenError], bool],
+        *,
+        single_use: bool,
+        prepare: Callable[[TokenRequest], TokenRequest] | None = None,
+    ) -> Attempts[_T]:
+        return Attempts(
+            self, call, read, repeatable, prepare, single_use=single_use, clock=self._clock, chance=self._chance
+        )
 
     def make_attempt(self, url: str) -> Attempt:
         """Return what is known now for an attempt at this URL."""
         server = self.server
         return Attempt(url, server.issuer, self._clock().wall + server.offset, server.nonce)
 
-    def _build(self, call: Call, timeout: float) -> Steps[tuple[Attempt, TokenRequest]]:
+
+class Attempts(Generic[_T]):
+    """The attempts of one call; `make` makes them. The call's time begins with the first."""
+
+    __slots__ = (
+        "_call",
+        "_calls",
+        "_challenges",
+        "_chance",
+        "_clock",
+        "_deadline",
+        "_is_single_use",
+        "_pauses",
+        "_prepare",
+        "_read",
+        "_repeatable",
+        "statuses",
+    )
+
+    def __init__(
+        self,
+        calls: EndpointCalls,
+        call: Call,
+        read: Callable[[TokenRequest, TokenResponse], _T],
+        repeatable: Callable[[TokenError], bool],
+        prepare: Callable[[TokenRequest], TokenRequest] | None,
+        *,
+        single_use: bool,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._calls = calls
+        self._call = call
+        self._read = read
+        self._repeatable = repeatable
+        self._prepare = prepare
+        """Makes of the request what an attempt sends."""
+        self._is_single_use = single_use
+        self._clock = clock
+        self._chance = chance
+        self._deadline = 0.0
+        self._pauses = iter(calls.pauses)
+        self._challenges = Challenges()
+        self.statuses: list[int | None] = []
+        """The HTTP status of each attempt so far, None without an answer."""
+
+    def make(self) -> Steps[_T]:
+        """Return what one of them brings. Raises `TokenError`."""
+        begun = self._clock().monotonic
+        self._deadline = begun + self._calls.timeout
+        while True:
+            left = max(self._left(), _WORTHWHILE)
+            half = min(self._calls.timeout / 2, left)
+            attempt, built = yield from self._build(half)
+            if self._call.is_unbounded:  # it has had its own time
+                self._deadline += max(left - self._left(), 0.0)
+            nonce = None
+            self.statuses.append(None)
+            try:
+                sent = built if self._prepare is None else self._prepare(built)
+                response = yield from self._ask(sent, half, left if self._is_single_use else half)
+                arrived = self._clock().wall
+                nonce = self._calls.server.note(response.headers, arrived) if self._call.per_attempt else None
+                return self._read(sent, response._replace(received_at=arrived))
+            except TokenError as error:
+                self.statuses[-1] = error.status_code
+                failure = error
+            if self._call.has_proof and self._is_about_proof(failure, attempt.nonce, nonce):
+                continue
+            pause = self._pause_after(failure)
+            if pause is None:
+                break
+            yield from do(Sleep(pause))
+            if self._left() < _WORTHWHILE:  # the machine slept, too
+                break
+        raise self._with_effort(failure, self._clock().monotonic - begun)
+
+    def _left(self) -> float:
+        return self._deadline - self._clock().monotonic
+
+    def _ask(self, request: TokenRequest, connect_timeout: float, timeout: float) -> Steps[TokenResponse]:
+        response = yield from do(Ask(request, self._calls.transport, connect_timeout, timeout, self._is_single_use))
+        if response is None:
+            raise HeldUp("the program was held up before it could ask for a token")
+        self.statuses[-1] = response.status_code
+        return response
+
+    def _build(self, timeout: float) -> Steps[tuple[Attempt, TokenRequest]]:
         """Return one attempt, and what it sends; the user's functions have `timeout` seconds each. Raises `TokenError`.
 
         They come first, since they may take long, as a login does: what is signed after that is of its time.
         """
-        attempt, texts = self.make_attempt(call.request.url), {}
+        call, url = self._call, self._call.request.url
+        attempt, texts = self._calls.make_attempt(url), {}
         for name, part in call.per_attempt.items():
             if part.runs_code:
                 limit = timeout if part.is_bounded else LONGEST_OF_OTHERS
                 texts[name] = yield from _run_code(name, part, attempt, limit)
-        attempt = self.make_attempt(call.request.url) if texts else attempt
+        attempt = self._calls.make_attempt(url) if texts else attempt
         for name, part in call.per_attempt.items():
             if not part.runs_code:
                 texts[name] = part.make(attempt)
         return attempt, call.with_made(texts)
 
-    def _with_effort(self, failure: TokenError, attempts: int, seconds: float) -> TokenError:
+    def _is_about_proof(self, failure: TokenError, had: str | None, given: str | None) -> bool:
+        """Return whether a failure is answered by another proof; go by the server's clock if it refuses one."""
+        error = failure.error if isinstance(failure, OAuthProviderException) else None
+        if error == "invalid_dpop_proof":
+            self._calls.server.sets_clock(for_proof=True)
+        return error is not None and self._challenges.answer(error, had, given)
+
+    def _pause_after(self, failure: TokenError) -> float | None:
+        """Return the pause before another attempt; None if there's to be none."""
+        bounds = next(self._pauses, None)
+        if bounds is None or isinstance(failure, HeldUp) or not self._repeatable(failure):
+            return None
+        pause = max(self._chance.uniform(*bounds), failure.retry_after or 0.0)
+        return pause if pause + _WORTHWHILE <= self._left() else None
+
+    def _with_effort(self, failure: TokenError, seconds: float) -> TokenError:
         """Return a failure to reach the server with what was done; another failure as it is."""
         if not isinstance(failure, TokenTransportError):
             return failure
+        attempts, timeout = len(self.statuses), self._calls.timeout
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        return failure.without_traceback(f" ({times} in {seconds:.1f} s; token_timeout is {self.timeout:.3g} s)")
+        return failure.without_traceback(f" ({times} in {seconds:.1f} s; token_timeout is {timeout:.3g} s)")
 
 
 def _run_code(name: str, part: PerAttempt, attempt: Attempt, timeout: float) -> Steps[str]:
     """Make a part of an attempt by the user's code. What that raises is retryable, and its text isn't shown."""
     failure: TokenError
     try:
-        text: object = yield Run(partial(part.make, attempt), timeout)
+        text: object = yield from do(Run(partial(part.make, attempt), timeout))
     except OAuthError:
         raise
     except GivenUp:
@@ -316,12 +394,13 @@ def perform(effect: object, tick: Callable[[], object] = lambda: None) -> Any:
     raise AssertionError(effect)  # pragma: no cover - there are no others
 
 
-def run_code(effect: Run, tick: Callable[[], object], standby: Standby | None = None) -> Any:
+def run_code(effect: Run[_T], tick: Callable[[], object], standby: Standby | None = None) -> _T:
     """Call the user's code, in a thread that can be given up. Raises `GivenUp`."""
     outcome = attempt(effect.function, standby=standby).wait(effect.timeout, tick)
     if outcome is None:
         raise GivenUp
-    return outcome.unwrap()
+    result: _T = outcome.unwrap()
+    return result
 
 
 def _ask(effect: Ask, tick: Callable[[], object]) -> TokenResponse:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._flight import do
 from .._keys.assertions import JwtAssertion, from_elsewhere
 from .._wire.token import OAuthToken
 from .._wire.token_request import PerAttempt
@@ -112,7 +113,7 @@ class TokenExchangeGrant(RefreshingGrant):
             if error.error not in _REFUSES_SUBJECT or not others:
                 raise
         for other in others:
-            yield Run(other.renew, LONGEST_OF_OTHERS)
+            yield from do(Run(other.renew, LONGEST_OF_OTHERS))
         return (yield from self._exchange(key))
 
     def _exchange(self, key: DPoPKey | None) -> Steps[OAuthToken]:

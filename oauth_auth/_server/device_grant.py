@@ -142,7 +142,8 @@ class DeviceCodeGrant(RefreshingGrant):
         url = yield from self._endpoints.require("token_url")
         fields = {"grant_type": _GRANT_TYPE, "device_code": device_code, **client.fields, **self.field_parameters}
         call = build_call(url, client.authorization, {**fields, **proof_of(key)})
-        return (yield from self.controller.calls.call_token_endpoint(call, repeatable=no_retry, single_use=True))
+        attempts = self.controller.calls.token_call(call, repeatable=no_retry, single_use=True)
+        return (yield from attempts.make())
 
 
 def _longer(interval: float, error: TokenError) -> float:

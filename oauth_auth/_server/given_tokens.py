@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .._flight import do
 from .._wire.token import OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
 from .calls import GivenUp, Run, Steps
@@ -33,7 +34,7 @@ class TokenProvider(Grant):
     ) -> Steps[OAuthToken]:
         failure: TokenError
         try:
-            token = yield Run(functools.partial(self._provider, last), self._timeout)
+            token: object = yield from do(Run(functools.partial(self._provider, last), self._timeout))
         except TokenError:
             raise
         except GivenUp:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .._wire.challenges import Demand
     from ..errors import OAuthError
 
-__all__ = ["Grant"]
+__all__ = ["Grant", "OnDemandGrant"]
 
 
 class Grant:
@@ -85,6 +85,11 @@ class Grant:
         """Whether only a user can bring a token once no refresh token is live: see `authorize`."""
         return False
 
+    @property
+    def needs_authorization(self) -> bool:
+        """Whether nothing can be requested now: a user must log in, or it isn't known yet where."""
+        return self.is_interactive
+
     def authorize(
         self, cancelled: threading.Event, key: DPoPKey | None = None, demands: Mapping[str, str] | None = None
     ) -> Callable[[], Steps[OAuthToken]]:
@@ -104,45 +109,6 @@ class Grant:
         """Revoke this token's refresh token alone, as `revoke` does."""
         yield from ()
 
-    # -- Where a token is asked for only once an API demands one ----------------------------------------------------
-
-    @property
-    def is_on_demand(self) -> bool:
-        """Whether no token is asked for before the API demands one, and where it's from may only be found out then."""
-        return False
-
-    def accepts(self, token: OAuthToken) -> bool:
-        """Return whether a token that was found may be sent: not if it's from elsewhere than the user has said."""
-        return True
-
-    @property
-    def is_prepared(self) -> bool:
-        """Whether all is known that a token can be had with: see `prepare`."""
-        return True
-
-    def ask_resource(self) -> Steps[Demand | None]:
-        """Return what the resource demands of a request without a token; None if it demands nothing."""
-        yield from ()
-        return None
-
-    def prepare(self, demand: Demand | None, last: OAuthToken | None) -> Steps[bool]:
-        """Find out what a new authorization needs to meet a demand; `last` is the newest token, whoever it's from.
-
-        Returns whether it can bring more than the last one has. Raises `OAuthError`.
-        """
-        yield from ()
-        return True
-
-    def has_moved(self, last: OAuthToken | None) -> Steps[bool]:
-        """Find out whether the resource has another server than that of the last token. Raises `OAuthError`."""
-        yield from ()
-        return False
-
-    def has_another_client(self, error: OAuthError) -> Steps[bool]:
-        """Forget the client if the error says that the server doesn't know it; return whether another can be had."""
-        yield from ()
-        return False
-
     # -- How tokens end, and what is kept of them -------------------------------------------------------------------
 
     def invalidate(self, token: OAuthToken | None) -> None:
@@ -157,3 +123,30 @@ class Grant:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `dump_state` returned; unknown keys are ignored."""
+
+
+class OnDemandGrant(Grant):
+    """A grant where no token is asked for before an API demands one, and where it's from may only be found out then."""
+
+    def accepts(self, token: OAuthToken) -> bool:
+        """Return whether a token that was found may be sent: not if it's from elsewhere than the user has said."""
+        raise NotImplementedError
+
+    def ask_resource(self) -> Steps[Demand | None]:
+        """Return what the resource demands of a request without a token; None if it demands nothing."""
+        raise NotImplementedError
+
+    def prepare(self, demand: Demand | None, last: OAuthToken | None) -> Steps[bool]:
+        """Find out what a new authorization needs to meet a demand; `last` is the newest token, whoever it's from.
+
+        Returns whether it can bring more than the last one has. Raises `OAuthError`.
+        """
+        raise NotImplementedError
+
+    def has_moved(self, last: OAuthToken | None) -> Steps[bool]:
+        """Find out whether the resource has another server than that of the last token. Raises `OAuthError`."""
+        raise NotImplementedError
+
+    def has_another_client(self, error: OAuthError) -> Steps[bool]:
+        """Forget the client if the error says that the server doesn't know it; return whether another can be had."""
+        raise NotImplementedError

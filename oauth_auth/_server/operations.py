@@ -235,18 +235,16 @@ class OAuthAuthorizationController:
         token_url = yield from self._token_url(server)
         call = build_call(token_url, authorization, {**fields, **(field_parameters or {})})
         begun, result = time.monotonic(), "ok"
-        statuses: list[int | None] = []
+        attempts = self.calls.token_call(call, repeatable=repeatable, single_use=single_use)
         try:
-            token = yield from self.calls.call_token_endpoint(
-                call, repeatable=repeatable, single_use=single_use, statuses=statuses
-            )
+            token = yield from attempts.make()
         except GeneratorExit:  # a simulated program has died
             raise
         except BaseException as error:
             result = str(error.error if isinstance(error, OAuthProviderException) else type(error).__name__)
-            _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
+            _emit_call(token_url, fields["grant_type"], result, attempts.statuses, time.monotonic() - begun)
             raise
-        _emit_call(token_url, fields["grant_type"], result, statuses, time.monotonic() - begun)
+        _emit_call(token_url, fields["grant_type"], result, attempts.statuses, time.monotonic() - begun)
         if token.token_type.lower() != "bearer" and not token.is_bound:
             _emit_unknown_type(token.token_type)
         return token

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .._flight import do
 from .._wire.challenges import Demand, Kind, is_within, scope_to_ask
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken
@@ -57,17 +58,13 @@ class ResourceGrant(ResourceTokens):
     # -- What a renewal asks ----------------------------------------------------------------------------------------
 
     @property
-    def is_on_demand(self) -> bool:
-        return True
-
-    @property
-    def is_prepared(self) -> bool:
-        is_known = self.surroundings.found is not None or self._bonds.latest is not None
-        return is_known or not self.options.is_service
-
-    @property
     def is_interactive(self) -> bool:
         return self.options.login is not None and not self.has_unredeemed_code
+
+    @property
+    def needs_authorization(self) -> bool:
+        is_known = self.surroundings.found is not None or self._bonds.latest is not None
+        return self.is_interactive or (self.options.is_service and not is_known)
 
     @property
     def has_unredeemed_code(self) -> bool:
@@ -230,7 +227,7 @@ class ResourceGrant(ResourceTokens):
             return False
         if self._identity is None or self._identity.registration is None:
             return False
-        yield Run(self._forget_client, STORE_SECONDS)
+        yield from do(Run(self._forget_client, STORE_SECONDS))
         self._pending = None
         return True
 

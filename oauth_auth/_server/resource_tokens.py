@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .._flight import do
+from .._keys.dpop import Binding
 from .._lazy import loading
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
@@ -21,7 +23,7 @@ from ..errors import (
 from .bonds import Bond, Bonds
 from .calls import Run, Steps
 from .endpoints import Endpoints
-from .grant import Grant
+from .grant import OnDemandGrant
 from .grants import DeadTokens, RefreshingGrant, TokenCalls, TokenEndpointGrant
 from .operations import OAuthAuthorizationController
 from .surroundings import ClientIdentity, ResourceOptions, Surroundings
@@ -36,7 +38,7 @@ STORE_SECONDS = 120.0
 UNKNOWN_CLIENT = {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
 
 
-class ResourceTokens(Grant):
+class ResourceTokens(OnDemandGrant):
     """The part of a resource's grant that's about the tokens there are."""
 
     def __init__(
@@ -125,7 +127,8 @@ class ResourceTokens(Grant):
                 # The client is gone, or what proves it, and with it what was issued to it.
                 self.bury([digest(refresh_token)])
                 if identity.registration is not None:
-                    yield Run(partial(self.surroundings.registrations.forget, identity.registration), STORE_SECONDS)
+                    forget = partial(self.surroundings.registrations.forget, identity.registration)
+                    yield from do(Run(forget, STORE_SECONDS))
             raise
 
     def revoke(self, token: OAuthToken | None) -> Steps[None]:
@@ -154,7 +157,7 @@ class ResourceTokens(Grant):
         return (yield from grant.introspect(access_token))
 
     def _grant_of(self, bond: Bond) -> Steps[tuple[RefreshingGrant, ClientIdentity]]:
-        identity: ClientIdentity = yield Run(partial(self.surroundings.client_of, bond), STORE_SECONDS)
+        identity = yield from do(Run(partial(self.surroundings.client_of, bond), STORE_SECONDS))
         endpoints = self.surroundings.endpoints_of(bond.issuer)
         return RefreshingGrant(self._token_calls(endpoints, identity, bond), self._dead), identity
 

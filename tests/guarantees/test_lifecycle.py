@@ -30,7 +30,7 @@ import trio
 import oauth_auth
 from oauth_auth import ClientSecretPost, OAuthToken, TokenError
 from oauth_auth._flight import Flight
-from oauth_auth._renewal import decider, landing, login_source, renewer, source
+from oauth_auth._renewal import renewals, slot, source
 from oauth_auth.stores import MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock
@@ -390,7 +390,7 @@ def test_a_fork_waits_for_decisions(plugin_mode: Mode, tokens: Tokens, pool: Thr
     deciding = threading.Event()
 
     def decide() -> None:
-        with landing.decision_lock:
+        with slot.decision_lock:
             deciding.set()
             threading.Event().wait(0.3)  # the fork comes within this time, or shows nothing
 
@@ -716,8 +716,8 @@ def _raise() -> None:
 @pytest.fixture
 def own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a test a lock of its own in the library's place: if it fails, it may leave it locked for ever."""
-    lock = type(landing.decision_lock)()
-    for module in (decider, landing, login_source, renewer, source):
+    lock = type(slot.decision_lock)()
+    for module in (renewals, slot, source):
         monkeypatch.setattr(module, "decision_lock", lock)
 
 

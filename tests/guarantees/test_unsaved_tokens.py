@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthToken
-from oauth_auth._renewal.renewer import Renewer
+from oauth_auth._renewal.renewals import Renewals
 from oauth_auth.stores import FileTokenStore, RedisTokenStore, TokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
@@ -98,7 +98,7 @@ def test_a_file_that_could_not_be_replaced_is_replaced_later(
 @pytest.fixture
 def patient_saver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have nothing tried again by itself within the length of a test."""
-    monkeypatch.setattr(Renewer, "save_pauses", (60.0,))
+    monkeypatch.setattr(Renewals, "save_pauses", (60.0,))
 
 
 def close(mode: Mode, auth: Any, client: modes.Client) -> None:

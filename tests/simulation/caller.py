@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from oauth_auth._renewal.landing import Landing
+from oauth_auth._renewal.slot import Landing
 from oauth_auth._wire.token import Credential
 from oauth_auth.errors import OAuthError
 

@@ -21,7 +21,7 @@ from oauth_auth._renewal.effects import (
     Unlock,
 )
 from oauth_auth._renewal.entry import Entry, pack
-from oauth_auth._renewal.landing import Landing
+from oauth_auth._renewal.slot import Landing
 from oauth_auth._renewal.store_entry import Locked
 from oauth_auth._server.calls import Ask, Run, Sleep, Steps
 from oauth_auth.errors import TokenStoreError

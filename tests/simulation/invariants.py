@@ -315,7 +315,7 @@ class Judge:
         return issue.spent_at is None or self._config.rotation == "none"
 
     def _holds_live_refresh_token(self, worker: Worker) -> bool:
-        known = worker.source.acquisition.known
+        known = worker.source._tokens.known
         return any(token is not None and self._is_live(token.refresh_token) for token in (known.last, known.previous))
 
     def _is_orphaned(self) -> bool:

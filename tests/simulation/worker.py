@@ -9,7 +9,7 @@ from typing import Any
 from oauth_auth._clock import Now
 from oauth_auth._renewal.decisions import RenewalSettings
 from oauth_auth._renewal.effects import Unlock
-from oauth_auth._renewal.landing import Landing, Landings
+from oauth_auth._renewal.slot import Landing
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.calls import Ask, EndpointCalls, Steps
@@ -54,14 +54,15 @@ class Source(TokenSource):
         super().__init__(**options)
 
     @property
-    def _state(self) -> Any:
-        return _STATE.__get__(self)
+    def current(self) -> Credential | None:
+        published: Credential | None = _CURRENT.__get__(self)
+        return published
 
-    @_state.setter
-    def _state(self, state: Any) -> None:
+    @current.setter
+    def current(self, credential: Credential | None) -> None:
         self.worker.before_publishing()
-        _STATE.__set__(self, state)
-        self.worker.published(state.credential)
+        _CURRENT.__set__(self, credential)
+        self.worker.published(credential)
 
     def _decide(self, decide: Any, about: str = "") -> Any:
         def judged(state: Any, now: Any, around: Any) -> Any:
@@ -77,7 +78,7 @@ class Source(TokenSource):
             self.worker.is_deciding = False
 
 
-_STATE: Any = Landings.__dict__["_state"]
+_CURRENT: Any = TokenSource.__dict__["current"]
 
 
 class Worker:

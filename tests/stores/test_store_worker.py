@@ -19,8 +19,7 @@ import pytest
 from oauth_auth import OAuthToken, TokenError, TokenStoreError
 from oauth_auth._flight import Flight
 from oauth_auth._renewal.entry import Entry
-from oauth_auth._renewal.store_entry import Locked, StoreEntry
-from oauth_auth._renewal.store_worker import StoreWorker
+from oauth_auth._renewal.store_entry import Locked, StoreEntry, StoreWorker
 from oauth_auth.stores import FileTokenStore, MemoryTokenStore
 from tests.support import modes
 from tests.support.clock import Clock

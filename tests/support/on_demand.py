@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._server.calls import Steps
-from oauth_auth._server.grant import Grant
+from oauth_auth._server.grant import OnDemandGrant
 from oauth_auth._wire.challenges import Demand
 from oauth_auth._wire.token import digest
 
-__all__ = ["OnDemandGrant"]
+__all__ = ["Asked"]
 
 _T = TypeVar("_T")
 
 
-class OnDemandGrant(Grant):
+class Asked(OnDemandGrant):
     """Brings what it's told to bring: an error is raised, anything else returned; `calls` is what it was asked."""
 
     def __init__(self, *tokens: OAuthToken | OAuthError, has_login: bool = True) -> None:
@@ -39,12 +39,11 @@ class OnDemandGrant(Grant):
         self._dead: set[str] = set()
 
     @property
-    def is_on_demand(self) -> bool:
-        return True
+    def needs_authorization(self) -> bool:
+        return self.has_login or not self.is_known
 
-    @property
-    def is_prepared(self) -> bool:
-        return self.has_login or self.is_known
+    def accepts(self, token: OAuthToken) -> bool:
+        return True
 
     @property
     def is_interactive(self) -> bool:

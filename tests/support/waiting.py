@@ -75,7 +75,7 @@ def await_waiting(auth: Any, count: int) -> None:
     """
     deadline, moment, waiting = time.perf_counter() + 20, threading.Event(), 0
     while time.perf_counter() < deadline:
-        if (flight := auth._source._flight) is not None:
+        if (flight := auth._source._slot.flight) is not None:
             waiting = flight.waiting
             if waiting >= count:
                 return

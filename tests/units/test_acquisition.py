@@ -23,7 +23,7 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome, capture
-from oauth_auth._renewal.acquisition import Absent, Vain
+from oauth_auth._renewal.acquisition import Acquisition, Making, Order
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
     Authorize,
@@ -38,16 +38,18 @@ from oauth_auth._renewal.effects import (
     Unlock,
 )
 from oauth_auth._renewal.entry import Entry, SharedFailure, StoreUnread, identity
+from oauth_auth._renewal.landing import Acquired, Nothing, Why
 from oauth_auth._renewal.logins import Logins, NewLogin
+from oauth_auth._renewal.on_demand import OnDemand
 from oauth_auth._renewal.store_entry import StoreEntry
-from oauth_auth._renewal.token_making import Acquired, Deferred
+from oauth_auth._renewal.tokens import Tokens
 from oauth_auth._server.calls import Ask, HeldUp, Sleep
 from oauth_auth._server.code_grant import AuthorizationCodeGrant
-from oauth_auth._server.grant import Grant
+from oauth_auth._server.grant import Grant, OnDemandGrant
 from oauth_auth._server.grants import ClientCredentialsGrant, PasswordGrant, RefreshTokenGrant
 from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential, digest
-from tests.support.on_demand import OnDemandGrant
+from tests.support.on_demand import Asked
 from tests.support.steps import TOKEN_URL, HandClock, Highest, answer, at, form_of, play, token_calls
 
 SETTINGS = RenewalSettings(10.0, 300.0, 10.0, None)
@@ -95,19 +97,19 @@ class World:
         self.provided: list[OAuthToken] = []
         self.cancelled = threading.Event()
         self.store_entry = StoreEntry(MemoryTokenStore() if shared else None, "key", clock=self.clock)
-        self.acquisition = Logins(
-            grant or ClientCredentialsGrant(token_calls(clock=self.clock)),
-            SETTINGS,
-            self.store_entry,
-            token=last,
-            clock=self.clock,
-            chance=Highest(),
-        )
+        self.grant = grant = grant or ClientCredentialsGrant(token_calls(clock=self.clock))
+        self.tokens = Tokens(grant, SETTINGS, self.store_entry, token=last, clock=self.clock, chance=Highest())
+        self.making = Making(self.tokens, grant, self.store_entry, self.clock)
+        self.acquisition: Any = Acquisition(self.tokens, self.making, grant, self.store_entry)
+        if isinstance(grant, OnDemandGrant):
+            self.acquisition = OnDemand(self.acquisition, self.tokens, self.making, grant)
+        self.logins = Logins(self.tokens, self.making, grant, self.store_entry)
 
     def acquire(self, purpose: Purpose = MISSING, held: OAuthToken | None = None) -> Any:
         """Run a renewal; return what it brings, or the error that it raises."""
         credential = None if held is None else self.credential(held)
-        return self.ending(self.acquisition.acquire(credential, purpose, self.provided.append, self.cancelled))
+        order = Order(purpose, credential, self.provided.append, self.cancelled)
+        return self.ending(self.acquisition.acquire(order))
 
     def ending(self, steps: Any) -> Any:
         """Return what the steps bring, or the error that they raise."""
@@ -117,7 +119,7 @@ class World:
             return error
 
     def credential(self, of: OAuthToken) -> Credential:
-        return self.acquisition.credential(of)
+        return self.tokens.credential(of)
 
     def _perform(self, effect: Any) -> Any:
         if waiting := self.before.get(type(effect)):
@@ -206,7 +208,7 @@ def test_a_first_token_is_made_under_the_lock_and_saved() -> None:
     assert ["Load", "Lock", "Load", "Ask", "StillHeld", "Save"] == world.trace
     assert (True, "new") == (result.is_own, result.token.access_token)
     assert Entry(result.token, {}, identity(result.token)) == world.entry
-    assert world.acquisition.known.in_store is result.token
+    assert world.tokens.known.in_store is result.token
 
 
 def test_without_a_store_there_is_only_the_call() -> None:
@@ -216,7 +218,7 @@ def test_without_a_store_there_is_only_the_call() -> None:
     world.locks = [Locked.FAILED]
     assert world.acquire().is_own
     assert "Save" not in world.trace
-    assert not world.acquisition.known.is_unsaved
+    assert not world.tokens.known.is_unsaved
 
 
 def test_a_siblings_token_is_taken_at_the_first_look() -> None:
@@ -271,7 +273,7 @@ def test_who_wants_a_new_token_does_not_take_the_stored_one() -> None:
 def test_a_sibling_alone_will_do_where_the_server_has_refused() -> None:
     """A mere look brings a sibling's token or nothing, and no call."""
     world = World()
-    assert Deferred() == world.acquire(MISSING._replace(check_only=True))
+    assert Nothing(Why.DEFERRED) == world.acquire(MISSING._replace(check_only=True))
     world.entry = THEIRS
     assert Acquired(token("theirs"), is_own=False) == world.acquire(MISSING._replace(check_only=True))
     assert ["Load", "Load"] == world.trace
@@ -285,7 +287,7 @@ def test_a_lock_that_is_taken_is_not_waited_for_with_a_good_token(purpose: Purpo
     """Who has a token that can be sent leaves the work to the sibling that holds the lock."""
     world = World()
     world.locks = [Locked.TAKEN]
-    assert Deferred() == world.acquire(purpose, held=token("held", 200))
+    assert Nothing(Why.DEFERRED) == world.acquire(purpose, held=token("held", 200))
     assert (["Load", "Lock"], Lock(0.0)) == (world.trace, world.effects[1])
 
 
@@ -478,7 +480,7 @@ def test_who_takes_the_lock_shares_the_last_failure(purpose: Purpose) -> None:
         error.status_code,
         error.retryable,
     )
-    assert ([], 4) == (world.forms, world.acquisition.shared_times)
+    assert ([], 4) == (world.forms, world.tokens.shared_times)
 
 
 def test_waiters_share_a_failure_without_the_lock() -> None:
@@ -522,7 +524,7 @@ def test_failures_in_a_row_are_counted_whoever_asked() -> None:
     world.acquire()
     assert 5 == (world.entry.failure and world.entry.failure.times)
     world.acquire()
-    assert (0, None) == (world.acquisition.shared_times, world.entry.failure)
+    assert (0, None) == (world.tokens.shared_times, world.entry.failure)
 
 
 @pytest.mark.parametrize(
@@ -589,7 +591,7 @@ def test_who_was_logged_out_meanwhile_saves_nothing() -> None:
     world.before[StillHeld] = [world.put(mark)]
     error = world.acquire()
     assert isinstance(error, ReauthorizationRequired)
-    assert (mark, None) == (world.entry, world.acquisition.known.last)
+    assert (mark, None) == (world.entry, world.tokens.known.last)
 
 
 def test_a_token_that_cannot_be_saved_is_used() -> None:
@@ -597,7 +599,7 @@ def test_a_token_that_cannot_be_saved_is_used() -> None:
     world = World()
     world.is_writable = False
     result = world.acquire()
-    assert (True, True) == (result.is_own, world.acquisition.known.is_unsaved)
+    assert (True, True) == (result.is_own, world.tokens.known.is_unsaved)
 
 
 def test_a_store_that_recovers_meanwhile_is_read_before_it_is_written() -> None:
@@ -607,7 +609,7 @@ def test_a_store_that_recovers_meanwhile_is_read_before_it_is_written() -> None:
     world.before[StillHeld] = [lambda: setattr(world, "is_readable", True)]
     world.acquire()
     assert ["StillHeld", "Load", "Save"] == world.trace[-3:]
-    assert not world.acquisition.known.is_unsaved
+    assert not world.tokens.known.is_unsaved
 
 
 def test_what_cannot_be_read_is_not_overwritten() -> None:
@@ -615,7 +617,7 @@ def test_what_cannot_be_read_is_not_overwritten() -> None:
     world = World()
     world.is_readable = False
     assert world.acquire().is_own
-    assert ("Save" in world.trace, world.acquisition.known.is_unsaved) == (False, True)
+    assert ("Save" in world.trace, world.tokens.known.is_unsaved) == (False, True)
 
 
 @pytest.mark.parametrize(("can_wait", "is_deferred"), [(True, True), (False, False)])
@@ -624,7 +626,7 @@ def test_a_refresh_token_is_not_risked_while_the_store_fails(can_wait: bool, is_
     world = World(password(), NEW, last=token("held", 200, refresh_token="refresh"))
     world.store_entry.failed("load", OSError("down"))
     result = world.acquire(DUE._replace(can_wait=can_wait), held=token("held", 200))
-    assert is_deferred is isinstance(result, Deferred)
+    assert is_deferred is (result == Nothing(Why.DEFERRED))
     assert is_deferred is ([] == world.forms)
 
 
@@ -644,9 +646,9 @@ def test_what_is_unsaved_is_saved_under_the_lock() -> None:
     """What couldn't be saved is saved later: lock, look, save; the token stays."""
     world = unsaved_world()
     held = world.credential(token("new"))
-    assert Deferred() == world.ending(world.acquisition.flush_unsaved(held))
+    assert Nothing(Why.DEFERRED) == world.ending(world.making.flush(held))
     assert ["Lock", "Load", "Save"] == world.trace
-    assert ("new", False) == (world.entry.token and world.entry.token.access_token, world.acquisition.known.is_unsaved)
+    assert ("new", False) == (world.entry.token and world.entry.token.access_token, world.tokens.known.is_unsaved)
 
 
 def test_a_lock_that_is_taken_puts_saving_off() -> None:
@@ -654,18 +656,18 @@ def test_a_lock_that_is_taken_puts_saving_off() -> None:
     world = World()
     world.acquire()
     world.effects.clear()
-    world.acquisition.known = world.acquisition.known._replace(is_unsaved=True)
+    world.tokens.known = world.tokens.known._replace(is_unsaved=True)
     world.locks = [Locked.TAKEN]
-    assert Deferred() == world.ending(world.acquisition.flush_unsaved(None))
-    assert (["Lock"], True) == (world.trace, world.acquisition.known.is_unsaved)
+    assert Nothing(Why.DEFERRED) == world.ending(world.making.flush(None))
+    assert (["Lock"], True) == (world.trace, world.tokens.known.is_unsaved)
 
 
 def test_what_nobody_else_has_is_saved_without_the_lock() -> None:
     """A token that no sibling can have is what the lock's holder needs: it's saved all the same."""
     world = unsaved_world()
     world.locks = [Locked.TAKEN]
-    world.ending(world.acquisition.flush_unsaved(world.credential(token("new"))))
-    assert (["Lock", "Load", "Save"], False) == (world.trace, world.acquisition.known.is_unsaved)
+    world.ending(world.making.flush(world.credential(token("new"))))
+    assert (["Lock", "Load", "Save"], False) == (world.trace, world.tokens.known.is_unsaved)
 
 
 def test_a_siblings_later_token_is_taken_instead_of_saving() -> None:
@@ -673,7 +675,7 @@ def test_a_siblings_later_token_is_taken_instead_of_saving() -> None:
     world = unsaved_world()
     world.entry = stored(token("theirs", 9000))
     held = world.credential(token("new"))
-    assert Acquired(token("theirs", 9000), is_own=False) == world.ending(world.acquisition.flush_unsaved(held))
+    assert Acquired(token("theirs", 9000), is_own=False) == world.ending(world.making.flush(held))
     assert ["Lock", "Load"] == world.trace
 
 
@@ -681,8 +683,8 @@ def test_a_store_that_still_fails_leaves_it_unsaved() -> None:
     """If it can't be saved now either, it's to be saved yet."""
     world = unsaved_world()
     world.is_writable = False
-    world.ending(world.acquisition.flush_unsaved(None))
-    assert world.acquisition.known.is_unsaved
+    world.ending(world.making.flush(None))
+    assert world.tokens.known.is_unsaved
 
 
 # -- Logging in -----------------------------------------------------------------------------------------------------
@@ -776,14 +778,14 @@ CODE_ANSWER = answer(200, {"access_token": "new", "expires_in": 3600, "refresh_t
 
 def completing(world: World, code: str = "code") -> Any:
     """Complete a login with a code; return what it brings, or the error."""
-    grant: Any = world.acquisition._grant
+    grant: Any = world.grant
     redeem = partial(grant.complete, code, "https://app.example/", "verifier")
-    result = world.ending(world.acquisition.complete_login(NewLogin(partial(grant.completion, code), redeem)))
+    result = world.ending(world.logins.complete_login(NewLogin(partial(grant.completion, code), redeem)))
     if isinstance(result, Exception):
         return result
     acquired, replaced = result
     if replaced is not None:
-        assert None is world.ending(world.acquisition.end_login(replaced))
+        assert None is world.ending(world.logins.end_login(replaced))
     return acquired
 
 
@@ -881,7 +883,7 @@ def test_the_same_users_login_is_not_ended(subject: str, ended: bool) -> None:
     world.entry = stored(token("before", refresh_token="old-refresh", extra=id_token("alice")))
     assert completing(world).is_own
     assert ended == (len(world.forms) == 2)
-    assert None is world.acquisition._grant.live_refresh_token(BEFORE.token)
+    assert None is world.grant.live_refresh_token(BEFORE.token)
 
 
 def test_no_siblings_token_takes_the_place_of_a_new_login() -> None:
@@ -915,7 +917,7 @@ def test_a_new_login_stands_if_the_old_one_cannot_be_ended() -> None:
     world = led_elsewhere(CODE_ANSWER, answer(400, {"error": "invalid_request"}))
     world.entry = BEFORE
     assert completing(world).is_own
-    assert None is world.acquisition._grant.live_refresh_token(BEFORE.token)
+    assert None is world.grant.live_refresh_token(BEFORE.token)
 
 
 @pytest.mark.parametrize("before", [None, stored(token("before")), stored(token("b", refresh_token="new-refresh"))])
@@ -947,17 +949,17 @@ def revoking(*answers: Any, last: OAuthToken | None = SPENT, **options: Any) -> 
 def test_a_logout_leaves_a_mark() -> None:
     """Refresh and access token are ended at the server, and the store keeps a mark of the login, and no token."""
     world = revoking(answer(200), answer(200))
-    assert None is world.ending(world.acquisition.revoke())
+    assert None is world.ending(world.logins.revoke())
     assert ["Lock", "Load", "Ask", "Ask", "Save"] == world.trace
     assert Entry(logged_out=frozenset({digest("spent"), digest("refresh")})) == world.entry
-    assert None is world.acquisition.known.last
+    assert None is world.tokens.known.last
 
 
 def test_a_logout_ends_what_a_sibling_has_saved_last() -> None:
     """The newest token is ended, wherever it was."""
     world = revoking(answer(200), answer(200))
     world.entry = stored(token("theirs", refresh_token="their-refresh"), login="the login")
-    world.ending(world.acquisition.revoke())
+    world.ending(world.logins.revoke())
     assert ["their-refresh", "theirs"] == [form["token"] for form in world.forms]
     assert {digest("theirs"), digest("their-refresh"), "the login"} <= (world.entry.logged_out or set())
 
@@ -965,11 +967,11 @@ def test_a_logout_ends_what_a_sibling_has_saved_last() -> None:
 def test_a_logout_that_the_server_refuses_is_one_all_the_same() -> None:
     """The token is forgotten first, and then the server's refusal is raised."""
     world = revoking(answer(400, {"error": "invalid_request"}), answer(200))
-    error = world.ending(world.acquisition.revoke())
+    error = world.ending(world.logins.revoke())
     assert (OAuthProviderException, True, None) == (
         type(error),
         world.entry.logged_out is not None,
-        world.acquisition.known.last,
+        world.tokens.known.last,
     )
 
 
@@ -978,7 +980,7 @@ def test_a_mark_that_cannot_be_saved_deletes_at_least() -> None:
     for is_deletable in (True, False):
         world = revoking(answer(200), answer(200))
         world.is_writable, world.is_deletable = False, is_deletable
-        error = world.ending(world.acquisition.revoke())
+        error = world.ending(world.logins.revoke())
         assert ["Save", "Delete"] == world.trace[-2:]
         assert is_deletable is not isinstance(error, TokenStoreError)
 
@@ -988,16 +990,16 @@ def test_a_logout_that_is_tried_again_leaves_the_mark() -> None:
     world = revoking(*[answer(200)] * 4)
     world.entry = stored(SPENT, login="the login")
     world.is_writable = world.is_deletable = False
-    assert isinstance(world.ending(world.acquisition.revoke()), TokenStoreError)
+    assert isinstance(world.ending(world.logins.revoke()), TokenStoreError)
     world.is_writable = world.is_deletable = True
-    assert None is world.ending(world.acquisition.revoke())
+    assert None is world.ending(world.logins.revoke())
     assert frozenset({digest("spent"), digest("refresh"), "the login"}) == world.entry.logged_out
 
 
 def test_a_logout_without_a_token_deletes() -> None:
     """Where there's no login to mark, the entry is deleted."""
     world = revoking(last=None)
-    assert None is world.ending(world.acquisition.revoke())
+    assert None is world.ending(world.logins.revoke())
     assert ["Lock", "Load", "Delete"] == world.trace
 
 
@@ -1005,15 +1007,15 @@ def test_a_logout_without_a_store_forgets() -> None:
     """Where nothing is shared the tokens are forgotten here."""
     world = revoking(answer(200), answer(200), shared=False)
     world.is_readable = False
-    assert None is world.ending(world.acquisition.revoke())
-    assert (None, ["Lock", "Load", "Ask", "Ask"]) == (world.acquisition.known.last, world.trace)
+    assert None is world.ending(world.logins.revoke())
+    assert (None, ["Lock", "Load", "Ask", "Ask"]) == (world.tokens.known.last, world.trace)
 
 
 def test_a_logout_names_the_refresh_token_that_was_given() -> None:
     """A refresh token that the program was given is part of what's ended, and not sent again."""
     grant = RefreshTokenGrant(token_calls(client_secret=None, given=REVOCATION), refresh_token="given")
     world = World(grant, answer(200))
-    world.ending(world.acquisition.revoke())
+    world.ending(world.logins.revoke())
     assert frozenset({digest("given")}) == world.entry.logged_out
     assert isinstance(world.acquire(), ReauthorizationRequired)
 
@@ -1023,7 +1025,7 @@ def test_a_logout_waits_for_the_lock_whatever_it_finds() -> None:
     world = revoking(answer(200), answer(200))
     world.locks = [Locked.TAKEN] * 2
     world.entry = Entry(token("theirs"), login="x", failure=failure_of())
-    assert None is world.ending(world.acquisition.revoke())
+    assert None is world.ending(world.logins.revoke())
     assert ["Lock", "Load", "Lock", "Load", "Lock", "Load"] == world.trace[:6]
 
 
@@ -1072,7 +1074,7 @@ def test_a_look_brings_the_newest_token_whatever_its_age() -> None:
     """Who looks into the store sees a token that can't be sent, too."""
     world = World()
     world.entry = stored(token("expired", -1))
-    assert token("expired", -1) == world.ending(world.acquisition.check_store())
+    assert token("expired", -1) == world.ending(world.tokens.check_store())
 
 
 def test_a_transport_error_that_is_shared_is_the_plug_ins() -> None:
@@ -1094,9 +1096,9 @@ FINAL, PASSING, DEAD = TokenError("no"), TokenTransportError("not now"), Reautho
 
 def on_demand(
     *tokens: OAuthToken | OAuthError, last: OAuthToken | None = None, has_login: bool = True, **answers: Any
-) -> tuple[World, OnDemandGrant]:
+) -> tuple[World, Asked]:
     """Return a world whose grant brings these tokens, and answers so; a user logs in at once."""
-    grant = OnDemandGrant(*tokens, has_login=has_login)
+    grant = Asked(*tokens, has_login=has_login)
     for name, value in answers.items():
         setattr(grant, name, value)
     world = World(grant, last=last)
@@ -1111,7 +1113,7 @@ NEW_TOKEN = token("new")
 def test_a_look_asks_for_nothing(last: OAuthToken | None) -> None:
     """A sibling's token is taken; without one there's none, and nobody has asked for one."""
     world, grant = on_demand(last=last)
-    assert Absent() == world.acquire(LOOK)
+    assert Nothing(Why.ABSENT) == world.acquire(LOOK)
     world.entry = THEIRS
     assert Acquired(token("theirs"), is_own=False) == world.acquire(LOOK)
     assert [] == grant.calls
@@ -1122,11 +1124,11 @@ def test_a_look_renews_what_can_be_renewed() -> None:
     world, grant = on_demand(last=SPENT, refreshes=[NEW_TOKEN])
     assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(LOOK)
     world, grant = on_demand(last=SPENT, refreshes=[DEAD])
-    assert Absent() == world.acquire(LOOK)
+    assert Nothing(Why.ABSENT) == world.acquire(LOOK)
     assert ["refresh"] == grant.calls
 
 
-@pytest.mark.parametrize(("moved", "expected"), [(False, PASSING), (PASSING, PASSING), (True, Absent())])
+@pytest.mark.parametrize(("moved", "expected"), [(False, PASSING), (PASSING, PASSING), (True, Nothing(Why.ABSENT))])
 def test_a_look_that_fails_is_an_error_unless_the_server_has_moved(moved: Any, expected: Any) -> None:
     """Tokens of another server than the resource has now are no loss."""
     world, grant = on_demand(last=SPENT, refreshes=[PASSING], moved=[moved])
@@ -1137,7 +1139,7 @@ def test_a_look_that_fails_is_an_error_unless_the_server_has_moved(moved: Any, e
 def test_an_open_resource_that_is_asked_wants_nothing() -> None:
     """Then there's no discovery, no login, and no token."""
     world, grant = on_demand()
-    assert Absent() == world.acquire(ASK)
+    assert Nothing(Why.BARE) == world.acquire(ASK)
     assert ["ask"] == grant.calls
 
 
@@ -1247,7 +1249,7 @@ def test_a_login_for_a_demand(demand: Demand, parameters: dict[str, str]) -> Non
 def test_a_login_that_could_bring_no_more_is_not_asked_for() -> None:
     """All of it was granted already, or asked for in vain."""
     world, grant = on_demand(last=HELD, brings_more=False)
-    assert Vain() == world.acquire(LOGIN._replace(demand=MORE), held=HELD)
+    assert Nothing(Why.VAIN) == world.acquire(LOGIN._replace(demand=MORE), held=HELD)
     assert [("prepare", MORE)] == grant.calls
 
 

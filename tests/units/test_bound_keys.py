@@ -53,7 +53,7 @@ KNOWN = Known(SPENT, in_store=SPENT, has_read=True, login=identity(SPENT), keys=
 def test_a_refresh_proves_the_key_of_its_own_token() -> None:
     """A refresh token whose key is known is never sent with another one; the new token keeps it, in the store, too."""
     world = World(grant(), answer(200, CODE_ANSWER))
-    world.acquisition.known, world.entry = KNOWN, stored(SPENT, key=OURS)
+    world.tokens.known, world.entry = KNOWN, stored(SPENT, key=OURS)
     result = world.acquire()
     assert "new" == result.token.access_token
     assert [OURS.thumbprint] == asked_with(world)
@@ -65,11 +65,11 @@ def test_a_refresh_proves_the_key_of_its_own_token() -> None:
 def test_a_siblings_token_comes_with_its_key() -> None:
     """What a sibling has saved is adopted with its key, and refreshed with that."""
     world = World(grant(), answer(200, CODE_ANSWER))
-    world.acquisition.known, world.entry = KNOWN, stored(bound("theirs", refresh_token="theirs"), key=OTHERS)
+    world.tokens.known, world.entry = KNOWN, stored(bound("theirs", refresh_token="theirs"), key=OTHERS)
     adopted = world.acquire(DUE, held=SPENT)
     assert "theirs" == adopted.token.access_token
     assert [] == asked_with(world)
-    assert OTHERS == world.acquisition.known.key_of(adopted.token)
+    assert OTHERS == world.tokens.known.key_of(adopted.token)
     world.acquire(FORCED, held=adopted.token)
     assert [OTHERS.thumbprint] == asked_with(world)
 
@@ -86,19 +86,19 @@ def test_a_token_without_its_key_is_of_no_use() -> None:
 def test_an_unsaved_token_keeps_its_key() -> None:
     """While the store is away, the token made here is renewed with the key it was made with."""
     world = World(grant(), answer(200, CODE_ANSWER), answer(200, {**CODE_ANSWER, "access_token": "newer"}))
-    world.acquisition.known, world.is_readable, world.is_writable = KNOWN, False, False
+    world.tokens.known, world.is_readable, world.is_writable = KNOWN, False, False
     world.acquire()
-    world.acquire(FORCED, held=world.acquisition.known.last)
+    world.acquire(FORCED, held=world.tokens.known.last)
     assert [OURS.thumbprint] * 2 == asked_with(world)
     world.is_readable = world.is_writable = True
-    world.ending(world.acquisition.flush_unsaved(None))
+    world.ending(world.making.flush(None))
     assert OURS == world.entry.key
 
 
 def test_a_given_key_is_not_stored() -> None:
     """It's the user's own, and the same for all tokens."""
     world = World(grant(Binding(OTHERS)), answer(200, CODE_ANSWER))
-    world.acquisition.known, world.entry = KNOWN._replace(keys={}), stored(SPENT)
+    world.tokens.known, world.entry = KNOWN._replace(keys={}), stored(SPENT)
     world.acquire()
     assert [OTHERS.thumbprint] == asked_with(world)
     assert world.entry.key is None
@@ -107,7 +107,7 @@ def test_a_given_key_is_not_stored() -> None:
 def test_a_token_that_is_not_bound_is_not_kept() -> None:
     """Asked for a bound token, a server that gives another one is refused; what was there stays."""
     world = World(grant(), answer(200, {**CODE_ANSWER, "token_type": "Bearer"}))
-    world.acquisition.known, world.entry = KNOWN, stored(SPENT, key=OURS)
+    world.tokens.known, world.entry = KNOWN, stored(SPENT, key=OURS)
     error = world.acquire()
     assert isinstance(error, TokenResponseError)
     assert "isn't bound" in str(error)
@@ -118,9 +118,9 @@ def test_a_login_that_was_led_elsewhere_has_its_own_key() -> None:
     """A code is redeemed with the key that its request named, and the new login keeps it."""
     own = grant()
     world = World(own, answer(200, CODE_ANSWER))
-    world.acquisition.known, world.entry = KNOWN, stored(SPENT, key=OURS)
+    world.tokens.known, world.entry = KNOWN, stored(SPENT, key=OURS)
     redeem = partial(own.complete, "code", "https://app.example/cb", "verifier", OTHERS)
-    world.ending(world.acquisition.complete_login(NewLogin(partial(own.completion, "code"), redeem, OTHERS)))
+    world.ending(world.logins.complete_login(NewLogin(partial(own.completion, "code"), redeem, OTHERS)))
     assert [OTHERS.thumbprint] == asked_with(world)[:1]
     assert OTHERS == world.entry.key
 

@@ -115,9 +115,10 @@ def test_callers_may_say_what_is_repeatable() -> None:
 
 def test_statuses_are_noted() -> None:
     """The status of each attempt is noted, None where there was no answer."""
-    statuses: list[int | None] = []
-    call(Script(NO_ANSWER, answer(503), TOKEN), statuses=statuses)
-    assert [None, 503, 200] == statuses
+    script = Script(NO_ANSWER, answer(503), TOKEN)
+    attempts = EndpointCalls(Transport(), 10.0, clock=script.clock, chance=Lowest()).token_call(Call(REQUEST))
+    play(attempts.make(), script)
+    assert [None, 503, 200] == attempts.statuses
 
 
 # -- Retry-After ----------------------------------------------------------------------------------------------------

@@ -453,7 +453,7 @@ DEMAND = Demand(Kind.LOGIN, login=(("max_age", "0"),))
 CLOSED = ReauthorizationRequired("the window was closed")
 ASKABLE = ReauthorizationRequired("nobody was there to be asked")
 ASKABLE.retryable = True
-LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND))
+LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND), is_login=True)
 
 
 @pytest.mark.parametrize(
@@ -468,6 +468,8 @@ LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND))
         (FRESH, OTHER, IDLE, 0, Send(HELD)),
         (FRESH, OTHER, IDLE, STALE, Send(HELD)),
         (FRESH, OTHER, RUNNING, 0, Wait()),
+        (FRESH, HELD.header, RUNNING._replace(login_for=DEMAND), 0, Wait(is_login=True)),
+        (FRESH, HELD.header, RUNNING._replace(login_for=Demand(Kind.SCOPE, "write")), 0, Wait()),
         (FRESH, OTHER, IDLE, LIFETIME, LAUNCHED),
         # What failed before was no login, or an older one.
         (failed_at(0, FINAL), HELD.header, IDLE, 1, LAUNCHED),
@@ -492,7 +494,7 @@ MORE = Demand(Kind.SCOPE, "write")
 @pytest.mark.parametrize("demand", [DEMAND, MORE, Demand(Kind.SCOPE)])
 def test_what_is_demanded_goes_into_the_flight(demand: Demand) -> None:
     """Whether it's another login or more scope: the grant must know why it's asked."""
-    expected = Wait(Purpose(Reason.LOGIN, demand=demand))
+    expected = Wait(Purpose(Reason.LOGIN, demand=demand), is_login=True)
     assert (expected, FRESH) == for_step_up(FRESH, at(0), IDLE, sent=HELD.header, demand=demand)
     assert (Send(HELD), FRESH) == for_step_up(FRESH, at(0), IDLE, sent=OTHER, demand=demand)
     assert (Wait(), FRESH) == for_step_up(FRESH, at(0), RUNNING, sent=HELD.header, demand=demand)

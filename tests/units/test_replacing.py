@@ -12,10 +12,10 @@ from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired
 from oauth_auth._flight import run
 from oauth_auth._plugins.answers import Rules
 from oauth_auth._plugins.replacing import Parts, replacing
-from oauth_auth._renewal.landing import Landing
+from oauth_auth._renewal.slot import Landing
 from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential
-from tests.support.on_demand import OnDemandGrant
+from tests.support.on_demand import Asked
 from tests.support.steps import at
 from tests.units.test_source import Late
 
@@ -96,7 +96,7 @@ def taking(*good: str) -> Callable[[str], tuple[int, str | None]]:
 
 def test_a_request_is_sent_without_and_with_a_token() -> None:
     """A demand is met once, and the answer is that of the second."""
-    late = Late(OnDemandGrant(*tokens(None)))
+    late = Late(Asked(*tokens(None)))
     exchange = Answered(late, taking("token-1"))
     assert (200, ["", "token-1"]) == (exchange.replace(), exchange.sent)
     assert {} == late.source.rejecting_origins
@@ -105,11 +105,11 @@ def test_a_request_is_sent_without_and_with_a_token() -> None:
 def test_what_demands_nothing_is_left_alone() -> None:
     """Whatever the status; and a demand from beyond the resource is none."""
     for status, challenge in ((200, None), (404, None), (403, WANTS), (401, 'Bearer error="invalid_request"')):
-        grant = OnDemandGrant(*tokens(None))
+        grant = Asked(*tokens(None))
         exchange = Answered(Late(grant), lambda _, answer=(status, challenge): answer)  # type: ignore[misc]
         assert (status, [""], []) == (exchange.replace(), exchange.sent, grant.calls)
     for url in ("https://api.example/v2", "https://other.example/v1/things", "https://api.example/v1/../v2"):
-        grant = OnDemandGrant(*tokens(None))
+        grant = Asked(*tokens(None))
         exchange = Answered(Late(grant), taking("token-1"), url=url)
         assert (401, [""], []) == (exchange.replace(), exchange.sent, grant.calls)
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_sent_again_is_not() -> None:
     """A token is had for the next request all the same; the answer is the caller's, also where that fails."""
     brings: list[OAuthToken | OAuthError] = [*tokens(None), ReauthorizationRequired("nobody there")]
     for brought in brings:
-        grant = OnDemandGrant(brought)
+        grant = Asked(brought)
         exchange = Answered(Late(grant), taking("token-1"), is_repeatable=False)
         assert (401, [""]) == (exchange.replace(), exchange.sent)
         assert "log in" in grant.calls
@@ -127,13 +127,13 @@ def test_what_cannot_be_sent_again_is_not() -> None:
 def test_a_failed_login_is_the_requests_error() -> None:
     """With the answer that it came from in its text."""
     with pytest.raises(ReauthorizationRequired, match=r"after GET .* was answered with 401"):
-        Answered(Late(OnDemandGrant(ReauthorizationRequired("no"))), taking()).replace()
+        Answered(Late(Asked(ReauthorizationRequired("no"))), taking()).replace()
 
 
 def test_three_times_at_most() -> None:
     """Without a token, with one, and with more scope; then the answer is the caller's, whatever it demands."""
     needs = {"": (401, 'Bearer scope="a"'), "token-1": wants("b"), "token-2": wants("c"), "token-3": wants("d")}
-    grant = OnDemandGrant(*tokens("a", "a b", "a b c"))
+    grant = Asked(*tokens("a", "a b", "a b c"))
     exchange = Answered(Late(grant), needs.__getitem__)
     assert (403, ["", "token-1", "token-2"]) == (exchange.replace(), exchange.sent)
     assert [("prepare", Demand(Kind.TOKEN, "a")), "log in", "request"] == grant.calls[:3]
@@ -142,7 +142,7 @@ def test_three_times_at_most() -> None:
 
 def test_a_stale_token_and_more_scope_are_three_times_too() -> None:
     """A token that was rejected is replaced once, and stepped up from once."""
-    grant = OnDemandGrant(*tokens("a", "a b", "a b c"))
+    grant = Asked(*tokens("a", "a b", "a b c"))
     late = Late(grant)
     late.meet()
     needs = {"token-1": (401, REJECTS), "token-2": wants("c"), "token-3": wants("d")}
@@ -153,7 +153,7 @@ def test_a_stale_token_and_more_scope_are_three_times_too() -> None:
 
 def test_a_403_that_does_not_end_costs_one_login() -> None:
     """The demand is remembered as vain: the next requests go on with the token that there is, and ask nobody."""
-    grant = OnDemandGrant(*tokens("a", "a", "a", "a"))
+    grant = Asked(*tokens("a", "a", "a", "a"))
     late = Late(grant)
     late.meet()
     for _ in range(5):
@@ -167,7 +167,7 @@ def test_a_403_that_does_not_end_costs_one_login() -> None:
 
 def test_challenges_that_grow_cost_three_logins() -> None:
     """A demand that's another one each time is followed three times, no more."""
-    grant = OnDemandGrant(*tokens(*["a"] * 9))
+    grant = Asked(*tokens(*["a"] * 9))
     late, number = Late(grant), 0
     late.meet()
 
@@ -185,7 +185,7 @@ def test_challenges_that_grow_cost_three_logins() -> None:
 
 def test_a_scope_that_was_granted_is_not_asked_for_again() -> None:
     """An API that demands what the token has is wrong, and its answer is the caller's."""
-    grant = OnDemandGrant(*tokens("a b"))
+    grant = Asked(*tokens("a b"))
     late = Late(grant)
     late.meet()
     exchange = Answered(late, lambda _: wants("b"), "Bearer token-1")
@@ -195,7 +195,7 @@ def test_a_scope_that_was_granted_is_not_asked_for_again() -> None:
 
 def test_a_login_that_can_bring_no_more_sends_nothing_again() -> None:
     """The grant knows what was asked for before."""
-    grant = OnDemandGrant(*tokens("a"))
+    grant = Asked(*tokens("a"))
     late = Late(grant)
     late.meet()
     grant.brings_more = False
@@ -206,7 +206,7 @@ def test_a_login_that_can_bring_no_more_sends_nothing_again() -> None:
 
 def test_a_401_that_does_not_end_costs_one_login() -> None:
     """A login whose token is rejected isn't repeated for the next request, with or without a token, for a while."""
-    grant = OnDemandGrant(*tokens(*[None] * 9))
+    grant = Asked(*tokens(*[None] * 9))
     late = Late(grant)
     exchange = Answered(late, taking())
     assert (401, ["", "token-1"]) == (exchange.replace(), exchange.sent)
@@ -222,7 +222,7 @@ def test_a_401_that_does_not_end_costs_one_login() -> None:
 
 def test_a_token_that_came_meanwhile_is_no_vain_login() -> None:
     """It was made for another request; if it's rejected, it's replaced."""
-    grant = OnDemandGrant(*tokens(None, None))
+    grant = Asked(*tokens(None, None))
     late = Late(grant)
     late.meet()
     exchange = Answered(late, taking("token-2"))
@@ -232,7 +232,7 @@ def test_a_token_that_came_meanwhile_is_no_vain_login() -> None:
 def test_a_token_that_came_meanwhile_is_replaced_and_stepped_up_from_three_times_in_all() -> None:
     """Without a token, with that of another request, with its replacement: no more, whatever is demanded then."""
     needs = {"": (401, WANTS), "token-1": (401, REJECTS), "token-2": wants("b"), "token-3": wants("c")}
-    grant = OnDemandGrant(*tokens("a", "a", "a b", "a b c"))
+    grant = Asked(*tokens("a", "a", "a b", "a b c"))
     late = Late(grant)
     late.meet()
     exchange = Answered(late, needs.__getitem__)
@@ -242,7 +242,7 @@ def test_a_token_that_came_meanwhile_is_replaced_and_stepped_up_from_three_times
 
 def test_requests_that_share_a_login_count_as_one() -> None:
     """Ten whose common new token is rejected make one vain login, so the pause isn't that of ten."""
-    late = Late(OnDemandGrant(*tokens(*[None] * 9)))
+    late = Late(Asked(*tokens(*[None] * 9)))
     waiting = [replacing(one.parts, ORIGIN, "", one) for one in (Answered(late, taking()) for _ in range(10))]
     landings = [_until_landing(steps) for steps in waiting]
     for steps, landing in zip(waiting, landings, strict=True):
@@ -274,7 +274,7 @@ def test_another_login_is_demanded_once() -> None:
     challenge = 'Bearer error="insufficient_user_authentication", acr_values="gold"'
     answers: list[tuple[int, str | None]] = [(200, None), (401, challenge)]
     for answer in answers:
-        grant = OnDemandGrant(*tokens(None, None, None))
+        grant = Asked(*tokens(None, None, None))
         late = Late(grant)
         late.meet()
         exchange = Answered(late, {"token-1": (401, challenge), "token-2": answer}.__getitem__, "Bearer token-1")
@@ -285,7 +285,7 @@ def test_another_login_is_demanded_once() -> None:
 
 def test_who_cannot_step_up_gets_the_answer() -> None:
     """Without a user, or for a plug-in's other classes."""
-    grant = OnDemandGrant(*tokens("a"))
+    grant = Asked(*tokens("a"))
     late = Late(grant)
     late.meet()
     exchange = Answered(late, lambda _: wants("b"), "Bearer token-1", steps_up=frozenset())
@@ -297,7 +297,7 @@ def test_who_cannot_step_up_gets_the_answer() -> None:
 
 def test_errors_of_a_step_up_are_the_requests() -> None:
     """Where the request could have been sent again."""
-    late = Late(OnDemandGrant(*tokens("a"), ReauthorizationRequired("the window was closed")))
+    late = Late(Asked(*tokens("a"), ReauthorizationRequired("the window was closed")))
     late.meet()
     with pytest.raises(OAuthError, match="closed"):
         Answered(late, lambda _: wants("b"), "Bearer token-1").replace()

@@ -235,12 +235,12 @@ def test_a_service_has_its_token_after_three_calls_and_the_next_after_two() -> N
     """Nothing is registered; another process needs the server's metadata alone."""
     web = Web()
     first = service(web)
-    assert not first.grant.is_prepared
+    assert first.grant.needs_authorization
     assert isinstance(first.log_in(), OAuthToken)
     assert [RESOURCE_PLACE, f"{AUTH}{SERVER_PLACE}", f"{AUTH}/token"] == web.asked
     second = service(web).follow(first)
     web.calls.clear()
-    assert second.grant.is_prepared
+    assert not second.grant.needs_authorization
     assert isinstance(second.run(second.grant.request_token(None, None)), OAuthToken)
     assert [f"{AUTH}{SERVER_PLACE}", f"{AUTH}/token"] == web.asked
     assert API == web.last_form["resource"]
@@ -846,7 +846,6 @@ def test_whom_a_token_is_for(options: dict[str, Any], is_interactive: bool, is_s
     """With a login it's the user; else the client itself, with a secret; else nobody can get one."""
     program = Program(Web(), **options)
     assert (is_interactive, is_service) == (program.grant.is_interactive, program.options.is_service)
-    assert program.grant.is_on_demand
 
 
 def test_without_login_and_secret_a_user_is_needed() -> None:

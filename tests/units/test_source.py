@@ -13,7 +13,7 @@ from oauth_auth._renewal.effects import carry_out_renewal
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._wire.challenges import Demand, Kind
-from tests.support.on_demand import OnDemandGrant
+from tests.support.on_demand import Asked
 from tests.support.steps import HandClock, Highest, at
 
 TOKEN = OAuthToken(access_token="new", expires_in=3600, expiry=at(3600).wall)
@@ -54,7 +54,7 @@ class LateFlight:
 class Late:
     """A token source whose flights are `LateFlight`s, in the order in which they began."""
 
-    def __init__(self, grant: OnDemandGrant, *, token: OAuthToken | None = None, shared: bool = False) -> None:
+    def __init__(self, grant: Asked, *, token: OAuthToken | None = None, shared: bool = False) -> None:
         self.clock, self.flights = HandClock(), list[LateFlight]()
         self.entry = StoreEntry(MemoryTokenStore() if shared else None, "key", clock=self.clock)
         self.source = TokenSource(
@@ -82,7 +82,7 @@ class Late:
 
 def test_an_open_api_costs_nothing() -> None:
     """No token, no store: no flight is begun for any number of requests."""
-    grant = OnDemandGrant()
+    grant = Asked()
     late = Late(grant)
     assert [None] * 100 == [late.offer() for _ in range(100)]
     assert ([], []) == (late.flights, grant.calls)
@@ -90,7 +90,7 @@ def test_an_open_api_costs_nothing() -> None:
 
 def test_with_a_store_there_is_one_look_for_each_pause() -> None:
     """The first request waits for a look; then one is made in the background, once a second."""
-    grant = OnDemandGrant()
+    grant = Asked()
     late = Late(grant, shared=True)
     assert [None] * 100 == [late.offer() for _ in range(100)]
     assert 1 == len(late.flights)
@@ -102,7 +102,7 @@ def test_with_a_store_there_is_one_look_for_each_pause() -> None:
 
 def test_a_demand_brings_one_login_for_all() -> None:
     """It goes into the flight; the next request has the token at once."""
-    grant = OnDemandGrant(TOKEN)
+    grant = Asked(TOKEN)
     late = Late(grant)
     assert ["new", "new", "new"] == [late.meet(), late.meet(), str(late.offer())]
     assert [("prepare", WANTED), "log in", "request"] == grant.calls
@@ -111,7 +111,7 @@ def test_a_demand_brings_one_login_for_all() -> None:
 
 def test_a_login_that_failed_is_not_repeated_for_the_next_request() -> None:
     """Which gets the same error, with its own answer's text; requests that nobody demands a token for go on."""
-    grant = OnDemandGrant(ReauthorizationRequired("the window was closed"), TOKEN)
+    grant = Asked(ReauthorizationRequired("the window was closed"), TOKEN)
     late = Late(grant)
     for about in (" (one)", " (two)"):
         with pytest.raises(ReauthorizationRequired, match=f"closed{about}".replace("(", "\\(").replace(")", "\\)")):
@@ -124,7 +124,7 @@ def test_a_login_that_failed_is_not_repeated_for_the_next_request() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 def test_what_cannot_be_sent_again_has_the_resource_asked(token: OAuthToken | None, shared: bool) -> None:
     """If there's no token that could be sent, none that has expired either: it would be in vain without one."""
-    grant = OnDemandGrant(TOKEN)
+    grant = Asked(TOKEN)
     grant.demand = WANTED
     late = Late(grant, token=token, shared=shared)
     assert "new" == late.offer(asks=True)
@@ -133,7 +133,7 @@ def test_what_cannot_be_sent_again_has_the_resource_asked(token: OAuthToken | No
 
 def test_what_cannot_be_sent_again_goes_bare_where_nothing_is_demanded() -> None:
     """One question for each such request: an API that wants a token for some requests may say so for the next."""
-    grant = OnDemandGrant()
+    grant = Asked()
     late = Late(grant)
     assert [None, None] == [late.offer(asks=True), late.offer(asks=True)]
     assert ["ask", "ask"] == grant.calls
@@ -141,7 +141,7 @@ def test_what_cannot_be_sent_again_goes_bare_where_nothing_is_demanded() -> None
 
 def test_a_look_of_another_request_is_no_answer_to_what_cannot_be_sent_again() -> None:
     """It waits for the flight under way; if that brings no token, the resource is asked all the same."""
-    grant = OnDemandGrant(TOKEN)
+    grant = Asked(TOKEN)
     grant.demand = WANTED
     late = Late(grant, shared=True)
     first = late.source.offer()
@@ -155,7 +155,7 @@ def test_a_look_of_another_request_is_no_answer_to_what_cannot_be_sent_again() -
 
 def test_an_expired_token_that_cannot_be_renewed_is_as_none() -> None:
     """The request goes without one, and nobody is asked to log in."""
-    grant = OnDemandGrant()
+    grant = Asked()
     late = Late(grant, token=EXPIRED)
     assert [None, None] == [late.offer(), late.offer()]
     assert "log in" not in grant.calls

@@ -1,21 +1,22 @@
 """What one auth object knows of its tokens: looks into the store, saves, and failures shared with siblings.
 
-Its methods are generators of effects, which `acquisition` builds on.
+What reads or writes the store is a generator of effects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._clock import Chance, Clock
+from .._flight import do
 from .._record import Record
 from .._server.calls import Steps
-from .._server.grant import Grant
+from .._server.grant import Grant, OnDemandGrant
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import TokenError
 from .backoff import asked_pause
-from .decisions import Purpose, Reason, RenewalSettings
+from .decisions import Reason, RenewalSettings
 from .effects import Load, Loaded, Save, StillHeld
 from .entry import Entry, SharedFailure
 from .merge import Known, merge
@@ -24,17 +25,17 @@ from .store_entry import StoreEntry
 if TYPE_CHECKING:
     from .._keys.dpop import DPoPKey
 
-__all__ = ["KnownTokens"]
+__all__ = ["LiveRefreshToken", "Tokens"]
 
 _SHARED_PAUSE = 5.0
 """Seconds after a failure in which siblings on the same store share it; `Retry-After` may make them more."""
-_FORCED = {Reason.FORCED, Reason.LOGIN}
-"""Reasons for which a sibling's failure doesn't count."""
+_FORMER_NAMES = {"_given": "given", "_stored": "stored"}
+"""What attributes are called in pickles."""
 
 _UNREAD = Loaded(Entry(), is_ok=False)
 
 
-class _Live(Record):
+class LiveRefreshToken(Record):
     """A refresh token to renew with, the scope that was granted with it, and the token that it came with, if any."""
 
     refresh_token: str
@@ -42,20 +43,20 @@ class _Live(Record):
     token: OAuthToken | None
 
 
-class KnownTokens:
+class Tokens:
     """What one auth object knows of its tokens, of the store's entry, and of siblings' failures."""
 
     __slots__ = (
         "_chance",
         "_clock",
         "_entry",
-        "_given",
         "_grant",
         "_settings",
-        "_stored",
+        "given",
         "known",
         "name",
         "shared_times",
+        "stored",
     )
 
     def __init__(
@@ -74,9 +75,9 @@ class KnownTokens:
         self._clock = clock
         self._chance = chance
         given = grant.given_refresh_token()
-        self._given = None if given is None else digest(given)
+        self.given = None if given is None else digest(given)
         """The digest of the refresh token that the grant was constructed with, as siblings may have been."""
-        self._stored = _UNREAD
+        self.stored = _UNREAD
         """What the store held when last read."""
         self.known = Known(token)
         self.name = f"{chance.uniform(0, 2**52):.0f}"
@@ -84,41 +85,40 @@ class KnownTokens:
         self.shared_times = 0
         """How many renewals in a row have failed, as siblings count them."""
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        for name, value in state[1].items():
+            setattr(self, _FORMER_NAMES.get(name, name), value)
+
     def credential(self, token: OAuthToken) -> Credential:
         """Return what requests are sent with; for a token that's bound to a key, with what makes its proofs."""
         if not self._grant.renews:
             return Credential.unending(token)
-        leeway, window, key = self._settings.leeway, self._settings.refresh_window, self._key_of(token)
+        leeway, window, key = self._settings.leeway, self._settings.refresh_window, self.key_of(token)
         proof = None if key is None else key.prover(token.access_token)
         return Credential.from_token(
             token, self._clock(), self._chance, leeway=leeway, refresh_window=window, proof=proof
         )
 
-    def _key_of(self, token: OAuthToken | None) -> DPoPKey | None:
+    def key_of(self, token: OAuthToken | None) -> DPoPKey | None:
         """Return the key that a token is bound to; None if it's bound to none, or to one that isn't known."""
         binding = self._grant.binding
         if binding is None or token is None:
             return None
         return binding.given or self.known.key_of(token)
 
-    def _key_for_next(self, token: OAuthToken | None) -> DPoPKey | None:
+    def key_for_next(self, token: OAuthToken | None) -> DPoPKey | None:
         """Return the key to bind the next token to, which replaces this one; None if to none."""
         binding = self._grant.binding
-        return None if binding is None else binding.key_for(self._key_of(token))
-
-    def _to_be_kept(self, key: DPoPKey | None) -> DPoPKey | None:
-        """Return the key to store with a token that is bound to it: not the user's own."""
-        binding = self._grant.binding
-        return None if binding is None else binding.use(key)
+        return None if binding is None else binding.key_for(self.key_of(token))
 
     def check_store(self) -> Steps[OAuthToken | None]:
         """Return the newest token known, after a look into the store; it need not be one that can be sent."""
-        yield from self._look(())
+        yield from self.look(())
         return self.known.last
 
-    def _look(self, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
+    def look(self, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
         """Load; return a token that can be sent instead of making one, unless its header is excluded."""
-        self._stored = stored = yield Load()
+        stored = yield from self.load()
         if stored.is_ok:
             self._grant.load_state(stored.entry.grant_state)
             if stored.entry.logged_out is not None:
@@ -131,22 +131,38 @@ class KnownTokens:
         is_usable = self._clock().wall < credential.stale_at and credential.header not in excluded
         return last if is_usable and self.can_send(last) else None
 
-    def can_send(self, token: OAuthToken) -> bool:
-        """Return whether this is a token as asked for: where it's to be bound, it is, and to a key that's known."""
-        is_bound = self._grant.binding is None or (token.is_bound and self._key_of(token) is not None)
-        return is_bound and self._grant.accepts(token)
+    def renewed(self, token: OAuthToken, key: DPoPKey | None, *, is_login: bool) -> None:
+        """Take in a new token, and the key that it's bound to; `is_login` begins a new login."""
+        binding = self._grant.binding
+        kept = None if binding is None else binding.use(key)
+        self.shared_times = 0
+        self.known = self.known.renewed(token, is_login=is_login, key=kept)
 
-    def _raise_shared_failure(self, purpose: Purpose) -> None:
+    def load(self) -> Steps[Loaded]:
+        """Read the store, without a thought of what that means."""
+        self.stored = yield from do(Load())
+        return self.stored
+
+    def can_send(self, token: OAuthToken) -> bool:
+        """Return whether this is a token as asked for: where it's to be bound, it is, and to a key that's known.
+
+        And it's from where the user has said, if a resource was to say so.
+        """
+        grant = self._grant
+        is_bound = grant.binding is None or (token.is_bound and self.key_of(token) is not None)
+        return is_bound and (not isinstance(grant, OnDemandGrant) or grant.accepts(token))
+
+    def raise_shared_failure(self, reason: Reason) -> None:
         """Raise the failure of a sibling that has just called the server, instead of calling it again."""
-        failure = self._stored.entry.failure
-        if failure is None or failure.by == self.name or purpose.reason in _FORCED:
+        failure = self.stored.entry.failure
+        if failure is None or failure.by == self.name or reason.is_forced:
             return
         if not failure.is_recent(now := self._clock()):
             return
         self.shared_times = failure.times
         raise failure.restored(self._grant.transport_error, now)
 
-    def _share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
+    def share_failure(self, error: TokenError, excluded: Collection[str | None]) -> Steps[OAuthToken | None]:
         """Share a failure that may pass through the store; return a token that a sibling has saved meanwhile."""
         if not self._entry.is_shared or not error.retryable:
             return None
@@ -154,14 +170,14 @@ class KnownTokens:
         pause = max(_SHARED_PAUSE, asked_pause(error))
         now = self._clock()
         failure = SharedFailure.of(error, by=self.name, times=self.shared_times, now=now, pause=pause)
-        is_ours = yield StillHeld()
+        is_ours = yield from do(StillHeld())
         # The entry is read again, since it's replaced as a whole; the store may work by now.
-        token = yield from self._look(excluded)
-        if token is None and failure is not None and is_ours and self._stored.is_ok:
-            yield Save(self._stored.entry._replace(failure=failure))
+        token = yield from self.look(excluded)
+        if token is None and failure is not None and is_ours and self.stored.is_ok:
+            yield from do(Save(self.stored.entry._replace(failure=failure)))
         return token
 
-    def _save(self) -> Steps[None]:
+    def save(self) -> Steps[None]:
         """Save the last token; an entry that can't be read isn't overwritten, and saving is tried again later."""
         token = self.known.last
         if token is None or not self._entry.is_shared:
@@ -169,17 +185,17 @@ class KnownTokens:
         known = self.known
         key = known.key_of(token)
         entry = Entry(token, self._grant.dump_state(), known.login, superseded=known.superseded, key=key)
-        if self._stored.is_ok and (yield Save(entry)):
+        if self.stored.is_ok and (yield from do(Save(entry))):
             self.known = self.known.saved()
         else:
             self.known = self.known._replace(is_unsaved=True)
 
-    def _live_refresh_token(self) -> _Live | None:
+    def live_refresh_token(self) -> LiveRefreshToken | None:
         """Return a refresh token to renew with."""
         if self._grant.has_unredeemed_code:
             return None
         for token in (self.known.last, self.known.previous):
             if token is not None and (refresh_token := self._grant.live_refresh_token(token)) is not None:
-                return _Live(refresh_token, token.scope, token)
+                return LiveRefreshToken(refresh_token, token.scope, token)
         given = self._grant.given_refresh_token()
-        return None if given is None else _Live(given, None, None)
+        return None if given is None else LiveRefreshToken(given, None, None)
