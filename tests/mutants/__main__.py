@@ -26,7 +26,7 @@ from tests.mutants.suggestions import suggestions
 from tests.simulation.mutants import MUTANTS as SIMULATED
 
 
-def look_for(mutant: Mutant, histories: int) -> Callable[[], Found]:
+def look_for(mutant: Mutant, histories: int) -> Callable[[Callable[[Found], object]], None]:
     """Return what looks for a fault."""
     if mutant.histories:
         return functools.partial(run_histories, mutant.histories, histories)
@@ -37,7 +37,7 @@ def without_fault(mutants: Sequence[Mutant], shares: int) -> list[Job]:
     """Return the jobs that look for faults where there are none."""
     tests = sorted({node_id(test) for mutant in mutants for test in mutant.tests})
     kinds = sorted({kind for mutant in mutants for kind in mutant.histories})
-    looks: list[Callable[[], Found]] = [functools.partial(run_histories, [kind], 20) for kind in kinds]
+    looks = [functools.partial(run_histories, [kind], 20) for kind in kinds]
     looks += [functools.partial(run_tests, share) for number in range(shares) if (share := tests[number::shares])]
     return [Job("without a fault", look, {}) for look in looks]
 
@@ -95,7 +95,10 @@ def main() -> int:
             if verdict not in {"caught", "harmless"}:
                 unnoticed.append(mutant.name)
             number = "" if mutant.guarantee is None else mutant.guarantee
-            print(f"{number:2}  {verdict:10}  {outcome.seconds:5.1f} s  {mutant.name}", flush=True)
+            print(
+                f"{number:2}  {verdict:10}  {outcome.seconds:5.1f} s ({outcome.cpu:4.1f} of CPU)  {mutant.name}",
+                flush=True,
+            )
             if asked.v or verdict == "NO VERDICT":
                 print(f"      {where}")
             if asked.v and verdict == "NO VERDICT":

@@ -1,8 +1,8 @@
-"""How a fault is looked for, in a process of its own: each function reports what it finds, or that it finds nothing."""
+"""How a fault is looked for, in a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -26,42 +26,38 @@ class Found(NamedTuple):
     """What noticed it, or what kept it from being looked for."""
 
 
-def run_tests(tests: Sequence[str]) -> Found:
-    """Run tests up to the first that fails; an error before or after a test says nothing of the fault."""
-    first = _First()
+def run_tests(tests: Sequence[str], tell: Callable[[Found], object]) -> None:
+    """Run tests up to the first that fails, and tell it at once, since what comes after it may take its time.
+
+    An error before or after a test says nothing of the fault.
+    """
+    first = _First(tell)
     # The plug-ins of other packages, which take time to load, are for their own users.
     plugins = ["pytest_timeout", "_hypothesis_pytestplugin", "oauth_auth.testing._pytest"]
-    options = [
-        "-x",
-        "-q",
-        "--disable-plugin-autoload",
-        "-p",
-        "no:cacheprovider",
-        "--tb=short",
-        f"--timeout={_TEST_SECONDS}",
-        "--basetemp=made",
-    ]
-    status = pytest.main([*options, *(word for name in plugins for word in ("-p", name)), *tests], plugins=[first])
-    return first.found or Found("SURVIVED" if status == pytest.ExitCode.OK else "NO VERDICT", f"pytest: {status!r}")
+    options = ["-x", "-q", "--tb=short", f"--timeout={_TEST_SECONDS}", "--disable-plugin-autoload"]
+    chosen = [word for name in ("no:cacheprovider", *plugins) for word in ("-p", name)]
+    status = pytest.main([*options, *chosen, *tests], plugins=[first])
+    tell(Found("SURVIVED" if status == pytest.ExitCode.OK else "NO VERDICT", f"pytest: {status!r}"))
 
 
 class _First:
-    """Notes what the first test that fails says, or what kept one from running."""
+    """Tells what the first test that fails says, or what kept one from running."""
 
-    found: Found | None = None
+    def __init__(self, tell: Callable[[Found], object]) -> None:
+        self._tell = tell
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if not report.failed or self.found is not None:
+        if not report.failed:
             return
         crash = getattr(report.longrepr, "reprcrash", None)
         message = str(crash.message if crash is not None else report.longrepr).partition("\n")[0]
         is_missaid = message.partition(":")[0] in _MISSAID
         is_caught = report.when == "call" and not is_missaid
-        self.found = Found("caught" if is_caught else "NO VERDICT", f"{report.nodeid} ({report.when}): {message}")
+        self._tell(Found("caught" if is_caught else "NO VERDICT", f"{report.nodeid} ({report.when}): {message}"))
 
 
-def run_histories(kinds: Sequence[str], count: int) -> Found:
-    """Simulate histories of these kinds in turn, up to the first that breaks an invariant."""
+def run_histories(kinds: Sequence[str], count: int, tell: Callable[[Found], object]) -> None:
+    """Simulate histories of these kinds in turn, up to the first that breaks an invariant, and tell it."""
     from tests.simulation.histories import draw, run, shorten
 
     for number in range(count):
@@ -70,5 +66,6 @@ def run_histories(kinds: Sequence[str], count: int) -> Found:
         result = run(config)
         if result.violations:
             history = f"history {number + 1}, draw({number}, {kind!r}): {result.violations[0][:160]}"
-            return Found("caught", f"{history}\n{shorten(config)}")
-    return Found("SURVIVED", f"{count} histories")
+            tell(Found("caught", f"{history}\n      {shorten(config)}"))
+            return
+    tell(Found("SURVIVED", f"{count} histories"))

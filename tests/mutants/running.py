@@ -12,6 +12,7 @@ import selectors
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -37,6 +38,9 @@ _LIBRARIES = (
     "cryptography.x509",
     "flask",
     "freezegun",
+    "h2.connection",
+    "httpcore",
+    "httpcore2",
     "httpx",
     "httpx2",
     "hypothesis.strategies",
@@ -57,7 +61,8 @@ class Job:
     """Something to look for, in a copy of the package with some files changed."""
 
     name: str
-    look: Callable[[], Found]
+    look: Callable[[Callable[[Found], object]], None]
+    """It's given what takes what it finds: the first counts."""
     changed: Mapping[str, str]
 
 
@@ -79,7 +84,7 @@ def copies() -> Iterator[Path]:
 
     All its modules are written from their trees, as those with a fault are, so that a fault is all that differs.
     """
-    with TemporaryDirectory(prefix="oauth_auth-mutants-") as folder:
+    with TemporaryDirectory(prefix="mutants-") as folder:
         root = Path(folder, "unchanged")
         root.mkdir()
         for path in ROOT.iterdir():
@@ -129,12 +134,12 @@ class _Process:
         if self._pid == 0:
             try:
                 os.setsid()
-                os.write(writer, json.dumps(self._look()).encode())
+                self._look(lambda found: os.write(writer, f"{json.dumps(found)}\n".encode()))
             finally:
                 os._exit(0)
         os.close(writer)
 
-    def _look(self) -> Found:
+    def _look(self, write: Callable[[Found], object]) -> None:
         """Do the job, with this copy being all that the process knows of the package and the tests."""
         output = os.open(self._root / "output.txt", os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(output, 1)
@@ -144,13 +149,17 @@ class _Process:
             del sys.modules[name]
         sys.path[:] = [str(self._root), *(path for path in sys.path if Path(path or ".").resolve() != ROOT)]
         os.environ["PYTHONPATH"] = str(self._root)
-        try:
-            found = self.job.look()
+        os.environ["TMPDIR"] = tempfile.tempdir = self._folder.name
+
+        def tell(found: Found) -> None:
             origin = Path(str(sys.modules["oauth_auth"].__file__)).parents[1]
+            write(found if origin == self._root else Found("NO VERDICT", f"oauth_auth is imported from {origin}"))
+
+        try:
+            self.job.look(tell)
         except BaseException as error:
             traceback.print_exc()
-            return Found("NO VERDICT", f"{type(error).__name__}: {error}")
-        return found if origin == self._root else Found("NO VERDICT", f"oauth_auth is imported from {origin}")
+            write(Found("NO VERDICT", f"{type(error).__name__}: {error}"))
 
     def end(self) -> Outcome:
         """Read what was found, and leave nothing of the process."""
@@ -161,7 +170,8 @@ class _Process:
         _, _, usage = os.wait4(self._pid, 0)
         output = (self._root / "output.txt").read_text(encoding="utf-8", errors="replace")
         self._folder.cleanup()
-        found = Found(*json.loads(written)) if written else Found("NO VERDICT", f"nothing in {_LONGEST:.0f} s")
+        nothing = Found("NO VERDICT", f"nothing in {_LONGEST:.0f} s")
+        found = Found(*json.loads(written.splitlines()[0])) if written else nothing
         return Outcome(found, time.monotonic() - self._begun, usage.ru_utime + usage.ru_stime, output)
 
 

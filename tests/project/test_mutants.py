@@ -90,8 +90,7 @@ from tests.mutants.looking import run_tests
 
 for file in sys.argv[1:]:
     if (process := os.fork()) == 0:
-        print(">>", run_tests([file]).verdict, flush=True)
-        os._exit(0)
+        run_tests([file], lambda found: (print(">>", found.verdict, flush=True), os._exit(0)))
     os.waitpid(process, 0)
 """
 
