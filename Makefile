@@ -66,7 +66,6 @@ release: $(VENV)/dev.stamp ## builds the distributions into dist/, checks them, 
 
 mutants: $(VENV)/dev.stamp ## which faults, put into copies of the package one at a time, no test or simulation notices
 	$(BIN)/python -m tests.mutants
-	$(BIN)/python -m tests.simulation.mutants
 
 docs: $(VENV)/dev.stamp ## the documentation, in docs/_build/html/index.html
 	$(BIN)/sphinx-build -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
