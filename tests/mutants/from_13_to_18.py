@@ -191,16 +191,9 @@ MUTANTS = (
     Mutant(
         15,
         "a token call is told with the status of its first attempt",
-<<<<<<< HEAD
-        "_server/operations.py",
-        "status=statuses[-1] if statuses else None,",
-        "status=statuses[0] if statuses else None,",
-        ("guarantees/test_events.py::test_a_token_call_is_told_as_it_went",),
-=======
         "_emit_call",
         replace("statuses[-1]", "statuses[0]"),
         tests=("guarantees/test_events.py::test_a_token_call_is_told_as_it_went",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         15,
@@ -330,18 +323,11 @@ MUTANTS = (
     Mutant(
         12,
         "an operation tells what has happened with secrets at hand",
-<<<<<<< HEAD
-        "_server/operations.py",
-        "        with _events.holding():\n",
-        "        if True:\n",
-        ("guarantees/test_secrets.py::test_an_unexpected_error_of_an_operation_is_logged_from_frames_without_secrets",),
-=======
         "_operation.operation",
         replace("with _events.holding(): ...", "if True: ..."),
         tests=(
             "guarantees/test_secrets.py::test_an_unexpected_error_of_an_operation_is_logged_from_frames_without_secrets",
         ),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         15,
@@ -361,30 +347,16 @@ MUTANTS = (
     Mutant(
         16,
         "a token that was stored under another key is taken",
-<<<<<<< HEAD
-        "stores/_serialized.py",
-        '        if fields.get("key") != key:',
-        "        if False:",
-        ("stores/test_store_input.py::test_a_file_that_was_copied",),
-=======
         "Entries._parse",
         never('fields.get("key") != key'),
         tests=("stores/test_store_input.py::test_a_file_that_was_copied",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
         "an unencrypted entry is taken where encrypted ones are wanted",
-<<<<<<< HEAD
-        "stores/_serialized.py",
-        'if self._fernet is not None and (entry := self._decrypted(entry) or b"") == b"":',
-        'if self._fernet is not None and (entry := self._decrypted(entry) or entry) == b"":',
-        ("guarantees/test_broken_stores.py::test_a_plain_entry_where_encrypted_ones_are_wanted",),
-=======
         "Entries._parse",
         replace('self._decrypted(entry) or b""', "self._decrypted(entry) or entry"),
         tests=("guarantees/test_broken_stores.py::test_a_plain_entry_where_encrypted_ones_are_wanted",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
@@ -410,61 +382,33 @@ MUTANTS = (
     Mutant(
         16,
         "a file is readable to others, by the umask",
-<<<<<<< HEAD
-        "stores/_file.py",
-        "os.fchmod(file.fileno(), 0o600)  # whatever the umask",
-        "os.fchmod(file.fileno(), 0o644)",
-        ("stores/test_file_store.py::test_files_are_their_owners_alone",),
-=======
         "replace_file",
         replace("os.fchmod(file.fileno(), 0o600)", "os.fchmod(file.fileno(), 0o644)"),
         tests=("stores/test_file_store.py::test_files_are_their_owners_alone",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
         "a file is written in place",
-<<<<<<< HEAD
-        "stores/_file.py",
-        "            file.write(content)\n",
-        "            path.write_bytes(content[:20])\n            file.write(content)\n",
-        ("stores/test_stores.py::TestSharedTokenStores::test_readers_never_see_half_a_token",),
-=======
         "replace_file",
         insert("path.write_bytes(content[:20])", before="file.write(content)"),
         tests=("stores/test_stores.py::TestSharedTokenStores::test_readers_never_see_half_a_token",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
         "a file that a sibling reads isn't replaced, as on Windows",
-<<<<<<< HEAD
-        "stores/_file.py",
-        "        except PermissionError:\n",
-        "        except TimeoutError:\n",
-        ("stores/test_file_store.py::test_a_file_in_use_is_replaced_when_it_is_free[3]",),
-=======
         "_replace",
         replace("except PermissionError: ...", "except TimeoutError: ..."),
         tests=("stores/test_file_store.py::test_a_file_in_use_is_replaced_when_it_is_free[3]",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
         "a lock may be a file's existence, which outlives its holder",
-<<<<<<< HEAD
-        "stores/_file.py",
-        '"fallback_to_soft": False}',
-        '"fallback_to_soft": True}',
-        ("stores/test_store_input.py::test_a_file_system_without_locks",),
-=======
         "file_lock",
         replace(
             '{"thread_local": False, "poll_interval": 0.02, "fallback_to_soft": False}',
             '{"thread_local": False, "poll_interval": 0.02, "fallback_to_soft": True}',
         ),
         tests=("stores/test_store_input.py::test_a_file_system_without_locks",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         16,
@@ -563,19 +507,12 @@ MUTANTS = (
     Mutant(
         17,
         "the verifier isn't sent with the code",
-<<<<<<< HEAD
-        "_server/code_grant.py",
-        'verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}',
-        "verifier: dict[str, str] = {}",
-        ("units/test_grants.py::test_a_code_is_redeemed_with_its_verifier",),
-=======
         "AuthorizationCodeGrant.request_token",
         replace(
             'verifier = {} if self._code_verifier is None else {"code_verifier": self._code_verifier}',
             "verifier: dict[str, str] = {}",
         ),
         tests=("units/test_grants.py::test_a_code_is_redeemed_with_its_verifier",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         17,
@@ -607,16 +544,9 @@ MUTANTS = (
     Mutant(
         17,
         "a device is polled on at the same pace though the server asks for less",
-<<<<<<< HEAD
-        "_server/device_grant.py",
-        "                    interval += _SLOWER",
-        "                    pass",
-        ("logins/test_device.py::test_it_asks_until_the_person_is_done",),
-=======
         "DeviceCodeGrant._poll",
         drop("interval += _SLOWER"),
         tests=("logins/test_device.py::test_it_asks_until_the_person_is_done",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     # -- 18: What a server says of itself is checked ------------------------------------------------------------------
     Mutant(
@@ -643,30 +573,16 @@ MUTANTS = (
     Mutant(
         18,
         "an endpoint of the metadata may be on plain http",
-<<<<<<< HEAD
-        "_server/endpoints.py",
-        'return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=self.allow_insecure)',
-        'return check_endpoint(f"{_FIELDS[name]} of {self.issuer}", url, allow_insecure=True)',
-        ("units/test_metadata.py::test_an_endpoint_that_is_no_url_is_told",),
-=======
         "Endpoints.find",
         replace("allow_insecure=self.allow_insecure", "allow_insecure=True"),
         tests=("units/test_metadata.py::test_an_endpoint_that_is_no_url_is_told",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         18,
         "an endpoint of the metadata overrides the one that is given",
-<<<<<<< HEAD
-        "_server/endpoints.py",
-        "if name in self.given or self.issuer is None:",
-        "if self.issuer is None:",
-        ("units/test_metadata.py::test_a_url_that_is_given_wins",),
-=======
         "Endpoints.find",
         drop("name in self.given"),
         tests=("units/test_metadata.py::test_a_url_that_is_given_wins",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         18,

@@ -263,30 +263,16 @@ MUTANTS = (
     Mutant(
         4,
         "a code is sent again after an answer",
-<<<<<<< HEAD
-        "_server/operations.py",
-        "    return error.retryable and error.status_code is None\n",
-        "    return error.retryable\n",
-        ("units/test_calls.py::test_a_code_is_never_sent_twice_after_an_answer",),
-=======
         "_unless_answered",
         drop("error.status_code is None"),
         tests=("units/test_calls.py::test_a_code_is_never_sent_twice_after_an_answer",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         4,
         "a refresh token is sent again after a 2xx that was cut off",
-<<<<<<< HEAD
-        "_server/operations.py",
-        " and (error.status_code is None or error.status_code == 429 or error.status_code >= 500)",
-        "",
-        ("units/test_calls.py::test_a_refresh_token_that_may_be_spent_is_not_sent_again",),
-=======
         "_unless_rotated",
         drop("error.status_code is None or error.status_code == 429 or error.status_code >= 500"),
         tests=("units/test_calls.py::test_a_refresh_token_that_may_be_spent_is_not_sent_again",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         4,

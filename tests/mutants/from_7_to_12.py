@@ -202,16 +202,9 @@ MUTANTS = (
     Mutant(
         9,
         "only `invalid_grant` ends a refresh token",
-<<<<<<< HEAD
-        "_server/grants.py",
-        "return error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)",
-        "return False",
-        ("units/test_grants.py::test_what_ends_a_refresh_token",),
-=======
         "ends_refresh_token",
         never("error.status_code == 400 and error.error not in _ABOUT_THE_CALL and not refuses_client(error)"),
         tests=("units/test_grants.py::test_what_ends_a_refresh_token",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         9,
@@ -438,16 +431,9 @@ MUTANTS = (
     Mutant(
         11,
         "a refusal without an error isn't one of the client",
-<<<<<<< HEAD
-        "_server/grants.py",
-        "return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}",
-        "return False",
-        ("units/test_client_auth.py::test_what_refuses_the_client",),
-=======
         "refuses_client",
         never("isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}"),
         tests=("units/test_client_auth.py::test_what_refuses_the_client",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     # -- 12: No secret is shown ---------------------------------------------------------------------------------------
     Mutant(
@@ -505,16 +491,9 @@ MUTANTS = (
     Mutant(
         12,
         "an operation raises from a frame that holds the secrets",
-<<<<<<< HEAD
-        "_server/operations.py",
-        "                del args, kwargs\n",
-        "                pass\n",
-        ("guarantees/test_secrets.py::test_a_failing_operation_shows_no_secret[requests]",),
-=======
         "_operation.operation",
         drop("del args, kwargs"),
         tests=("guarantees/test_secrets.py::test_a_failing_operation_shows_no_secret[requests]",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         12,

@@ -58,30 +58,16 @@ MUTANTS = (
     Mutant(
         21,
         "calls with a certificate go where those without do",
-<<<<<<< HEAD
-        "_server/endpoints.py",
-        "        url = self._alias(metadata, name) or metadata.get(_FIELDS[name])\n",
-        "        url = metadata.get(_FIELDS[name])\n",
-        ("units/test_metadata.py::test_calls_that_show_a_certificate_go_to_the_aliases",),
-=======
         "Endpoints.find",
         drop("self._alias(metadata, name)"),
         tests=("units/test_metadata.py::test_calls_that_show_a_certificate_go_to_the_aliases",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         21,
         "calls without a certificate go to the aliases",
-<<<<<<< HEAD
-        "_server/endpoints.py",
-        'if not self._shows_certificate or name == "authorization_url" or not',
-        'if name == "authorization_url" or not',
-        ("guarantees/test_mutual_tls.py::test_aliases_are_for_certificates[requests-False-False]",),
-=======
         "Endpoints._alias",
         drop("not self._shows_certificate"),
         tests=("guarantees/test_mutual_tls.py::test_aliases_are_for_certificates[requests-False-False]",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         21,
@@ -158,16 +144,9 @@ MUTANTS = (
     Mutant(
         23,
         "a refresh proves a key of the object's own",
-<<<<<<< HEAD
-        "_keys/dpop.py",
-        "        key = self.given or present\n",
-        "        key = self.given\n",
-        (f"{BOUND_KEYS}::test_a_refresh_proves_the_key_of_its_own_token",),
-=======
         "Binding.key_for",
         drop("present"),
         tests=(f"{BOUND_KEYS}::test_a_refresh_proves_the_key_of_its_own_token",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         23,
@@ -193,30 +172,16 @@ MUTANTS = (
     Mutant(
         23,
         "a key of the user's is stored",
-<<<<<<< HEAD
-        "_keys/dpop.py",
-        "        return None if self.given is not None else key\n",
-        "        return key\n",
-        (f"{BOUND_KEYS}::test_a_given_key_is_not_stored",),
-=======
         "Binding.use",
         replace("None if self.given is not None else key", "key"),
         tests=(f"{BOUND_KEYS}::test_a_given_key_is_not_stored",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         23,
         "a token that isn't bound is kept",
-<<<<<<< HEAD
-        "_server/grants.py",
-        "    if key is not None and not token.is_bound:\n",
-        "    if False:\n",
-        (f"{BOUND_KEYS}::test_a_token_that_is_not_bound_is_not_kept",),
-=======
         "check_binding",
         never("key is not None and not token.is_bound"),
         tests=(f"{BOUND_KEYS}::test_a_token_that_is_not_bound_is_not_kept",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         23,
@@ -228,16 +193,9 @@ MUTANTS = (
     Mutant(
         23,
         "each attempt makes a key of its own",
-<<<<<<< HEAD
-        "_keys/dpop.py",
-        "        if self._made is None:\n            self._made",
-        "        if True:\n            self._made",
-        (f"{BOUND_KEYS}::test_a_key_that_was_made_is_used_until_a_token_is_bound_to_it",),
-=======
         "Binding.key_for",
         always("self._made is None"),
         tests=(f"{BOUND_KEYS}::test_a_key_that_was_made_is_used_until_a_token_is_bound_to_it",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         23,
@@ -256,16 +214,9 @@ MUTANTS = (
     Mutant(
         23,
         "a refusal of the proof ends the refresh token",
-<<<<<<< HEAD
-        "_server/grants.py",
-        "_ABOUT_THE_CALL = {\n    *_ABOUT_THE_PROOF,\n",
-        "_ABOUT_THE_CALL = {\n",
-        ("units/test_grants.py::test_what_ends_a_refresh_token",),
-=======
         "_ABOUT_THE_CALL",
         drop("*_ABOUT_THE_PROOF"),
         tests=("units/test_grants.py::test_what_ends_a_refresh_token",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     # -- 24: Requests that nobody can read or change, and logins that an API asks for ----------------------------------
     Mutant(
@@ -302,16 +253,9 @@ MUTANTS = (
     Mutant(
         24,
         "a web application's request doesn't carry its key",
-<<<<<<< HEAD
-        "_server/code_grant.py",
-        "return request if self._binding.given is not None else request.bound_to(key.private_jwk)",
-        "return request",
-        ("guarantees/test_authorization_requests.py::test_what_one_process_begins_another_completes",),
-=======
         "AuthorizationCodeGrant.request_for_web",
         replace("request if self._binding.given is not None else request.bound_to(key.private_jwk)", "request"),
         tests=("guarantees/test_authorization_requests.py::test_what_one_process_begins_another_completes",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         24,
@@ -331,16 +275,9 @@ MUTANTS = (
     Mutant(
         25,
         "a subject that's refused isn't renewed",
-<<<<<<< HEAD
-        "_server/delegated_grants.py",
-        "            if error.error not in _REFUSES_SUBJECT or not others:\n",
-        "            if True:\n",
-        ("servers/test_secure_provider.py::test_chains_of_exchanges",),
-=======
         "TokenExchangeGrant.request_token",
         always("error.error not in _REFUSES_SUBJECT or not others"),
         tests=("servers/test_secure_provider.py::test_chains_of_exchanges",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         25,

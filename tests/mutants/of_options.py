@@ -19,30 +19,16 @@ MUTANTS = (
     Mutant(
         17,
         "siblings don't learn that a login is complete",
-<<<<<<< HEAD
-        "_server/code_grant.py",
-        '{"completed": list(self._completed)} if self._completed else {}',
-        "{}",
-        ("units/test_acquisition.py::test_a_completed_login_is_not_completed_twice",),
-=======
         "AuthorizationCodeGrant.dump_state",
         replace('{"completed": list(self._completed)} if self._completed else {}', "{}"),
         tests=("units/test_acquisition.py::test_a_completed_login_is_not_completed_twice",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         17,
         "a code that was refused counts as a completed login",
-<<<<<<< HEAD
-        "_server/code_grant.py",
-        'completed = state.get("completed")',
-        'completed = state.get("completed") or [state.get("code")]',
-        ("units/test_acquisition.py::test_a_code_that_was_only_spent_is_no_login",),
-=======
         "AuthorizationCodeGrant.load_state",
         replace('state.get("completed")', 'state.get("completed") or [state.get("code")]'),
         tests=("units/test_acquisition.py::test_a_code_that_was_only_spent_is_no_login",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         17,
@@ -129,16 +115,9 @@ MUTANTS = (
     Mutant(
         17,
         "an earlier login's code stands for the present one",
-<<<<<<< HEAD
-        "_server/code_grant.py",
-        "code_digest == self._completed[-1]",
-        "True",
-        ("units/test_acquisition.py::test_only_the_present_logins_code_stands_for_it",),
-=======
         "AuthorizationCodeGrant.completion",
         always("code_digest == self._completed[-1]"),
         tests=("units/test_acquisition.py::test_only_the_present_logins_code_stands_for_it",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         17,
@@ -214,16 +193,9 @@ MUTANTS = (
     Mutant(
         10,
         "offline access is asked for where the server doesn't offer it",
-<<<<<<< HEAD
-        "_server/endpoints.py",
-        "isinstance(supported, list) and _OFFLINE_ACCESS in supported",
-        "True",
-        ("guarantees/test_targets.py::test_offline_access_is_asked_for_where_the_server_offers_it",),
-=======
         "Endpoints.scope_of_login",
         always("isinstance(supported, list) and _OFFLINE_ACCESS in supported"),
         tests=("guarantees/test_targets.py::test_offline_access_is_asked_for_where_the_server_offers_it",),
->>>>>>> dee937fc923f6c0721258f907472582b114d0014
     ),
     Mutant(
         10,
