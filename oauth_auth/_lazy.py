@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["attach", "loading", "point_elsewhere"]
+__all__ = ["attach", "loading"]
 
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
@@ -38,14 +38,3 @@ def attach(
         return list(sys.modules[module].__all__)
 
     return load, list_names
-
-
-def point_elsewhere(module: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a plug-in, which says where to import what's in `oauth_auth` itself."""
-
-    def fail(name: str) -> Any:
-        if name in sys.modules["oauth_auth"].__all__:
-            raise ImportError(f"{name} isn't in {module}: write from oauth_auth import {name}")
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-
-    return fail

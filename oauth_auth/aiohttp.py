@@ -20,19 +20,11 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 
 from . import errors
 from ._flight import run_async
-from ._lazy import point_elsewhere
 from ._plugins.aiohttp_transport import AiohttpTokenTransport
-from ._plugins.auth import AsyncTokens
-from ._plugins.authorization_code_class import AuthorizationCode
-from ._plugins.device_class import DeviceCode
+from ._plugins.auth import AsyncTokens, auth_classes
 from ._plugins.exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, rewind, with_new_cookies
-from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.origins import Proofs, take_off
 from ._plugins.replacing import note_answer, replacing
-from ._plugins.resource_class import Resource
-from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_exchange_class import TokenExchange
-from ._plugins.user_classes import Password, RefreshToken
 from ._server import operations as _controller
 from ._wire.identifiers import covers
 from ._wire.messages import MAX_BODY
@@ -56,8 +48,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from yarl import URL
-else:
-    __getattr__ = point_elsewhere(__name__)
+
+    from ._plugins.authorization_code import AuthorizationCode
+    from ._plugins.client_credentials import ClientCredentials
+    from ._plugins.device import DeviceCode
+    from ._plugins.given import Bearer, Provider
+    from ._plugins.jwt_bearer import JwtBearer
+    from ._plugins.password import Password
+    from ._plugins.refresh_token import RefreshToken
+    from ._plugins.resource_auth import Resource
+    from ._plugins.token_exchange import TokenExchange
 
 _AUTHORIZATION = hdrs.AUTHORIZATION
 _NO_TRACING = aiohttp.TraceConfig()
@@ -347,28 +347,8 @@ def _can_be_sent_again(body: Any, *, was_sent: bool) -> bool:
     return was_sent and rewind(file, body._start_position)  # noqa: SLF001
 
 
-class ClientCredentialsAuth(ClientCredentials[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = ClientCredentials.__doc__
-
-
-class AuthorizationCodeAuth(AuthorizationCode[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = AuthorizationCode.__doc__
-
-
-class DeviceCodeAuth(DeviceCode[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = DeviceCode.__doc__
-
-
-class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = Password.__doc__
-
-
-class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = RefreshToken.__doc__
-
-
-class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = Resource.__doc__
+class AiohttpResourceAuth(AiohttpAuth):
+    """The base of `ResourceAuth`, whose token goes to some paths of an origin alone."""
 
     def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> Awaitable[ClientResponse]:
         """Send a request, within the resource with the token if there is one. Raises as the others do."""
@@ -379,17 +359,27 @@ class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpAuth):
         return self._send_aside(request, handler)
 
 
-class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = TokenExchange.__doc__
+if TYPE_CHECKING:
 
+    class AuthorizationCodeAuth(AuthorizationCode[Callable[[], ClientSession]], AiohttpAuth): ...
 
-class JwtBearerAuth(JwtBearer[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = JwtBearer.__doc__
+    class BearerAuth(Bearer, AiohttpAuth): ...
 
+    class ClientCredentialsAuth(ClientCredentials[Callable[[], ClientSession]], AiohttpAuth): ...
 
-class TokenProviderAuth(Provider[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = Provider.__doc__
+    class DeviceCodeAuth(DeviceCode[Callable[[], ClientSession]], AiohttpAuth): ...
 
+    class JwtBearerAuth(JwtBearer[Callable[[], ClientSession]], AiohttpAuth): ...
 
-class BearerAuth(Bearer[Callable[[], ClientSession]], AiohttpAuth):
-    __doc__ = Bearer.__doc__
+    class PasswordAuth(Password[Callable[[], ClientSession]], AiohttpAuth): ...
+
+    class RefreshTokenAuth(RefreshToken[Callable[[], ClientSession]], AiohttpAuth): ...
+
+    class ResourceAuth(Resource[Callable[[], ClientSession]], AiohttpResourceAuth): ...
+
+    class TokenExchangeAuth(TokenExchange[Callable[[], ClientSession]], AiohttpAuth): ...
+
+    class TokenProviderAuth(Provider, AiohttpAuth): ...
+
+else:
+    __getattr__, __dir__ = auth_classes(__name__, AiohttpAuth, of_resource=AiohttpResourceAuth)

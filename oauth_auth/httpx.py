@@ -10,16 +10,9 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
     raise ImportError('oauth_auth.httpx needs httpx: pip install "oauth_auth[httpx]"') from error
 
 from . import errors
-from ._lazy import point_elsewhere
-from ._plugins.authorization_code_class import AuthorizationCode
-from ._plugins.device_class import DeviceCode
+from ._plugins.auth import auth_classes
 from ._plugins.httpx_flow import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
-from ._plugins.jwt_bearer_class import JwtBearer
-from ._plugins.resource_class import Resource
-from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_exchange_class import TokenExchange
-from ._plugins.user_classes import Password, RefreshToken
 from ._server import operations as _controller
 
 __all__ = [
@@ -37,8 +30,16 @@ __all__ = [
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
-    __getattr__ = point_elsewhere(__name__)
+if TYPE_CHECKING:
+    from ._plugins.authorization_code import AuthorizationCode
+    from ._plugins.client_credentials import ClientCredentials
+    from ._plugins.device import DeviceCode
+    from ._plugins.given import Bearer, Provider
+    from ._plugins.jwt_bearer import JwtBearer
+    from ._plugins.password import Password
+    from ._plugins.refresh_token import RefreshToken
+    from ._plugins.resource_auth import Resource
+    from ._plugins.token_exchange import TokenExchange
 
 
 class TokenTransportError(errors.TokenTransportError, httpx.TransportError):
@@ -67,43 +68,33 @@ class HttpxAuth(HttpxFlow, httpx.Auth):
     _controller_class = OAuthAuthorizationController
 
 
-class ClientCredentialsAuth(ClientCredentials[httpx.Client], HttpxAuth):
-    __doc__ = ClientCredentials.__doc__
-
-
-class AuthorizationCodeAuth(AuthorizationCode[httpx.Client], HttpxAuth):
-    __doc__ = AuthorizationCode.__doc__
-
-
-class DeviceCodeAuth(DeviceCode[httpx.Client], HttpxAuth):
-    __doc__ = DeviceCode.__doc__
-
-
-class PasswordAuth(Password[httpx.Client], HttpxAuth):
-    __doc__ = Password.__doc__
-
-
-class RefreshTokenAuth(RefreshToken[httpx.Client], HttpxAuth):
-    __doc__ = RefreshToken.__doc__
-
-
-class ResourceAuth(Resource[httpx.Client], HttpxAuth):
-    __doc__ = Resource.__doc__
+class HttpxResourceAuth(HttpxAuth):
+    """The base of `ResourceAuth`, whose token goes to some paths of an origin alone."""
 
     _fast_path = FastPath.for_library(httpx).by_path()
 
 
-class TokenExchangeAuth(TokenExchange[httpx.Client], HttpxAuth):
-    __doc__ = TokenExchange.__doc__
+if TYPE_CHECKING:
 
+    class AuthorizationCodeAuth(AuthorizationCode[httpx.Client], HttpxAuth): ...
 
-class JwtBearerAuth(JwtBearer[httpx.Client], HttpxAuth):
-    __doc__ = JwtBearer.__doc__
+    class BearerAuth(Bearer, HttpxAuth): ...
 
+    class ClientCredentialsAuth(ClientCredentials[httpx.Client], HttpxAuth): ...
 
-class TokenProviderAuth(Provider[httpx.Client], HttpxAuth):
-    __doc__ = Provider.__doc__
+    class DeviceCodeAuth(DeviceCode[httpx.Client], HttpxAuth): ...
 
+    class JwtBearerAuth(JwtBearer[httpx.Client], HttpxAuth): ...
 
-class BearerAuth(Bearer[httpx.Client], HttpxAuth):
-    __doc__ = Bearer.__doc__
+    class PasswordAuth(Password[httpx.Client], HttpxAuth): ...
+
+    class RefreshTokenAuth(RefreshToken[httpx.Client], HttpxAuth): ...
+
+    class ResourceAuth(Resource[httpx.Client], HttpxResourceAuth): ...
+
+    class TokenExchangeAuth(TokenExchange[httpx.Client], HttpxAuth): ...
+
+    class TokenProviderAuth(Provider, HttpxAuth): ...
+
+else:
+    __getattr__, __dir__ = auth_classes(__name__, HttpxAuth, of_resource=HttpxResourceAuth)

@@ -10,16 +10,9 @@ except ImportError as error:  # pragma: no cover - tested in a process of its ow
     raise ImportError('oauth_auth.httpx2 needs httpx2: pip install "oauth_auth[httpx2]"') from error
 
 from . import errors
-from ._lazy import point_elsewhere
-from ._plugins.authorization_code_class import AuthorizationCode
-from ._plugins.device_class import DeviceCode
+from ._plugins.auth import auth_classes
 from ._plugins.httpx_flow import FastPath, HttpxFlow
 from ._plugins.httpx_transport import HttpxTokenTransport
-from ._plugins.jwt_bearer_class import JwtBearer
-from ._plugins.resource_class import Resource
-from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_exchange_class import TokenExchange
-from ._plugins.user_classes import Password, RefreshToken
 from ._server import operations as _controller
 
 __all__ = [
@@ -37,8 +30,16 @@ __all__ = [
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
-    __getattr__ = point_elsewhere(__name__)
+if TYPE_CHECKING:
+    from ._plugins.authorization_code import AuthorizationCode
+    from ._plugins.client_credentials import ClientCredentials
+    from ._plugins.device import DeviceCode
+    from ._plugins.given import Bearer, Provider
+    from ._plugins.jwt_bearer import JwtBearer
+    from ._plugins.password import Password
+    from ._plugins.refresh_token import RefreshToken
+    from ._plugins.resource_auth import Resource
+    from ._plugins.token_exchange import TokenExchange
 
 
 class TokenTransportError(errors.TokenTransportError, httpx2.TransportError):
@@ -67,43 +68,33 @@ class Httpx2Auth(HttpxFlow, httpx2.Auth):
     _controller_class = OAuthAuthorizationController
 
 
-class ClientCredentialsAuth(ClientCredentials[httpx2.Client], Httpx2Auth):
-    __doc__ = ClientCredentials.__doc__
-
-
-class AuthorizationCodeAuth(AuthorizationCode[httpx2.Client], Httpx2Auth):
-    __doc__ = AuthorizationCode.__doc__
-
-
-class DeviceCodeAuth(DeviceCode[httpx2.Client], Httpx2Auth):
-    __doc__ = DeviceCode.__doc__
-
-
-class PasswordAuth(Password[httpx2.Client], Httpx2Auth):
-    __doc__ = Password.__doc__
-
-
-class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth):
-    __doc__ = RefreshToken.__doc__
-
-
-class ResourceAuth(Resource[httpx2.Client], Httpx2Auth):
-    __doc__ = Resource.__doc__
+class Httpx2ResourceAuth(Httpx2Auth):
+    """The base of `ResourceAuth`, whose token goes to some paths of an origin alone."""
 
     _fast_path = FastPath.for_library(httpx2).by_path()
 
 
-class TokenExchangeAuth(TokenExchange[httpx2.Client], Httpx2Auth):
-    __doc__ = TokenExchange.__doc__
+if TYPE_CHECKING:
 
+    class AuthorizationCodeAuth(AuthorizationCode[httpx2.Client], Httpx2Auth): ...
 
-class JwtBearerAuth(JwtBearer[httpx2.Client], Httpx2Auth):
-    __doc__ = JwtBearer.__doc__
+    class BearerAuth(Bearer, Httpx2Auth): ...
 
+    class ClientCredentialsAuth(ClientCredentials[httpx2.Client], Httpx2Auth): ...
 
-class TokenProviderAuth(Provider[httpx2.Client], Httpx2Auth):
-    __doc__ = Provider.__doc__
+    class DeviceCodeAuth(DeviceCode[httpx2.Client], Httpx2Auth): ...
 
+    class JwtBearerAuth(JwtBearer[httpx2.Client], Httpx2Auth): ...
 
-class BearerAuth(Bearer[httpx2.Client], Httpx2Auth):
-    __doc__ = Bearer.__doc__
+    class PasswordAuth(Password[httpx2.Client], Httpx2Auth): ...
+
+    class RefreshTokenAuth(RefreshToken[httpx2.Client], Httpx2Auth): ...
+
+    class ResourceAuth(Resource[httpx2.Client], Httpx2ResourceAuth): ...
+
+    class TokenExchangeAuth(TokenExchange[httpx2.Client], Httpx2Auth): ...
+
+    class TokenProviderAuth(Provider, Httpx2Auth): ...
+
+else:
+    __getattr__, __dir__ = auth_classes(__name__, Httpx2Auth, of_resource=Httpx2ResourceAuth)

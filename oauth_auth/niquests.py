@@ -25,21 +25,13 @@ from niquests.packages import urllib3
 
 from . import errors
 from ._flight import run, run_async
-from ._lazy import point_elsewhere
-from ._plugins.auth import AsyncTokens
-from ._plugins.authorization_code_class import AuthorizationCode
-from ._plugins.device_class import DeviceCode
+from ._plugins.auth import AsyncTokens, auth_classes
 from ._plugins.exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, rewind_async
-from ._plugins.jwt_bearer_class import JwtBearer
 from ._plugins.origins import Proofs
 from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks, Sent, is_multiplexed, set_content
 from ._plugins.requests_transport import RequestsTokenTransport
-from ._plugins.resource_class import Resource
-from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_exchange_class import TokenExchange
 from ._plugins.token_transport import Body
-from ._plugins.user_classes import Password, RefreshToken
 from ._server import operations as _controller
 from ._wire.messages import TokenResponse
 from ._wire.token import Credential, Header
@@ -60,8 +52,16 @@ __all__ = [
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
-    __getattr__ = point_elsewhere(__name__)
+if TYPE_CHECKING:
+    from ._plugins.authorization_code import AuthorizationCode
+    from ._plugins.client_credentials import ClientCredentials
+    from ._plugins.device import DeviceCode
+    from ._plugins.given import Bearer, Provider
+    from ._plugins.jwt_bearer import JwtBearer
+    from ._plugins.password import Password
+    from ._plugins.refresh_token import RefreshToken
+    from ._plugins.resource_auth import Resource
+    from ._plugins.token_exchange import TokenExchange
 
 PreparedRequest = niquests.PreparedRequest
 Response = niquests.Response
@@ -359,41 +359,27 @@ def _reading(content: bytes | None) -> Callable[..., Awaitable[bytes]]:
     return read
 
 
-class ClientCredentialsAuth(ClientCredentials[niquests.Session], NiquestsAuth):
-    __doc__ = ClientCredentials.__doc__
+if TYPE_CHECKING:
 
+    class AuthorizationCodeAuth(AuthorizationCode[niquests.Session], NiquestsAuth): ...
 
-class AuthorizationCodeAuth(AuthorizationCode[niquests.Session], NiquestsAuth):
-    __doc__ = AuthorizationCode.__doc__
+    class BearerAuth(Bearer, NiquestsAuth): ...
 
+    class ClientCredentialsAuth(ClientCredentials[niquests.Session], NiquestsAuth): ...
 
-class DeviceCodeAuth(DeviceCode[niquests.Session], NiquestsAuth):
-    __doc__ = DeviceCode.__doc__
+    class DeviceCodeAuth(DeviceCode[niquests.Session], NiquestsAuth): ...
 
+    class JwtBearerAuth(JwtBearer[niquests.Session], NiquestsAuth): ...
 
-class PasswordAuth(Password[niquests.Session], NiquestsAuth):
-    __doc__ = Password.__doc__
+    class PasswordAuth(Password[niquests.Session], NiquestsAuth): ...
 
+    class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth): ...
 
-class RefreshTokenAuth(RefreshToken[niquests.Session], NiquestsAuth):
-    __doc__ = RefreshToken.__doc__
+    class ResourceAuth(Resource[niquests.Session], NiquestsAuth): ...
 
+    class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth): ...
 
-class ResourceAuth(Resource[niquests.Session], NiquestsAuth):
-    __doc__ = Resource.__doc__
+    class TokenProviderAuth(Provider, NiquestsAuth): ...
 
-
-class TokenExchangeAuth(TokenExchange[niquests.Session], NiquestsAuth):
-    __doc__ = TokenExchange.__doc__
-
-
-class JwtBearerAuth(JwtBearer[niquests.Session], NiquestsAuth):
-    __doc__ = JwtBearer.__doc__
-
-
-class TokenProviderAuth(Provider[niquests.Session], NiquestsAuth):
-    __doc__ = Provider.__doc__
-
-
-class BearerAuth(Bearer[niquests.Session], NiquestsAuth):
-    __doc__ = Bearer.__doc__
+else:
+    __getattr__, __dir__ = auth_classes(__name__, NiquestsAuth)

@@ -14,17 +14,10 @@ from requests.auth import AuthBase
 
 from . import errors
 from ._flight import run
-from ._lazy import point_elsewhere
-from ._plugins.authorization_code_class import AuthorizationCode
-from ._plugins.device_class import DeviceCode
-from ._plugins.jwt_bearer_class import JwtBearer
+from ._plugins.auth import auth_classes
 from ._plugins.replacing import replacing
 from ._plugins.requests_like import Hook, RequestsExchange, RequestsHooks
 from ._plugins.requests_transport import RequestsTokenTransport
-from ._plugins.resource_class import Resource
-from ._plugins.service_classes import Bearer, ClientCredentials, Provider
-from ._plugins.token_exchange_class import TokenExchange
-from ._plugins.user_classes import Password, RefreshToken
 from ._server import operations as _controller
 
 __all__ = [
@@ -42,8 +35,16 @@ __all__ = [
     "TokenTransportError",
 ]
 
-if not TYPE_CHECKING:
-    __getattr__ = point_elsewhere(__name__)
+if TYPE_CHECKING:
+    from ._plugins.authorization_code import AuthorizationCode
+    from ._plugins.client_credentials import ClientCredentials
+    from ._plugins.device import DeviceCode
+    from ._plugins.given import Bearer, Provider
+    from ._plugins.jwt_bearer import JwtBearer
+    from ._plugins.password import Password
+    from ._plugins.refresh_token import RefreshToken
+    from ._plugins.resource_auth import Resource
+    from ._plugins.token_exchange import TokenExchange
 
 PreparedRequest = requests.PreparedRequest
 Response = requests.Response
@@ -113,41 +114,27 @@ class RequestsAuth(RequestsHooks, AuthBase):
         return answer
 
 
-class ClientCredentialsAuth(ClientCredentials[requests.Session], RequestsAuth):
-    __doc__ = ClientCredentials.__doc__
+if TYPE_CHECKING:
 
+    class AuthorizationCodeAuth(AuthorizationCode[requests.Session], RequestsAuth): ...
 
-class AuthorizationCodeAuth(AuthorizationCode[requests.Session], RequestsAuth):
-    __doc__ = AuthorizationCode.__doc__
+    class BearerAuth(Bearer, RequestsAuth): ...
 
+    class ClientCredentialsAuth(ClientCredentials[requests.Session], RequestsAuth): ...
 
-class DeviceCodeAuth(DeviceCode[requests.Session], RequestsAuth):
-    __doc__ = DeviceCode.__doc__
+    class DeviceCodeAuth(DeviceCode[requests.Session], RequestsAuth): ...
 
+    class JwtBearerAuth(JwtBearer[requests.Session], RequestsAuth): ...
 
-class PasswordAuth(Password[requests.Session], RequestsAuth):
-    __doc__ = Password.__doc__
+    class PasswordAuth(Password[requests.Session], RequestsAuth): ...
 
+    class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth): ...
 
-class RefreshTokenAuth(RefreshToken[requests.Session], RequestsAuth):
-    __doc__ = RefreshToken.__doc__
+    class ResourceAuth(Resource[requests.Session], RequestsAuth): ...
 
+    class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth): ...
 
-class ResourceAuth(Resource[requests.Session], RequestsAuth):
-    __doc__ = Resource.__doc__
+    class TokenProviderAuth(Provider, RequestsAuth): ...
 
-
-class TokenExchangeAuth(TokenExchange[requests.Session], RequestsAuth):
-    __doc__ = TokenExchange.__doc__
-
-
-class JwtBearerAuth(JwtBearer[requests.Session], RequestsAuth):
-    __doc__ = JwtBearer.__doc__
-
-
-class TokenProviderAuth(Provider[requests.Session], RequestsAuth):
-    __doc__ = Provider.__doc__
-
-
-class BearerAuth(Bearer[requests.Session], RequestsAuth):
-    __doc__ = Bearer.__doc__
+else:
+    __getattr__, __dir__ = auth_classes(__name__, RequestsAuth)

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .._plugins.environment import Environment, variables_of
-from .._plugins.key_variables import KEY_VARIABLES
+from .._plugins.environment import KEY_VARIABLES, Environment, variables_of
 from ..errors import ConfigurationError
 from .remembered import CLIENT, SERVER, Remembered, SettingsFile, choose
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .._plugins.environment import make_from_environment, open_store
+from .._plugins.environment import open_store
 from .._record import Record
 from .._wire.urls import without_query
 from ..errors import ConfigurationError, OAuthError, OAuthProviderError, OAuthProviderException, TokenStoreError
@@ -76,10 +76,10 @@ class Setup:
         settings = self.settings
         if "store" not in options:
             options["store"] = self.store
-        auth = make_from_environment(auth_class, settings, options)
+        auth = auth_class._read_environment(settings, options)
         if settings.profile != DEFAULT_PROFILE and "store_key" not in options:
             options["store_key"] = f"{auth._store_key}/{settings.profile}"
-            auth = make_from_environment(auth_class, settings, options)
+            auth = auth_class._read_environment(settings, options)
         if self._verbose:
             auth._wrap_transport(VerboseTransport)
         return auth

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import importlib
+import inspect
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._flight import Step, run, run_async
+from .._lazy import loading
 from .._renewal.source import TokenSource
 from .._renewal.store_entry import StoreEntry
 from .._server.grant import Grant
@@ -22,7 +24,7 @@ from .options import PLUGINS, Settings
 from .origins import Origins, Proofs
 from .replacing import Parts
 
-__all__ = ["AsyncTokens", "TokenAuth"]
+__all__ = ["AsyncTokens", "TokenAuth", "auth_classes"]
 
 _NOTHING: frozenset[Kind] = frozenset()
 _OF_A_LOGIN = frozenset({Kind.LOGIN})
@@ -39,6 +41,8 @@ class TokenAuth:
     _controller_class: ClassVar[type[OAuthAuthorizationController]]
     _momentary: ClassVar[frozenset[str]] = frozenset({"_origins", "_parts", "_proofs", "_replaying", "_telling"})
     """The attributes that `_prepare` sets."""
+    _needless: ClassVar[Mapping[str, str]] = {}
+    """The options of other classes that would do nothing here, and why."""
     _reach: str | None = None
     """The resource that the token stays in, where a request goes without one until that demands it."""
     _source: TokenSource
@@ -242,3 +246,67 @@ class AsyncTokens(TokenAuth):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
+
+
+# -- The classes ----------------------------------------------------------------------------------------------------
+
+_GRANTS = {
+    "AuthorizationCodeAuth": ("authorization_code", "AuthorizationCode"),
+    "BearerAuth": ("given", "Bearer"),
+    "ClientCredentialsAuth": ("client_credentials", "ClientCredentials"),
+    "DeviceCodeAuth": ("device", "DeviceCode"),
+    "JwtBearerAuth": ("jwt_bearer", "JwtBearer"),
+    "PasswordAuth": ("password", "Password"),
+    "RefreshTokenAuth": ("refresh_token", "RefreshToken"),
+    "ResourceAuth": ("resource_auth", "Resource"),
+    "TokenExchangeAuth": ("token_exchange", "TokenExchange"),
+    "TokenProviderAuth": ("given", "Provider"),
+}
+"""The modules, and in these the classes, of the grants that the auth classes of each plug-in are made of."""
+
+
+def auth_classes(
+    plugin: str, base: type[TokenAuth], *, of_resource: type[TokenAuth] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a plug-in, whose auth classes are made when they're first asked for.
+
+    `base` is the plug-in's own for its library; a `ResourceAuth` may have another one.
+    """
+    module = sys.modules[plugin]
+
+    def find(name: str) -> Any:
+        if name not in _GRANTS:
+            if name in sys.modules["oauth_auth"].__all__:
+                raise ImportError(f"{name} isn't in {plugin}: write from oauth_auth import {name}")
+            raise AttributeError(f"module {plugin!r} has no attribute {name!r}")
+        with loading:
+            if name not in module.__dict__:
+                chosen = of_resource if name == "ResourceAuth" and of_resource is not None else base
+                setattr(module, name, _make_class(plugin, name, chosen))
+        return module.__dict__[name]
+
+    def list_names() -> list[str]:
+        return sorted({*module.__dict__, *module.__all__})
+
+    return find, list_names
+
+
+def _make_class(plugin: str, name: str, base: type) -> type:
+    place, of_grant = _GRANTS[name]
+    grant = getattr(importlib.import_module(f"{__package__}.{place}"), of_grant)
+    return type(name, (grant, base), {"__module__": plugin, "__doc__": _Documentation(grant)})
+
+
+class _Documentation:
+    """The docstring of an auth class, with its arguments, which are put together when somebody reads it."""
+
+    def __init__(self, grant: type) -> None:
+        self._grant = grant
+
+    def __get__(self, auth: object, auth_class: type) -> str | None:
+        from . import option_docs, option_types  # noqa: PLC0415 - programs don't read it
+
+        if self._grant.__doc__ is None:  # as Python leaves docstrings out if it's told to
+            return None
+        family = getattr(option_types, f"{self._grant.__name__}Parameters")
+        return f"{inspect.cleandoc(self._grant.__doc__)}\n\n{option_docs.describe_arguments(self._grant, family)}\n"

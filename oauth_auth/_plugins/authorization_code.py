@@ -1,10 +1,10 @@
-"""What `AuthorizationCodeAuth` does: its checks, its grant, and logins that a web application leads."""
+"""The auth class for users who log in in a browser, and the logins that a web application leads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from .._flight import run, run_async
 from .._renewal.logins import NewLogin
@@ -15,18 +15,24 @@ from .._server.grants import TokenCalls
 from .._wire.checks import require_flag, require_text
 from .._wire.token import OAuthToken
 from ..errors import ConfigurationError
-from .options import Settings
+from .option_types import HTTPClient
+from .options import Settings, takes_options
 from .token_endpoint import TokenEndpointAuth, without_frames
 
 if TYPE_CHECKING:
     from .._renewal.source import Waiting
     from ..login._request import AuthorizationRequest
+    from .option_types import AuthorizationCodeOptions, AuthorizationCodeParameters
 
-__all__ = ["AuthorizationCodeLogins"]
+__all__ = ["AuthorizationCode"]
 
 
-class AuthorizationCodeLogins(TokenEndpointAuth):
-    """An auth object whose users log in by an authorization request."""
+class AuthorizationCode(TokenEndpointAuth["AuthorizationCodeParameters[HTTPClient]"]):
+    """Authorize requests for a user who logs in (RFC 6749 section 4.1, RFC 7636).
+
+    A user logs in with a `code`, by `complete_login`, or by `login`; afterwards the refresh token renews. Where none
+    lives, `login` has the user log in again; without it a request raises `ReauthorizationRequired`.
+    """
 
     _grant_type = "authorization_code"
     _variables: ClassVar[Mapping[str, str]] = {
@@ -37,7 +43,62 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
     _own_urls = ("authorization_url", "pushed_authorization_request_url")
     _grant: AuthorizationCodeGrant
 
-    def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
+    @takes_options
+    def __init__(
+        self,
+        token_url: str,
+        client_id: str,
+        client_secret: str | None = None,
+        **options: Unpack[AuthorizationCodeOptions[HTTPClient]],
+    ) -> None:
+        """Take the options; nothing is sent before a token is needed. Raises `ConfigurationError`."""
+        self._set_up(
+            {
+                "issuer": None,
+                "token_url": token_url,
+                "client_id": client_id,
+                "client_secret": client_secret,
+                **options,
+            }
+        )
+
+    @classmethod
+    @takes_options
+    def from_issuer(
+        cls,
+        issuer: str,
+        client_id: str,
+        client_secret: str | None = None,
+        *,
+        token_url: str | None = None,
+        **options: Unpack[AuthorizationCodeOptions[HTTPClient]],
+    ) -> Self:
+        """Make one that takes the server's URLs from its metadata (RFC 8414, OpenID Discovery) when first needed.
+
+        `issuer` is the URL that the metadata names, to the letter. URLs that are given override those in the metadata.
+        The options are the constructor's.
+        """
+        return cls._from_issuer(
+            {
+                "issuer": issuer,
+                "client_id": client_id,
+                "client_secret": client_secret,
+                "token_url": token_url,
+                **options,
+            }
+        )
+
+    @classmethod
+    @takes_options
+    def from_env(cls, prefix: str = "OAUTH_", **options: Unpack[AuthorizationCodeParameters[HTTPClient]]) -> Self:
+        """Make one from environment variables; options override them.
+
+        It reads what `ClientCredentialsAuth.from_env` reads, and AUTHORIZATION_URL, REDIRECT_URI and PAR ("true"), each
+        after the prefix. Raises `ConfigurationError`, which names the variable.
+        """
+        return cls._read_environment(prefix, options)
+
+    def _make_grant(self, calls: TokenCalls, settings: Settings, own: AuthorizationCodeParameters[Any]) -> Grant:
         return AuthorizationCodeGrant(
             calls,
             code=own.get("code"),
@@ -53,7 +114,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
             ),
         )
 
-    def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
+    def _check_own(self, own: AuthorizationCodeParameters[Any], *, has_issuer: bool) -> str:
         for name in ("code", "redirect_uri", "code_verifier"):
             if own.get(name) is not None:
                 require_text(name, own.get(name), "text that isn't empty, or None")
@@ -129,7 +190,7 @@ class AuthorizationCodeLogins(TokenEndpointAuth):
         return (yield from self._source.complete_login(NewLogin(partial(grant.completion, code), redeem, key)))
 
 
-def _check_requests(own: Mapping[str, Any], *, has_issuer: bool) -> None:
+def _check_requests(own: AuthorizationCodeParameters[Any], *, has_issuer: bool) -> None:
     """Check how authorization requests are sent."""
     par, signs = own.get("par"), own.get("request_object")
     if par is not None:

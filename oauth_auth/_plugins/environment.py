@@ -1,22 +1,36 @@
-"""Makes auth objects from environment variables, and from the files that these name."""
+"""Reads options from environment variables, and from the files that these name.
+
+Files of keys, assertions and certificates stay files, which are read anew for each call.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .._keys.secret_file import FileSecret, read_file
+from .._record import Record
 from ..errors import ConfigurationError, TokenStoreError
 from ..stores import FileTokenStore, KeyringTokenStore, RedisTokenStore, TokenStore
-from .key_variables import KEY_VARIABLES, read_keys, read_switch
-from .token_endpoint import ServerAuth
 
-__all__ = ["Environment", "make_from_environment", "open_store", "variables_of"]
+__all__ = ["KEY_VARIABLES", "Environment", "Wanted", "make_from_environment", "open_store", "variables_of"]
 
-_T = TypeVar("_T", bound=ServerAuth)
+_T = TypeVar("_T")
 
+KEY_VARIABLES = (
+    "PRIVATE_KEY",
+    "PRIVATE_KEY_FILE",
+    "PRIVATE_KEY_ID",
+    "CLIENT_ASSERTION_FILE",
+    "CLIENT_CERTIFICATE_FILE",
+    "CLIENT_CERTIFICATE_KEY_FILE",
+    "DPOP",
+)
+"""Those of keys, assertions and certificates."""
 _ROTATED = {"CLIENT_SECRET", "PASSWORD"}
 """Those that are read anew from their files when the server refuses them."""
 _COMMON = {"SCOPE": "scope", "AUDIENCE": "audience", "RESOURCE": "resource", "REVOCATION_URL": "revocation_url"}
@@ -107,26 +121,38 @@ def _similar(name: str, wanted: Iterable[str], *, is_sure: bool, is_ours: bool) 
     return f"{near[0]}{name[len(plain) :]}" if near else None
 
 
+class Wanted(Record):
+    """What a class wants of the environment."""
+
+    names: Mapping[str, str]
+    """Its parameters by the variables that are read for them."""
+    needed: tuple[tuple[str, ...], ...]
+    """Of each of these, one must be set."""
+    needs_client: bool
+
+
 def variables_of(own: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a class by the variables that are read for it; `own` are those that only it has."""
     names = {**_COMMON, **own, "ISSUER": "issuer", "TOKEN_URL": "token_url"}
     return names | {"CLIENT_ID": "client_id", "CLIENT_SECRET": "client_secret", "STORE": "store"}
 
 
-def make_from_environment(cls: type[_T], environment: Environment, options: Mapping[str, Any]) -> _T:
-    """Return an auth object of a class."""
-    names = cls._environment_names()
+def make_from_environment(
+    make: Callable[[dict[str, Any]], _T], environment: Environment, wanted: Wanted, options: Mapping[str, Any]
+) -> _T:
+    """Return what is made of a class's parameters: of the options, and of what the environment has for the others."""
+    names = wanted.names
     values: dict[str, Any] = {}
     for variable, parameter in names.items():
         if parameter not in options and (value := environment.get(variable)) is not None:
             values[parameter] = _read(environment.mention(variable), variable, value)
-    values |= read_keys(environment, options)
+    values |= _read_keys(environment, options)
     values |= options
-    for variables in cls._needed_variables:
+    for variables in wanted.needed:
         _require_one(environment, names, values, variables)
-    _check(environment, names, values, needs_client=cls._needs_client)
+    _check(environment, names, values, needs_client=wanted.needs_client)
     try:
-        return cls._from_parameters(values)
+        return make(values)
     except ConfigurationError as error:
         # The text names parameters, but the user set variables.
         words = set(re.findall(r"\w+", str(error)))
@@ -173,7 +199,7 @@ def _read(name: str, variable: str, value: str) -> Any:
     if variable == "STORE":
         return open_store(name, value)
     if variable == "PAR":
-        return read_switch(name, value)
+        return _read_switch(name, value)
     # Several are separated by spaces, which a URI can't have.
     return value.split() if variable == "RESOURCE" and value.split()[1:] else value
 
@@ -191,3 +217,72 @@ def open_store(name: str, value: str) -> TokenStore:
     except (TokenStoreError, ValueError, RuntimeError) as error:  # `RuntimeError` for the home of an unknown user
         raise ConfigurationError(f"{name}: {error}") from None
     raise ConfigurationError(f"{name} must be 'file:' and a path, 'keyring:', or a URL that begins with redis://")
+
+
+# -- Keys, assertions and certificates ---------------------------------------------------------------------------
+
+_ONE_WAY = "the client proves itself in one way, so unset the other"
+_SWITCH = {"true": True, "false": False}
+
+
+def _read_keys(environment: Environment, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the variables call for, without those that are given. Raises `ConfigurationError`."""
+    readers: dict[str, Callable[[Environment], Any]] = {
+        "client_auth": partial(_read_client_auth, reads_secret="client_secret" not in options),
+        "client_certificate": _read_certificate,
+        "dpop": _read_dpop,
+    }
+    found = {name: read(environment) for name, read in readers.items() if name not in options}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _read_client_auth(environment: Environment, *, reads_secret: bool) -> Any:
+    key, file = environment.value("PRIVATE_KEY"), environment.value("PRIVATE_KEY_FILE")
+    kid, assertion = environment.get("PRIVATE_KEY_ID"), environment.value("CLIENT_ASSERTION_FILE")
+    given = {"PRIVATE_KEY": key, "PRIVATE_KEY_FILE": file, "CLIENT_ASSERTION_FILE": assertion}
+    names = [environment.mention(name) for name, value in given.items() if value is not None]
+    if kid is not None and key is None and file is None:
+        raise ConfigurationError(f"{environment.mention('PRIVATE_KEY_ID')} is set, but no private key: set one")
+    if not names:
+        return None
+    if len(names) > 1:
+        raise ConfigurationError(f"{' and '.join(names)} are set: {_ONE_WAY}")
+    if reads_secret and (environment.value("CLIENT_SECRET") or environment.value("CLIENT_SECRET_FILE")):
+        secret = environment.mention("CLIENT_SECRET")
+        raise ConfigurationError(f"{names[0]} and {secret} are set: {_ONE_WAY}")
+    from .._keys.assertions import ClientAssertion, PrivateKeyJwt  # noqa: PLC0415 - few programs need it
+
+    try:
+        if assertion is not None:
+            return ClientAssertion(Path(assertion))
+        return PrivateKeyJwt(key if file is None else Path(file), kid=kid)
+    except ConfigurationError as error:
+        raise error.without_traceback(f" ({names[0]})") from None
+
+
+def _read_certificate(environment: Environment) -> Any:
+    certificate, key = (environment.value(f"CLIENT_CERTIFICATE_{name}") for name in ("FILE", "KEY_FILE"))
+    if certificate is None:
+        if key is not None:
+            name = environment.mention("CLIENT_CERTIFICATE_KEY_FILE")
+            missing = environment.mention("CLIENT_CERTIFICATE_FILE")
+            raise ConfigurationError(f"{name} is set, but no certificate: set {missing}")
+        return None
+    from .._keys.certificate import ClientCertificate  # noqa: PLC0415 - few programs need it
+
+    try:
+        return ClientCertificate(certificate, key)
+    except ConfigurationError as error:
+        raise error.without_traceback(f" ({environment.mention('CLIENT_CERTIFICATE_FILE')})") from None
+
+
+def _read_dpop(environment: Environment) -> bool | None:
+    value = environment.get("DPOP")
+    return None if value is None else _read_switch(environment.mention("DPOP"), value)
+
+
+def _read_switch(name: str, value: str) -> bool:
+    """Return what a variable that's true or false says. Raises `ConfigurationError`, which begins with `name`."""
+    if value.lower() not in _SWITCH:
+        raise ConfigurationError(f"{name} must be true or false")
+    return _SWITCH[value.lower()]

@@ -1,4 +1,4 @@
-"""The options that all auth classes share: their types, and the checks at construction."""
+"""The options of auth objects: what constructors and factories take, and the checks at construction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import inspect
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._record import Record
 from .._renewal.decisions import RenewalSettings
+from .._server.calls import TokenHooks
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
 from .._wire.messages import join_scope
@@ -20,39 +21,25 @@ from .._wire.token_request import FieldParameters, TokenRequest, build_token_req
 from .._wire.urls import check_resource, read_origins
 from ..errors import ConfigurationError
 from ..stores import TokenStore
+from . import option_types
+from .option_types import DEFAULTS
 
 __all__ = [
     "PLUGINS",
-    "ForClient",
-    "HTTPClient",
     "Settings",
-    "check_arguments",
     "check_callback",
     "derive_store_key",
-    "read_environment",
+    "family_of",
     "read_options",
+    "takes_options",
 ]
 
 PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
 """The HTTP libraries that there are plug-ins for."""
 
-HTTPClient = TypeVar("HTTPClient")
-"""A sync client of a plug-in's HTTP library; for aiohttp, a function that makes one of its sessions."""
 if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate
     from .._keys.dpop import Binding
-
-    class ForClient(Generic[HTTPClient]):
-        """The base of the auth classes, as type checkers see it: with the class of the clients as a parameter."""
-
-else:
-
-    class ForClient:
-        """The base of the auth classes, which at run time are the same for all clients: generic ones take longer."""
-
-        def __class_getitem__(cls, client: object) -> type:
-            return cls
-
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -91,53 +78,67 @@ class Settings(Record):
     steps_up: bool
     """Whether a user logs in again where an API asks for that (RFC 9470)."""
 
+    @property
+    def hooks(self) -> TokenHooks:
+        """What the user's code does with each token call."""
+        return TokenHooks(self.token_request_hook, self.token_response_hook, self.allow_insecure_transport)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
 
 
-def check_arguments(function: _Function) -> _Function:
-    """Have a constructor or factory say what to write for what Python's own errors leave open.
+def takes_options(function: _Function) -> _Function:
+    """Have a constructor or factory show the options that it takes, and refuse others.
 
-    `ConfigurationError` for options that it doesn't have; `TypeError` where an HTTP library calls the class with a
-    request, since the class was given to it in place of an object.
+    They are those of the typed dictionary that its `**options` is annotated with. `ConfigurationError` says what to
+    write in place of one that there isn't; `TypeError` that the class was given in place of an object, where an HTTP
+    library calls it with a request.
     """
-    known = _parameters_of(function)
+    signature = _signature_of(function)
+    known = frozenset(signature.parameters)
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
-        _refuse_unknown(options, known)
+        if not known.issuperset(options):
+            _refuse_unknown(options, known, getattr(args[0], "_needless", {}))
         if len(args) > 1 and type(args[1]).__module__.partition(".")[0] in PLUGINS:
             name = type(args[0]).__name__
             raise TypeError(f"the class {name} was given in place of an object: write {name}(…), with its options")
         return function(*args, **options)
 
+    checked.__signature__ = signature  # type: ignore[attr-defined]
     return cast("_Function", checked)
 
 
-def read_environment(function: _Function) -> _Function:
-    """Have `_from_environment` do what a factory declares, with the options that are really given: None is one, too."""
-    known = _parameters_of(function)
-
-    @functools.wraps(function)
-    def make(cls: Any, prefix: str = "OAUTH_", **options: Any) -> Any:
-        _refuse_unknown(options, known)
-        return cls._from_environment(prefix, options)
-
-    return cast("_Function", make)
+def family_of(function: Callable[..., Any]) -> type:
+    """Return the typed dictionary of the options that a constructor or factory takes."""
+    kind = function.__annotations__["options"].removeprefix("Unpack[")
+    family: type = getattr(option_types, kind.partition("[")[0].rstrip("]"))
+    return family
 
 
-def _parameters_of(function: Callable[..., Any]) -> frozenset[str]:
-    code = function.__code__
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    named = list(inspect.signature(function).parameters.values())[:-1]
+    taken = [one for kind in family_of(function).__mro__ for one in _parameters_of(kind)]
+    return inspect.Signature([*named, *taken])
 
 
-def _refuse_unknown(options: Mapping[str, Any], parameters: frozenset[str]) -> None:
-    if parameters.issuperset(options):
-        return
-    import difflib  # noqa: PLC0415 - only this message needs it
+@functools.cache
+def _parameters_of(kind: type) -> tuple[inspect.Parameter, ...]:
+    """Return the parameters that a typed dictionary adds to those of its bases."""
+    return tuple(
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=annotation)
+        for name, annotation in inspect.get_annotations(kind).items()
+    )
 
+
+def _refuse_unknown(options: Mapping[str, Any], parameters: frozenset[str], needless: Mapping[str, str]) -> None:
     known = sorted(parameters - {"self", "cls"})
     name = next(name for name in options if name not in known)
+    if name in needless:
+        raise ConfigurationError(f"{name} would do nothing here: {needless[name]}; leave it out")
+    import difflib  # noqa: PLC0415 - only this message needs it
+
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     raise ConfigurationError(f"unknown option {name!r}: {_HINTS.get(name, hint)}")
@@ -156,7 +157,7 @@ def read_options(options: Mapping[str, Any]) -> Settings:
     client_auth = options.get("client_auth")
     if client_auth is not None and (isinstance(client_auth, type) or not hasattr(client_auth, "authenticate")):
         raise ConfigurationError("client_auth must be an object such as ClientSecretPost(): mind the parentheses")
-    insecure = require_flag("allow_insecure_transport", options.get("allow_insecure_transport", False))
+    insecure = require_flag("allow_insecure_transport", _given(options, "allow_insecure_transport"))
     offline_access = options.get("offline_access")
     if offline_access is not None:
         require_flag("offline_access", offline_access)
@@ -180,9 +181,13 @@ def read_options(options: Mapping[str, Any]) -> Settings:
         token_client=options.get("token_client"),
         allowed_origins=read_origins(options.get("allowed_origins"), allow_insecure=insecure),
         allow_insecure_transport=insecure,
-        rejection_statuses=_read_statuses(options.get("rejection_statuses", (401,))),
-        steps_up=require_flag("step_up", options.get("step_up", False)),
+        rejection_statuses=_read_statuses(_given(options, "rejection_statuses")),
+        steps_up=require_flag("step_up", _given(options, "step_up")),
     )
+
+
+def _given(options: Mapping[str, Any], name: str) -> Any:
+    return options.get(name, DEFAULTS[name])
 
 
 def _read_dpop(dpop: object, *, has_token: bool) -> Binding | None:
@@ -249,8 +254,8 @@ def _read_target(name: str, value: Any) -> str | list[str]:
 
 def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:
     seconds = {
-        name: require_seconds(name, options.get(name, default), default, is_positive=name == "token_timeout")
-        for name, default in {"leeway": 10.0, "refresh_window": 300.0, "token_timeout": 10.0}.items()
+        name: require_seconds(name, _given(options, name), DEFAULTS[name], is_positive=name == "token_timeout")
+        for name in ("leeway", "refresh_window", "token_timeout")
     }
     return RenewalSettings(**seconds, on_token_update=check_callback("on_token_update", options.get("on_token_update")))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .._flight import attempt, run_async
 from .._renewal.store_entry import StoreEntry
-from .._server.calls import EndpointCalls, Steps, TokenHooks
+from .._server.calls import EndpointCalls, Steps
 from .._server.client import Client
 from .._server.endpoints import Endpoints
 from .._server.grant import Grant
@@ -20,18 +20,23 @@ from .._wire.token import OAuthToken, digest
 from .._wire.urls import without_query
 from ..errors import ConfigurationError, OAuthError
 from .auth import TokenAuth
+from .option_types import Generic
 from .options import Settings, derive_store_key, read_options
 
 if TYPE_CHECKING:
     from .._server.calls import TokenTransport
+    from .environment import Environment
+    from .option_types import EndpointParameters
 
 __all__ = ["ServerAuth", "TokenEndpointAuth", "owner_of", "without_frames"]
 
 _T = TypeVar("_T")
+Parameters = TypeVar("Parameters")
+OfEndpoint = TypeVar("OfEndpoint", bound="EndpointParameters[Any]")
 
 
-class ServerAuth(TokenAuth):
-    """An auth object that calls an authorization server."""
+class ServerAuth(TokenAuth, Generic[Parameters]):
+    """An auth object that calls an authorization server; it's made of what a typed dictionary of its class has."""
 
     _variables: ClassVar[Mapping[str, str]] = {}
     """What `from_env` reads for this class alone: the variable's name without its prefix, and the parameter's."""
@@ -42,17 +47,25 @@ class ServerAuth(TokenAuth):
     _grant: Any
 
     @classmethod
-    def _from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+    def _from_parameters(cls, parameters: Parameters) -> Self:
         """Make one in place of the constructor."""
         auth = cls.__new__(cls)
         auth._set_up(parameters)  # noqa: SLF001 - in place of __init__
         return auth
 
     @classmethod
-    def _from_environment(cls, prefix: str, options: Mapping[str, Any]) -> Self:
-        from .environment import Environment, make_from_environment  # noqa: PLC0415 - few programs need to load it
+    def _read_environment(cls, environment: str | Environment, options: Mapping[str, Any]) -> Self:
+        """Make one of the options, and of variables for those that aren't given; None that is given is given.
 
-        return make_from_environment(cls, Environment(prefix), options)
+        The environment may be a prefix.
+        """
+        from .environment import Environment, Wanted, make_from_environment  # noqa: PLC0415 - few programs need it
+
+        if not isinstance(environment, Environment):
+            environment = Environment(environment)
+        wanted = Wanted(cls._environment_names(), cls._needed_variables, cls._needs_client)
+        make = cast("Callable[[dict[str, Any]], Self]", cls._from_parameters)
+        return make_from_environment(make, environment, wanted, options)
 
     @classmethod
     def _environment_names(cls) -> dict[str, str]:
@@ -61,8 +74,11 @@ class ServerAuth(TokenAuth):
 
         return variables_of(cls._variables)
 
-    def _set_up(self, parameters: Mapping[str, Any]) -> None:
-        """Make the objects that call the server, from the inside out, and take them."""
+    def _set_up(self, parameters: Parameters) -> None:
+        """Make the objects that call the server, from the inside out, and take them.
+
+        What isn't among the parameters has its default.
+        """
         raise NotImplementedError
 
     @property
@@ -109,7 +125,7 @@ class ServerAuth(TokenAuth):
         return result
 
 
-class TokenEndpointAuth(ServerAuth):
+class TokenEndpointAuth(ServerAuth[OfEndpoint]):
     """An auth object that calls a token endpoint."""
 
     _needed_variables = (("ISSUER", "TOKEN_URL"),)
@@ -121,7 +137,7 @@ class TokenEndpointAuth(ServerAuth):
     _client: Client
 
     @classmethod
-    def _from_issuer(cls, parameters: Mapping[str, Any]) -> Self:
+    def _from_issuer(cls, parameters: OfEndpoint) -> Self:
         if parameters["issuer"] is None:
             raise ConfigurationError("issuer must be a URL as text, not NoneType")
         return cls._from_parameters(parameters)
@@ -130,14 +146,12 @@ class TokenEndpointAuth(ServerAuth):
     def _calls(self) -> EndpointCalls:
         return self._endpoints.calls
 
-    def _set_up(self, parameters: Mapping[str, Any]) -> None:
-        """Make the objects that call the server, from the inside out, and take them.
-
-        `parameters` are those of a constructor or factory, by name; what isn't among them has its default.
-        """
-        settings = read_options(parameters)
-        token_url, issuer = parameters.get("token_url"), parameters.get("issuer")
-        client_id, client_secret = parameters.get("client_id"), parameters.get("client_secret")
+    def _set_up(self, parameters: OfEndpoint) -> None:
+        given: Mapping[str, Any] = parameters
+        settings = read_options(given)
+        token_url, issuer, client_id, client_secret = map(
+            given.get, ("token_url", "issuer", "client_id", "client_secret")
+        )
         subject = self._check_own(parameters, has_issuer=issuer is not None)
         client_auth = settings.client_auth
         if client_id is None and not self._needs_client:
@@ -150,11 +164,8 @@ class TokenEndpointAuth(ServerAuth):
             require_text("client_secret", client_secret, "text that isn't empty, or None for a public client")
         transport = self._controller_class._make_transport(settings.token_client, settings.certificate)  # noqa: SLF001 - of the package
         insecure = settings.allow_insecure_transport
-        hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
-        calls = EndpointCalls(transport, settings.renewal.token_timeout, hooks, ServerState(issuer))
-        urls = {
-            name: parameters.get(name) for name in ("token_url", "revocation_url", "introspection_url", *self._own_urls)
-        }
+        calls = EndpointCalls(transport, settings.renewal.token_timeout, settings.hooks, ServerState(issuer))
+        urls = {name: given.get(name) for name in ("token_url", "revocation_url", "introspection_url", *self._own_urls)}
         if issuer is None and token_url is None:
             raise ConfigurationError("token_url must be a URL as text, not NoneType")
         shows_certificate = settings.certificate is not None
@@ -174,11 +185,11 @@ class TokenEndpointAuth(ServerAuth):
         self._grant = self._make_grant(server_calls, settings, parameters)
         self._take(settings, self._grant, token=settings.token, entry=entry)
 
-    def _check_own(self, own: Mapping[str, Any], *, has_issuer: bool) -> str:
+    def _check_own(self, own: OfEndpoint, *, has_issuer: bool) -> str:
         """Check the parameters that only this class has; return what tells its tokens from those of other users."""
         return ""
 
-    def _make_grant(self, calls: TokenCalls, settings: Settings, own: Mapping[str, Any]) -> Grant:
+    def _make_grant(self, calls: TokenCalls, settings: Settings, own: OfEndpoint) -> Grant:
         """Return the grant, made of the parameters that only this class has."""
         raise NotImplementedError
 

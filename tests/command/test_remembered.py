@@ -17,8 +17,7 @@ import requests
 import oauth_auth.requests
 from oauth_auth._command.remembered import Remembered, SettingsFile, choose, dump, parse
 from oauth_auth._command.settings import OPTIONS, Settings, holds_password
-from oauth_auth._plugins.environment import variables_of
-from oauth_auth._plugins.key_variables import KEY_VARIABLES
+from oauth_auth._plugins.environment import KEY_VARIABLES, variables_of
 from oauth_auth.errors import ConfigurationError
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider

@@ -448,18 +448,18 @@ def test_construction_sends_nothing(plugin_mode: Mode, tokens: Tokens) -> None:
 
 
 ENDPOINT = {"token_url": EMPTY, "client_id": EMPTY, "client_secret": None}
-SHARED = {
-    **dict.fromkeys(("scope", "field_parameters", "client_auth", "store", "store_key", "on_token_update")),
-    **dict.fromkeys(("token_client", "allowed_origins")),
+SHARED = {"allowed_origins": None, "allow_insecure_transport": False, "rejection_statuses": (401,)}
+RENEWING = {
+    **SHARED,
+    **dict.fromkeys(("token", "store", "store_key", "on_token_update")),
     "token_timeout": 10.0,
     "leeway": 10.0,
     "refresh_window": 300.0,
-    "allow_insecure_transport": False,
-    "rejection_statuses": (401,),
 }
 CALLING = {
-    **SHARED,
-    **dict.fromkeys(("token", "audience", "resource", "revocation_url", "token_request_hook", "token_response_hook")),
+    **RENEWING,
+    **dict.fromkeys(("scope", "field_parameters", "client_auth", "token_client")),
+    **dict.fromkeys(("audience", "resource", "revocation_url", "token_request_hook", "token_response_hook")),
     **dict.fromkeys(("dpop", "client_certificate", "authorization_details", "introspection_url")),
 }
 LOGIN = {**CALLING, "offline_access": None}
@@ -493,7 +493,7 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "JwtBearerAuth": ({**ENDPOINT, "client_id": None}, {**CALLING, "assertion": EMPTY}),
-    "TokenProviderAuth": ({"provider": EMPTY}, {**SHARED, "token": None}),
+    "TokenProviderAuth": ({"provider": EMPTY}, RENEWING),
     "BearerAuth": ({"token": EMPTY}, SHARED),
 }
 NO_TEXT = {"subject_token", "assertion"}
@@ -516,6 +516,27 @@ def test_the_classes_have_the_contracts_parameters(plugin_mode: Mode) -> None:
         assert positional == defaults(parameters, inspect.Parameter.POSITIONAL_OR_KEYWORD), name
         assert own == defaults(parameters, inspect.Parameter.KEYWORD_ONLY), name
         assert [] == [p.name for p in parameters if p.annotation is EMPTY], name
+
+
+NEEDLESS = ("scope", "field_parameters", "client_auth", "token_client")
+NEEDLESS_FOR_ONE = (
+    *("store", "store_key", "leeway", "refresh_window"),
+    *("token_timeout", "on_token_update"),
+)
+
+
+def test_an_option_that_would_do_nothing_is_refused(plugin_mode: Mode) -> None:
+    """Where no token call is made, or none is renewed, an option for that is an error that says so."""
+    plugin = plugin_mode.plugin
+    for name in NEEDLESS:
+        text = refusal(lambda name=name: plugin.TokenProviderAuth(lambda _: None, **{name: None}))
+        assert f"{name} would do nothing here: the provider gets the tokens, and no token call" in text
+        text = refusal(lambda name=name: plugin.BearerAuth("x", **{name: None}))
+        assert f"{name} would do nothing here: the token is given, and no token call is made; leave it out" == text
+    for name in NEEDLESS_FOR_ONE:
+        text = refusal(lambda name=name: plugin.BearerAuth("x", **{name: None}))
+        why = "there's nothing to keep" if name.startswith("store") else "the token is never renewed"
+        assert re.search(f"^{name} would do nothing here: .*{why}; leave it out$", text)
 
 
 @pytest.mark.parametrize("name", FACTORIES)
@@ -580,22 +601,23 @@ def test_a_repr_tells_which_it_is(plugin_mode: Mode, name: str) -> None:
         def __repr__(self) -> str:
             return "password"
 
-    options: dict[str, Any] = {"scope": ["b", "a"], "token": OAuthToken(access_token="s3cret", expiry=1_800_000_000)}
+    token = OAuthToken(access_token="s3cret", expiry=1_800_000_000)
     _, own = SIGNATURES[name]
+    given = {"scope": ["b", "a"], "token": token, "store": OwnStore(), "store_key": "key"}
+    options: dict[str, Any] = {option: value for option, value in given.items() if option in own}
     required = {option: "s3cret-but-for-name" for option, default in own.items() if default is EMPTY}
     if name == "DeviceCodeAuth":
         required["device_authorization_url"] = "https://auth.example/device"
     if name in FACTORIES:
         args: list[Any] = [f"{URL}?tenant=1", "orders", "s3cret"]
     else:
-        args = [(lambda _: None) if name == "TokenProviderAuth" else options.pop("token")]
-        options["store_key"] = "key"
-    shown = repr(getattr(plugin_mode.plugin, name)(*args, **options, **required, store=OwnStore()))
+        args = [(lambda _: None) if name == "TokenProviderAuth" else token]
+    shown = repr(getattr(plugin_mode.plugin, name)(*args, **options, **required))
     assert shown.startswith(f"{plugin_mode.plugin.__name__}.{name}(")
-    assert "scope='b a'" in shown
+    assert ("scope" in own) == ("scope='b a'" in shown)
     assert "expires='2027-01-15T08:00:00+00:00'" in shown
     assert (name in FACTORIES) == (f"server='{URL}', client_id='orders'" in shown)
-    assert "OwnStore" in shown
+    assert ("store" in own) == ("OwnStore" in shown)
     assert "s3cret" not in shown
     assert "password" not in shown
 

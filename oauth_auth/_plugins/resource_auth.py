@@ -1,14 +1,14 @@
-"""What `ResourceAuth` does: its checks, its grant, and which requests its token goes with."""
+"""The auth class of APIs that nobody has configured, and which requests its token goes with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from urllib.parse import urlsplit
 
 from .._flight import Step
 from .._renewal.store_entry import StoreEntry
-from .._server.calls import EndpointCalls, Steps, TokenHooks
+from .._server.calls import EndpointCalls, Steps
 from .._wire.challenges import Kind
 from .._wire.checks import require_encodable, require_text
 from .._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient
@@ -16,14 +16,16 @@ from .._wire.identifiers import check_protected_resource, resource_key
 from .._wire.token import Credential
 from .._wire.urls import check_endpoint, check_issuer, origin_of, without_query
 from ..errors import ConfigurationError
-from .options import Settings, derive_store_key, read_options
+from .option_types import HTTPClient
+from .options import Settings, derive_store_key, read_options, takes_options
 from .token_endpoint import ServerAuth, owner_of
 
 if TYPE_CHECKING:
     from .._server.calls import TokenTransport
     from .._server.resource import ResourceGrant
+    from .option_types import ResourceAuthOptions, ResourceParameters
 
-__all__ = ["ResourceDiscovery"]
+__all__ = ["Resource"]
 
 
 _PROOFS = ("client_secret", "client_assertion")
@@ -34,8 +36,13 @@ _OF_A_USER = frozenset({Kind.LOGIN, Kind.SCOPE})
 _OF_A_CLIENT = frozenset({Kind.SCOPE})
 
 
-class ResourceDiscovery(ServerAuth):
-    """An auth object that finds out from a resource where its tokens come from."""
+class Resource(ServerAuth["ResourceParameters[HTTPClient]"]):
+    """Authorize requests to an API that says itself what it wants (RFC 9728), such as an MCP server.
+
+    Its challenges tell which authorization server it has, and which scope a request needs; the client is registered
+    there (RFC 7591), and the user logs in. A request within the resource goes with the token if there is one, else
+    without, and only an answer that demands one leads to a login. Requests elsewhere go without.
+    """
 
     _variables: ClassVar[Mapping[str, str]] = {
         "RESOURCE": "resource",
@@ -52,12 +59,27 @@ class ResourceDiscovery(ServerAuth):
     _needed_variables: ClassVar[tuple[tuple[str, ...], ...]] = (("RESOURCE",),)
     _grant: ResourceGrant
 
+    @takes_options
+    def __init__(self, resource: str, **options: Unpack[ResourceAuthOptions[HTTPClient]]) -> None:
+        """Take the options; nothing is sent before a request needs it. Raises `ConfigurationError`."""
+        self._set_up({"resource": resource, **options})
+
+    @classmethod
+    @takes_options
+    def from_env(cls, prefix: str = "OAUTH_", **options: Unpack[ResourceParameters[HTTPClient]]) -> Self:
+        """Make one from environment variables; options override them.
+
+        It reads RESOURCE, ISSUER, CLIENT_ID, CLIENT_SECRET, CLIENT_METADATA_URL, SCOPE, AUDIENCE, REDIRECT_URI,
+        REVOCATION_URL and STORE, each after the prefix, and those of keys: see `ClientCredentialsAuth.from_env`. Raises
+        `ConfigurationError`, which names the variable.
+        """
+        return cls._read_environment(prefix, options)
+
     @classmethod
     def _environment_names(cls) -> dict[str, str]:
         return dict(cls._variables)
 
-    def _set_up(self, parameters: Mapping[str, Any]) -> None:
-        """Make the grant, and take it; what isn't among the constructor's parameters has its default."""
+    def _set_up(self, parameters: ResourceParameters[HTTPClient]) -> None:
         from .._renewal.registrations import StoredRegistrations  # noqa: PLC0415 - few programs need them, as below
         from .._server.resource import ResourceGrant  # noqa: PLC0415
         from .._server.surroundings import Surroundings  # noqa: PLC0415
@@ -68,9 +90,8 @@ class ResourceDiscovery(ServerAuth):
         settings = settings._replace(allowed_origins=frozenset({str(origin_of(resource))}))
         options = _read_options(parameters, settings, resource)
         transport = self._controller_class._make_transport(settings.token_client, settings.certificate)  # noqa: SLF001 - of the package
-        hooks = TokenHooks(settings.token_request_hook, settings.token_response_hook, insecure)
         registrations = StoredRegistrations(settings.store, options.redirect_uri, options.client_metadata)
-        surroundings = Surroundings(options, transport, settings.renewal.token_timeout, hooks, registrations)
+        surroundings = Surroundings(options, transport, settings.renewal.token_timeout, settings.hooks, registrations)
         self._grant = ResourceGrant(options, self._controller_class, surroundings, settings.token)
         self._reach = resource
         entry = _store_entry(settings, options)
@@ -107,13 +128,12 @@ class ResourceDiscovery(ServerAuth):
         return told | ({} if options.client_id is None else {"client_id": options.client_id})
 
 
-def _read_options(parameters: Mapping[str, Any], settings: Settings, resource: str) -> Any:
+def _read_options(parameters: ResourceParameters[Any], settings: Settings, resource: str) -> Any:
     """Return what the user has said of resource, server and client. Raises `ConfigurationError`."""
     from .._server.surroundings import ResourceOptions  # noqa: PLC0415
 
-    client_id, secret, issuer, url = (
-        parameters.get(name) for name in ("client_id", "client_secret", "issuer", "client_metadata_url")
-    )
+    client_id, secret = parameters.get("client_id"), parameters.get("client_secret")
+    issuer, url = parameters.get("issuer"), parameters.get("client_metadata_url")
     login, redirect_uri = parameters.get("login"), parameters.get("redirect_uri")
     if client_id is not None:
         require_encodable("client_id", require_text("client_id", client_id, "the text that the server issued, or None"))
@@ -121,9 +141,10 @@ def _read_options(parameters: Mapping[str, Any], settings: Settings, resource: s
         require_text("client_secret", secret, "text that isn't empty, or None for a public client")
     if issuer is not None:
         check_issuer(issuer, allow_insecure=settings.allow_insecure_transport)
-    for name in ("revocation_url", "introspection_url"):
-        if parameters.get(name) is not None:
-            check_endpoint(name, parameters[name], allow_insecure=settings.allow_insecure_transport)
+    urls = {name: parameters.get(name) for name in ("revocation_url", "introspection_url")}
+    for name, place in urls.items():
+        if place is not None:
+            check_endpoint(name, place, allow_insecure=settings.allow_insecure_transport)
     _check_client(client_id, secret, issuer, settings)
     if client_id is not None:
         method = settings.client_auth or (PublicClient() if secret is None else ClientSecretBasic())
