@@ -21,7 +21,7 @@ from .token_endpoint import ServerAuth, owner_of
 
 if TYPE_CHECKING:
     from .._server.calls import TokenTransport
-    from .._server.resource import ResourceGrant
+    from .._server.resource_grant import ResourceGrant
 
 __all__ = ["ResourceDiscovery"]
 
@@ -59,7 +59,7 @@ class ResourceDiscovery(ServerAuth):
     def _set_up(self, parameters: Mapping[str, Any]) -> None:
         """Make the grant, and take it; what isn't among the constructor's parameters has its default."""
         from .._renewal.registrations import StoredRegistrations  # noqa: PLC0415 - few programs need them, as below
-        from .._server.resource import ResourceGrant  # noqa: PLC0415
+        from .._server.resource_grant import ResourceGrant  # noqa: PLC0415
         from .._server.surroundings import Surroundings  # noqa: PLC0415
 
         insecure = bool(parameters.get("allow_insecure_transport"))
