@@ -222,11 +222,16 @@ class Flight(Generic[_T]):
         """Whether the work has begun, in its thread or in a caller's."""
         return self._started
 
+    @property
+    def has_events(self) -> bool:
+        """Whether there's something to tell."""
+        return bool(self._events)
+
     def start(self, *, in_background: bool = False) -> None:
         """Start the work, in the context of the caller; waiting does so too. Only the first call counts.
 
         If no thread can start any more, as at exit, the work is done here, or with `in_background` not yet.
-        Safe from Ctrl-C and signal handlers at any point: the next to wait starts it, and `_run` runs once.
+        Safe from Ctrl-C and signal handlers at any point: the next to wait starts it, and the work is done once.
         """
         is_done_here = False
         with self._lock:
@@ -237,22 +242,23 @@ class Flight(Generic[_T]):
             if library is not None:
                 # No event loop runs in the new thread, whatever the caller's context says.
                 context.run(library.set, None)
-            if not self._start_thread(context):
+            if not self.start_apart(context):
                 if in_background:
                     return
                 with beside_running_loop():
-                    is_done_here = context.run(self._run)
+                    is_done_here = context.run(self.run_here)
             self._started = True
         if is_done_here:
             self.tell()
 
-    def _start_thread(self, context: contextvars.Context) -> bool:
+    def start_apart(self, context: contextvars.Context) -> bool:
+        """Have the work done in another thread; return False if there's none to be had."""
         if self._standby is not None:
-            self._standby.submit(partial(context.run, self._run))
+            self._standby.submit(partial(context.run, self.run_here))
             return True
         if not threading.main_thread().is_alive():
             return False  # the interpreter exits: Python 3.11 would still start a thread, and not wait for it
-        work = partial(context.run, self._run_apart)
+        work = partial(context.run, self._run_and_tell)
         try:
             threading.Thread(target=work, name=self._name, daemon=self._is_daemon).start()
         except RuntimeError as error:
@@ -260,13 +266,13 @@ class Flight(Generic[_T]):
             return False
         return True
 
-    def _run_apart(self) -> None:
-        if self._run():
+    def _run_and_tell(self) -> None:
+        if self.run_here():
             self.tell()
 
-    def _run(self) -> bool:
-        """Do the work, unless it's done elsewhere; return whether it was done here."""
-        if not self._take_up():
+    def run_here(self) -> bool:
+        """Do the work in this thread, unless it's done elsewhere; return whether it was done here."""
+        if not self.take_up():
             return False
         # An error must not happen, and if it does nobody may wait for ever.
         self.land(capture(partial(call_beyond_freezegun, self._work)))
@@ -291,7 +297,7 @@ class Flight(Generic[_T]):
             if self._told is not None:
                 self._told.set_result(None)
 
-    def _take_up(self) -> bool:
+    def take_up(self) -> bool:
         """Return whether the work is this code's to do, and nobody else's; mark its context as part of the flight."""
         if not self._once.acquire(blocking=False):
             return False

@@ -1,15 +1,17 @@
-"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562)."""
+"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562); modules that have moved."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
-__all__ = ["attach", "loading"]
+__all__ = ["attach", "keep_old_names", "loading"]
 
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
@@ -38,3 +40,31 @@ def attach(
         return list(sys.modules[module].__all__)
 
     return load, list_names
+
+
+_MOVED = {
+    "_keys.binding": "_keys.dpop",
+    "_server.authorization_code": "_server.code_grant",
+    "_server.dead_tokens": "_server.grants",
+    "_server.delegation": "_server.delegated_grants",
+    "_server.device": "_server.device_grant",
+    "_server.metadata": "_server.endpoints",
+    "_server.resource": "_server.resource_grant",
+    "login._device": "login._context",
+    "stores._entry": "stores._serialized",
+}
+"""Modules by the names that older pickles have for them."""
+
+
+def keep_old_names(package: str) -> None:
+    """Have the old names of modules lead to them: a pickle names each class by its module at that time."""
+    for old, new in _MOVED.items():
+        module: Any = ModuleType(f"{package}.{old}", f"The name that older pickles have for {package}.{new}.")
+        module.__getattr__ = functools.partial(_get_from, f"{package}.{new}")
+        sys.modules[module.__name__] = module
+
+
+def _get_from(module: str, name: str) -> Any:
+    if name.startswith("__"):  # what the import system asks of each module
+        raise AttributeError(name)
+    return getattr(importlib.import_module(module), name)

@@ -22,7 +22,7 @@ from .token_endpoint import ServerAuth, owner_of
 
 if TYPE_CHECKING:
     from .._server.calls import TokenTransport
-    from .._server.resource import ResourceGrant
+    from .._server.resource_grant import ResourceGrant
     from .option_types import ResourceAuthOptions, ResourceParameters
 
 __all__ = ["Resource"]
@@ -81,7 +81,7 @@ class Resource(ServerAuth["ResourceParameters[HTTPClient]"]):
 
     def _set_up(self, parameters: ResourceParameters[HTTPClient]) -> None:
         from .._renewal.registrations import StoredRegistrations  # noqa: PLC0415 - few programs need them, as below
-        from .._server.resource import ResourceGrant  # noqa: PLC0415
+        from .._server.resource_grant import ResourceGrant  # noqa: PLC0415
         from .._server.surroundings import Surroundings  # noqa: PLC0415
 
         insecure = bool(parameters.get("allow_insecure_transport"))

@@ -57,13 +57,13 @@ class RenewalFlight(Flight[Any]):
         shared_loop = RenewalFlight._shared_loop
         return super().is_reentrant or (self._is_shared and shared_loop is not None and shared_loop.is_in_its_thread)
 
-    def _start_thread(self, context: contextvars.Context) -> bool:
+    def start_apart(self, context: contextvars.Context) -> bool:
         if self._should_share():
             self._is_shared = _the_shared_loop().take(self, context)
             if self._is_shared:
                 return True
         self._in_threads.add(self)
-        return super()._start_thread(context)
+        return super().start_apart(context)
 
     def _should_share(self) -> bool:
         """Return whether a thread of its own is to be saved.
@@ -78,26 +78,15 @@ class RenewalFlight(Flight[Any]):
             and threading.main_thread().is_alive()
         )
 
-    def _run(self) -> bool:
+    def run_here(self) -> bool:
         try:
-            return super()._run()
+            return super().run_here()
         finally:
             self._in_threads.discard(self)
 
-    # -- What the shared loop uses ------------------------------------------------------------------------------
-
-    def run_here(self) -> bool:
-        """Carry it out in this thread, unless it's done elsewhere; return whether it was done here."""
-        return self._run()
-
-    @property
-    def has_events(self) -> bool:
-        """Whether there's something to tell."""
-        return bool(self._events)
-
-    def take_up(self) -> bool:
+    def take_over(self) -> bool:
         """Return whether the procedure is the caller's to carry out, and nobody else's."""
-        is_ours = self._take_up()
+        is_ours = self.take_up()
         if is_ours:
             self.runner = Runner(self._entry.session(), HoldUps(self._clock))
         return is_ours

@@ -22,6 +22,7 @@ from .acquisition import Acquisition, AuthorizationRequired, Making, Order
 from .decisions import Purpose, Reason
 from .effects import Unlock
 from .landing import Acquired, Nothing, Why
+from .store_entry import StoreEntry
 from .tokens import Tokens
 
 __all__ = ["OnDemand"]
@@ -32,8 +33,8 @@ class OnDemand:
 
     __slots__ = ("_acquisition", "_grant", "_making", "_tokens")
 
-    def __init__(self, acquisition: Acquisition, tokens: Tokens, making: Making, grant: OnDemandGrant) -> None:
-        self._acquisition = acquisition
+    def __init__(self, tokens: Tokens, making: Making, grant: OnDemandGrant, entry: StoreEntry) -> None:
+        self._acquisition = Acquisition(tokens, making, grant, entry)
         self._tokens = tokens
         self._making = making
         self._grant = grant

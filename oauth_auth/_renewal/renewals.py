@@ -70,15 +70,13 @@ class Renewals:
     """
 
     __slots__ = (
-        "_acquiring",
+        "_acquisition",
         "_begin",
         "_chance",
         "_clock",
         "_entry",
         "_grant",
         "_login_cancelled",
-        "_logins",
-        "_making",
         "_saver",
         "_settings",
         "_slot",
@@ -95,9 +93,7 @@ class Renewals:
         self,
         slot: Slot,
         tokens: Tokens,
-        making: Making,
-        acquiring: Acquiring,
-        logins: Logins,
+        acquisition: Callable[[Tokens, Making, Any, StoreEntry], Acquiring],
         *,
         grant: Grant,
         settings: RenewalSettings,
@@ -108,9 +104,8 @@ class Renewals:
     ) -> None:
         self._slot = slot
         self._tokens = tokens
-        self._making = making
-        self._acquiring = acquiring
-        self._logins = logins
+        self._acquisition = acquisition
+        """Makes what acquires a token. It knows nothing, as what else a flight uses, and so is made for each."""
         self._grant = grant
         self._settings = settings
         self._entry = entry
@@ -156,13 +151,20 @@ class Renewals:
 
     # -- Procedures: in a thread of their own, without the lock -------------------------------------------------
 
+    def _making(self) -> Making:
+        return Making(self._tokens, self._grant, self._entry, self._clock)
+
+    def _logins(self) -> Logins:
+        return Logins(self._tokens, self._making(), self._grant, self._entry)
+
     def _renew(self, purpose: Purpose) -> Steps[FlightOutcome]:
         """Acquire a token and land."""
         begun, held = self._clock().monotonic, self._slot.state.credential
         self._login_cancelled = cancelled = threading.Event()
+        acquiring = self._acquisition(self._tokens, self._making(), self._grant, self._entry)
         order = Order(purpose, held, partial(self._provide, rejected=purpose.rejected), cancelled)
         try:
-            result = yield from self._acquiring.acquire(order)
+            result = yield from acquiring.acquire(order)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, waiting callers must learn of it
@@ -180,9 +182,9 @@ class Renewals:
 
     def _complete_login(self, login: NewLogin) -> Steps[FlightOutcome]:
         """Replace the login; where that fails, all stays as it was."""
-        begun, held = self._clock().monotonic, self._slot.state.credential
+        begun, held, logins = self._clock().monotonic, self._slot.state.credential, self._logins()
         try:
-            result, replaced = yield from self._logins.complete_login(login)
+            result, replaced = yield from logins.complete_login(login)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it
@@ -195,14 +197,14 @@ class Renewals:
         if replaced is not None:
             # Requests have the new token by then.
             self._slot.publish(State(self._tokens.credential(result.token)))
-            yield from self._logins.end_login(replaced)
+            yield from logins.end_login(replaced)
         return self._land_token(result, held, Purpose(Reason.LOGIN), begun)
 
     def _flush(self) -> Steps[FlightOutcome]:
         """Save what couldn't be saved, or take what a sibling saved meanwhile."""
         held = self._slot.state.credential
         try:
-            result = yield from self._making.flush(held)
+            result = yield from self._making().flush(held)
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, callers may be waiting by now
@@ -218,7 +220,7 @@ class Renewals:
     def _revoke(self) -> Steps[FlightOutcome]:
         outcome: FlightOutcome = Nothing(Why.ENDED)
         try:
-            yield from self._logins.revoke()
+            yield from self._logins().revoke()
         except GeneratorExit:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller must learn of it

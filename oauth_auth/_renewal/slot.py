@@ -85,10 +85,13 @@ class Reader(Protocol):
 class Slot:
     """Holds the state, publishes it to the reader, and knows the flight."""
 
-    __slots__ = ("_flight", "_reader", "newest", "purpose", "state")
+    __slots__ = ("_flight", "_kept", "_reader", "newest", "purpose", "state")
 
     def __init__(self, reader: Reader, state: State, newest: OAuthToken | None) -> None:
-        self._reader = weakref.ref(reader)  # which has this slot, and would be collected late
+        self._reader = weakref.ref(reader)
+        """It has this slot, so it would be collected late."""
+        self._kept: Reader | None = None
+        """The same while a flight is under way."""
         self._flight: FlightLike | None = None
         self.purpose: Purpose | None = None
         """What the last flight is for; None if not for a token."""
@@ -106,6 +109,7 @@ class Slot:
     def take(self, flight: FlightLike, purpose: Purpose | None) -> FlightLike:
         """Note that this flight begins, and return it."""
         self.purpose = purpose
+        self._kept = self._reader()
         self._flight = flight
         return flight
 
@@ -120,4 +124,4 @@ class Slot:
         """Publish, then end the flight."""
         self.newest = newest
         self.publish(state)
-        self._flight = None
+        self._flight = self._kept = None

@@ -25,7 +25,7 @@ from .._server.grant import Grant, OnDemandGrant
 from .._wire.challenges import Demand, Kind
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, TokenError
-from .acquisition import Acquisition, Making
+from .acquisition import Acquisition
 from .backoff import Breakers, VainLogins
 from .decisions import (
     Around,
@@ -47,7 +47,7 @@ from .decisions import (
 )
 from .effects import carry_out_renewal
 from .landing import Failed, FlightOutcome, Got, Nothing, Why
-from .logins import Logins, NewLogin
+from .logins import NewLogin
 from .renewals import Acquiring, Renewals
 from .slot import FlightLike, Landing, Slot, decision_lock
 from .store_entry import StoreEntry
@@ -128,24 +128,15 @@ class TokenSource:
         begin: Callable[[Steps[Any]], FlightLike] | None,
     ) -> None:
         """Make the parts, and what copies in other processes don't share."""
-        grant, entry, tokens = self._grant, self._entry, self._tokens
         self._clock = clock
         self._slot = Slot(self, State(credential), newest)
-        making = Making(tokens, grant, entry, clock)
-        acquiring: Acquiring = (acquisition := Acquisition(tokens, making, grant, entry))
-        if isinstance(grant, OnDemandGrant):
-            from .on_demand import OnDemand  # noqa: PLC0415 - few programs need it
-
-            acquiring = OnDemand(acquisition, tokens, making, grant)
         self._renewals = Renewals(
             self._slot,
-            tokens,
-            making,
-            acquiring,
-            Logins(tokens, making, grant, entry),
-            grant=grant,
+            self._tokens,
+            _acquisition_for(self._grant),
+            grant=self._grant,
             settings=self._settings,
-            entry=entry,
+            entry=self._entry,
             clock=clock,
             chance=chance,
             begin=begin,
@@ -464,6 +455,15 @@ class TokenSource:
         # In older pickles what is known of tokens has the name `acquisition`, see `Logins`.
         self._tokens = state["_tokens"] if "_tokens" in state else state["acquisition"].tokens
         self._assemble(state["current"], state["_token"], Now.read, CHANCE, None)
+
+
+def _acquisition_for(grant: Grant) -> Callable[..., Acquiring]:
+    """Return the class that acquires the tokens of a grant: there's a second procedure for those on demand."""
+    if not isinstance(grant, OnDemandGrant):
+        return Acquisition
+    from .on_demand import OnDemand  # noqa: PLC0415 - few programs need it
+
+    return OnDemand
 
 
 def _begin(flight: FlightLike | None) -> None:

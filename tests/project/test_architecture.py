@@ -5,6 +5,8 @@ import importlib
 import itertools
 import subprocess
 import sys
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,7 @@ LAYERS = (
 )
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Return the package's modules by their name within it, without the testing part, which has servers in it."""
     found = {}
@@ -90,16 +93,123 @@ def test_no_name_stands_in_two_folders() -> None:
     assert twice <= {"resource"}  # of _plugins, which is going to be renamed
 
 
-def test_modules_and_classes_are_readable_in_one_sitting() -> None:
-    """No module is longer than 500 lines, and no class than 250."""
-    too_long = []
-    for name, path in modules().items():
-        tree = ast.parse(text := path.read_text())
-        classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-        too_long += [name] if len(text.splitlines()) > 500 else []
-        too_long += [f"{name}.{node.name}" for node in classes if (node.end_lineno or 0) - node.lineno >= 250]
+def inner_imports() -> dict[str, set[str]]:
+    """Return which modules of the package each of them imports, wherever it does so."""
+    names, found = set(modules()), dict[str, set[str]]()
+    for name in names:
+        of_modules = {f"{module}.{each}" for module, each in imported_names(name).values()} & names
+        found[name] = (of_modules | {module for module, _ in imported_names(name).values()}) & names - {name}
+    return found
 
-    assert [] == too_long
+
+@cache
+def imported_names(name: str) -> dict[str, tuple[str, str]]:
+    """Return what a module imports from the package: what it's called, its module, and its name there."""
+    path, found = modules()[name], dict[str, tuple[str, str]]()
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            base = [*package[: len(package) + 1 - node.level], *(node.module or "").split(".")]
+            module = ".".join(part for part in base if part)
+            found |= {alias.asname or alias.name: (module, alias.name) for alias in node.names}
+    return found
+
+
+def reached_from(name: str, imports: dict[str, set[str]]) -> set[str]:
+    """Return what a module imports, and what that imports, and so on."""
+    reached: set[str] = set()
+    left = set(imports[name])
+    while left:
+        reached |= left
+        left = {further for each in left for further in imports[each]} - reached
+    return reached
+
+
+def test_imports_run_in_no_circle() -> None:
+    """No module imports itself by way of others, not even later, or for types: each can be read after those it uses."""
+    imports = inner_imports()
+
+    assert set() == {name for name in imports if name in reached_from(name, imports)}
+
+
+def test_renewal_has_eight_floors() -> None:
+    """In `_renewal` no chain of imports is longer than eight modules."""
+    imports = {name: {each for each in found if "_renewal." in each} for name, found in inner_imports().items()}
+
+    def floor(name: str) -> int:
+        return 1 + max((floor(each) for each in imports[name]), default=0)
+
+    assert max(floor(name) for name in imports if name.startswith("_renewal.")) <= 8
+
+
+def test_modules_are_readable_in_one_sitting() -> None:
+    """No module is longer than 500 lines."""
+    assert {} == {name: lines for name, path in modules().items() if (lines := path.read_text().count("\n")) > 500}
+
+
+OF_RECORDS = {"_asdict", "_fields", "_replace"}
+"""What every record has for all to use: the names can't be those of fields, as with named tuples."""
+REACHING = {"_command": 7, "_plugins": 93, "_server": 16, "aiohttp": 19, "niquests": 29, "requests": 8, "stores": 2}
+"""How often folders and modules use private members that another file of an inheritance chain defines: ever less."""
+
+
+def classes() -> dict[tuple[str, str], ast.ClassDef]:
+    """Return the package's classes by module and name."""
+    return {
+        (name, node.name): node
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def is_of_self(node: ast.AST) -> bool:
+    """Return whether a node is `self`, `cls` or `super()`."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "super"
+    return isinstance(node, ast.Name) and node.id in {"self", "cls"}
+
+
+def members_of(node: ast.ClassDef) -> set[str]:
+    """Return the names that a class itself defines."""
+    found: set[str] = set()
+    for inner in node.body:
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(inner.name)
+        targets = inner.targets if isinstance(inner, ast.Assign) else [getattr(inner, "target", None)]
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    attributes = [inner for inner in ast.walk(node) if isinstance(inner, ast.Attribute)]
+    return found | {each.attr for each in attributes if isinstance(each.ctx, ast.Store) and is_of_self(each.value)}
+
+
+def test_private_members_are_used_where_they_are_defined() -> None:
+    """A private member is used only in the file that defines it: nobody has to open another to know what it is."""
+    found, all_classes = Counter[str](), classes()
+    members = {key: members_of(node) for key, node in all_classes.items()}
+
+    def bases_of(key: tuple[str, str]) -> set[tuple[str, str]]:
+        bases, imported = set(), imported_names(key[0])
+        for base in all_classes[key].bases:
+            name = getattr(base.value if isinstance(base, ast.Subscript) else base, "id", "")
+            base_key = (key[0], name) if (key[0], name) in all_classes else imported.get(name, ("", ""))
+            if base_key in all_classes:
+                bases |= {base_key, *bases_of(base_key)}
+        return bases
+
+    where = []
+    for key, node in all_classes.items():
+        bases = bases_of(key)
+        here = members[key].union(*(members[base] for base in bases if base[0] == key[0])) | OF_RECORDS
+        elsewhere = set[str]().union(*(members[base] for base in bases if base[0] != key[0]))
+        for use in ast.walk(node):
+            if not isinstance(use, ast.Attribute) or not is_of_self(use.value) or use.attr not in elsewhere:
+                continue
+            is_private = use.attr.startswith("_") and not use.attr.endswith("__")
+            if is_private and (use.attr not in here or isinstance(use.value, ast.Call)):
+                found[key[0].partition(".")[0]] += 1
+                where.append(f"{key[0]}.{key[1]}, line {use.lineno}: {use.attr}")
+
+    assert {} == {folder: count for folder, count in found.items() if count > REACHING.get(folder, 0)}, where
 
 
 @pytest.mark.parametrize(

@@ -432,7 +432,7 @@ def test_a_program_that_can_begin_no_thread_waits_for_no_store(tokens: Tokens, m
     store = Failing()
     auth = client_credentials(modes.REQUESTS, tokens, store=store, store_key=KEY)
     with monkeypatch.context() as patch:
-        patch.setattr(Flight, "_start_thread", lambda *_: False)
+        patch.setattr(Flight, "start_apart", lambda *_: False)
         assert "token-1" == auth.get_token().access_token
         assert 1 == store.attempts
     store.attempts = 50

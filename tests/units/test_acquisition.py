@@ -100,9 +100,8 @@ class World:
         self.grant = grant = grant or ClientCredentialsGrant(token_calls(clock=self.clock))
         self.tokens = Tokens(grant, SETTINGS, self.store_entry, token=last, clock=self.clock, chance=Highest())
         self.making = Making(self.tokens, grant, self.store_entry, self.clock)
-        self.acquisition: Any = Acquisition(self.tokens, self.making, grant, self.store_entry)
-        if isinstance(grant, OnDemandGrant):
-            self.acquisition = OnDemand(self.acquisition, self.tokens, self.making, grant)
+        kind: Any = OnDemand if isinstance(grant, OnDemandGrant) else Acquisition
+        self.acquisition = kind(self.tokens, self.making, grant, self.store_entry)
         self.logins = Logins(self.tokens, self.making, grant, self.store_entry)
 
     def acquire(self, purpose: Purpose = MISSING, held: OAuthToken | None = None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from typing import Any
 
@@ -300,8 +301,8 @@ def test_a_first_token_that_was_found_is_not_what_a_refresh_asks_for() -> None:
     assert again.flight is not landing.flight
 
 
-def test_a_slot_keeps_no_reader() -> None:
-    """Who drops an auth object has it gone at once, though a flight still holds its slot."""
+def test_a_slot_keeps_its_reader_for_a_flight_alone() -> None:
+    """Who drops an auth object has it gone at once, or when the flight has landed that's under way."""
 
     class Reader:
         current: Credential | None = None
@@ -309,9 +310,12 @@ def test_a_slot_keeps_no_reader() -> None:
     reader = Reader()
     slot = Slot(reader, HOLDING, HELD.token)
     assert HELD is reader.current
+    slot.take(Now(iter(()), StoreEntry(None, ""), HandClock()), DUE)
+    kept = weakref.ref(reader)
     del reader
+    assert kept() is not None
     slot.conclude(State(OTHER), OTHER.token)
-    assert (State(OTHER), OTHER.token, None) == (slot.state, slot.newest, slot.flight)
+    assert (None, State(OTHER), OTHER.token) == (kept(), slot.state, slot.newest)
 
 
 def test_a_flight_ends_with_what_it_publishes() -> None:

@@ -25,7 +25,7 @@ from oauth_auth._renewal.registrations import StoredRegistrations
 from oauth_auth._server.bonds import Bond
 from oauth_auth._server.calls import Ask, Run, Sleep, TokenHooks
 from oauth_auth._server.operations import OAuthAuthorizationController
-from oauth_auth._server.resource import ResourceGrant
+from oauth_auth._server.resource_grant import ResourceGrant
 from oauth_auth._server.surroundings import ResourceOptions, Surroundings
 from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.messages import TokenResponse
