@@ -47,6 +47,8 @@ _FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "run only the tests whose lines are counted, or only the others; by default all"
     parser.addoption("--lines", choices=["counted", "uncounted"], help=help_text)
+    help_text = "run each test in all modes that it applies to, not only in those in which it can fail differently"
+    parser.addoption("--all-modes", action="store_true", help=help_text)
 
 
 def pytest_report_header() -> str | None:
@@ -100,17 +102,25 @@ def skipped_where_missing() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "having(*properties): run in the modes alone that have these properties")
+    for name, meaning in modes.WHOSE.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test its modes: those that have the properties that it's marked with.
+    """Give a test its modes: those that have the properties that it's marked with, and in which it can differ.
 
     In modules that set `ALSO_SHARING`, `mode` is those whose flights share a loop, too; in those that set
     `ONE_PER_PLUGIN`, since what they test is far from what a client is, it's one of each plug-in.
     """
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     names = {name.strip() for group in given for name in (group.split(",") if isinstance(group, str) else group)}
-    needed = [name for mark in metafunc.definition.iter_markers("having") for name in mark.args]
+    marks = list(metafunc.definition.iter_markers())
+    needed = [name for mark in marks if mark.name == "having" for name in mark.args]
+    whose = next(
+        (mark.name for mark in marks if mark.name in modes.WHOSE), "each_mode"
+    )  # the test's before its module's
+    if metafunc.config.getoption("--all-modes"):
+        whose = "each_mode"
     sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
     of_mode = modes.SYNC if getattr(metafunc.module, "ONE_PER_PLUGIN", False) else (*modes.ALL, *sharing)
     for name, candidates in (
@@ -120,7 +130,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         if name in metafunc.fixturenames and name not in names:
             having = [mode for mode in candidates if all(getattr(mode, need) for need in needed)]
-            metafunc.parametrize(name, having, ids=str, indirect=True)
+            metafunc.parametrize(name, modes.narrow(having, whose, metafunc.function.__name__), ids=str, indirect=True)
 
 
 @pytest.fixture(autouse=True)
