@@ -487,12 +487,6 @@ WHOSE = {
     "shared_core": "it's done by what the plug-ins share",
 }
 """By marker: whose work a test looks at. That says in which modes it runs unless all are asked for (`--all-modes`)."""
-COUNTED = {
-    "mode": tuple(mode for mode in (*ALL, *SHARING) if mode.library is not httpx2 and mode.backend != "trio"),
-    "plugin_mode": (REQUESTS, AIOHTTP),
-    "dual_mode": (AIOHTTP,),
-}
-"""By fixture, the modes in which lines are counted: in the others hardly any runs that none of these does."""
 
 
 def adapter_of(mode: Mode, answer: Callable[[Any], Any]) -> Any:
