@@ -1,5 +1,5 @@
-# Two commands: `make demo` shows the library at work, `make test` runs everything that CI runs. They need Python and
-# make; `make` alone lists the others. `make test PYTHON=python3.12 VENV=.venv-3.12` is for another Python.
+# Two commands: `make demo` shows the library at work, `make test` tests it. They need Python and make; `make` alone lists
+# the others. `make test PYTHON=python3.12 VENV=.venv-3.12` is for another Python. tests/README.md says what's in which.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
@@ -9,39 +9,53 @@ NODE_MODULES = $(patsubst %,tests/servers/%/node_modules/.package-lock.json,oidc
 # Two more than there are cores, since many tests wait for time to pass.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 SUITE = -n $(WORKERS) --dist worksteal
+# What decides about tokens: of frozen state, without a file, a key or a server.
+HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls decisions effects flight grants \
+	known_tokens landing merge source token))
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test suite simulations lint types unit rehearse release mutants docs figures bench fleet chaos foreign format clean
+.PHONY: help demo test test-all suite suite-all simulations lint types unit units rehearse rehearse-all release mutants docs figures bench fleet chaos foreign format clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/demo.stamp ## the library at work: requests under load through expiry, revocation and an outage
 	$(BIN)/python examples/demo.py
 
 # The simulations, which no load disturbs since their time is virtual, run beside what uses one core alone. What they say is
 # shown once that's done, whatever came of either; the suite has the machine for itself.
-test: $(VENV)/dev.stamp $(NODE_MODULES) ## everything that CI runs
+define WITH_SIMULATIONS
 	@$(MAKE) --no-print-directory simulations >$(VENV)/simulations.log 2>&1 & simulations=$$!; \
-	$(MAKE) --no-print-directory lint types docs rehearse; status=$$?; \
+	$(MAKE) --no-print-directory lint types docs $(1); status=$$?; \
 	wait $$simulations || status=1; \
 	cat $(VENV)/simulations.log; exit $$status
-	@$(MAKE) --no-print-directory suite
+	@$(MAKE) --no-print-directory $(2)
+endef
+
+test: $(VENV)/dev.stamp $(NODE_MODULES) ## what each change waits for: each test in the modes in which it can fail differently
+	$(call WITH_SIMULATIONS,rehearse,suite)
+
+test-all: $(VENV)/dev.stamp $(NODE_MODULES) ## before a release: all modes, all Pythons, and the lines that are run
+	$(call WITH_SIMULATIONS,rehearse-all,suite-all)
 
 simulations: $(VENV)/dev.stamp ## fleets in virtual time
 	$(BIN)/python -m pytest tests/simulation
 
-# Counting which lines are run takes three quarters of the time beyond; tests/conftest.py knows for which tests that's worth it.
-suite: $(VENV)/dev.stamp $(NODE_MODULES) ## all other tests, and the lines that they run
+suite: $(VENV)/dev.stamp $(NODE_MODULES) ## all tests but those, each in the modes in which it can fail differently
+	$(BIN)/python -m pytest $(SUITE) --ignore tests/simulation
+
+# Counting which lines are run takes three quarters of the time beyond, and says little of a change that its tests don't: so
+# `make test` doesn't. What's beyond the narrow modes, or uses the package from outside, runs no line that nothing else does.
+suite-all: $(VENV)/dev.stamp $(NODE_MODULES) ## the same in all modes, and the lines that they run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(SUITE) --ignore tests/simulation --lines counted
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest $(SUITE) --ignore tests/simulation --lines uncounted
+	$(BIN)/python -m pytest $(SUITE) --ignore tests/simulation --lines uncounted --all-modes
 
 lint: $(VENV)/dev.stamp ## how the code is written: ruff; and the schemas of what the hosting site reads
 	$(BIN)/ruff format --check .
@@ -55,10 +69,16 @@ types: $(VENV)/dev.stamp ## the types: mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-unit: $(VENV)/dev.stamp ## the tables of the pure modules: no server, no sleep, seconds in all
-	$(BIN)/python -m pytest tests/units -n 2
+unit: $(VENV)/dev.stamp ## the heart: what decides about tokens, as tables; seconds
+	$(BIN)/python -m pytest -n 2 $(HEART)
 
-rehearse: $(VENV)/dev.stamp ## a release whose distributions are checked, tested and thrown away
+units: $(VENV)/dev.stamp ## all tables of the pure modules, and what no input may break
+	$(BIN)/python -m pytest -n 2 tests/units
+
+rehearse: $(VENV)/dev.stamp ## a release that's thrown away: distributions are built, checked, and tried once through on each Python
+	$(BIN)/python -m tests.project.release --rehearse --brief
+
+rehearse-all: $(VENV)/dev.stamp ## the same, with the core's tests on each Python
 	$(BIN)/python -m tests.project.release --rehearse
 
 release: $(VENV)/dev.stamp ## builds the distributions into dist/, checks them, and tests them on each Python

@@ -45,8 +45,10 @@ _FROM_OUTSIDE = {"conformance", "dropin", "processes", "project", "servers"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    help_text = "run only the tests whose lines are counted, or only the others; by default all"
+    help_text = "run only the tests whose lines are counted, or only the others; by default both"
     parser.addoption("--lines", choices=["counted", "uncounted"], help=help_text)
+    help_text = "run each test in all modes that it applies to, not only in those in which it can fail differently"
+    parser.addoption("--all-modes", action="store_true", help=help_text)
 
 
 def pytest_report_header() -> str | None:
@@ -68,11 +70,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def is_counted(item: pytest.Item) -> bool:
     """Return whether a test may run lines of the package that no other test does."""
-    if item.path.relative_to(Path(__file__).parent).parts[0] in _FROM_OUTSIDE:
-        return False
-    callspec = getattr(item, "callspec", None)
-    given = {} if callspec is None else callspec.params
-    return all(given[name] in counted for name, counted in modes.COUNTED.items() if name in given)
+    is_from_outside = item.path.relative_to(Path(__file__).parent).parts[0] in _FROM_OUTSIDE
+    return not is_from_outside and item.get_closest_marker("beyond") is None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -100,17 +99,22 @@ def skipped_where_missing() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "having(*properties): run in the modes alone that have these properties")
+    config.addinivalue_line("markers", "beyond: in a mode in which the test can't fail differently (`--all-modes`)")
+    for name, meaning in modes.WHOSE.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test its modes: those that have the properties that it's marked with.
+    """Give a test its modes: those that have the properties that it's marked with, and in which it can differ.
 
     In modules that set `ALSO_SHARING`, `mode` is those whose flights share a loop, too; in those that set
     `ONE_PER_PLUGIN`, since what they test is far from what a client is, it's one of each plug-in.
     """
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     names = {name.strip() for group in given for name in (group.split(",") if isinstance(group, str) else group)}
-    needed = [name for mark in metafunc.definition.iter_markers("having") for name in mark.args]
+    marks = list(metafunc.definition.iter_markers())
+    needed = [name for mark in marks if mark.name == "having" for name in mark.args]
+    whose = next((mark.name for mark in marks if mark.name in modes.WHOSE), "each_mode")
     sharing = modes.SHARING if getattr(metafunc.module, "ALSO_SHARING", False) else ()
     of_mode = modes.SYNC if getattr(metafunc.module, "ONE_PER_PLUGIN", False) else (*modes.ALL, *sharing)
     for name, candidates in (
@@ -120,7 +124,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         if name in metafunc.fixturenames and name not in names:
             having = [mode for mode in candidates if all(getattr(mode, need) for need in needed)]
-            metafunc.parametrize(name, having, ids=str, indirect=True)
+            narrow = modes.narrow(having, whose, metafunc.function.__name__)
+            values: list[Any] = list(narrow)
+            if metafunc.config.getoption("--all-modes"):
+                values = [mode if mode in narrow else pytest.param(mode, marks=pytest.mark.beyond) for mode in having]
+            metafunc.parametrize(name, values, ids=str, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 from tests.support.waiting import await_waiting
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 
 FORM = "application/x-www-form-urlencoded"
@@ -40,6 +42,7 @@ def test_odd_answers_are_read(plugin_mode: Mode, tokens: Tokens, api: ScriptedSe
     assert ("bearer", 3600, "a b", {"user": "ä"}) == (token.token_type, token.expires_in, token.scope, token.extra)
 
 
+@pytest.mark.each_plugin
 def test_a_compressed_body_is_read(plugin_mode: Mode, serve: Serve) -> None:
     """A token is read from a compressed body."""
     headers = (("Content-Encoding", "gzip"), ("Content-Type", "application/json"))

@@ -28,6 +28,8 @@ from tests.support.jwts import claims_of, header_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 KEY = DPoPKey.generate()
 DETAILS = [{"type": "payment", "amount": {"currency": "EUR", "value": "1.00"}}]
 

@@ -20,6 +20,8 @@ from tests.support.jwts import header_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 REDIRECT_URI = "http://127.0.0.1/cb"
 

@@ -24,6 +24,8 @@ from tests.support.siblings import Siblings
 from tests.support.stores import STORES, store_maker
 from tests.support.waiting import await_last_rites, nameless_threads
 
+pytestmark = pytest.mark.shared_core
+
 
 def person(mode: Mode, secure: SecureProvider, client: str = "public", **options: Any) -> Any:
     """Make an auth object for somebody who logs in: by default of a client whose refresh tokens are bound."""

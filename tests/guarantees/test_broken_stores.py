@@ -32,6 +32,8 @@ from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_end, flights_in_the_air
 
+pytestmark = pytest.mark.shared_core
+
 KEY = "key"
 OLD = OAuthToken(access_token="top-secret-old", refresh_token="top-secret-older", expiry=1.0)
 """What a store held before: long expired."""

@@ -19,6 +19,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials
 
+pytestmark = pytest.mark.shared_core
+
 TIMEOUT = 0.5
 ENOUGH = 10
 """Within which, in seconds, something is over that would last for ever; machines are slow at times."""

@@ -21,6 +21,8 @@ from tests.servers.secure_provider import Call, SecureProvider
 from tests.support.jwts import claims_of, header_of
 from tests.support.modes import Mode
 
+pytestmark = pytest.mark.shared_core
+
 SIGNING = pytest.mark.parametrize("client", ["key", "fapi", "secret_jwt"])
 
 

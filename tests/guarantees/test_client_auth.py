@@ -29,6 +29,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
 
+pytestmark = pytest.mark.shared_core
+
 CLIENT_ID = "client id/é"
 CLIENT_SECRET = "s3cr:et +%20/é&="
 

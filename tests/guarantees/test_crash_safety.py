@@ -18,6 +18,8 @@ from tests.support import modes
 from tests.support.siblings import Sibling, Siblings
 from tests.support.stores import SHARED_STORES, store_maker
 
+pytestmark = pytest.mark.shared_core
+
 BEFORE = ("locked", "load", "call")
 """Steps at which the refresh token is still good."""
 LOST = ("answered", "read", "save", "write")

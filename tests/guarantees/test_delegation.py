@@ -32,6 +32,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import promptly
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 SUBJECT = "s3cret-subject"
 ALSO_SHARING = True

@@ -34,6 +34,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import token_that_expires_in
 from tests.support.waiting import outcome_of, promptly
 
+pytestmark = pytest.mark.shared_core
+
 OAUTH = "/.well-known/oauth-authorization-server"
 OPENID = "/.well-known/openid-configuration"
 
@@ -222,6 +224,7 @@ def test_metadata_is_asked_for_once_and_late(issuer: Issuer, mode: Mode) -> None
     assert ([OAUTH], 3) == (issuer.asked, issuer.issued)
 
 
+@pytest.mark.each_plugin
 def test_nothing_secret_is_sent_for_metadata(issuer: Issuer, plugin_mode: Mode) -> None:
     """The question is a plain GET: no credentials, no cookie, no body."""
     issuer.places[OAUTH] = lambda _: Answer(200, issuer.document, (("Set-Cookie", "a=b; Path=/"),))
@@ -232,6 +235,7 @@ def test_nothing_secret_is_sent_for_metadata(issuer: Issuer, plugin_mode: Mode) 
     assert "cookie" not in called.headers
 
 
+@pytest.mark.each_plugin
 def test_no_redirect_is_followed(issuer: Issuer, plugin_mode: Mode, serve: Callable[..., ScriptedServer]) -> None:
     """Metadata comes from the issuer's own origin or not at all, even with a client that follows redirects."""
     elsewhere = serve(lambda _: Answer(200, issuer.document))
@@ -275,6 +279,7 @@ def test_many_callers_share_a_failure(issuer: Issuer, mode: Mode, clock: Clock) 
     assert [OAUTH, OPENID] == issuer.asked
 
 
+@pytest.mark.each_plugin
 def test_an_issuer_that_is_not_there(plugin_mode: Mode) -> None:
     """A refused connection is the library's own kind of error, and says where."""
     make = plugin_mode.plugin.ClientCredentialsAuth.from_issuer
@@ -286,6 +291,7 @@ def test_an_issuer_that_is_not_there(plugin_mode: Mode) -> None:
     assert "secret-word" not in str(caught.value)
 
 
+@pytest.mark.each_plugin
 def test_an_issuer_that_is_slow(issuer: Issuer, plugin_mode: Mode) -> None:
     """An issuer that doesn't answer costs as long as a token call that isn't answered, and no longer."""
     hold = threading.Event()
@@ -378,6 +384,7 @@ def test_copies_work(serve: Callable[..., ScriptedServer], plugin_mode: Mode, as
             assert 1 == len(issuer.asked)
 
 
+@pytest.mark.each_plugin
 def test_a_deep_copy_shares_the_user_s_client(issuer: Issuer, plugin_mode: Mode) -> None:
     """The client that sends the calls can't be doubled: it's shared, as without an issuer."""
     lock = threading.Lock()

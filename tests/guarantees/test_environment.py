@@ -24,6 +24,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 from tests.support.variables import Variables
 
+pytestmark = pytest.mark.shared_core
+
 SECRET = "hunter2-x"
 CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth", "DeviceCodeAuth")
 RESOURCE = "https://api.example.com/v1"
@@ -63,6 +65,7 @@ def refused(auth_class: Any, *args: Any, **options: Any) -> str:
 # -- What is read -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_plugin
 def test_each_class_can_be_made(enough: Variables, plugin_mode: Mode) -> None:
     """Each class that calls a token endpoint takes from the environment what it needs, and shows no secret."""
     for name in CLASSES:
@@ -71,6 +74,7 @@ def test_each_class_can_be_made(enough: Variables, plugin_mode: Mode) -> None:
         assert SECRET not in repr(auth)
 
 
+@pytest.mark.each_plugin
 def test_the_others_can_not(plugin_mode: Mode) -> None:
     """A provider and a fixed token aren't text."""
     for name in ("TokenProviderAuth", "BearerAuth"):

@@ -27,6 +27,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_silence
 
+pytestmark = pytest.mark.shared_core
+
 PACKAGE = Path(oauth_auth.__file__).parent
 DOCUMENT = Path(__file__).parents[2] / "docs" / "events.md"
 

@@ -22,6 +22,8 @@ from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.tokens import Tokens, client_credentials
 
+pytestmark = pytest.mark.shared_core
+
 
 def test_an_outage_that_outlasts_the_token_costs_no_login(
     provider: LocalProvider, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,8 @@ from tests.support.rotation import Rotation, code
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
+pytestmark = pytest.mark.shared_core
+
 HANDFUL = 5
 
 

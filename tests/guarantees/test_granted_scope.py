@@ -13,6 +13,8 @@ from tests.support.rotation import INVALID_GRANT, Rotation, code, password, refr
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 
+pytestmark = pytest.mark.shared_core
+
 ASKED = "orders.read orders.write"
 GRANTED = "orders.read"
 INVALID_SCOPE = Answer(400, {"error": "invalid_scope"})

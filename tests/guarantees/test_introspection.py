@@ -24,6 +24,8 @@ from tests.support.jwts import claims_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 TOKEN = "hunter2-token"
 KEY = DPoPKey.generate().private_jwk
 

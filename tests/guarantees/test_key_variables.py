@@ -19,6 +19,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Received, ScriptedServer
 from tests.support.variables import Variables
 
+pytestmark = pytest.mark.shared_core
+
 KEYS = [DPoPKey.generate(), DPoPKey.generate()]
 SECRET = KEYS[0].private_jwk["d"]
 

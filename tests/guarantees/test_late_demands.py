@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.authority import Authority
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
+
+pytestmark = pytest.mark.shared_core
 
 
 def test_more_scope_is_there_already(mode: Mode, serve: Callable[..., ScriptedServer]) -> None:

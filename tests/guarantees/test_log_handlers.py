@@ -25,6 +25,7 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_silence, flights_in_the_air, outcome_of, refuse_threads
 
+pytestmark = pytest.mark.shared_core
 ALSO_SHARING = True
 
 PROGRAM, LIBRARY = logging.getLogger("tests.program"), logging.getLogger("oauth_auth")

@@ -19,6 +19,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 
+pytestmark = pytest.mark.shared_core
+
 DURATION = re.compile(r"\b\d+\.\d+ s\b")
 
 

@@ -29,6 +29,8 @@ from tests.support.stores import STORES, store_maker, token_in
 from tests.support.tokens import Tokens
 from tests.support.waiting import await_end, flights_in_the_air
 
+pytestmark = pytest.mark.shared_core
+
 ROOT = Path(__file__).parents[2]
 AGAIN = "ReauthorizationRequired"
 WINDOW = 3600 - 30

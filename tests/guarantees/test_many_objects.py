@@ -32,6 +32,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials
 from tests.support.waiting import await_silence, flights_in_the_air, promptly
 
+pytestmark = pytest.mark.shared_core
+
 MODES = tuple(mode for mode in modes.OF_HTTPX if mode.backend is not None)
 
 

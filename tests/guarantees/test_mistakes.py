@@ -38,6 +38,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 from tests.units.test_trouble import TROUBLE
 
+pytestmark = pytest.mark.shared_core
+
 SECRETS = ("s3cret", "s3cr3t", "t0ken", "c0de", "r3fresh")
 """What no error may show: each secret below has one of these in it."""
 

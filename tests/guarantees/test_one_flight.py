@@ -26,6 +26,7 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of, promptly
 
+pytestmark = pytest.mark.shared_core
 ALSO_SHARING = True
 
 BACKENDS = ("asyncio", "trio")
@@ -62,6 +63,7 @@ def outcome(future: Future[Any]) -> Any:
 # -- Success is shared --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_mode
 def test_requests_at_once_share_one_call(mode: Mode, tokens: Tokens, gate: Gate, api: ScriptedServer) -> None:
     """Many requests on a cold auth object make one token call, and all of them are sent with its token."""
     auth = client_credentials(mode, tokens)

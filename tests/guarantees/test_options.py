@@ -35,6 +35,8 @@ from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.tokens import Tokens
 
+pytestmark = pytest.mark.shared_core
+
 URL = "https://auth.example/token"
 API = "https://api.example/v1"
 ISSUER = "https://auth.example"

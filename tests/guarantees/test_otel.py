@@ -31,6 +31,8 @@ from tests.support.waiting import await_silence
 
 from .test_events import DOCUMENT
 
+pytestmark = pytest.mark.shared_core
+
 TOKEN_CALL = "oauth token call"
 
 

@@ -33,6 +33,8 @@ from tests.support.rotation import INVALID_GRANT, Rotation, code, password, refr
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
 
+pytestmark = pytest.mark.shared_core
+
 
 class Diary(MemoryTokenStore):
     """A store that writes down what happens to it, in order; a test may write, too."""

@@ -303,6 +303,7 @@ def test_error_holds_no_user_info_of_the_url(plugin_mode: Mode, tokens: Tokens, 
     assert ["given"] == sent(api)
 
 
+@pytest.mark.shared_core
 def test_person_is_asked_for_when_only_a_person_can_help(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A rejected token without a refresh token raises `ReauthorizationRequired` with status and URL; no token call."""
     auth = mode.plugin.AuthorizationCodeAuth(tokens.url, "client", "secret", token=GIVEN)
@@ -315,6 +316,7 @@ def test_person_is_asked_for_when_only_a_person_can_help(mode: Mode, tokens: Tok
     assert 0 == tokens.calls
 
 
+@pytest.mark.shared_core
 def test_person_is_asked_for_when_the_refresh_token_is_refused(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """A rejected token whose refresh token is dead as well raises `ReauthorizationRequired` with status and URL."""
     tokens.answer = failing(400, {"error": "invalid_grant"})
@@ -335,6 +337,7 @@ def most_in_a_minute(moments: list[float]) -> int:
     return max(sum(begin <= moment < begin + 60 for moment in moments) for begin in moments)
 
 
+@pytest.mark.shared_core
 def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
@@ -359,6 +362,7 @@ def test_api_that_rejects_every_token_costs_a_handful_of_calls_a_minute(
     assert moments[-1] > 200
 
 
+@pytest.mark.shared_core
 def test_many_callers_of_an_api_that_rejects_every_token_share_the_handful(
     mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
@@ -371,6 +375,7 @@ def test_many_callers_of_an_api_that_rejects_every_token_share_the_handful(
     assert tokens.calls <= 5
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("status", [302, 503])
 def test_answers_that_show_no_acceptance_reset_nothing(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
@@ -403,6 +408,7 @@ def test_caller_gets_the_rejection_whole_when_nothing_is_renewed(
     assert len(api.requests) < 16, "no pause was reached"
 
 
+@pytest.mark.shared_core
 def test_origin_that_rejects_everything_costs_other_origins_nothing(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, api: ScriptedServer, monotonic: MonotonicClock
 ) -> None:
@@ -420,6 +426,7 @@ def test_origin_that_rejects_everything_costs_other_origins_nothing(
     assert spent + 2 == tokens.calls
 
 
+@pytest.mark.shared_core
 def test_acceptance_resets_the_count_of_an_origin(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
@@ -444,6 +451,7 @@ def test_acceptance_resets_the_count_of_an_origin(
     assert second >= first - 1 > 0
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("path", ["/api", "/moved"])
 def test_token_that_had_worked_is_always_renewed_at_once(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, path: str
@@ -465,6 +473,7 @@ def test_token_that_had_worked_is_always_renewed_at_once(
     assert 21 == tokens.calls
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("status", [200, 404])
 def test_answer_that_shows_acceptance_makes_a_token_one_that_had_worked(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock, status: int
@@ -506,6 +515,7 @@ def test_redirect_to_another_origin_makes_a_token_one_that_had_worked(
     assert [expected] * 8 == statuses
 
 
+@pytest.mark.shared_core
 def test_token_that_had_worked_is_renewed_at_once_for_many_origins(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
@@ -521,6 +531,7 @@ def test_token_that_had_worked_is_renewed_at_once_for_many_origins(
     assert [200] * 18 == statuses
 
 
+@pytest.mark.shared_core
 def test_token_endpoint_that_hands_out_the_same_token_again_is_not_asked_for_each_request(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, monotonic: MonotonicClock
 ) -> None:
@@ -614,12 +625,14 @@ def statuses_by_challenge(
     return statuses
 
 
+@pytest.mark.shared_core
 def test_401_is_a_rejection_whatever_its_challenge_is(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 401 with no challenge, one that can't be read, or one about something else, is a rejection of the token."""
     assert dict.fromkeys(REJECTIONS, 200) == statuses_by_challenge(plugin_mode, tokens, serve, REJECTIONS)
     assert len(REJECTIONS) == tokens.calls
 
 
+@pytest.mark.shared_core
 def test_challenge_that_says_the_token_is_good_renews_nothing(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 401 for a lack of scope or a bad request is the caller's: another token would not help."""
     statuses = statuses_by_challenge(plugin_mode, tokens, serve, NOT_ABOUT_THE_TOKEN)
@@ -644,6 +657,7 @@ def test_several_challenge_headers_are_read_as_one_list(
         assert expected == client.get(api.url).status_code
 
 
+@pytest.mark.shared_core
 def test_403_is_the_callers_by_default(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 403 says that the token is good and the request isn't allowed."""
     api = serve(lambda request: Answer(403, b"no", (("WWW-Authenticate", 'Bearer error="invalid_token"'),)))
@@ -653,6 +667,7 @@ def test_403_is_the_callers_by_default(plugin_mode: Mode, tokens: Tokens, serve:
     assert 0 == tokens.calls
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("status", [401, 403])
 def test_rejection_statuses_are_the_callers_to_choose(
     plugin_mode: Mode, tokens: Tokens, serve: Serve, status: int
@@ -666,6 +681,7 @@ def test_rejection_statuses_are_the_callers_to_choose(
     assert 1 == tokens.calls
 
 
+@pytest.mark.shared_core
 def test_lack_of_scope_is_no_rejection_with_any_status(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """A 403 with `insufficient_scope` is the caller's, even where a 403 means that the token was rejected."""
     challenge = 'Bearer error="insufficient_scope"'
@@ -677,6 +693,7 @@ def test_lack_of_scope_is_no_rejection_with_any_status(plugin_mode: Mode, tokens
     assert 0 == tokens.calls
 
 
+@pytest.mark.shared_core
 def test_401_is_the_callers_where_it_is_no_rejection_status(plugin_mode: Mode, tokens: Tokens, serve: Serve) -> None:
     """Statuses that the caller left out mean nothing."""
     api = serve(rejecting)

@@ -23,6 +23,7 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of
 
+pytestmark = pytest.mark.shared_core
 ALSO_SHARING = True
 
 DOWN = Answer(503)

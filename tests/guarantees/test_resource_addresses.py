@@ -11,6 +11,8 @@ from tests.support.internet import API, RESOURCE_PLACE, Api, Internet, Server
 from tests.support.modes import HTTPX, REQUESTS
 from tests.support.steps import answer
 
+pytestmark = pytest.mark.shared_core
+
 INSIDE = [
     "127.0.0.1",
     "127.0.0.1.",

@@ -15,6 +15,8 @@ from tests.support.modes import Mode
 from tests.support.resources import RESOURCE_PLACE, Resource
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 1000
 
 

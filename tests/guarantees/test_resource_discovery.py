@@ -12,6 +12,7 @@ from tests.support.modes import Mode
 from tests.support.resources import NOT_HERE, RESOURCE_PLACE, SERVER_PLACE, OpenAuthority, Resource
 from tests.support.scripted import Answer, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 OPENID_PLACE = "/.well-known/openid-configuration"

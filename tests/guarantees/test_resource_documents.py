@@ -19,6 +19,7 @@ from tests.support.modes import HTTPX, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.steps import answer
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 LONGEST = 128 * 1024

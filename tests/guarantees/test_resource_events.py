@@ -14,6 +14,8 @@ from tests.support.resources import Resource
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import await_silence
 
+pytestmark = pytest.mark.shared_core
+
 NAMES = ("challenged", "discovered", "registered", "stepped_up")
 
 

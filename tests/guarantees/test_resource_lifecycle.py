@@ -28,6 +28,8 @@ from tests.support.registering import REDIRECT_URI, Registry, log_in, open_page
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import await_silence, await_waiting, flights_in_the_air, open_sockets, outcome_of, promptly
 
+pytestmark = pytest.mark.shared_core
+
 FIRST_LOGIN = {"API": 2, "resource metadata": 1, "server metadata": 1, "registration": 1, "token": 1, "login": 1}
 
 

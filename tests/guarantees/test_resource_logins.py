@@ -24,6 +24,8 @@ from tests.support.modes import Mode
 from tests.support.resources import Resource
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 1000
 
 

@@ -13,6 +13,7 @@ from tests.support.modes import Mode
 from tests.support.resources import RESOURCE_PLACE, Resource
 from tests.support.scripted import Answer, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 

@@ -14,6 +14,8 @@ from oauth_auth import OAuthToken
 from tests.support.modes import Client, Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.each_plugin
+
 Serve = Callable[..., ScriptedServer]
 
 TENANT = "/tenants/1"

@@ -28,6 +28,7 @@ from tests.support.registering import REDIRECT_URI, SECRET, Registry
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import outcome_of
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 DOCUMENT = "https://app.example.com/client.json"

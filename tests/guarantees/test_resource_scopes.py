@@ -14,6 +14,7 @@ from tests.support.modes import Mode
 from tests.support.resources import Resource
 from tests.support.scripted import Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 BODY = b"the same bytes" * 1000

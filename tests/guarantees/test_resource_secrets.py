@@ -28,6 +28,8 @@ from tests.support.internet import API, REDIRECT_URI, Api, Internet, Server
 from tests.support.modes import HTTPX, Mode
 from tests.support.steps import answer
 
+pytestmark = pytest.mark.shared_core
+
 METHODS = ["none", "client_secret_basic", "client_secret_post"]
 
 

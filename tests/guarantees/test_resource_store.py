@@ -25,6 +25,7 @@ from tests.support.siblings import Siblings
 from tests.support.stores import SHARED_STORES, STORES, store_maker
 from tests.support.waiting import outcome_of
 
+pytestmark = pytest.mark.shared_core
 ONE_PER_PLUGIN = True
 
 BASIC_ALONE = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}

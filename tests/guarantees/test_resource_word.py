@@ -12,6 +12,8 @@ from tests.support.internet import API, RESOURCE_PLACE, Api, Internet, Server
 from tests.support.modes import HTTPX
 from tests.support.steps import answer
 
+pytestmark = pytest.mark.shared_core
+
 OWN_PLACE = f"https://api.example{RESOURCE_PLACE}/v1"
 ROOT_PLACE = f"https://api.example{RESOURCE_PLACE}"
 

@@ -17,6 +17,8 @@ from tests.support.resources import RESOURCE_PLACE, SERVER_PLACE, Resource
 from tests.support.scripted import Answer, Pieces, Received, ScriptedServer
 from tests.support.waiting import await_silence, await_waiting, promptly
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 1000
 
 
@@ -52,6 +54,7 @@ def resource(serve: Callable[..., ScriptedServer]) -> Resource:
 # -- The URL is enough ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_mode
 def test_the_url_is_enough(mode: Mode, resource: Resource) -> None:
     """The challenge leads to metadata, server, client and login; the caller sees the last answer alone."""
     with mode.client(resource.auth(mode)) as client:
@@ -107,6 +110,7 @@ def test_a_token_in_the_store_is_sent_at_once(mode: Mode, resource: Resource) ->
     assert calls == len(resource.looked) + len(resource.authority.server.requests)
 
 
+@pytest.mark.each_mode
 def test_the_first_answer_holds_no_connection(mode: Mode, resource: Resource, held: threading.Event) -> None:
     """A user takes minutes: one connection to the API is enough for others meanwhile."""
     waiting = threading.Event()
@@ -155,6 +159,7 @@ def test_an_answer_of_any_status_can_demand(mode: Mode, resource: Resource) -> N
         assert 200 == client.get(resource.url).status_code
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize(
     "challenges",
     [
@@ -174,6 +179,7 @@ def test_a_401_demands_a_token(plugin_mode: Mode, resource: Resource, challenges
     assert [f"{RESOURCE_PLACE}/api"] == resource.looked
 
 
+@pytest.mark.each_mode
 def test_an_endless_401(mode: Mode, resource: Resource) -> None:
     """Its body isn't waited for: the login begins at once, and the request is sent again."""
     resource.answers["/api"] = lambda request: (
@@ -183,6 +189,7 @@ def test_an_endless_401(mode: Mode, resource: Resource) -> None:
         assert 200 == client.begin("GET", resource.url).result(10).status_code
 
 
+@pytest.mark.each_mode
 def test_a_demand_after_a_redirect(mode: Mode, resource: Resource) -> None:
     """Within the resource it's met as any other; the request goes on from there."""
     redirect = Answer(307, b"", (("Location", "/api/below"),))
@@ -195,6 +202,7 @@ def test_a_demand_after_a_redirect(mode: Mode, resource: Resource) -> None:
     assert 1 == len(resource.authority.visited)
 
 
+@pytest.mark.each_mode
 def test_cookies_of_the_first_answer(mode: Mode, resource: Resource) -> None:
     """They are sent with the request when it's sent again, as they would be with the next one."""
     cookie = (("WWW-Authenticate", "Bearer"), ("Set-Cookie", "session=begun; Path=/"))
@@ -305,6 +313,7 @@ def spent_once(mode: Mode) -> Any:
     return pieces() if mode.backend is None else async_pieces()
 
 
+@pytest.mark.each_mode
 def test_a_body_that_can_be_sent_once(mode: Mode, resource: Resource) -> None:
     """The resource is asked first, by a request of ours; then the body goes out once, with a token."""
     with mode.client(resource.auth(mode)) as client:
@@ -329,6 +338,7 @@ def test_an_open_api_is_asked_first_too(mode: Mode, resource: Resource) -> None:
     assert [] == resource.looked == resource.authority.visited
 
 
+@pytest.mark.each_mode
 def test_a_question_with_an_endless_answer(mode: Mode, resource: Resource) -> None:
     """Its body isn't read: a stream of events that never ends delays nothing."""
     resource.answers["/api"] = lambda request: ENDLESS if request.method == "GET" else None
@@ -420,6 +430,7 @@ def test_get_token_where_none_is_demanded(mode: Mode, resource: Resource, status
     assert "token-3" == mode.get_token(resource.auth(mode)).access_token
 
 
+@pytest.mark.each_mode
 def test_get_token_reads_no_body(mode: Mode, resource: Resource) -> None:
     """A stream of events that never ends delays nothing here, either."""
     resource.answers["/api"] = lambda _: ENDLESS

@@ -41,6 +41,8 @@ from tests.support.stores import token_in
 from tests.support.tokens import Gate, Tokens, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of, promptly
 
+pytestmark = pytest.mark.shared_core
+
 CLASSES = ("ClientCredentialsAuth", "AuthorizationCodeAuth", "PasswordAuth", "RefreshTokenAuth")
 AS_USER = CLASSES[1:]
 OWN: dict[str, dict[str, Any]] = {

@@ -59,6 +59,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, token_that_expires_in
 from tests.support.waiting import await_silence, outcome_of
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 
 ALSO_SHARING = True
@@ -334,6 +336,7 @@ FAILURES: dict[str, Callable[[Received], Answer]] = {
 }
 
 
+@pytest.mark.each_plugin
 @MAKE
 @pytest.mark.parametrize("failure", ["400 that echoes", "200 that is cut off"])
 def test_a_failure_of_the_token_endpoint_shows_no_secret(
@@ -486,6 +489,7 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+@pytest.mark.each_plugin
 @MAKE
 def test_an_endpoint_out_of_reach_shows_no_secret(
     plugin_mode: Mode, caplog: pytest.LogCaptureFixture, make: Make
@@ -498,6 +502,7 @@ def test_an_endpoint_out_of_reach_shows_no_secret(
     assert [] == log_leaks(caplog)
 
 
+@pytest.mark.each_plugin
 def test_a_time_out_shows_no_secret(plugin_mode: Mode, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """A server that doesn't answer in time: no secret is shown."""
     ended = threading.Event()
@@ -528,6 +533,7 @@ def revocation(mode: Mode, tokens: Tokens, url: str) -> None:
 TROUBLES = {"busy": Answer(500), "elsewhere": Answer(302), "empty": Answer(200, {}), "out of reach": None}
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("call", [token_call, device_login, revocation])
 def test_the_query_of_an_endpoint_is_not_shown(
@@ -566,6 +572,7 @@ def test_a_secret_within_another_is_not_shown_in_part(plugin_mode: Mode, tokens:
     assert [] == leaks(caught.value)
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize(
     "raised",
     [
@@ -668,6 +675,7 @@ def test_the_reporter_sees_secrets() -> None:
     assert "nothing" not in {name.partition(" ")[0] for name in found}
 
 
+@pytest.mark.each_plugin
 @MAKE
 def test_an_unexpected_error_is_logged_from_frames_without_secrets(
     mode: Mode, tokens: Tokens, monkeypatch: pytest.MonkeyPatch, report: Callable[..., Reporter], make: Make
@@ -752,6 +760,7 @@ def secret_tokens(tokens: Tokens) -> None:
     tokens.answer = answer
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize("make", [basic_client, password])
 def test_a_renewal_that_fails_after_a_rejection_shows_no_secret(
     plugin_mode: Mode, tokens: Tokens, api: ScriptedServer, caplog: pytest.LogCaptureFixture, make: Make
@@ -834,6 +843,7 @@ def test_a_fixed_token_that_cannot_be_renewed_shows_no_secret(plugin_mode: Mode)
     assert [] == leaks(caught.value)
 
 
+@pytest.mark.each_plugin
 def test_plain_http_to_an_api_shows_no_secret(mode: Mode) -> None:
     """A request over plain http beyond loopback is refused without showing the token that it would have carried."""
     auth = mode.plugin.BearerAuth(ACCESS_TOKEN)
@@ -912,6 +922,7 @@ def ours(root: object) -> Iterator[object]:
             left += gc.get_referents(thing)
 
 
+@pytest.mark.each_plugin
 @MAKE
 def test_no_repr_shows_a_secret(plugin_mode: Mode, tokens: Tokens, make: Make) -> None:
     """Neither an auth object nor any object of ours that it holds shows a secret in its repr."""
@@ -962,6 +973,7 @@ def test_a_store_shows_no_secret() -> None:
 # -- What is put into requests ------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize("mode", [*OF_REQUESTS, HTTPX, HTTPX2], ids=str)
 def test_a_pickled_response_holds_no_secret_but_the_token_it_carried(mode: Mode, serve: Serve, tokens: Tokens) -> None:
     """A response pickles, with a lambda as callback, too, and takes no auth object along; nor does its request."""
@@ -985,6 +997,7 @@ def test_a_pickled_response_holds_no_secret_but_the_token_it_carried(mode: Mode,
         assert 200 == copy.deepcopy(response).status_code
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize("mode", OF_REQUESTS, ids=str)
 def test_the_header_is_plain_text(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """What is put into a request is a `str` and no kind of it: cassettes and YAML take nothing else."""
@@ -1002,6 +1015,7 @@ def test_the_header_is_plain_text(mode: Mode, tokens: Tokens, api: ScriptedServe
 PROXIES = ["http://user:proxy-s3cret@127.0.0.1:9", "http://user:proxy-s3cret@no-such-host.invalid:80"]
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize("proxy", [*PROXIES, "http://user:proxy-s3cret@:80", "nothing://user:proxy-s3cret@host"])
 def test_the_password_of_a_proxy_is_not_shown(
     plugin_mode: Mode,

@@ -35,6 +35,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 
 EMPTY = inspect.Parameter.empty
@@ -81,6 +83,7 @@ def call(mode: Mode, url: Any, operation: str, authorization: str | None = BASIC
 # -- The five operations --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.each_plugin
 def test_the_operations_have_the_seeds_parameters(plugin_mode: Mode) -> None:
     """Each operation has exactly the seed's parameters, by position or by name, with its defaults."""
     for operation, expected in OPERATIONS.items():
@@ -91,12 +94,14 @@ def test_the_operations_have_the_seeds_parameters(plugin_mode: Mode) -> None:
         assert {inspect.Parameter.POSITIONAL_OR_KEYWORD} == {parameter.kind for parameter in parameters}
 
 
+@pytest.mark.each_plugin
 def test_there_are_no_other_operations(plugin_mode: Mode) -> None:
     """The controller has these five operations, and nothing else that users would call."""
     names = [name for name in dir(plugin_mode.plugin.OAuthAuthorizationController) if not name.startswith("_")]
     assert sorted(OPERATIONS) == sorted(names)
 
 
+@pytest.mark.each_plugin
 def test_the_constructor_has_the_contracts_parameters(plugin_mode: Mode) -> None:
     """`token_urls` comes by position, all else by name, with the contract's defaults."""
     signature = inspect.signature(plugin_mode.plugin.OAuthAuthorizationController)
@@ -107,6 +112,7 @@ def test_the_constructor_has_the_contracts_parameters(plugin_mode: Mode) -> None
     assert {inspect.Parameter.KEYWORD_ONLY} == {parameter.kind for parameter in options}
 
 
+@pytest.mark.each_plugin
 @operation
 def test_the_operations_post_what_the_seed_says(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
     """An operation is a POST of a form with the seed's headers and fields, and no others."""
@@ -170,6 +176,7 @@ def test_client_credentials_go_to_the_auth_server(plugin_mode: Mode, tokens: Tok
         assert (operation, expected) == (operation, tokens.server.requests[-1].path)
 
 
+@pytest.mark.each_plugin
 @operation
 def test_the_operations_return_a_token(plugin_mode: Mode, tokens: Tokens, operation: str) -> None:
     """Each operation returns an `OAuthToken` with all that the answer said."""
@@ -188,6 +195,7 @@ def test_the_operations_return_a_token(plugin_mode: Mode, tokens: Tokens, operat
     assert begun + 3600 <= token.expiry <= time.time() + 3600
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize(
     ("status", "error", "text"),
     [
@@ -568,6 +576,7 @@ def test_defect_09_logs_hold_neither_bodies_nor_tokens(
     assert [] == [secret for secret in secrets if secret in text]
 
 
+@pytest.mark.each_plugin
 @pytest.mark.parametrize("grant", ["client credentials", "code", "password"])
 def test_defect_10_a_401_is_renewed_and_replayed(mode: Mode, tokens: Tokens, api: ScriptedServer, grant: str) -> None:
     """A token that the API rejects is renewed, codes' and passwords' ones by refresh, and the request replayed."""

@@ -26,6 +26,8 @@ from tests.support.stores import SHARED_STORES, store_maker
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import outcome_of
 
+pytestmark = pytest.mark.shared_core
+
 PROCESSES = 3
 THREADS = 6
 ALL_WELL = [[200] * THREADS] * PROCESSES

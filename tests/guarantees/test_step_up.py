@@ -18,6 +18,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import await_waiting
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 1000
 
 
@@ -77,6 +79,7 @@ def logins(authority: Authority) -> list[str]:
 # -- A login for those who need it ----------------------------------------------------------------------------------
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize("dpop", [None, True], ids=["bearer", "dpop"])
 def test_a_login_is_made_as_the_api_demands(mode: Mode, authority: Authority, api: Api, dpop: bool | None) -> None:
     """What it demands goes into the authorization request beside all else, over what is the program's own there."""
@@ -231,6 +234,7 @@ def test_a_siblings_renewal_is_no_login(plugin_mode: Mode, authority: Authority,
     assert 2 == len(logins(authority))
 
 
+@pytest.mark.each_mode
 def test_a_login_holds_no_connection(mode: Mode, authority: Authority, api: Api, held: threading.Event) -> None:
     """A user takes minutes: one connection to the API is enough for others meanwhile."""
     waiting = threading.Event()
@@ -412,6 +416,7 @@ async def async_pieces() -> AsyncIterator[bytes]:
     yield BODY
 
 
+@pytest.mark.each_mode
 def test_a_body_that_is_spent(mode: Mode, authority: Authority, api: Api) -> None:
     """The user logs in for the next request; this one's answer is the caller's, whole."""
     body = pieces() if mode.backend is None else async_pieces()

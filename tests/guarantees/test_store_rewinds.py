@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from oauth_auth import MemoryTokenStore, OAuthToken
 from oauth_auth.stores import RedisTokenStore, TokenStore
 from tests.servers.redis import RedisServer
@@ -17,6 +19,8 @@ from tests.support.rotation import INVALID_GRANT, Rotation, code, refresh_token,
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 from tests.support.waiting import await_end, flights_in_the_air
+
+pytestmark = pytest.mark.shared_core
 
 
 class Worker:

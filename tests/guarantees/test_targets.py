@@ -12,6 +12,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received
 from tests.support.tokens import Tokens
 
+pytestmark = pytest.mark.shared_core
+
 TARGETS = {"audience": "orders-api", "resource": ["https://api.example/orders", "https://api.example/users"]}
 SENT = {"audience": ["orders-api"], "resource": TARGETS["resource"]}
 DEVICE = {"device_code": "dc", "user_code": "UC", "verification_uri": "https://auth.example/device", "interval": 0}

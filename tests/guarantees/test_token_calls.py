@@ -90,6 +90,7 @@ def in_turn(*answers: Answer) -> Callable[[Received], Answer]:
 # -- What is retried ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("status", [429, 503])
 def test_429_and_5xx_are_retried(plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int) -> None:
     """429 and 5xx are tried again, three times in all, and then raised with their status."""
@@ -115,6 +116,7 @@ def test_a_refused_connection_is_retried(plugin_mode: Mode, clock: RetryClock) -
     assert 2 == len(clock.pauses)
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("trouble", [NO_ANSWER, Answer(503)], ids=["no answer", "503"])
 def test_trouble_that_passes_is_not_noticed(
     mode: Mode, tokens: Tokens, api: ScriptedServer, clock: RetryClock, trouble: Answer
@@ -127,6 +129,7 @@ def test_trouble_that_passes_is_not_noticed(
     assert 3 == tokens.calls
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("status", [400, 404])
 def test_another_4xx_is_not_retried(plugin_mode: Mode, serve: Serve, clock: RetryClock, status: int) -> None:
     """A 4xx other than 429 is never tried again, whatever its Retry-After asks for."""
@@ -151,6 +154,7 @@ FAILING = {"503": Answer(503, b"", (("Retry-After", "0"),)), "503 that is cut of
 """Answers which say that the server did nothing."""
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("name", [*SPENDING, *FAILING])
 def test_a_code_is_never_sent_twice_after_an_answer(
     plugin_mode: Mode, serve: Serve, clock: RetryClock, name: str
@@ -168,6 +172,7 @@ def test_a_code_is_never_sent_twice_after_an_answer(
     assert 1 == len(server.requests)
 
 
+@pytest.mark.shared_core
 def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
     plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:
@@ -182,6 +187,7 @@ def test_a_code_without_an_answer_is_sent_again_by_a_later_request(
     assert 4 == len(server.requests)
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("name", [*SPENDING, *FAILING])
 def test_a_refresh_token_is_sent_again_only_where_nothing_was_done(
     plugin_mode: Mode, serve: Serve, clock: RetryClock, name: str
@@ -193,6 +199,7 @@ def test_a_refresh_token_is_sent_again_only_where_nothing_was_done(
     assert (3 if name in FAILING else 1) == len(server.requests)
 
 
+@pytest.mark.shared_core
 def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(
     plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:
@@ -204,6 +211,7 @@ def test_a_2xx_that_is_cut_off_is_retried_where_nothing_is_spent(
 # -- Retry-After ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.shared_core
 def test_retry_after_is_honoured(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """The pause is as long as Retry-After asks for, in seconds or as a date."""
     later = email.utils.formatdate(time.time() + 5, usegmt=True)
@@ -215,6 +223,7 @@ def test_retry_after_is_honoured(plugin_mode: Mode, serve: Serve, clock: RetryCl
     assert 2 < until_the_date <= 5
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("skew", [-600, 600], ids=["a slow clock", "a fast clock"])
 def test_a_date_is_one_by_the_servers_own_clock(
     plugin_mode: Mode, serve: Serve, clock: RetryClock, skew: float
@@ -228,6 +237,7 @@ def test_a_date_is_one_by_the_servers_own_clock(
     assert [3.0] == clock.pauses
 
 
+@pytest.mark.shared_core
 def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
     plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:
@@ -238,6 +248,7 @@ def test_a_retry_after_beyond_the_time_out_is_not_waited_for(
     assert ([], 1) == (clock.pauses, len(server.requests))
 
 
+@pytest.mark.shared_core
 def test_a_retry_after_beyond_reading_leaves_the_usual_pause(
     plugin_mode: Mode, serve: Serve, clock: RetryClock
 ) -> None:
@@ -248,6 +259,7 @@ def test_a_retry_after_beyond_reading_leaves_the_usual_pause(
     assert 0 < pause < 1
 
 
+@pytest.mark.shared_core
 def test_retry_after_is_told(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """The error says how long the server asked to wait."""
     server = serve(in_turn(Answer(503, {"error": "temporarily_unavailable"}, (("Retry-After", "77"),))))
@@ -330,6 +342,7 @@ def test_the_parts_of_an_attempt_share_its_time(plugin_mode: Mode, serve_raw: Se
         controller(plugin_mode, server.url, token_timeout=3.0).request_token_o_auth_ccg(BASIC)
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("operation", [ACG, REFRESH_ACG])
 def test_the_late_answer_to_what_may_be_sent_once_is_waited_for(
     plugin_mode: Mode, serve_raw: ServeRaw, operation: Operation
@@ -709,6 +722,7 @@ def test_the_cause_of_a_transport_error_holds_nothing(plugin_mode: Mode, clock: 
     assert all(isinstance(arg, str) for arg in cause.args)
 
 
+@pytest.mark.shared_core
 def test_a_public_clients_calls_have_no_authorization(plugin_mode: Mode, tokens: Tokens) -> None:
     """A public client's token call has its id in the form, and no Authorization header."""
     plugin_mode.plugin.ClientCredentialsAuth(tokens.url, "client", client_auth=PublicClient()).get_token()
@@ -727,6 +741,7 @@ def test_an_answer_that_is_not_http_is_an_error_of_ours(
         controller(plugin_mode, serve_raw(garbage).url).request_token_o_auth_ccg(BASIC)
 
 
+@pytest.mark.shared_core
 def test_a_code_that_is_used_up_needs_a_user(plugin_mode: Mode, serve: Serve, clock: RetryClock) -> None:
     """After a code's answer without a token, the next request says that the user must log in."""
     server = serve(in_turn(Answer(503)))

@@ -13,6 +13,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received
 from tests.support.tokens import Tokens, client_credentials
 
+pytestmark = pytest.mark.shared_core
+
 SECRET = "s3cret-of-the-client"
 
 

@@ -18,6 +18,7 @@ from tests.support.scripted import Answer, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_silence, await_waiting, outcome_of
 
+pytestmark = pytest.mark.shared_core
 ALSO_SHARING = True
 
 KINDS: dict[str, Callable[[], Exception]] = {
@@ -58,6 +59,7 @@ def hook(mode: Mode) -> Iterator[Hook]:
         yield hook
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_next_request_asks_again(
     mode: Mode, tokens: Tokens, api: ScriptedServer, hook: Hook, kind: str, quick: None
@@ -160,6 +162,7 @@ def not_mocked(mode: Mode) -> Iterator[None]:
         yield
 
 
+@pytest.mark.each_mode
 def test_tests_that_forgot_a_mock_harm_no_other(mode: Mode, tokens: Tokens, api: ScriptedServer) -> None:
     """After four that forgot the token URL, one with the same auth object that didn't goes through at once."""
     auth = client_credentials(mode, tokens)
@@ -171,6 +174,7 @@ def test_tests_that_forgot_a_mock_harm_no_other(mode: Mode, tokens: Tokens, api:
     assert 1 == tokens.calls
 
 
+@pytest.mark.each_mode
 @pytest.mark.parametrize("mode", [modes.HTTPX, modes.HTTPX_ASYNCIO, modes.HTTPX_TRIO], ids=str)
 def test_tests_that_forgot_a_route_of_respx_harm_no_other(mode: Mode) -> None:
     """The same with respx, which raises an `AssertionError`."""

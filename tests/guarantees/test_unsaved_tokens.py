@@ -24,6 +24,8 @@ from tests.support.rotation import Rotation, code, refresh_token
 from tests.support.scripted import ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
 
+pytestmark = pytest.mark.shared_core
+
 
 class Failing(MemoryTokenStore):
     """A store that fails to save as often as it's told; `saved` is set when it has saved."""

@@ -14,6 +14,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
 from tests.support.waiting import await_silence
 
+pytestmark = pytest.mark.shared_core
+
 Told = list[dict[str, object]]
 
 

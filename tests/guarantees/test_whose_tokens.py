@@ -15,6 +15,8 @@ from tests.support.jwts import claims_of
 from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 
+pytestmark = pytest.mark.shared_core
+
 Serve = Callable[..., ScriptedServer]
 
 

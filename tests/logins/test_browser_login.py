@@ -43,6 +43,8 @@ from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of, promptly
 
+pytestmark = pytest.mark.shared_core
+
 
 def person(mode: Mode, provider: LocalProvider, login: Any, **options: Any) -> Any:
     """Make an auth object that has a person log in at the provider."""

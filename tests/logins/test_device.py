@@ -29,6 +29,8 @@ from tests.support.modes import Mode
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import await_waiting, promptly
 
+pytestmark = pytest.mark.shared_core
+
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 CODES: dict[str, Any] = {
     "device_code": "the-device-code",

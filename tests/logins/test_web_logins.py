@@ -26,6 +26,8 @@ from tests.servers.login import authorize
 from tests.support.log import Log
 from tests.support.modes import Mode
 
+pytestmark = pytest.mark.shared_core
+
 REDIRECT_URI = "http://127.0.0.1/callback"
 
 

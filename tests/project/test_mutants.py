@@ -45,7 +45,7 @@ def test_each_guarantee_has_mutants() -> None:
 
 
 def test_the_tests_that_notice_mutants_exist() -> None:
-    """Each node id is that of a test."""
+    """Each node id is that of a test, in a mode in which `make test` runs it: so that finds them all."""
     tests = sorted({node_id(test) for mutant in MUTANTS for test in mutant.tests})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *tests]
     collected = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -96,13 +96,13 @@ def test_ci_has_each_python_and_system() -> None:
 def test_make_has_what_people_type() -> None:
     """Each of make's commands that a page names is one, and says in `make help` what it does."""
     makefile = text_of("Makefile")
-    documented = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    documented = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     pages = [*FOR_PEOPLE, ".ci/run", ".pre-commit-config.yaml", ".github/workflows/release.yml"]
-    typed = {name for page in pages for name in re.findall(r"(?:`|^|: )make ([a-z]+)", text_of(page), re.MULTILINE)}
+    typed = {name for page in pages for name in re.findall(r"(?:`|^|: )make ([a-z-]+)", text_of(page), re.MULTILINE)}
 
     assert documented == set(phony.split())
-    assert {"help", "lint", "types", "unit", "test", "docs", "release"} <= documented
+    assert {"help", "lint", "types", "unit", "units", "test", "test-all", "docs", "release"} <= documented
     assert set() == typed - documented
 
 

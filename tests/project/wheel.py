@@ -1,10 +1,11 @@
-"""Install the wheel on each supported Python, and run the core's tests from another folder.
+"""Install the wheel on each supported Python, and test it there, from another folder: the whole core, or once through.
 
 The package is flat, so from the checkout `import oauth_auth` would test the checkout. See tests/project/release.py.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.project.once_through import signatures
 
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -36,11 +39,17 @@ OF_PYTHON = (
 """What another Python, or another version of an HTTP library, may do in another way."""
 
 
+_PLUGINS = "requests,niquests,httpx,httpx2,aiohttp,testing"
+"""The extras that `once_through` needs."""
+
+
 @contextmanager
-def check_wheel(wheel: Path, unpacked: Path, folder: Path, versions: Iterable[str] = ()) -> Iterator[None]:
+def check_wheel(
+    wheel: Path, unpacked: Path, folder: Path, versions: Iterable[str] = (), *, brief: bool = False
+) -> Iterator[None]:
     """Make the environments, all at once, while the caller does something else; then test the wheel in each.
 
-    `unpacked` is the source distribution, whose tests are run.
+    `unpacked` is the source distribution, whose tests are run; of these, if it's to be brief, `once_through` alone.
     """
     pythons = {}
     for version in versions or (*VERSIONS, *NEWER):
@@ -52,10 +61,11 @@ def check_wheel(wheel: Path, unpacked: Path, folder: Path, versions: Iterable[st
         else:
             print(f"skipped: Python {version} is missing; install it, as `python{version}` or through pyenv")
     with ThreadPoolExecutor() as pool:
-        ready = [pool.submit(install, python, wheel, unpacked, folder / version) for version, python in pythons.items()]
+        prepare = install_plugins if brief else install
+        ready = [pool.submit(prepare, python, wheel, unpacked, folder / version) for version, python in pythons.items()]
         yield
         for installed in ready:
-            check(installed.result())
+            (check_briefly if brief else check)(installed.result())
 
 
 def interpreter(version: str) -> str | None:
@@ -84,6 +94,16 @@ def install(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
     return folder
 
 
+def install_plugins(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
+    """Install the wheel with what the plug-ins alone need, and `once_through` beside it; return their folder."""
+    libraries = oldest_libraries() if folder.name == OLDEST else []
+    run(python, "-m", "venv", str(folder / "venv"))
+    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile")
+    run(*pip, f"oauth_auth[{_PLUGINS}] @ {wheel.as_uri()}", *libraries, env=environment(folder))
+    shutil.copy(unpacked / "tests" / "project" / "once_through.py", folder)
+    return folder
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Return the variables by which niquests leaves urllib3 as it is, or not."""
     apart = {"URLLIB3_NO_OVERRIDE": "1", "PIP_NO_BINARY": "urllib3-future"}
@@ -93,6 +113,25 @@ def environment(folder: Path) -> dict[str, str]:
 
 def check(folder: Path) -> None:
     """Test the wheel that's installed there."""
+    python, env = python_of(folder)
+    tests = OF_THE_WHEEL if folder.name == RUNNING else OF_THE_WHEEL + OF_PYTHON
+    parallel = ("-n", "auto", "--dist", "worksteal")
+    run(python, "-m", "pytest", "-q", *parallel, *(f"tests/{name}" for name in tests), cwd=folder, env=env)
+
+
+def check_briefly(folder: Path) -> None:
+    """Go once through what another Python may do in another way; the signatures are those of this one."""
+    python, env = python_of(folder)
+    command = [python, "-W", "error", "once_through.py"]
+    finished = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    if finished.returncode:
+        sys.exit(f"failed: {' '.join(command)}")
+    if json.loads(finished.stdout) != signatures():
+        sys.exit(f"other signatures than here: {finished.stdout}")
+
+
+def python_of(folder: Path) -> tuple[str, dict[str, str]]:
+    """Return the Python that's there with its environment, when it's sure that it has what it should have."""
     is_overridden = folder.name == OVERRIDDEN
     urllib3 = "urllib3 overridden" if is_overridden else "urllib3 as it is"
     libraries = oldest_libraries() if folder.name == OLDEST else []
@@ -102,9 +141,7 @@ def check(folder: Path) -> None:
     run(python, "-c", check_origin, cwd=folder, env=env)
     check_urllib3 = f"import niquests; assert niquests.HAS_LEGACY_URLLIB3 is {not is_overridden}"
     run(python, "-c", check_urllib3, cwd=folder, env=env)
-    tests = OF_THE_WHEEL if folder.name == RUNNING else OF_THE_WHEEL + OF_PYTHON
-    parallel = ("-n", "auto", "--dist", "worksteal")
-    run(python, "-m", "pytest", "-q", *parallel, *(f"tests/{name}" for name in tests), cwd=folder, env=env)
+    return python, env
 
 
 def oldest_libraries() -> list[str]:

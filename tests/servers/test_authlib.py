@@ -16,6 +16,8 @@ from tests.support.modes import Mode
 
 from .real_servers import AS_USER, GRANTS, Promises, RealServer, Registered, in_history, received, shown
 
+pytestmark = pytest.mark.shared_core
+
 _SECRETS = {
     "special": "+/%s %41:&=?#\"'\\~@;,<>[]{}|^`$!*()-_. äöü €",
     "ambiguous": "half%41half",

@@ -15,6 +15,8 @@ from .login import authorize
 from .oidc_provider import OidcProvider
 from .real_servers import REDIRECT_URI, Promises, RealServer, Registered, received, shown
 
+pytestmark = pytest.mark.shared_core
+
 
 class Certified(RealServer):
     def __init__(self, running: OidcProvider) -> None:

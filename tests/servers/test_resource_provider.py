@@ -19,6 +19,8 @@ from .login import approve_device
 from .resource_provider import ResourceProvider
 from .resource_server import log_in
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 1000
 SHOWN = {"method": "POST", "length": len(BODY), "sha256": hashlib.sha256(BODY).hexdigest()}
 """What the API says of a request with that body."""

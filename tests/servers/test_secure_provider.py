@@ -22,6 +22,8 @@ from tests.support.modes import Mode
 from .real_servers import received, shown
 from .secure_provider import SecureProvider, log_in
 
+pytestmark = pytest.mark.shared_core
+
 BODY = b"the same bytes" * 10_000
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 DETAILS = [{"type": "payment", "amount": "5.00", "creditor": {"iban": "DE02100100109307118603"}}]

@@ -7,7 +7,8 @@ import contextlib
 import dataclasses
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType, SimpleNamespace
@@ -455,12 +456,37 @@ SHARING = tuple(
 """Not among all: modules that set `ALSO_SHARING` run in them, too."""
 WITH_ASYNC = (NIQUESTS, HTTPX, HTTPX2, AIOHTTP)
 """The plug-ins whose objects serve threads and event loops alike."""
-COUNTED = {
-    "mode": tuple(mode for mode in (*ALL, *SHARING) if mode.library is not httpx2 and mode.backend != "trio"),
-    "plugin_mode": (REQUESTS, AIOHTTP),
-    "dual_mode": (AIOHTTP,),
+
+
+def narrow(candidates: Sequence[Mode], whose: str, test: str) -> list[Mode]:
+    """Return the modes in which a test can fail differently, of those that it applies to.
+
+    `whose` work it tests is a marker's name, see `WHOSE`. What the plug-ins share is tested in one mode that blocks and
+    one that's awaited; of one mode for each plug-in, in two. Which ones goes by the test's name, so that each plug-in
+    gets its share.
+    """
+    if whose == "each_mode":
+        return list(candidates)
+    sharing = [mode for mode in candidates if mode.shares_loop]
+    others = [mode for mode in candidates if not mode.shares_loop]
+    groups = [sharing]
+    if whose == "each_plugin":
+        groups += [[mode for mode in others if mode.plugin is plugin] for plugin in {mode.plugin: 0 for mode in others}]
+    elif len({mode.plugin for mode in others}) == len(others):
+        groups += [others[:1], others[1:]]
+    else:
+        groups += [[mode for mode in others if mode.backend is None][:1], [m for m in others if m.backend is not None]]
+    turn = zlib.crc32(test.encode())
+    chosen = {group[turn % len(group)] for group in groups if group}
+    return [mode for mode in candidates if mode in chosen]
+
+
+WHOSE = {
+    "each_mode": "what's tested is done by the plug-ins, and may differ in each of their modes; so it is by default",
+    "each_plugin": "it's done by the plug-ins, and a client that blocks has nothing that an async one hasn't",
+    "shared_core": "it's done by what the plug-ins share",
 }
-"""By fixture, the modes in which lines are counted: in the others hardly any runs that none of these does."""
+"""By marker: whose work a test looks at. That says in which modes it runs unless all are asked for (`--all-modes`)."""
 
 
 def adapter_of(mode: Mode, answer: Callable[[Any], Any]) -> Any:
