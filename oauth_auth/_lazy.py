@@ -43,15 +43,15 @@ def attach(
 
 
 _MOVED = {
-    "_keys.dpop": "_keys.dpop",
-    "_server.code_grant": "_server.code_grant",
-    "_server.grants": "_server.grants",
-    "_server.delegated_grants": "_server.delegated_grants",
-    "_server.device_grant": "_server.device_grant",
-    "_server.endpoints": "_server.endpoints",
+    "_keys.binding": "_keys.dpop",
+    "_server.authorization_code": "_server.code_grant",
+    "_server.dead_tokens": "_server.grants",
+    "_server.delegation": "_server.delegated_grants",
+    "_server.device": "_server.device_grant",
+    "_server.metadata": "_server.endpoints",
     "_server.resource": "_server.resource_grant",
-    "login._context": "login._context",
-    "stores._serialized": "stores._serialized",
+    "login._device": "login._context",
+    "stores._entry": "stores._serialized",
 }
 """Modules by the names that older pickles have for them."""
 

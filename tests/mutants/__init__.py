@@ -6,7 +6,7 @@ own client took there, the first origin's count would remember one path more, wh
 didn't publish its token would find it among what it knows, with no call; deep copies may share that, too.
 """
 
-from tests.mutants import from_1_to_6, from_7_to_12, from_13_to_18, of_keys, of_options, of_resources
+from tests.mutants import from_1_to_6, from_7_to_12, from_13_to_18, of_keys, of_options, of_plugins, of_resources
 
 __all__ = ["MUTANTS"]
 
@@ -16,5 +16,6 @@ MUTANTS = (
     *from_13_to_18.MUTANTS,
     *of_options.MUTANTS,
     *of_keys.MUTANTS,
+    *of_plugins.MUTANTS,
     *of_resources.MUTANTS,
 )
