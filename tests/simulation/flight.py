@@ -195,7 +195,7 @@ class Flight:
         self.is_retrying = True
         self.worker.world.after(effect.seconds, self.worker, self.answer, self.serial, None, None)
 
-    def _run(self, effect: Run) -> None:
+    def _run(self, effect: Run[Any]) -> None:
         self._action = None
         outcome = capture(effect.function)
         self.worker.world.after(0.0, self.worker, self.answer, self.serial, outcome.value, outcome.error)
