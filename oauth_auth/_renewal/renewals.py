@@ -19,10 +19,10 @@ from .._events import emit
 from .._flight import Flight, do
 from .._record import Record
 from .._server.calls import GivenUp, Run, Steps, unexpected
-from .._server.grant import Grant
+from .._server.grant import Grant, OnDemandGrant
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, ReauthorizationRequired
-from .acquisition import Making, Order
+from .acquisition import Acquisition, Making, Order
 from .decisions import Purpose, Reason, RenewalSettings, State
 from .effects import Idle, Unlock, carry_out_renewal
 from .flights import RenewalFlight
@@ -45,10 +45,10 @@ from .slot import FlightLike, Landing, Slot, decision_lock
 from .store_entry import StoreEntry
 from .tokens import Tokens
 
-__all__ = ["Acquiring", "Renewals"]
+__all__ = ["Renewals"]
 
 
-class Acquiring(Protocol):
+class _Acquiring(Protocol):
     """How the next token comes: an `Acquisition`, or `OnDemand`."""
 
     def acquire(self, order: Order) -> Steps[Acquired | Nothing]:
@@ -93,7 +93,6 @@ class Renewals:
         self,
         slot: Slot,
         tokens: Tokens,
-        acquisition: Callable[[Tokens, Making, Any, StoreEntry], Acquiring],
         *,
         grant: Grant,
         settings: RenewalSettings,
@@ -104,7 +103,7 @@ class Renewals:
     ) -> None:
         self._slot = slot
         self._tokens = tokens
-        self._acquisition = acquisition
+        self._acquisition = _acquisition_for(grant)
         """Makes what acquires a token. It knows nothing, as what else a flight uses, and so is made for each."""
         self._grant = grant
         self._settings = settings
@@ -134,6 +133,11 @@ class Renewals:
     def flush(self, name: str = "flight") -> FlightLike:
         """Launch a flight that saves what couldn't be saved."""
         return self._slot.take(self._make_flight(self._flush(), name), None)
+
+    def check_store(self) -> OAuthToken | None:
+        """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
+        self._slot.newest = newest = carry_out_renewal(self._tokens.check_store(), self._entry, self._clock)
+        return newest
 
     def cancel_login(self) -> None:
         """End the login that the present flight may be waiting for."""
@@ -314,6 +318,15 @@ class Renewals:
             with decision_lock:
                 flight = self._slot.flight or self.flush("saver")
             yield from do(Landing(flight, is_quiet=True))
+
+
+def _acquisition_for(grant: Grant) -> Callable[[Tokens, Making, Any, StoreEntry], _Acquiring]:
+    """Return the class that acquires the tokens of a grant: there's a second procedure for those on demand."""
+    if not isinstance(grant, OnDemandGrant):
+        return Acquisition
+    from .on_demand import OnDemand  # noqa: PLC0415 - few programs need it
+
+    return OnDemand
 
 
 def _traceback_text(error: BaseException) -> str:

@@ -124,4 +124,5 @@ class Slot:
         """Publish, then end the flight."""
         self.newest = newest
         self.publish(state)
-        self._flight = self._kept = None
+        self._kept = None
+        self._flight = None  # from here on there may be another

@@ -15,17 +15,15 @@ import weakref
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step, do
+from .._lazy import loading
 from .._record import Record
-from .._server.calls import Steps
-from .._server.grant import Grant, OnDemandGrant
 from .._wire.challenges import Demand, Kind
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, TokenError
-from .acquisition import Acquisition
 from .backoff import Breakers, VainLogins
 from .decisions import (
     Around,
@@ -45,13 +43,14 @@ from .decisions import (
     for_request,
     for_step_up,
 )
-from .effects import carry_out_renewal
 from .landing import Failed, FlightOutcome, Got, Nothing, Why
-from .logins import NewLogin
-from .renewals import Acquiring, Renewals
 from .slot import FlightLike, Landing, Slot, decision_lock
-from .store_entry import StoreEntry
-from .tokens import Tokens
+
+if TYPE_CHECKING:
+    from .._server.calls import Steps
+    from .._server.grant import Grant
+    from .logins import NewLogin
+    from .store_entry import StoreEntry
 
 __all__ = ["Replacement", "TokenSource", "Waiting"]
 
@@ -108,6 +107,10 @@ class TokenSource:
         chance: Chance = CHANCE,
         begin: Callable[[Steps[Any]], FlightLike] | None = None,
     ) -> None:
+        with loading:  # what flights need is loaded for the first object; a fork in another thread waits
+            from .store_entry import StoreEntry  # noqa: PLC0415
+            from .tokens import Tokens  # noqa: PLC0415
+
         self._grant = grant
         self._settings = settings
         self._entry = entry or StoreEntry(None, "")
@@ -128,12 +131,14 @@ class TokenSource:
         begin: Callable[[Steps[Any]], FlightLike] | None,
     ) -> None:
         """Make the parts, and what copies in other processes don't share."""
+        with loading:
+            from .renewals import Renewals  # noqa: PLC0415
+
         self._clock = clock
         self._slot = Slot(self, State(credential), newest)
         self._renewals = Renewals(
             self._slot,
             self._tokens,
-            _acquisition_for(self._grant),
             grant=self._grant,
             settings=self._settings,
             entry=self._entry,
@@ -249,8 +254,7 @@ class TokenSource:
 
     def check_store(self) -> OAuthToken | None:
         """Return the newest token known, after a look into the store, whatever its age; block meanwhile."""
-        self._slot.newest = newest = carry_out_renewal(self._tokens.check_store(), self._entry, self._clock)
-        return newest
+        return self._renewals.check_store()
 
     def wait_idle(self) -> Generator[Step, Any, None]:
         """Wait until no flight is under way, and cancel a login; then try once more to save what is unsaved."""
@@ -455,15 +459,6 @@ class TokenSource:
         # In older pickles what is known of tokens has the name `acquisition`, see `Logins`.
         self._tokens = state["_tokens"] if "_tokens" in state else state["acquisition"].tokens
         self._assemble(state["current"], state["_token"], Now.read, CHANCE, None)
-
-
-def _acquisition_for(grant: Grant) -> Callable[..., Acquiring]:
-    """Return the class that acquires the tokens of a grant: there's a second procedure for those on demand."""
-    if not isinstance(grant, OnDemandGrant):
-        return Acquisition
-    from .on_demand import OnDemand  # noqa: PLC0415 - few programs need it
-
-    return OnDemand
 
 
 def _begin(flight: FlightLike | None) -> None:

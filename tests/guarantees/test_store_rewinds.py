@@ -176,8 +176,8 @@ def test_the_live_token_is_asked_before_the_one_given(
     worker = Worker(plugin_mode, tokens, api, store, text="refresh-0")
     assert worker.works()  # it has only seen the second, and what an older version saved doesn't name the first
     store.save("k", old)
-    held = worker.auth._source._tokens
-    held.known = held.known._replace(superseded=())
+    source = worker.auth._source
+    source._tokens.known = source._tokens.known._replace(superseded=())
     # A server that refuses a spent token, and doesn't end its family.
     rotation.before = refusing_what_is_spent(rotation)
     tokens.revoke()
