@@ -5,10 +5,10 @@ what they have in common. Importing this package imports no HTTP library.
 """
 
 # General layout, from the inside out; imports point inward, and only the five plug-ins import an HTTP library:
-# errors, _events, _flight; _wire: what the RFCs say, pure; _keys: what clients prove themselves with, and what tokens are
-# bound to; stores: where tokens are kept; login: how a user logs in; _server: the calls of one authorization server;
-# _renewal: which token is current, and how the next one comes; _plugins: what the plug-ins share; requests, niquests,
-# httpx, httpx2, aiohttp: the plug-ins, one HTTP library each; otel, cli, testing: built on the rest.
+# errors, _events, _flight; _wire: what the RFCs say, pure; _keys: what clients prove themselves with, and what tokens
+# are bound to; stores: where tokens are kept; login: how a user logs in; _server: the calls of one server; _renewal:
+# which token is current, and how the next one comes; _plugins: what the plug-ins share; requests, niquests, httpx,
+# httpx2, aiohttp: the plug-ins, one HTTP library each; otel, cli, testing: built on the rest.
 
 import logging
 from typing import TYPE_CHECKING
