@@ -13,7 +13,7 @@ what they have in common. Importing this package imports no HTTP library.
 import logging
 from typing import TYPE_CHECKING
 
-from ._lazy import attach
+from ._lazy import attach, find_moved_modules
 from ._server.operations import Server
 from ._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
 from ._wire.token import OAuthToken
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
 
 logging.getLogger("oauth_auth").addHandler(logging.NullHandler())
+find_moved_modules()
 
 __all__ = [
     "AuthorizationRequest",

@@ -1,4 +1,4 @@
-"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562)."""
+"""Names that are imported at their first use, or that are elsewhere (PEP 562), and modules that have moved."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["attach", "loading", "point_elsewhere"]
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+__all__ = ["attach", "find_moved_modules", "loading", "point_elsewhere"]
 
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
@@ -49,3 +53,53 @@ def point_elsewhere(module: str) -> Callable[[str], Any]:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
 
     return fail
+
+
+_MOVED = {
+    "_keys.binding": "_keys.dpop",
+    "_server.authorization_code": "_server.code_grant",
+    "_server.controller": "_server.operations",
+    "_server.dead_tokens": "_server.grants",
+    "_server.delegation": "_server.delegated_grants",
+    "_server.device": "_server.device_grant",
+    "_server.metadata": "_server.endpoints",
+    "login._device": "login._context",
+    "stores._entry": "stores._serialized",
+}
+"""Where the classes are now that pickles name, by the modules that they were in when those were made."""
+
+
+class _MovedModules:
+    """Imports modules of `_MOVED` for who unpickles, as what has moved; the import system asks it last.
+
+    A module at each old place would do the same, but whoever looks for a class would find two files.
+    """
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+        """Return how to import a module; None if it's none that has moved."""
+        package, _, inner = name.partition(".")
+        if package != __package__ or inner not in _MOVED:
+            return None
+        from importlib.machinery import ModuleSpec  # noqa: PLC0415 - few programs unpickle
+
+        return ModuleSpec(name, _MovedModules, origin=f"{package}.{_MOVED[inner]}")  # type: ignore[arg-type] # a loader
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Leave it to the import system to make one."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Fill a module with the names of the one that its classes are in now."""
+        origin = None if module.__spec__ is None else module.__spec__.origin
+        vars(module).update(
+            (name, value)
+            for name, value in vars(importlib.import_module(str(origin))).items()
+            if not name.startswith("__")
+        )
+
+
+def find_moved_modules() -> None:
+    """Have pickles of before load."""
+    sys.meta_path.append(_MovedModules)
