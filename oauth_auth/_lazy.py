@@ -45,6 +45,7 @@ def attach(
 _MOVED = {
     "_keys.binding": "_keys.dpop",
     "_server.authorization_code": "_server.code_grant",
+    "_server.controller": "_server.operations",
     "_server.dead_tokens": "_server.grants",
     "_server.delegation": "_server.delegated_grants",
     "_server.device": "_server.device_grant",

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -125,8 +125,10 @@ def fail(text: str, *, status: int = 1) -> NoReturn:
 
 def echo(*lines: str) -> None:
     """Print lines to stderr, if it can be written."""
-    with suppress(OSError):
+    try:
         click.echo("\n".join(lines), err=True)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def output(text: str) -> None:
@@ -140,4 +142,15 @@ def output(text: str) -> None:
 
 
 def _fail_to_print(error: OSError) -> NoReturn:
+    _discard(sys.stdout)
     fail(f"stdout can't be written: {error.strerror or error}")
+
+
+def _discard(stream: TextIO) -> None:
+    """Have what waits in a stream's buffer go nowhere: at exit it would be written, and fail with a status of that."""
+    with suppress(OSError, ValueError):  # it may be closed, or no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
