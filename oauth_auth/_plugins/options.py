@@ -107,6 +107,7 @@ def takes_options(function: _Function) -> _Function:
         return function(*args, **options)
 
     checked.__signature__ = signature  # type: ignore[attr-defined]
+    del checked.__wrapped__  # whose source has other parameters: Sphinx would take their defaults from it
     return cast("_Function", checked)
 
 
