@@ -79,6 +79,7 @@ def main() -> int:
     sources = Sources(ROOT)
     warm_up()
     unnoticed: list[str] = []
+    harmless = 0
     with copies() as unchanged:
         for _, outcome in () if asked.no_check else run(without_fault(mutants, 2 * asked.j), unchanged, asked.j):
             cpu += outcome.cpu
@@ -92,6 +93,7 @@ def main() -> int:
             cpu += outcome.cpu
             if verdict == "SURVIVED" and mutant.why_not and not mutant.is_defect:
                 verdict, where = "harmless", mutant.why_not
+                harmless += 1
             if verdict not in {"caught", "harmless"}:
                 unnoticed.append(mutant.name)
             number = "" if mutant.guarantee is None else mutant.guarantee
@@ -104,7 +106,8 @@ def main() -> int:
             if asked.v and verdict == "NO VERDICT":
                 print(outcome.output)
     taken = f"{(time.monotonic() - begun) / 60:.1f} minutes, {cpu / 60:.1f} of CPU"
-    print(f"{len(mutants)} faults, {len(mutants) - len(unnoticed)} caught, {len(unnoticed)} not, in {taken}")
+    caught = len(mutants) - harmless - len(unnoticed)
+    print(f"{len(mutants)} faults: {caught} caught, {harmless} harmless, {len(unnoticed)} not caught, in {taken}")
     for name in unnoticed:
         print(f"not caught: {name}")
     return 1 if unnoticed else 0

@@ -161,7 +161,9 @@ MUTANTS = (
         "who waited for a renewal that failed gets its error, though the old token is good",
         "Decider._settle",
         never("current is not None and not forced and current.header != rejected"),
-        tests=("guarantees/test_renewal_windows.py::test_a_failed_renewal_takes_no_token_away[requests-dropped]",),
+        tests=(
+            "guarantees/test_renewal_windows.py::test_a_failed_renewal_takes_no_token_away[requests-provider-fails]",
+        ),
     ),
     Mutant(
         3,

@@ -58,14 +58,12 @@ class _First:
 
 def run_histories(kinds: Sequence[str], count: int, tell: Callable[[Found], object]) -> None:
     """Simulate histories of these kinds in turn, up to the first that breaks an invariant, and tell it."""
-    from tests.simulation.histories import draw, run, shorten
+    from tests.simulation.histories import draw, run
 
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        config = draw(number, kind)
-        result = run(config)
-        if result.violations:
-            history = f"history {number + 1}, draw({number}, {kind!r}): {result.violations[0][:160]}"
-            tell(Found("caught", f"{history}\n      {shorten(config)}"))
+        violations = run(draw(number, kind)).violations
+        if violations:
+            tell(Found("caught", f"history {number + 1}, draw({number}, {kind!r}): {violations[0][:160]}"))
             return
     tell(Found("SURVIVED", f"{count} histories"))

@@ -65,15 +65,17 @@ def _dotted(file: str) -> str:
     return f".{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}"
 
 
-def _named(file: str, prefix: str, parent: ast.AST) -> Iterator[Place]:
+def _named(file: str, prefix: str, parent: ast.AST, *, is_local: bool = False) -> Iterator[Place]:
+    """Return what has a name in a node's blocks; a function's variables count for nothing."""
     for _, block in ast.iter_fields(parent):
         for node in block if isinstance(block, list) else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 yield Place(file, f"{prefix}{node.name}", node, block)
-                yield from _named(file, f"{prefix}{node.name}.", node)
+                is_function = not isinstance(node, ast.ClassDef)
+                yield from _named(file, f"{prefix}{node.name}.", node, is_local=is_function)
             elif isinstance(node, ast.Assign | ast.AnnAssign):
-                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                for target in () if is_local else node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         yield Place(file, f"{prefix}{target.id}", node, block)
             elif isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
-                yield from _named(file, prefix, node)
+                yield from _named(file, prefix, node, is_local=is_local)

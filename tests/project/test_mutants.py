@@ -86,11 +86,13 @@ def test_only_a_test_that_fails_catches_a_mutant(tmp_path: Path) -> None:
 
 _VERDICTS = """
 import os, sys
+import hypothesis, oauth_auth.testing
 from tests.mutants.looking import run_tests
 
+output = os.dup(1)  # pytest captures the other
 for file in sys.argv[1:]:
     if (process := os.fork()) == 0:
-        run_tests([file], lambda found: (print(">>", found.verdict, flush=True), os._exit(0)))
+        run_tests([file], lambda found: (os.write(output, f"\\n>> {found.verdict}\\n".encode()), os._exit(0)))
     os.waitpid(process, 0)
 """
 
