@@ -76,7 +76,7 @@ class _MovedModules:
     """
 
     @staticmethod
-    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+    def find_spec(name: str, *_others: object) -> ModuleSpec | None:
         """Return how to import a module; None if it's none that has moved."""
         package, _, inner = name.partition(".")
         if package != __package__ or inner not in _MOVED:
