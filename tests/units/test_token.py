@@ -70,6 +70,30 @@ def test_it_is_frozen(name: str) -> None:
         delattr(token, name)
 
 
+def test_it_is_a_dataclass() -> None:
+    """What `dataclasses` does with one works, though its methods are written out; a subclass can be one, too."""
+    token = OAuthToken(**ALL_FIELDS)
+    assert dataclasses.is_dataclass(OAuthToken)
+    assert ALL_FIELDS == dataclasses.asdict(token)
+    assert () == OAuthToken.__match_args__
+    assert "new" == dataclasses.replace(token, access_token="new").access_token
+    assert "OAuthToken(token_type='bearer', expires_in=3600, scope='read write', expiry=2000000000.5)" == repr(token)
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Ours(OAuthToken):
+        tenant: str
+
+    ours = Ours(**ALL_FIELDS, tenant="t")
+    assert (ours, {**ALL_FIELDS, "tenant": "t"}) == (dataclasses.replace(ours), dataclasses.asdict(ours))
+    assert ours != token
+    assert token != ours
+    assert ours != dataclasses.replace(ours, tenant="u")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ours.scope = "another"  # type: ignore[misc]
+    with pytest.raises(ConfigurationError):
+        Ours(access_token="", tenant="t")
+
+
 def test_it_is_equal_to_its_like() -> None:
     """Tokens with the same fields are equal, and equal as keys; others are not."""
     assert OAuthToken(**ALL_FIELDS) == OAuthToken(**ALL_FIELDS)
