@@ -101,9 +101,7 @@ def due(reading: Reading, progress: Progress, rules: Rules) -> list[Due]:
     """Return what is done about an answer, in this order; with the first that sends the request again it ends."""
     steps: list[Due] = [] if reading.proof_error is None else ["send another proof"]
     if progress.was_led_here:
-        if reading.rejects:
-            steps.append("tell that a new token is rejected")
-        return steps
+        return [*steps, "tell that a new token is rejected"] if reading.rejects else steps
     if not progress.has_token:
         return [] if reading.demand is None else ["meet the demand"]
     may_be_sent = rules.reach is None or progress.times_sent < _MOST_TIMES
@@ -113,17 +111,17 @@ def due(reading: Reading, progress: Progress, rules: Rules) -> list[Due]:
             steps.append("count a vain login")
     elif reading.demand is not None and may_be_sent:
         steps.append("step up")
+    return steps + _due_about_token(reading, progress, may_be_sent=may_be_sent)
+
+
+def _due_about_token(reading: Reading, progress: Progress, *, may_be_sent: bool) -> list[Due]:
+    if not reading.rejects:
+        return ["note"]
     if progress.is_fresh:
-        steps.append("note")
-        if reading.rejects:
-            steps += ["count a vain demand", "tell that a new token is rejected"]
-        return steps
-    if progress.replaced or not reading.rejects:
-        steps.append("note")
-    if reading.rejects:
-        is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
-        steps.append("tell that a new token is rejected" if is_over else "replace the token")
-    return steps
+        return ["note", "count a vain demand", "tell that a new token is rejected"]
+    is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
+    steps: list[Due] = ["note"] if progress.replaced else []
+    return [*steps, "tell that a new token is rejected" if is_over else "replace the token"]
 
 
 class Do(Record):
