@@ -16,7 +16,7 @@ from .._wire.challenges import (
 )
 from .._wire.words import redact
 
-__all__ = ["Reading", "Rules", "error_said", "read"]
+__all__ = ["NOTHING", "Reading", "Rules", "error_said", "read"]
 
 _LONGEST_CHALLENGES = 16 * 1024
 """More than is read of them."""
@@ -53,11 +53,17 @@ class Reading(Record):
     """Whether its status shows that the token was accepted, if it isn't rejected."""
 
 
+NOTHING = Reading()
+_ACCEPTED = Reading(accepts=True)
+
+
 def read(status: int, challenges: str | None, header: str, rules: Rules, *, demands: bool = True) -> Reading:
     """Return what an answer says of the token with this header, or with "" of there being none.
 
     `challenges` are its `WWW-Authenticate` headers, joined by commas. Without `demands` these aren't looked for.
     """
+    if not challenges and status not in rules.rejection_statuses:
+        return _ACCEPTED if tells_acceptance(status) else NOTHING
     scheme, secrets, demand = header.partition(" ")[0].lower(), _secrets(header), None
     if demands and (not header or rules.steps_up):
         # What an API repeats of the token is neither told nor asked for.

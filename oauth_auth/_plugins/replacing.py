@@ -7,12 +7,11 @@ answers. A plug-in provides an `Exchange`, the operations on its library's reque
 
 from __future__ import annotations
 
-import enum
 import inspect
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from .._flight import Step
 from .._record import Record
@@ -23,7 +22,7 @@ from .._wire.identifiers import covers
 from .._wire.token import Credential, nonce_in
 from .._wire.urls import origin_of, without_query
 from ..errors import OAuthError
-from .answers import Reading, Rules, error_said, read
+from .answers import NOTHING, Reading, Rules, error_said, read
 from .exchange import Exchange
 from .origins import Origins, Proofs
 from .rejection import Rejection, path_of
@@ -39,17 +38,17 @@ _Sending = Generator[Step, Any, Credential | None]
 """Steps that return what to send the request with again, the answer out of the way; None if it's not sent."""
 
 
-class Due(enum.Enum):
-    """One thing to do about an answer."""
-
-    PROVE = "send it again with another proof"
-    MEET = "get the token that's demanded, and send the request again"
-    STEP_UP = "have the user log in as is demanded, and send the request again"
-    COUNT_VAIN_LOGIN = "note that the last login hasn't helped"
-    NOTE = "note that the token is accepted, or that its scope isn't enough, if that's so"
-    COUNT_VAIN_DEMAND = "note that the token which was demanded is rejected"
-    REPLACE = "replace the rejected token, and send the request again"
-    TELL_REJECTED_AGAIN = "log that a new token is rejected, too"
+Due = Literal[
+    "send another proof",
+    "meet the demand",
+    "step up",
+    "count a vain login",
+    "note",
+    "count a vain demand",
+    "replace the token",
+    "tell that a new token is rejected",
+]
+"""One thing to do about an answer; to note is that the token is accepted, or that its scope isn't enough, if so."""
 
 
 class Progress(Record):
@@ -95,28 +94,34 @@ class Progress(Record):
         return Progress(times_sent=self.times_sent + 1, replaced=self.replaced + 1, is_final=is_final)
 
 
+_BEGUN = Progress()
+
+
 def due(reading: Reading, progress: Progress, rules: Rules) -> list[Due]:
     """Return what is done about an answer, in this order; with the first that sends the request again it ends."""
-    steps = [] if reading.proof_error is None else [Due.PROVE]
+    steps: list[Due] = [] if reading.proof_error is None else ["send another proof"]
     if progress.was_led_here:
-        return [*steps, Due.TELL_REJECTED_AGAIN] if reading.rejects else steps
+        return [*steps, "tell that a new token is rejected"] if reading.rejects else steps
     if not progress.has_token:
-        return [] if reading.demand is None else [Due.MEET]
+        return [] if reading.demand is None else ["meet the demand"]
     may_be_sent = rules.reach is None or progress.times_sent < _MOST_TIMES
     if progress.login is not None:
         if reading.demand is not None or reading.rejects:
             # Whatever is wrong with the token now: an API may take turns in what it demands.
-            steps.append(Due.COUNT_VAIN_LOGIN)
+            steps.append("count a vain login")
     elif reading.demand is not None and may_be_sent:
-        steps.append(Due.STEP_UP)
+        steps.append("step up")
+    return steps + _due_about_token(reading, progress, may_be_sent=may_be_sent)
+
+
+def _due_about_token(reading: Reading, progress: Progress, *, may_be_sent: bool) -> list[Due]:
+    if not reading.rejects:
+        return ["note"]
     if progress.is_fresh:
-        return [*steps, Due.NOTE, *([Due.COUNT_VAIN_DEMAND, Due.TELL_REJECTED_AGAIN] if reading.rejects else ())]
-    if progress.replaced or not reading.rejects:
-        steps.append(Due.NOTE)
-    if reading.rejects:
-        is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
-        steps.append(Due.TELL_REJECTED_AGAIN if is_over else Due.REPLACE)
-    return steps
+        return ["note", "count a vain demand", "tell that a new token is rejected"]
+    is_over = progress.is_final or progress.replaced >= _MOST_REPLACED or not may_be_sent
+    steps: list[Due] = ["note"] if progress.replaced else []
+    return [*steps, "tell that a new token is rejected" if is_over else "replace the token"]
 
 
 class Do(Record):
@@ -173,7 +178,8 @@ class _Course:
         self._origin = origin
         self._header = header
         self._exchange = exchange
-        self._progress = Progress(bool(header), exchange.was_replayed)
+        is_usual = header and not exchange.was_replayed
+        self._progress = _BEGUN if is_usual else Progress(bool(header), exchange.was_replayed)
 
     def steps(self) -> Waiting:
         """Send the request again until an answer calls for nothing more."""
@@ -197,7 +203,7 @@ class _Course:
         """Return what the latest answer says of the token."""
         exchange, header = self._exchange, self._header
         if not self._is_within_reach() or not exchange.carried(header):
-            return Reading()
+            return NOTHING
         return read(exchange.status, exchange.challenges, header, self._parts.rules, demands=demands)
 
     def note(self, reading: Reading, *, is_replay: bool) -> None:
@@ -240,34 +246,34 @@ class _Course:
         for step in due(reading, self._progress, self._parts.rules):
             credential = None
             match step:
-                case Due.PROVE:
+                case "send another proof":
                     credential = yield from self._prove(reading)
-                case Due.MEET:
+                case "meet the demand":
                     credential = yield from self._meet(reading)
-                case Due.STEP_UP:
+                case "step up":
                     credential = yield from self._step_up(reading)
-                case Due.REPLACE:
+                case "replace the token":
                     credential = yield from self._replace()
                 case _:
                     self._record(step, reading)
             if credential is not None:
                 yield Do(self._exchange.discard)
-                self._exchange.was_replayed |= step is not Due.PROVE
+                self._exchange.was_replayed |= step != "send another proof"
                 return credential
         return None
 
     def _record(self, step: Due, reading: Reading) -> None:
         """Note or log what is due."""
         source, progress = self._parts.source, self._progress
-        if step is Due.NOTE:
+        if step == "note":
             self.note(reading, is_replay=progress.is_fresh or progress.replaced > 0)
             return
         summary = self._summary()
-        if step is Due.COUNT_VAIN_LOGIN and progress.login is not None:
+        if step == "count a vain login" and progress.login is not None:
             source.count_vain_login(self._origin, progress.login)
-        elif step is Due.COUNT_VAIN_DEMAND:
+        elif step == "count a vain demand":
             source.count_vain_demand(self._origin, summary.path)
-        elif step is Due.TELL_REJECTED_AGAIN and source.record_rejection_of_new(self._origin, summary.path):
+        elif step == "tell that a new token is rejected" and source.record_rejection_of_new(self._origin, summary.path):
             summary.emit_rejected_again(error_said(self._exchange.challenges, self._header))
 
     def _prove(self, reading: Reading) -> _Sending:

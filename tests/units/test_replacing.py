@@ -10,8 +10,8 @@ import pytest
 
 from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired
 from oauth_auth._flight import run
-from oauth_auth._plugins.answers import Rules
-from oauth_auth._plugins.replacing import Parts, replacing
+from oauth_auth._plugins.answers import NOTHING, Reading, Rules
+from oauth_auth._plugins.replacing import Due, Parts, Progress, due, replacing
 from oauth_auth._renewal.slot import Landing
 from oauth_auth._wire.challenges import Demand, Kind
 from oauth_auth._wire.token import Credential
@@ -301,3 +301,98 @@ def test_errors_of_a_step_up_are_the_requests() -> None:
     late.meet()
     with pytest.raises(OAuthError, match="closed"):
         Answered(late, lambda _: wants("b"), "Bearer token-1").replace()
+
+
+# -- What is due: the bounds of guarantees 22, 24 and 35, without an exchange -----------------------------------------
+
+ANY, RESOURCE = Rules(), Rules(reach=REACH)
+MORE = Demand(Kind.SCOPE, "write")
+REJECTED, DEMANDS, GOOD = Reading(rejects=True), Reading(demand=MORE), Reading(accepts=True)
+BOTH = Reading(demand=MORE, rejects=True)
+AGAIN: Due = "tell that a new token is rejected"
+SENDING = {"send another proof", "meet the demand", "step up", "replace the token"}
+
+
+@pytest.mark.parametrize(
+    ("reading", "progress", "rules", "expected"),
+    [
+        (GOOD, Progress(), ANY, ["note"]),
+        (NOTHING, Progress(), ANY, ["note"]),
+        (REJECTED, Progress(), ANY, ["replace the token"]),
+        (REJECTED, Progress(replaced=1), ANY, ["note", "replace the token"]),
+        (REJECTED, Progress(replaced=1, is_final=True), ANY, ["note", AGAIN]),
+        (REJECTED, Progress(replaced=2), ANY, ["note", AGAIN]),
+        (REJECTED, Progress(times_sent=2), RESOURCE, ["replace the token"]),
+        (REJECTED, Progress(times_sent=3), RESOURCE, [AGAIN]),
+        (REJECTED, Progress(times_sent=3), ANY, ["replace the token"]),
+        (REJECTED, Progress(is_fresh=True), RESOURCE, ["note", "count a vain demand", AGAIN]),
+        (GOOD, Progress(is_fresh=True), RESOURCE, ["note"]),
+        (DEMANDS, Progress(), ANY, ["step up", "note"]),
+        (DEMANDS, Progress(times_sent=2), RESOURCE, ["step up", "note"]),
+        (DEMANDS, Progress(times_sent=3), RESOURCE, ["note"]),
+        (DEMANDS, Progress(login=MORE), ANY, ["count a vain login", "note"]),
+        (REJECTED, Progress(login=MORE), ANY, ["count a vain login", "replace the token"]),
+        (GOOD, Progress(login=MORE), ANY, ["note"]),
+        (BOTH, Progress(), ANY, ["step up", "replace the token"]),
+        (DEMANDS, Progress(has_token=False), RESOURCE, ["meet the demand"]),
+        (GOOD, Progress(has_token=False), RESOURCE, []),
+        (Reading("use_dpop_nonce"), Progress(), ANY, ["send another proof", "note"]),
+        (Reading("use_dpop_nonce", rejects=True), Progress(), ANY, ["send another proof", "replace the token"]),
+        (REJECTED, Progress(was_led_here=True), ANY, [AGAIN]),
+        (BOTH, Progress(was_led_here=True), ANY, [AGAIN]),
+        (Reading("use_dpop_nonce"), Progress(was_led_here=True), ANY, ["send another proof"]),
+        (GOOD, Progress(was_led_here=True), ANY, []),
+    ],
+)
+def test_what_is_due_about_an_answer(reading: Reading, progress: Progress, rules: Rules, expected: list[Due]) -> None:
+    """It follows from what the answer says, and from what was done before."""
+    assert expected == due(reading, progress, rules)
+
+
+def _ways(reading: Reading, progress: Progress, rules: Rules) -> list[tuple[str, Progress]]:
+    """Return what may send a request again, each with the progress after it: what's due before may not succeed."""
+    found: list[tuple[str, Progress]] = []
+    for step in due(reading, progress, rules):
+        match step:
+            case "meet the demand":
+                found += [(step, progress.after_demand(is_fresh=is_fresh)) for is_fresh in (True, False)]
+            case "step up":
+                found.append((step, progress.after_step_up(reading.demand)))
+            case "replace the token":
+                found += [(step, progress.after_replacement(is_final=is_final)) for is_final in (True, False)]
+    return found
+
+
+def _most(progress: Progress, rules: Rules, step: str = "") -> int:
+    """Return how often the request is sent, or only by this step, whatever is answered each time."""
+    ways = [way for reading in (GOOD, REJECTED, DEMANDS, BOTH) for way in _ways(reading, progress, rules)]
+    counts = ((not step or taken == step) + _most(after, rules, step) for taken, after in ways)
+    return max(counts, default=0)
+
+
+def test_whatever_a_resource_answers_is_bounded() -> None:
+    """A request is sent three times at most, so that it causes two logins at most (guarantee 35)."""
+    assert 3 == 1 + _most(Progress(has_token=False), RESOURCE)
+    assert 3 == 1 + _most(Progress(), RESOURCE)
+
+
+def test_whatever_any_api_answers_is_bounded() -> None:
+    """Two rejected tokens are replaced at most, and a login is made once for each token that was rejected."""
+    assert 2 == _most(Progress(), ANY, "replace the token")
+    assert 3 == _most(Progress(), ANY, "step up")
+
+
+def test_each_challenge_about_the_proof_is_answered_once() -> None:
+    """For each URL and token: a proof that's invalid once, and a nonce twice, if it's another one (guarantee 22)."""
+    progress = Progress()
+    assert not progress.may_prove("u", "use_dpop_nonce", "n", "n")
+    assert not progress.may_prove("u", "use_dpop_nonce", None, None)
+    for error, times in (("use_dpop_nonce", 2), ("invalid_dpop_proof", 1)):
+        for _ in range(times):
+            assert progress.may_prove("u", error, None, "n")
+            progress = progress.after_proof("u", error)
+        assert not progress.may_prove("u", error, None, "n")
+        assert progress.may_prove("another", error, None, "n")
+    assert 1 == progress.times_sent
+    for after in (progress.after_step_up(None), progress.after_replacement(is_final=False)):
+        assert after.may_prove("u", "invalid_dpop_proof", None, None)
