@@ -13,7 +13,7 @@ what they have in common. Importing this package imports no HTTP library.
 import logging
 from typing import TYPE_CHECKING
 
-from ._lazy import attach, keep_old_names
+from ._lazy import attach, find_moved_modules
 from ._server.operations import Server
 from ._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient, basic_authorization
 from ._wire.token import OAuthToken
@@ -33,7 +33,7 @@ from .errors import (
     TokenStoreError,
     TokenTransportError,
 )
-from .stores import MemoryTokenStore, TokenStore
+from .stores import TokenStore
 
 if TYPE_CHECKING:
     from ._keys.assertions import ClientAssertion, ClientSecretJwt, JwtAssertion, PrivateKeyJwt
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from ._keys.dpop import DPoPKey
     from ._keys.request_object import RequestObject
     from .login import AuthorizationRequest, BrowserLogin, ConsoleLogin, DeviceLogin
-    from .stores import FileTokenStore, KeyringTokenStore, RedisTokenStore
+    from .stores import FileTokenStore, KeyringTokenStore, MemoryTokenStore, RedisTokenStore
 
 logging.getLogger("oauth_auth").addHandler(logging.NullHandler())
-keep_old_names(__name__)
+find_moved_modules()
 
 __all__ = [
     "AuthorizationRequest",
@@ -96,7 +96,7 @@ if not TYPE_CHECKING:
             "DPoPKey": "._keys.dpop",
             "RequestObject": "._keys.request_object",
             **dict.fromkeys(("AuthorizationRequest", "BrowserLogin", "ConsoleLogin", "DeviceLogin"), ".login"),
-            **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "RedisTokenStore"), ".stores"),
+            **dict.fromkeys(("FileTokenStore", "KeyringTokenStore", "MemoryTokenStore", "RedisTokenStore"), ".stores"),
         },
         {
             name: f"from oauth_auth.requests import {name}, or from .niquests, .httpx, .httpx2 or .aiohttp"

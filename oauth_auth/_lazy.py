@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["attach", "keep_old_names", "loading"]
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+__all__ = ["attach", "find_moved_modules", "loading"]
 
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
@@ -57,15 +59,37 @@ _MOVED = {
 """Modules by the names that older pickles have for them."""
 
 
-def keep_old_names(package: str) -> None:
-    """Have the old names of modules lead to them: a pickle names each class by its module at that time."""
-    for old, new in _MOVED.items():
-        module: Any = ModuleType(f"{package}.{old}", f"The name that older pickles have for {package}.{new}.")
-        module.__getattr__ = functools.partial(_get_from, f"{package}.{new}")
-        sys.modules[module.__name__] = module
+class _MovedModules:
+    """Imports modules of `_MOVED` for who unpickles, as what has moved; the import system asks it last.
+
+    A module at each old place would do the same, but whoever looks for a class would find two files.
+    """
+
+    @staticmethod
+    def find_spec(name: str, *places: object) -> ModuleSpec | None:  # noqa: ARG004 - as the import system calls it
+        """Return how to import a module; None if it's none that has moved."""
+        package, _, inner = name.partition(".")
+        if package != __package__ or inner not in _MOVED:
+            return None
+        from importlib.machinery import ModuleSpec  # noqa: PLC0415 - few programs unpickle
+
+        return ModuleSpec(name, _MovedModules, origin=f"{package}.{_MOVED[inner]}")  # type: ignore[arg-type] # a loader
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Leave it to the import system to make one."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Fill a module with the names of the one that its classes are in now."""
+        origin = None if module.__spec__ is None else module.__spec__.origin
+        vars(module).update(
+            (name, value)
+            for name, value in vars(importlib.import_module(str(origin))).items()
+            if not name.startswith("__")
+        )
 
 
-def _get_from(module: str, name: str) -> Any:
-    if name.startswith("__"):  # what the import system asks of each module
-        raise AttributeError(name)
-    return getattr(importlib.import_module(module), name)
+def find_moved_modules() -> None:
+    """Have pickles of before load."""
+    sys.meta_path.append(_MovedModules)

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["FileSecret", "read_anew", "read_bytes", "read_file"]
+__all__ = ["FileSecret", "read_bytes", "read_file"]
 
 _MAX_BYTES = 64 * 1024
 
@@ -28,6 +28,14 @@ class FileSecret(str):
 
     def __repr__(self) -> str:
         return "'…'"
+
+    def read_anew(self) -> FileSecret | None:
+        """Return the secret that is in the file by now; None if there's no other."""
+        try:
+            text = read_file(self.path, again=True)
+        except ValueError:
+            return None
+        return None if text == self else FileSecret(text, self.path)
 
 
 def read_bytes(path: str | Path, *, again: bool) -> bytes:
@@ -69,14 +77,3 @@ def read_file(path: str, *, again: bool = False) -> str:
 
 def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def read_anew(secret: str | None) -> FileSecret | None:
-    """Return the secret that is in this one's file by now; None if there's no other, or it came from no file."""
-    if not isinstance(secret, FileSecret):
-        return None
-    try:
-        text = read_file(secret.path, again=True)
-    except ValueError:
-        return None
-    return None if text == secret else FileSecret(text, secret.path)

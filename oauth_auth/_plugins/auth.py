@@ -8,21 +8,22 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .._flight import Step, run, run_async
 from .._lazy import loading
-from .._renewal.source import TokenSource
-from .._renewal.store_entry import StoreEntry
-from .._server.grant import Grant
-from .._server.operations import OAuthAuthorizationController
 from .._wire.challenges import Kind, replay_statuses, telling_statuses
 from .._wire.token import Credential, OAuthToken
 from .answers import Rules
-from .options import PLUGINS, Settings
+from .options import PLUGINS, Settings, load_for_flights
 from .origins import Origins, Proofs
 from .replacing import Parts
+
+if TYPE_CHECKING:
+    from .._renewal.source import TokenSource
+    from .._renewal.store_entry import StoreEntry
+    from .._server.grant import Grant
+    from .._server.operations import OAuthAuthorizationController
 
 __all__ = ["AsyncTokens", "TokenAuth", "auth_classes"]
 
@@ -59,7 +60,8 @@ class TokenAuth:
 
     def _take(self, settings: Settings, grant: Grant, *, token: OAuthToken | None, entry: StoreEntry) -> None:
         """Set the attributes from what the constructor has read."""
-        _load_for_flights()
+        from .._renewal.source import TokenSource  # noqa: PLC0415 - `load_for_flights` has loaded it
+
         self._scope, self._store = settings.scope, settings.store
         self._source = TokenSource(grant, settings.renewal, token=token, entry=entry)
         self._store_key = entry.key
@@ -97,6 +99,7 @@ class TokenAuth:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        load_for_flights()
         self.__dict__.update(state)
         self._prepare()
 
@@ -191,26 +194,6 @@ class TokenAuth:
         }
         texts = ", ".join(f"{name}={value!r}" for name, value in told.items())
         return f"{type(self).__module__}.{type(self).__qualname__}({texts})"
-
-
-_OF_FLIGHTS = (
-    "html",
-    "urllib.request",
-    "email.utils",
-    "oauth_auth._wire.refusals",
-    "oauth_auth._plugins.trouble",
-)
-
-
-def _load_for_flights() -> None:
-    """Import what flights need and the plug-ins' import leaves out, before there's a flight.
-
-    An import that's under way in one thread while another forks never ends in the child, which then waits for it.
-    """
-    for name in _OF_FLIGHTS:
-        if name not in sys.modules:
-            with suppress(ImportError, OSError):  # the program may have given up its rights to read files
-                importlib.import_module(name)
 
 
 def _tell_expiry(token: OAuthToken) -> str:

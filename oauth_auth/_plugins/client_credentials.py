@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from .._server.grant import Grant
-from .._server.grants import ClientCredentialsGrant, TokenCalls
 from .option_types import HTTPClient
 from .options import Settings, takes_options
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
+    from .._server.grant import Grant
+    from .._server.grants import TokenCalls
     from .option_types import ClientCredentialsParameters, EndpointOptions
 
 __all__ = ["ClientCredentials"]
@@ -82,4 +82,6 @@ class ClientCredentials(TokenEndpointAuth["ClientCredentialsParameters[HTTPClien
         return cls._read_environment(prefix, options)
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: ClientCredentialsParameters[Any]) -> Grant:
+        from .._server.grants import ClientCredentialsGrant  # noqa: PLC0415 - `load_for_flights` has loaded it
+
         return ClientCredentialsGrant(calls)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Generic, TypedDict
+    from typing import Generic, Protocol, TypedDict
 
     from .._keys.assertions import JwtAssertion
     from .._keys.certificate import ClientCertificate
@@ -23,9 +23,17 @@ if TYPE_CHECKING:
     from .._wire.token_request import FieldParameters, TokenRequest
     from ..login._context import DeviceLogin, LoginContext
     from ..stores import TokenStore
-    from .auth import TokenAuth
 
     AuthorizationParameters = Mapping[str, str | Sequence[str] | None]
+
+    class AuthObject(Protocol):
+        """An auth object of any plug-in."""
+
+        @property
+        def token(self) -> OAuthToken | None: ...
+        def get_token(self) -> OAuthToken: ...
+        def refresh(self) -> OAuthToken: ...
+        def revoke(self) -> None: ...
 else:
     # What `typing` has takes longer to import. At run time only the annotations are read.
 
@@ -272,7 +280,7 @@ class TokenExchangeOptions(EndpointOptions[HTTPClient], total=False):
 
     subject_token_type: str
     """The subject's type (RFC 8693 section 3)."""
-    actor_token: str | Path | Callable[[], str] | TokenAuth | None
+    actor_token: str | Path | Callable[[], str] | AuthObject | None
     """Who acts for them, given like the subject; None for nobody else than the client."""
     actor_token_type: str
     """The actor's type."""
@@ -287,7 +295,7 @@ class TokenExchangeEnvironment(TokenExchangeOptions[HTTPClient], EndpointParamet
 class TokenExchangeParameters(TokenExchangeEnvironment[HTTPClient], total=False):
     """All that a `TokenExchangeAuth` is made of."""
 
-    subject_token: str | Path | Callable[[], str] | TokenAuth
+    subject_token: str | Path | Callable[[], str] | AuthObject
     """For whom the token is to be: text, the `Path` of a file, a function, or another auth object: its live token is
     used, and stays its own."""
 

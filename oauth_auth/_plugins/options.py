@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from .._lazy import loading
 from .._record import Record
-from .._renewal.decisions import RenewalSettings
 from .._server.calls import TokenHooks
 from .._wire.checks import require_flag, require_seconds, require_text
 from .._wire.client_auth import ClientAuthentication
@@ -40,6 +43,7 @@ PLUGINS = frozenset({"requests", "niquests", "httpx", "httpx2", "aiohttp"})
 if TYPE_CHECKING:
     from .._keys.certificate import ClientCertificate
     from .._keys.dpop import Binding
+    from .._renewal.decisions import RenewalSettings
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -145,11 +149,34 @@ def _refuse_unknown(options: Mapping[str, Any], parameters: frozenset[str], need
     raise ConfigurationError(f"unknown option {name!r}: {_HINTS.get(name, hint)}")
 
 
+_OF_FLIGHTS = (
+    "oauth_auth._renewal.source",
+    "oauth_auth._server.grants",
+    "oauth_auth._plugins.trouble",
+    "html",
+    "urllib.request",
+    "email.utils",
+)
+
+
+def load_for_flights() -> None:
+    """Import what flights need and the plug-ins' import leaves out, before there's an object, and so a flight.
+
+    An import that's under way in one thread while another forks never ends in the child, which then waits for it.
+    """
+    with loading:
+        for name in _OF_FLIGHTS:
+            if name not in sys.modules:
+                with suppress(ImportError, OSError):  # the program may have given up its rights to read files
+                    importlib.import_module(name)
+
+
 def read_options(options: Mapping[str, Any]) -> Settings:
     """Check the options that all classes share; one that isn't given has its default, and others are left aside.
 
     Raises `ConfigurationError` with a text that says what to write instead.
     """
+    load_for_flights()
     token, store_key = options.get("token"), options.get("store_key")
     if token is not None and not isinstance(token, OAuthToken):
         raise ConfigurationError(f"token must be an OAuthToken, not {type(token).__name__}: OAuthToken(access_token=…)")
@@ -254,6 +281,8 @@ def _read_target(name: str, value: Any) -> str | list[str]:
 
 
 def _read_renewal(options: Mapping[str, Any]) -> RenewalSettings:
+    from .._renewal.decisions import RenewalSettings  # noqa: PLC0415 - `load_for_flights` has loaded it
+
     seconds = {
         name: require_seconds(name, _given(options, name), DEFAULTS[name], is_positive=name == "token_timeout")
         for name in ("leeway", "refresh_window", "token_timeout")

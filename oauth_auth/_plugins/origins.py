@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._events import emit
-from .._renewal.source import TokenSource
 from .._server.server_state import ServerState
 from .._wire.token import Credential, Prover
 from .._wire.urls import MOST_ORIGINS, as_http, check_transport, origin_of, without_query
+
+if TYPE_CHECKING:
+    from .._renewal.source import TokenSource
 
 __all__ = ["Origins", "Proofs", "take_off"]
 

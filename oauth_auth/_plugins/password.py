@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
-from .._server.grant import Grant
-from .._server.grants import PasswordGrant, TokenCalls
 from .._wire.checks import require_text
 from .option_types import HTTPClient
 from .options import Settings, takes_options
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
+    from .._server.grant import Grant
+    from .._server.grants import TokenCalls
     from .option_types import EndpointOptions, PasswordParameters
 
 __all__ = ["Password"]
@@ -92,6 +92,8 @@ class Password(TokenEndpointAuth["PasswordParameters[HTTPClient]"]):
         return cls._read_environment(prefix, options)
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: PasswordParameters[Any]) -> Grant:
+        from .._server.grants import PasswordGrant  # noqa: PLC0415 - `load_for_flights` has loaded it
+
         return PasswordGrant(calls, username=own["username"] or "", password=own["password"] or "")
 
     def _check_own(self, own: PasswordParameters[Any], *, has_issuer: bool) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
-from .._server.grant import Grant
-from .._server.grants import RefreshTokenGrant, TokenCalls
 from .._wire.checks import require_text
 from .._wire.token import digest
 from .option_types import HTTPClient
@@ -14,6 +12,8 @@ from .options import Settings, takes_options
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
+    from .._server.grant import Grant
+    from .._server.grants import TokenCalls
     from .option_types import EndpointOptions, RefreshTokenParameters
 
 __all__ = ["RefreshToken"]
@@ -89,6 +89,8 @@ class RefreshToken(TokenEndpointAuth["RefreshTokenParameters[HTTPClient]"]):
         return cls._read_environment(prefix, options)
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: RefreshTokenParameters[Any]) -> Grant:
+        from .._server.grants import RefreshTokenGrant  # noqa: PLC0415 - `load_for_flights` has loaded it
+
         return RefreshTokenGrant(calls, refresh_token=own["refresh_token"] or "")
 
     def _check_own(self, own: RefreshTokenParameters[Any], *, has_issuer: bool) -> str:

@@ -7,12 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 from .._flight import attempt, run_async
-from .._renewal.store_entry import StoreEntry
 from .._server.calls import EndpointCalls, Steps
-from .._server.client import Client
 from .._server.endpoints import Endpoints
-from .._server.grant import Grant
-from .._server.grants import TokenCalls
 from .._server.server_state import ServerState
 from .._wire.checks import require_text
 from .._wire.client_auth import NoClient
@@ -24,7 +20,11 @@ from .option_types import Generic
 from .options import Settings, derive_store_key, read_options
 
 if TYPE_CHECKING:
+    from .._renewal.store_entry import StoreEntry
     from .._server.calls import TokenTransport
+    from .._server.client import Client
+    from .._server.grant import Grant
+    from .._server.grants import TokenCalls
     from .environment import Environment
     from .option_types import EndpointParameters
 
@@ -149,6 +149,9 @@ class TokenEndpointAuth(ServerAuth[OfEndpoint]):
     def _set_up(self, parameters: OfEndpoint) -> None:
         given: Mapping[str, Any] = parameters
         settings = read_options(given)
+        from .._server.client import Client  # noqa: PLC0415 - `load_for_flights` has loaded it, as below
+        from .._server.grants import TokenCalls  # noqa: PLC0415
+
         token_url, issuer, client_id, client_secret = map(
             given.get, ("token_url", "issuer", "client_id", "client_secret")
         )
@@ -194,6 +197,8 @@ class TokenEndpointAuth(ServerAuth[OfEndpoint]):
         raise NotImplementedError
 
     def _store_entry(self, settings: Settings, server: str, client_id: str, subject: str) -> StoreEntry:
+        from .._renewal.store_entry import StoreEntry  # noqa: PLC0415 - as above
+
         if settings.store_key is None:
             return StoreEntry(settings.store, derive_store_key(settings, self._grant_type, server, client_id, subject))
         owner = owner_of(settings, server, client_id)

@@ -102,7 +102,7 @@ class OriginBreaker(Record):
 
     A renewal is vain if the origin rejects the new token, too. It's counted when it begins, and the breaker is
     dropped when one has helped. So an origin that rejects every token, or has paths that reject every token among
-    others that don't, costs a handful of token calls a minute. Paths are as `_plugins.rejection.path_of` returns them.
+    others that don't, costs a handful of token calls a minute. Paths are as `_plugins.replacing.path_of` returns them.
     """
 
     times: int

@@ -15,12 +15,13 @@ import weakref
 from collections.abc import Callable, Generator, Hashable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._clock import CHANCE, Chance, Clock, Now
 from .._flight import Step, do
-from .._lazy import loading
 from .._record import Record
+from .._server.calls import Steps
+from .._server.grant import Grant
 from .._wire.challenges import Demand, Kind
 from .._wire.token import Credential, OAuthToken, digest
 from ..errors import OAuthError, TokenError
@@ -44,13 +45,11 @@ from .decisions import (
     for_step_up,
 )
 from .landing import Failed, FlightOutcome, Got, Nothing, Why
+from .logins import NewLogin
+from .renewals import Renewals
 from .slot import FlightLike, Landing, Slot, decision_lock
-
-if TYPE_CHECKING:
-    from .._server.calls import Steps
-    from .._server.grant import Grant
-    from .logins import NewLogin
-    from .store_entry import StoreEntry
+from .store_entry import StoreEntry
+from .tokens import Tokens
 
 __all__ = ["Replacement", "TokenSource", "Waiting"]
 
@@ -107,10 +106,6 @@ class TokenSource:
         chance: Chance = CHANCE,
         begin: Callable[[Steps[Any]], FlightLike] | None = None,
     ) -> None:
-        with loading:  # what flights need is loaded for the first object; a fork in another thread waits
-            from .store_entry import StoreEntry  # noqa: PLC0415
-            from .tokens import Tokens  # noqa: PLC0415
-
         self._grant = grant
         self._settings = settings
         self._entry = entry or StoreEntry(None, "")
@@ -131,9 +126,6 @@ class TokenSource:
         begin: Callable[[Steps[Any]], FlightLike] | None,
     ) -> None:
         """Make the parts, and what copies in other processes don't share."""
-        with loading:
-            from .renewals import Renewals  # noqa: PLC0415
-
         self._clock = clock
         self._slot = Slot(self, State(credential), newest)
         self._renewals = Renewals(

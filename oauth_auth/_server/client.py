@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import (
     ClientAuthentication,
@@ -22,7 +21,7 @@ from .calls import Steps
 from .endpoints import Endpoints
 from .server_state import is_nonce
 
-__all__ = ["Client", "refuses_client"]
+__all__ = ["Client", "read_anew", "refuses_client"]
 
 _T = TypeVar("_T")
 
@@ -178,3 +177,9 @@ def refuses_client(error: TokenError) -> bool:
     if isinstance(error, OAuthProviderException):
         return error.error in {OAuthProviderError.INVALID_CLIENT, OAuthProviderError.UNAUTHORIZED_CLIENT}
     return isinstance(error, TokenResponseError) and error.status_code in {400, 401, 403}
+
+
+def read_anew(secret: str | None) -> str | None:
+    """Return the secret that is in this one's file by now; None if there's no other, or it came from no file."""
+    read: Callable[[], str | None] | None = getattr(secret, "read_anew", None)  # as a `FileSecret` has
+    return None if read is None else read()

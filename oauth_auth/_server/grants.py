@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .._keys.secret_file import read_anew
 from .._record import Record
 from .._wire.client_auth import ClientAuthParameters
 from .._wire.messages import read_introspection_response, read_revocation_response
@@ -26,7 +25,7 @@ from ..errors import (
     TokenTransportError,
 )
 from .calls import Steps, sends_async
-from .client import Client, refuses_client
+from .client import Client, read_anew, refuses_client
 from .endpoints import Endpoints
 from .grant import Grant
 from .operations import OAuthAuthorizationController

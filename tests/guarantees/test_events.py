@@ -18,7 +18,7 @@ import requests
 import oauth_auth
 from oauth_auth import BrowserLogin, MemoryTokenStore, OAuthToken, TokenError, _events
 from oauth_auth._flight import Flight
-from oauth_auth._plugins.rejection import Rejection
+from oauth_auth._plugins.replacing import Rejection
 from oauth_auth._server import operations as controller
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider

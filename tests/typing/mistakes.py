@@ -50,7 +50,7 @@ def at_construction() -> None:
     service(URL, "id", "secret", rejection_statuses=401)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service(URL, "id", "secret", client_auth="post")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service(URL, "id", "secret", timeout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    service(URL, "id", "secret", "read")  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]
+    service(URL, "id", "secret", "read")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     oauth_auth.requests.PasswordAuth(URL, "id", "secret", username="alice")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     oauth_auth.requests.TokenProviderAuth(lambda: OAuthToken(access_token="x"))  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
     user(URL, "id", login=BrowserLogin)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
