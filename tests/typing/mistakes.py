@@ -6,6 +6,7 @@ An `ignore` that a checker has no use for is an error: so each of these is one t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
@@ -50,7 +51,8 @@ def at_construction() -> None:
     service(URL, "id", "secret", rejection_statuses=401)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service(URL, "id", "secret", client_auth="post")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     service(URL, "id", "secret", timeout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    service(URL, "id", "secret", "read")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    scope: Any = "read"  # of no type: which field mypy compares a text with goes by the order that it has read them in
+    service(URL, "id", "secret", scope)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     oauth_auth.requests.PasswordAuth(URL, "id", "secret", username="alice")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     oauth_auth.requests.TokenProviderAuth(lambda: OAuthToken(access_token="x"))  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
     user(URL, "id", login=BrowserLogin)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
