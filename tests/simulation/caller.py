@@ -12,15 +12,17 @@ from oauth_auth.errors import OAuthError
 if TYPE_CHECKING:
     from .worker import Worker
 
-__all__ = ["ORIGIN", "Caller", "LogOut"]
+__all__ = ["DRAIN", "ORIGIN", "Api", "Caller", "LogOut"]
 
 ORIGIN = "https://api.test"
+DRAIN: Any = object()
+"""The step of reading an answer to its end, before its caller waits: it takes no time here."""
 
 
 class Api(NamedTuple):
-    """The step of sending a request: brings whether the API accepts it."""
+    """The step of sending a request: brings what the API answers."""
 
-    credential: Credential
+    credential: Credential | None
     path: str
 
 
@@ -34,6 +36,8 @@ class Caller:
         self.stopped_before = worker.stopped_for
         self.waited = 0.0
         self.sent: list[Credential] = []
+        self.is_forced = False
+        """Whether it can't make do with the token that there is."""
         self.replacing_since: float | None = None
         self.is_declined = False
         self._steps = self._request()
@@ -83,21 +87,29 @@ class Caller:
                 worker.next_arrival()
                 return
             if isinstance(step, Landing):
-                self._since, self._was_good = world.now, self.replacing_since is None and worker.judge.is_good(worker)
+                may_wait = self.replacing_since is not None or self.is_forced
+                self._since, self._was_good = world.now, not may_wait and worker.judge.is_good(worker)
                 step.flight.join(self._resumer(self._serial))  # type: ignore[attr-defined]
                 if step.timeout is not None:
                     world.after(step.timeout, worker, self._resumer(self._serial), None)
                 return
-            self.sent.append(step.credential)
-            worker.judge.sends(self, step.credential)
+            if step is DRAIN:
+                value = None
+                continue
+            if step.credential is not None:
+                self.sent.append(step.credential)
+                worker.judge.sends(self, step.credential)
             delay = worker.server.api_delay
             if delay:
                 delay *= worker.chance.random()
-                is_accepted = worker.server.accepts(step.credential.token.access_token, step.path)
                 self._since, self._was_good = world.now + delay, False
-                world.after(delay, worker, self._resumer(self._serial), is_accepted)
+                world.after(delay, worker, self._resumer(self._serial), self._ask(step))
                 return
-            value = worker.server.accepts(step.credential.token.access_token, step.path)
+            value = self._ask(step)
+
+    def _ask(self, step: Api) -> Any:
+        assert step.credential is not None
+        return self.worker.server.accepts(step.credential.token.access_token, step.path)
 
     def _resumer(self, serial: int) -> Callable[[Any], None]:
         def resume(value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
 
 from oauth_auth._clock import Now
 from oauth_auth._flight import capture
@@ -50,6 +51,7 @@ class Flight:
         self.sent_at = 0.0
         self.looked_at = 0.0
         self.serial = 0
+        self.begun_at = 0.0
         self._has_started = False
         self._waiters: list[Callable[[Any], None]] = []
         self._hold_ups: HoldUps | None = None
@@ -90,6 +92,8 @@ class Flight:
             self.worker.world.after(0.0, self.worker, waiter, self.outcome)
 
     def _begin(self) -> None:
+        self.begun_at = self.worker.world.now
+        self.worker.judge.looks.begin(self)
         self._hold_ups = HoldUps(self.worker.clock)
         self._advance(None, None)
 
@@ -118,6 +122,7 @@ class Flight:
             self.worker.entry.end_cooldown()
         for waiter in self._waiters:
             world.after(0.0, self.worker, waiter, outcome)
+        self.worker.judge.looks.end(self)
         self.worker.landed(self)
 
     def perform(self, effect: Any) -> None:
@@ -217,6 +222,7 @@ class Flight:
             if self._login is not None:
                 self.answer(self._login, self._login_done, None)
 
+        self.worker.judge.logins.begun(self)
         self.worker.world.after(self.worker.chance.uniform(5, 40), self.worker, log_in)
         self.worker.world.after(0.0, self.worker, self.answer, self.serial, None, None)
 
@@ -255,6 +261,7 @@ class Flight:
             self.worker.world.after(0.0, self.worker, self.answer, self.serial, is_held, None)
 
     def _load(self, effect: Load) -> None:
+        self.worker.judge.looks.look(self)
         self._call("load", None)
 
     def _save(self, effect: Save) -> None:
@@ -350,7 +357,11 @@ _PERFORM: dict[type, Callable[[Flight, Any], None]] = {
 
 def _text_of(effect: Any) -> str:
     if isinstance(effect, Ask):
-        return f"Ask {effect.request.body.decode()}"
+        request = effect.request
+        if request.method == "GET":
+            return f"Ask {request.url}"
+        fields = [(name, value) for name, value in parse_qsl(request.body.decode()) if name != "code_verifier"]
+        return f"Ask {urlencode(fields)}"
     if isinstance(effect, Save):
         entry = effect.entry
         token = entry.token.access_token if entry.token else None

@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from oauth_auth._events import listeners
-from oauth_auth._renewal.entry import Entry, pack
-from oauth_auth._wire.token import OAuthToken
+from oauth_auth._renewal.entry import Entry, identity, pack
+from oauth_auth._wire.token import OAuthToken, digest
 
 from .invariants import Judge
 from .server import Server
@@ -49,6 +49,12 @@ def draw(seed: int, kind: str) -> Config:
         return _draw_crowd(random, seed)
     if kind == "standstill":
         return _draw_standstill(random, seed)
+    if kind in {"stepping up", "resource"}:
+        return _draw_demanding(random, seed, is_resource=kind == "resource")
+    if kind == "restored":
+        return _draw_restored(random, seed)
+    if kind == "hasty":
+        return _draw_hasty(random, seed)
     lifetime = random.choice([60.0, 600.0, 600.0, 3600.0])
     workers = random.choice([1, 2, 2, 3, 5])
     lives = random.choice([1.5, 2.5, 3.5])
@@ -109,6 +115,96 @@ def _draw_standstill(random: Random, seed: int) -> Config:
     return Config(seed=seed, workers=5, lifetime=60.0, period=random.choice([1.2, 3.0]), faults=(fault,))
 
 
+def _draw_restored(random: Random, seed: int) -> Config:
+    """Return a history whose store comes back with what another login has left, once: two tokens are remembered."""
+    lifetime, workers, lives = random.choice([60.0, 600.0, 3600.0]), random.choice([1, 2, 2, 3, 5]), 2.5
+    grant = random.choice(["refresh", "code", "password", "login"])
+    faults = [_draw_fault(random, "restore", workers, lifetime, lives)]
+    faults += [_draw_fault(random, "revoke", workers, lifetime, lives) for _ in range(random.choice([0, 0, 1]))]
+    return Config(
+        seed=seed,
+        workers=workers,
+        lives=lives,
+        lifetime=lifetime,
+        period=random.choice([0.005, 0.02, 0.05]) * lifetime,
+        grant=grant,
+        rotation=random.choice(["strict", "strict", "grace", "none"]),
+        scope=random.choice(["", "told", "silent"]),
+        lease=random.choice([0.0, 10.0]),
+        store_latency=random.choice([0.002, 0.02]),
+        spread=random.choice([0.0, 1.0, lifetime / 2]),
+        paths=("/",) if grant == "login" else (),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+    )
+
+
+_OF_A_USER = (
+    "refuse",
+    "refuse",
+    "refuse",
+    "revoke",
+    "end_login",
+    "logout",
+    "down",
+    "rewind",
+    "restore",
+    "empty",
+    "lost",
+    "out",
+)
+"""Without those that would leave a logout half done."""
+
+
+def _draw_demanding(random: Random, seed: int, *, is_resource: bool) -> Config:
+    """Return a history whose API demands things; each history has a few of its paths."""
+    lifetime, workers, lives = random.choice([60.0, 200.0, 600.0]), random.choice([1, 2, 2, 3]), 2.5
+    grant = random.choice(["resource", "resource", "service"]) if is_resource else "login"
+    paths = ["/", "/gold", "/fresh", "/never", *(["/open", "/open", "/write", "/admin"] if is_resource else [])]
+    number = random.choice([0, 0, 1, 2])
+    faults = [_draw_fault(random, random.choice(_OF_A_USER), workers, lifetime, lives) for _ in range(number)]
+    # A login that's demanded doesn't wait for what `Retry-After` says; a resource's token is known by where it's from.
+    faults = [fault._replace(number=0) if fault.kind == "down" else fault for fault in faults]
+    if is_resource:
+        faults = [fault._replace(mode="mark") if fault.kind == "restore" else fault for fault in faults]
+    return Config(
+        seed=seed,
+        workers=workers,
+        lives=lives,
+        lifetime=lifetime,
+        period=random.choice([3.0, 6.0, 12.0]),
+        grant=grant,
+        rotation=random.choice(["strict", "strict", "grace", "none"]),
+        scope=random.choice(["all", "told", "silent"]),
+        lease=random.choice([0.0, 10.0]),
+        store_latency=random.choice([0.002, 0.02]),
+        spread=random.choice([0.0, 1.0, lifetime / 2]),
+        paths=tuple(sorted(random.sample(paths, random.randint(1, 3)))),
+        consent=random.choice(["all", "all", "some"]),
+        is_open=is_resource and random.random() < 0.3,
+        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+    )
+
+
+def _draw_hasty(random: Random, seed: int) -> Config:
+    """Return a history of programs with several requests a second, also when these fail: how often do they look?"""
+    lifetime, workers = 60.0, random.choice([1, 2])
+    kind = random.choice(["end_login", "end_login", "down", "out", "rewind", "revoke"])
+    grant = random.choice(["refresh", "code", "code", "resource"])
+    return Config(
+        seed=seed,
+        workers=workers,
+        lives=2.0,
+        lifetime=lifetime,
+        period=random.choice([0.15, 0.3]),
+        grant=grant,
+        scope="all" if grant == "resource" else "",
+        spread=1.0,
+        paths=random.choice([("/open",), ("/open", "/open", "/")]) if grant == "resource" else (),
+        is_hasty=True,
+        faults=(_draw_fault(random, kind, workers, lifetime, 2.0),) if random.random() < 0.8 else (),
+    )
+
+
 def _draw_fault(  # noqa: PLR0911 - one for each kind
     random: Random, kind: str, workers: int, lifetime: float, lives: float
 ) -> Fault:
@@ -142,8 +238,10 @@ def _draw_fault(  # noqa: PLR0911 - one for each kind
         return fault._replace(number=random.choice([1, 1, 2]))
     if kind == "jump":
         return fault._replace(length=random.choice([-1, 1]) * random.choice([2.0, 20.0, 100.0, 600.0]))
-    if kind in {"forbid", "slow"}:
+    if kind in {"forbid", "slow", "refuse"}:
         return fault._replace(length=random.choice([30.0, 120.0, 200.0]))
+    if kind == "restore":
+        return fault._replace(mode=random.choice(["mark", "token", "ended token"]), number=random.choice([0, 1, 2]))
     return fault
 
 
@@ -262,6 +360,37 @@ class Run:
         self.store.empty()
         self.judge.went_back("emptied")
 
+    def _restore(self, fault: Fault) -> None:
+        """Have the store come back with a token of another login, one that has ended maybe, or with its mark."""
+        issue = self.server.log_in_elsewhere()
+        age = (-0.3, 0.0, 0.5)[fault.number] * self.config.lifetime  # how much earlier than others it expires
+        lifetime = self.config.lifetime
+        issue.at -= max(age, 0.0)
+        token = OAuthToken(
+            access_token=issue.access,
+            expires_in=lifetime,
+            expiry=issue.at + lifetime + min(age, 0.0),
+            refresh_token=issue.refresh,
+            scope=issue.family.scope if self.server.tells_scope else None,
+        )
+        if fault.mode == "mark":
+            texts = [text for text in (issue.access, issue.refresh) if text is not None]
+            ended = frozenset({identity(token), *map(digest, texts)})
+            self.store.restore(Entry(None, logged_out=ended))
+        else:
+            if fault.mode == "ended token":
+                self.server.end_family(issue.family)
+            self.store.restore(Entry(token))
+        self.judge.went_back("restored")
+
+    def _end_login(self, fault: Fault) -> None:
+        """End the newest login at the server, as an administrator does."""
+        self.server.end_family(self.server.newest.family)
+        self._redraw()
+
+    def _refuse(self, fault: Fault) -> None:
+        self.workers[fault.who].user.refuses_until = self.world.now + fault.length
+
     def _jump(self, fault: Fault) -> None:
         worker = self.workers[fault.who]
         worker.wall_offset += fault.length
@@ -311,6 +440,9 @@ class Run:
         "lost_write": _lose_write,
         "rewind": _rewind,
         "empty": _empty,
+        "restore": _restore,
+        "end_login": _end_login,
+        "refuse": _refuse,
         "jump": _jump,
         "forbid": _forbid,
         "slow": _slow,

@@ -12,6 +12,8 @@ from oauth_auth._renewal.entry import unpack
 from oauth_auth._wire.token import Credential
 from oauth_auth.errors import OAuthError
 
+from .demanding_caller import DemandingCaller
+from .traffic import Logins, Looks, Scopes
 from .world import BEGIN, World
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ EXCEPTIONS = {
     "answer lost": "(3) the answer of a refresh lost on its way",
     "write lost": "(4) a write that the store lost, before all workers had the newer token",
     "rewound": "(4) a store that went back in time, before all workers had the newer token",
+    "restored": "(4) a store that came back with what another login has left, before all workers had the newer token",
     "emptied": "(5) the store emptied, for workers that have only the token they were given",
     "store out": "(6) the store out for longer than the refresh window, or when a program has no token left",
     "clocks": "(7) clocks that differ by more than the leeway",
@@ -44,6 +47,7 @@ LOCK_WAIT, STORE_TIMEOUT = 30.0, 5.0
 LEASE_OR_LOCK = 30.0
 SHARED_PAUSE = 5.0
 LONGEST_RETRY_AFTER = 300.0
+LONGEST_LOGIN = 40.0
 LEAST_PAUSE = 0.1
 LEAST_COOLDOWN = 1.0
 LONGEST_COOLDOWN = 60.0
@@ -51,7 +55,20 @@ LEAST_CALL = 1.2
 """How long three attempts take that fail at once, in seconds: one program may make them without an end."""
 HANDFUL = 6
 """Token calls a minute for a program with a path that rejects everything: three at once, then after 10 and 20 s."""
-REDUNDANT = {"kill", "stop", "suspend", "lost", "out", "lost_write", "rewind", "empty", "forbid", "logout", "jump"}
+REDUNDANT = {
+    "kill",
+    "stop",
+    "suspend",
+    "lost",
+    "out",
+    "lost_write",
+    "rewind",
+    "empty",
+    "forbid",
+    "logout",
+    "jump",
+    "restore",
+}
 """After which of the faults a token may be asked for though there's a good one."""
 LONG_ENOUGH = 60.0
 """How long a history goes on after a login is lost for good, in seconds."""
@@ -96,6 +113,17 @@ class Judge:
         self._accepted: set[tuple[int, int, str, str]] = set()
         self._rewound_at: list[tuple[float, str]] = []
         self.failing_attempts = 0
+        self.looks, self.scopes, self.logins = Looks(self), Scopes(self), Logins(self)
+
+    @property
+    def now(self) -> float:
+        """The true time."""
+        return self._world.now
+
+    @property
+    def ended_at(self) -> float:
+        """When the last logout was."""
+        return self._ended_at
 
     def violation(self, text: str) -> None:
         """Note that something doesn't hold; the history ends."""
@@ -113,7 +141,7 @@ class Judge:
         """Judge what a source publishes: no token comes again that was replaced."""
         past = worker.published_headers
         if credential is None:
-            if past and not self.is_ended:
+            if past and not self.is_ended and not (self._config.paths and not self.can_send_now(worker)):
                 self.violation(f"{worker} took back {past[-1]}")
             past.clear()
         elif not past or past[-1] != credential.header:
@@ -175,12 +203,16 @@ class Judge:
         return self.server.by_access[credential.token.access_token].at > self._ended_at
 
     def _is_excused_by_store(self) -> bool:
-        return bool(self.begun & {"out", "lost_write", "rewind", "empty"})
+        return bool(self.begun & {"out", "lost_write", "rewind", "empty", "restore"})
 
     def answered_request(self, caller: Caller, *, is_accepted: bool) -> None:
         """Judge a request that got the API's answer."""
         self.counts["requests"] += 1
         self._judge_wait(caller)
+        if isinstance(caller, DemandingCaller):
+            self.logins.answered(caller)
+            if caller.answer.demand is not None or not (caller.is_repeatable and caller.may_be_sent_again):
+                return
         if is_accepted:
             if self.begun & {"forbid"}:
                 self._accepted.add((caller.worker.index, caller.worker.epoch, caller.path, caller.sent[-1].header))
@@ -196,8 +228,11 @@ class Judge:
             return
         self.waits.append(waited)
         self.longest_wait = max(self.longest_wait, waited)
-        if waited > TOKEN_TIMEOUT + LOCK_WAIT + STORE_TIMEOUT + MOMENT:
+        longest = TOKEN_TIMEOUT + LOCK_WAIT + STORE_TIMEOUT + MOMENT
+        if waited > (longest if not self._config.paths else 3 * (longest + LONGEST_LOGIN)):
             self.violation(f"{worker} waited {waited:.1f} s")
+        if self._config.paths:
+            return
         if waited > 10 * self._config.store_latency and len(worker.published_headers) > 1 and self._is_fair(worker):
             life = self._config.lifetime
             if caller.begun - worker.window_request_at < life * 0.3 and caller.replacing_since is None:
@@ -244,7 +279,7 @@ class Judge:
         """
         worker = caller.worker
         accepted = (worker.index, worker.epoch, caller.path, caller.sent[-1].header) in self._accepted
-        if not self._clocks_differ() and (accepted or not self.begun & {"forbid"}):
+        if not self._clocks_differ() and not self._config.paths and (accepted or not self.begun & {"forbid"}):
             self.violation(f"{worker} left a 401 to its caller")
         self.excuse("renewals spaced for an origin")
 
@@ -256,7 +291,10 @@ class Judge:
         stood = worker.stopped_for - caller.stopped_before
         if now - worker.stopped_until < TOKEN_TIMEOUT:  # it may share the outcome of before
             stood = max(stood, worker.stopped_until - worker.stopped_at)
-        name = self._why_nothing_helped(caller, now, stood)
+        if isinstance(caller, DemandingCaller):
+            name = self.logins.why_failed(caller, error, stood)
+        else:
+            name = self._why_nothing_helped(caller, now, stood)
         if name is None:
             self.violation(f"{worker} failed a request though it need not: {type(error).__name__}: {error}")
         else:
@@ -268,14 +306,14 @@ class Judge:
         worker = caller.worker
         current = worker.source.current
         is_path_good = caller.path not in self.server.forbidden and not worker.path == caller.path != "/"
-        if current is not None and is_path_good and self._can_be_sent(worker, current.token):
+        if current is not None and is_path_good and self.can_be_sent(worker, current.token):
             return None
         if self.is_ended and self._config.grant in {"refresh", "code"}:
             return "logged out"
         is_store_good = now > self.store_bad_until + MOMENT + stood
         stored = self.store.unpacked(self.store.entry).token
         is_settled = is_store_good and now > self.store.changed_at + MOMENT + stood
-        if stored is not None and is_settled and is_path_good and self._can_be_sent(worker, stored):
+        if stored is not None and is_settled and is_path_good and self.can_be_sent(worker, stored):
             return None
         if not self.is_final:
             slack = TOKEN_TIMEOUT + SHARED_PAUSE + MOMENT + stood
@@ -285,16 +323,16 @@ class Judge:
                 return "Retry-After"
         if self._config.grant in {"client", "password"}:
             return None if is_path_good else "path forbidden"
-        if self._holds_live_refresh_token(worker):
+        if self.holds_live_refresh_token(worker):
             return None
         if stored is not None and is_settled and self._is_live(stored.refresh_token):
             return None
         if not is_store_good:
             return "store out"
-        newest = self.server.issues[-1]
+        newest = self.server.newest
         if not newest.family.is_alive:
             return "login lost"
-        holders = [other for other in self.workers if other.is_alive and self._holds_live_refresh_token(other)]
+        holders = [other for other in self.workers if other.is_alive and self.holds_live_refresh_token(other)]
         causes = [self._cause_of_loss(issue, None) for issue in self.server.issues[-3:]]
         cause = next((cause for cause in causes if cause is not None), None)
         if cause is None and not (holders and self._is_excused_by_store()):
@@ -302,7 +340,8 @@ class Judge:
         self._lose(cause or "store")
         return "login lost"
 
-    def _can_be_sent(self, worker: Worker, token: OAuthToken) -> bool:
+    def can_be_sent(self, worker: Worker, token: OAuthToken) -> bool:
+        """Return whether a token is good, and not in its last seconds by the worker's clock."""
         wall = self._world.now + worker.wall_offset
         return (
             token.expiry is not None and wall < token.expiry - self.leeway and self.server.is_live(token.access_token)
@@ -314,14 +353,20 @@ class Judge:
             return False
         return issue.spent_at is None or self._config.rotation == "none"
 
-    def _holds_live_refresh_token(self, worker: Worker) -> bool:
+    def can_send_now(self, worker: Worker) -> bool:
+        """Return whether a worker has a token that's good."""
+        current = worker.source.current
+        return current is not None and self.can_be_sent(worker, current.token)
+
+    def holds_live_refresh_token(self, worker: Worker) -> bool:
+        """Return whether a worker knows a refresh token that's live."""
         known = worker.source._tokens.known
         return any(token is not None and self._is_live(token.refresh_token) for token in (known.last, known.previous))
 
     def _is_orphaned(self) -> bool:
         """Return whether no program, nor the store, has a live refresh token."""
         stored = self.store.unpacked(self.store.entry).token
-        holders = [worker for worker in self.workers if worker.is_alive and self._holds_live_refresh_token(worker)]
+        holders = [worker for worker in self.workers if worker.is_alive and self.holds_live_refresh_token(worker)]
         return not holders and (stored is None or not self._is_live(stored.refresh_token))
 
     # -- The server ---------------------------------------------------------------------------------------------
@@ -344,7 +389,7 @@ class Judge:
 
     def _has_token(self, worker: Worker) -> bool:
         current = worker.source.current
-        return current is not None and worker.path == "/" and self._can_be_sent(worker, current.token)
+        return current is not None and worker.path == "/" and self.can_be_sent(worker, current.token)
 
     def told_to_wait(self, flight: Flight, seconds: float) -> None:
         """Note what the server asked for."""
@@ -362,6 +407,8 @@ class Judge:
         for other in self.server.issues[-2:-1]:
             good_until = other.at + config.lifetime - self.leeway - self.window - config.latency * 3
             is_given = other is self.server.first and config.grant != "code"
+            if self._config.paths and other.family is not issue.family:
+                continue  # logins are judged apart
             if now < good_until and other.revoked_at is None and not other.is_lost and not is_given:
                 causes = self.begun & REDUNDANT
                 if not causes:
@@ -396,7 +443,7 @@ class Judge:
 
     def _lose(self, cause: str) -> None:
         """Note a loss; where it can't be made good, little more happens."""
-        if not self.losses and self._config.grant not in {"client", "password"}:
+        if not self.losses and self._config.grant in {"refresh", "code"}:
             self._world.after(LONG_ENOUGH, None, self._end)
         self.losses.add(cause)
 
@@ -412,7 +459,7 @@ class Judge:
         if issue.is_lost:
             return "answer lost"
         current = None if sender is None else sender.worker.source.current
-        has_none_left = sender is not None and (current is None or not self._can_be_sent(sender.worker, current.token))
+        has_none_left = sender is not None and (current is None or not self.can_be_sent(sender.worker, current.token))
         end = now if issue.saved_at is None else issue.saved_at
         if worker is not None and issue.saved_at is None and (worker.index, issue.epoch) in self._deaths:
             return "killed"
@@ -500,7 +547,7 @@ class Judge:
         """Judge what the whole history cost: who adopts a token only looks, and takes no lock."""
         locks = self.store.counts["lock"]
         most = self.calls * (2 + self._config.workers / 2) + 2 * self._config.workers
-        if not self.begun and locks > most:
+        if not self.begun and not self._config.paths and locks > most:
             self.violation(f"{locks} locks for {self.calls} token calls")
 
     def summary(self) -> dict[str, Any]:

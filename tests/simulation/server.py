@@ -11,6 +11,7 @@ from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token_request import TokenRequest
 from oauth_auth.errors import TokenTransportError
 
+from .demands import ORIGIN, Authorization, document_at
 from .world import World
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class Family:
     def __init__(self, number: int, scope: str) -> None:
         self.number = number
         self.scope = scope
+        self.asked: str | None = None
+        """What was asked for."""
+        self.acr = "plain"
+        self.logged_in_at = 0.0
         self.is_alive = True
         self.refresh_token: str | None = None
         """The one that is live."""
@@ -96,17 +101,27 @@ class Server:
         self.forbidden: set[str] = set()
         self.api_delay = 0.0
         self.revocations: list[float] = []
+        self.codes: dict[str, Authorization] = {}
+        """What each code stands for."""
+        self._redeemed: dict[str, Issue] = {}
         first = self._family()
         self.first = self._issue(first, None)
 
     def _family(self) -> Family:
         granted = NARROW_SCOPE if self._config.scope in {"told", "silent"} else ASKED_SCOPE
-        return Family(len(self.issues) + 1, granted)
+        family = Family(len(self.issues) + 1, granted)
+        family.asked, family.logged_in_at = ASKED_SCOPE if self._config.scope else None, self._world.now
+        return family
+
+    @property
+    def now(self) -> float:
+        """The server's time."""
+        return self._world.now
 
     def _issue(self, family: Family, flight: Flight | None) -> Issue:
         number = len(self.issues)
         access, refresh = f"A{number}", None
-        if self._config.grant != "client":
+        if self._config.grant not in {"client", "service"}:
             is_new = self._config.rotation != "none" or family.refresh_token is None
             refresh = f"R{number}" if is_new else family.refresh_token
         family.refresh_token = refresh
@@ -121,6 +136,12 @@ class Server:
 
     def receive(self, flight: Flight, serial: int, request: TokenRequest, timeout: float) -> None:
         """Take a request, whose sender may be dead by now, and answer it."""
+        document = document_at(request, is_open=self._config.is_open, has_revocation=bool(self._config.seed % 2))
+        is_of_api = request.url.startswith(ORIGIN)
+        if document is not None and (is_of_api or not self.mode):
+            self._world.note("server", f"is asked for {request.url}")
+            flight.answer_after(self._delay(), serial, document, None)
+            return
         fields = dict(parse_qsl(request.body.decode()))
         is_token_call = request.url == TOKEN_URL
         if is_token_call:
@@ -156,7 +177,7 @@ class Server:
                 error = TokenTransportError("connection reset", token_url=TOKEN_URL)
                 flight.answer_after(self._delay(), serial, None, error)
             return
-        told = {} if self._config.scope in {"", "silent"} else {"scope": answer.family.scope}
+        told = {"scope": answer.family.scope} if self.tells_scope else {}
         kept = self._config.rotation == "none" and fields["grant_type"] == "refresh_token"
         renewed = {} if answer.refresh is None or kept else {"refresh_token": answer.refresh}
         body = {"access_token": answer.access, "token_type": "Bearer", "expires_in": self._config.lifetime}
@@ -174,13 +195,20 @@ class Server:
 
     def _serve(self, fields: dict[str, str], flight: Flight) -> Issue | str:
         """Return what is issued, or the error."""
+        if fields["grant_type"] == "authorization_code":
+            return self._redeem(fields["code"], flight)
         if fields["grant_type"] != "refresh_token":
-            return self._issue(self._family(), flight)
+            family = self._family()
+            if self._config.grant == "service":
+                family.asked, family.scope = fields.get("scope"), fields.get("scope", "read write")
+            return self._issue(family, flight)
         before = self.by_refresh.get(fields["refresh_token"])
         if before is None or not before.family.is_alive:
             return "invalid_grant"
         family = before.family
+        self._judge.scopes.sent(before, fields.get("scope"), flight)
         if not set(fields.get("scope", family.scope).split()) <= set(family.scope.split()):
+            self._judge.scopes.refused(before)
             return "invalid_scope"
         if before.spent_at is not None and self._config.rotation != "none":
             within_grace = self._config.rotation == "grace" and self._world.now - before.spent_at < GRACE
@@ -195,6 +223,37 @@ class Server:
             before.spent_at, before.spent_by = self._world.now, issue
         return issue
 
+    def _redeem(self, code: str, flight: Flight) -> Issue | str:
+        if code in self._redeemed:
+            self._judge.logins.redeemed_again(self._redeemed[code], flight)
+            return "invalid_grant"
+        granted = self.codes[code]
+        family = Family(len(self.issues) + 1, granted.scope)
+        family.asked, family.acr, family.logged_in_at = granted.asked, granted.acr, granted.at
+        self._redeemed[code] = issue = self._issue(family, flight)
+        return issue
+
+    @property
+    def tells_scope(self) -> bool:
+        """Whether answers say which scope was granted."""
+        return self._config.scope not in {"", "silent"}
+
+    @property
+    def newest(self) -> Issue:
+        """What was issued last to this fleet."""
+        return next(issue for issue in reversed(self.issues) if issue is self.first or issue.flight is not None)
+
+    def log_in_elsewhere(self) -> Issue:
+        """Issue a token to a program that isn't of this fleet."""
+        return self._issue(self._family(), None)
+
+    def end_family(self, family: Family) -> None:
+        """End a login, access tokens included."""
+        family.is_alive = False
+        for issue in self.issues:
+            if issue.family is family and issue.revoked_at is None:
+                issue.revoked_at = self._world.now
+
     def _revoke(self, token: str) -> None:
         issue = self.by_refresh.get(token) or self.by_access.get(token)
         if issue is None:
@@ -202,10 +261,7 @@ class Server:
         if token == issue.access:
             issue.revoked_at = issue.revoked_at or self._world.now
             return
-        issue.family.is_alive = False
-        for other in self.issues:
-            if other.family is issue.family and other.revoked_at is None:
-                other.revoked_at = self._world.now
+        self.end_family(issue.family)
 
     # -- The API ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from oauth_auth import OAuthToken
 from oauth_auth._renewal.effects import Lock
-from oauth_auth._renewal.entry import Entry, unpack
+from oauth_auth._renewal.entry import Entry, pack, unpack
 from oauth_auth._renewal.store_entry import Locked
 from oauth_auth.stores import LockTaken
 
@@ -138,6 +138,11 @@ class Store:
         if self.past:
             self.entry, self.changed_at = self.past[-min(steps, len(self.past))], self._world.now
             self._world.note("store", f"goes back to {self.entry and self.entry.access_token}")
+
+    def restore(self, entry: Entry) -> None:
+        """Come back with what another login has left."""
+        self._world.note("store", f"comes back with {entry.token and entry.token.access_token}")
+        self._replace(pack(entry, {}))
 
     def empty(self) -> None:
         """Lose everything."""

@@ -18,8 +18,12 @@ PIECE = 500
 CROWDS = 50
 """The same for histories of many programs."""
 
+FEWER = {"crowd": CROWDS, "stepping up": 100, "resource": 100, "hasty": 50}
+"""The same for histories in which a program's user logs in, or in which much is sent: they take ten times as long."""
+
 PIECES = [(kind, begin) for kind in KINDS for begin in range(0, HISTORIES, PIECE)]
 PIECES += [("crowd", 0), ("standstill", 0)]
+PIECES += [("stepping up", 0), ("stepping up", 100), ("resource", 0), ("resource", 100), ("hasty", 0), ("restored", 0)]
 PIECES += [("mixed", begin) for begin in range(0, MIXED, PIECE)]
 
 
@@ -47,8 +51,11 @@ def report(result: Result, kind: str) -> str:
 
 @pytest.mark.parametrize(("kind", "begin"), PIECES, ids=[f"{kind}-{begin}" for kind, begin in PIECES])
 def test_no_invariant_breaks(kind: str, begin: int) -> None:
-    """Each request that could go through does, no refresh token is sent twice, no login is lost but by an exception."""
-    for seed in range(begin, begin + (CROWDS if kind == "crowd" else PIECE)):
+    """Each request that could go through does, no refresh token is sent twice, no login is lost but by an exception.
+
+    A refresh asks for what was granted, a user logs in only as an API demands, the store is looked into once a second.
+    """
+    for seed in range(begin, begin + FEWER.get(kind, PIECE)):
         result = run(draw(seed, kind))
         if result.violations:
             pytest.fail(report(result, kind), pytrace=False)
@@ -64,6 +71,7 @@ def test_no_invariant_breaks(kind: str, begin: int) -> None:
         ("store loses", "rewound"),
         ("store loses", "emptied"),
         ("store", "store out"),
+        ("restored", "restored"),
     ],
 )
 def test_each_exception_is_one(kind: str, cause: str) -> None:
@@ -71,6 +79,26 @@ def test_each_exception_is_one(kind: str, cause: str) -> None:
     losses = Counter(cause for seed in range(300) for cause in run(draw(seed, kind)).losses)
 
     assert losses[cause] > 0
+
+
+@pytest.mark.parametrize("kind", ["stepping up", "resource"])
+def test_what_an_api_demands_happens(kind: str) -> None:
+    """Users log in, refuse to, and do so in vain: none of what is judged of demands is idle."""
+    counts = sum((run(draw(seed, kind)).counts for seed in range(80)), Counter[str]())
+
+    assert counts["logins"] > 0
+    assert counts["failed: the user refused"] > 0
+    assert counts["unmet: no login is enough"] > 0
+    assert kind == "stepping up" or counts["unmet: it can't be sent again"] > 0
+
+
+@pytest.mark.parametrize("kind", ["stepping up", "resource", "restored", "hasty", "mixed"])
+def test_a_history_happens_again(kind: str) -> None:
+    """The same seed is the same history."""
+    first, second = (run(draw(3, kind), is_traced=True) for _ in range(2))
+
+    assert first.events == second.events
+    assert first.counts == second.counts
 
 
 @pytest.mark.parametrize("kind", ["calm", "killed", "server", "revoked", "clocks"])

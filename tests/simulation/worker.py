@@ -22,6 +22,8 @@ from oauth_auth._server.operations import OAuthAuthorizationController
 from oauth_auth._wire.token import Credential
 
 from .caller import Caller, LogOut
+from .demanding_caller import DemandingCaller
+from .demands import AUTHORIZATION_URL, User, login_grant, resource_grant
 from .flight import Flight
 from .invariants import Judge
 from .server import ASKED_SCOPE, REVOCATION_URL, TOKEN_URL, Server, Transport
@@ -105,6 +107,10 @@ class Worker:
         self.graveyard: list[Any] = []
         self.trap: tuple[str, int, str, float] | None = None
         self.path = "/"
+        self.transport = Transport()
+        self.user = User(self)
+        self.demanding: set[DemandingCaller] = set()
+        """The callers that wait for a demand to be met."""
         self.idling: list[tuple[Flight, int]] = []
         self.published_headers: list[str] = []
         self.taken_at = 0.0
@@ -132,6 +138,7 @@ class Worker:
         self.is_alive, self.is_ending, self.has_failed = True, False, False
         self.published_headers = []
         self.flights = []
+        self.demanding = set()
         self.entry = StoreEntry(Facade(), "key", clock=self.clock)
         grant = self._make_grant()
         self.source = Source(
@@ -146,13 +153,21 @@ class Worker:
         self.next_arrival()
 
     def _make_grant(self) -> Grant:
-        calls = EndpointCalls(Transport(), TOKEN_TIMEOUT, clock=self.clock, chance=self.chance)
-        urls = {"token_url": TOKEN_URL, "revocation_url": REVOCATION_URL if self.world.config.seed % 2 else None}
+        calls = EndpointCalls(self.transport, TOKEN_TIMEOUT, clock=self.clock, chance=self.chance)
+        if self.world.config.grant in {"resource", "service"}:
+            return resource_grant(self, Controller)
+        urls = {
+            "token_url": TOKEN_URL,
+            "authorization_url": AUTHORIZATION_URL,
+            "revocation_url": REVOCATION_URL if self.world.config.seed % 2 else None,
+        }
         endpoints = Endpoints(urls, None, calls, allow_insecure=False)
         controller = Controller._from_endpoints(endpoints)
         client = Client("client", "secret", None, endpoints)
         shared = TokenCalls(controller, endpoints, client, ASKED_SCOPE if self.world.config.scope else None, {})
         kind = self.world.config.grant
+        if kind == "login":
+            return login_grant(self, shared)
         if kind == "client":
             return ClientCredentialsGrant(shared)
         if kind == "password":
@@ -182,9 +197,10 @@ class Worker:
         self._arrival += 1
         world, current = self.world, self.source.current
         begin = world.now
-        if current is not None and not world.config.all_requests and not self.source.rejecting_origins:
+        is_complete = world.config.all_requests or world.config.paths
+        if current is not None and not is_complete and not self.source.rejecting_origins:
             begin = max(begin, current.refresh_at - self.wall_offset)
-        elif self.has_failed:
+        elif self.has_failed and not world.config.is_hasty:
             is_lost = self.judge.is_ended or self.judge.losses
             begin += max(30.0, world.config.lifetime / 8) if is_lost else IN_TROUBLE_PAUSE
         world.at(begin + self.arrivals.expovariate(1 / world.config.period), self, self._arrive, self._arrival)
@@ -197,11 +213,16 @@ class Worker:
     def request(self) -> None:
         """Send one request."""
         if self.is_alive and not self.is_ending:
-            path = "/" if self.path == "/" or self.arrivals.random() < 0.5 else self.path
             self.judge.arrives(self)
-            Caller(self, path).go()
+            self._caller().go()
             if not self.is_publishing:
                 self.judge.departs(self)
+
+    def _caller(self) -> Caller:
+        if paths := self.world.config.paths:
+            is_repeatable = self.world.config.grant == "login" or self.arrivals.random() < 0.85
+            return DemandingCaller(self, self.arrivals.choice(paths), is_repeatable=is_repeatable)
+        return Caller(self, "/" if self.path == "/" or self.arrivals.random() < 0.5 else self.path)
 
     # -- What happens in between --------------------------------------------------------------------------------
 

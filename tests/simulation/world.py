@@ -48,6 +48,14 @@ class Config(NamedTuple):
     """How often a landing happens inside a decision, and the other way round."""
     all_requests: bool = False
     """Whether requests that neither read nor change anything are simulated, too."""
+    paths: tuple[str, ...] = ()
+    """The paths that requests go to, where the API demands things, see `demands`; empty for an API that doesn't."""
+    consent: str = "all"
+    """What a user agrees to: `all` that's asked for, or `some` of it."""
+    is_open: bool = False
+    """Whether the resource itself can be had without a token."""
+    is_hasty: bool = False
+    """Whether programs whose requests fail send as many as others."""
     faults: tuple[Fault, ...] = ()
 
 
