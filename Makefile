@@ -18,7 +18,7 @@ HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls 
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 
-.PHONY: help demo test test-all suite suite-all simulations lint types unit units rehearse rehearse-all release mutants docs figures bench fleet chaos foreign format clean
+.PHONY: help demo test test-all suite suite-all simulations simulations-all lint types unit units rehearse rehearse-all release mutants docs figures bench fleet chaos foreign format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,7 +29,7 @@ demo: $(VENV)/demo.stamp ## the library at work: requests under load through exp
 # The simulations, which no load disturbs since their time is virtual, run beside what uses one core alone. What they say is
 # shown once that's done, whatever came of either; the suite has the machine for itself.
 define WITH_SIMULATIONS
-	@$(MAKE) --no-print-directory simulations >$(VENV)/simulations.log 2>&1 & simulations=$$!; \
+	@$(MAKE) --no-print-directory $(3) >$(VENV)/simulations.log 2>&1 & simulations=$$!; \
 	$(MAKE) --no-print-directory lint types docs $(1); status=$$?; \
 	wait $$simulations || status=1; \
 	cat $(VENV)/simulations.log; exit $$status
@@ -37,13 +37,16 @@ define WITH_SIMULATIONS
 endef
 
 test: $(VENV)/dev.stamp $(NODE_MODULES) ## what each change waits for: each test in the modes in which it can fail differently
-	$(call WITH_SIMULATIONS,rehearse,suite)
+	$(call WITH_SIMULATIONS,rehearse,suite,simulations)
 
 test-all: $(VENV)/dev.stamp $(NODE_MODULES) ## before a release: all modes, all Pythons, and the lines that are run
-	$(call WITH_SIMULATIONS,rehearse-all,suite-all)
+	$(call WITH_SIMULATIONS,rehearse-all,suite-all,simulations-all)
 
 simulations: $(VENV)/dev.stamp ## fleets in virtual time
 	$(BIN)/python -m pytest tests/simulation
+
+simulations-all: $(VENV)/dev.stamp ## more of them
+	$(BIN)/python -m pytest tests/simulation --all-modes
 
 suite: $(VENV)/dev.stamp $(NODE_MODULES) ## all tests but those, each in the modes in which it can fail differently
 	$(BIN)/python -m pytest $(SUITE) --ignore tests/simulation

@@ -57,6 +57,10 @@ def pytest_report_header() -> str | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all-modes"):
+        beyond = [item for item in items if item.get_closest_marker("beyond") is not None]
+        items[:] = [item for item in items if item.get_closest_marker("beyond") is None]
+        config.hook.pytest_deselected(items=beyond)
     wanted = config.getoption("--lines")
     if wanted is None:
         return
@@ -99,7 +103,9 @@ def skipped_where_missing() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "having(*properties): run in the modes alone that have these properties")
-    config.addinivalue_line("markers", "beyond: in a mode in which the test can't fail differently (`--all-modes`)")
+    config.addinivalue_line(
+        "markers", "beyond: in a mode in which the test can't fail differently, or with further seeds (`--all-modes`)"
+    )
     for name, meaning in modes.WHOSE.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
 

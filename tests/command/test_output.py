@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
 import re
@@ -221,14 +222,20 @@ def in_a_shell(command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("to", ["> /dev/full", "| head -0", "| true", ">&-"])
-@pytest.mark.parametrize("args", ["token", "status", "discover URL", "--help", "token --help"])
+@pytest.mark.parametrize(
+    ("args", "to"),
+    [
+        *itertools.product(
+            ["token", "status", "discover URL", "--help", "token --help"], ["> /dev/full", "| head -0", "| true"]
+        ),
+        # A help that nobody wants to read is no error.
+        *itertools.product(["token", "status", "discover URL"], [">&-"]),
+    ],
+)
 def test_a_process_whose_output_goes_nowhere(
     machine: LocalProvider, environment: pytest.MonkeyPatch, args: str, to: str
 ) -> None:
     """Also as a process, whose output waits in a buffer: status 1 and one line, nothing from the interpreter's end."""
-    if to == ">&-" and "--help" in args:
-        pytest.skip("a help that nobody wants to read is no error")
     run("token")
     if "URL" in args:
         for name in ("ISSUER", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"):

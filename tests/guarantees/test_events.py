@@ -59,18 +59,25 @@ DOCUMENTED = documented_events()
 
 
 def told_events() -> Iterator[tuple[str, str, frozenset[str]]]:
-    """Read the source: name, level and fields of each event that a call of `emit` emits."""
+    """Read the source: name, level and fields of each event that a call of `emit` emits, or a landing has emitted."""
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text())
         for scope in ast.walk(tree):
             if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             for call in ast.walk(scope):
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "emit":
+                if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                    continue
+                if call.func.id == "emit" and ast.unparse(call.args[0]) != "event.level":  # a landing's own, see below
                     level, event, _ = call.args
                     assert isinstance(level, ast.Attribute), ast.unparse(call)
                     for name in texts(event, scope):
                         yield name, level.attr, frozenset(fields_of(call))
+                elif call.func.id == "Event":
+                    level, event, _, fields = call.args
+                    assert isinstance(level, ast.Attribute), ast.unparse(call)
+                    for name in texts(event, scope):
+                        yield name, level.attr, frozenset(keys_of(fields, scope))
 
 
 def texts(node: ast.expr, scope: ast.AST) -> set[str]:
@@ -87,6 +94,20 @@ def texts(node: ast.expr, scope: ast.AST) -> set[str]:
     ]
     assert assigned, f"an event's name that is assigned nowhere: {node.id}"
     return set().union(*(texts(value, scope) for value in assigned))
+
+
+def keys_of(node: ast.expr, scope: ast.AST) -> Iterator[str]:
+    """Return the keys of a dictionary, going by its assignment."""
+    found = [
+        other.value
+        for other in ast.walk(scope)
+        if isinstance(other, ast.Assign) and ast.unparse(node) in {ast.unparse(target) for target in other.targets}
+    ]
+    assert len(found) == 1, ast.unparse(node)
+    assert isinstance(found[0], ast.Dict), ast.unparse(node)
+    for key in found[0].keys:
+        assert isinstance(key, ast.Constant), ast.unparse(node)
+        yield str(key.value)
 
 
 def fields_of(call: ast.Call) -> Iterator[str]:
