@@ -182,12 +182,12 @@ class RequestsHooks(TokenAuth):
         was_led_here = led_to is not None and urldefrag(response.request.url).url == led_to
         if was_led_here and is_redirect:
             self._redirects.mark(origin, response.request, response)
-        parts = self._parts
-        if parts.proofs is not None:
-            self._mind_proofs(parts.proofs, response)
+        if self._proofs is not None:
+            self._mind_proofs(self._proofs, response)
         status = response.status_code
-        if status not in self._telling and not parts.source.rejecting_origins:
+        if status not in self._telling and not self._source.rejecting_origins:
             return None
+        parts = self._parts
         sent = response.request.headers.get("Authorization")
         if parts.rules.reach is not None and not (isinstance(sent, str) and sent.startswith(_OURS)):
             sent = NO_TOKEN
