@@ -11,7 +11,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 SUITE = -n $(WORKERS) --dist worksteal
 # What decides about tokens: of frozen state, without a file, a key or a server.
 HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls decisions effects flight grants \
-	known_tokens landing merge source token))
+	landing merge source token tokens))
 
 # niquests brings a fork of urllib3 that is put over urllib3 itself, which requests uses, unless it's told not to.
 # tests/project/wheel.py runs with both ways.

@@ -19,21 +19,21 @@ MUTANTS = (
     Mutant(
         13,
         "a child inherits a lock that is held",
-        "landing:",
+        "slot:",
         never('hasattr(os, "register_at_fork")'),
         tests=("guarantees/test_lifecycle.py::test_a_fork_waits_for_decisions[requests]",),
     ),
     Mutant(
         13,
         "the interpreter's exit doesn't wait for a flight",
-        "Flight._start_thread",
+        "Flight.start_apart",
         replace("daemon=self._is_daemon", "daemon=True"),
         tests=("units/test_flight.py::test_only_what_may_hang_is_a_daemon",),
     ),
     Mutant(
         13,
         "Ctrl-C while a thread starts counts as no thread to be had",
-        "Flight._start_thread",
+        "Flight.start_apart",
         drop("raise_interruption(error)"),
         tests=("units/test_flight.py::test_ctrl_c_between_two_steps_of_a_condition",),
     ),
@@ -54,7 +54,7 @@ MUTANTS = (
     Mutant(
         13,
         "at exit a rotated token is lost",
-        "Flight._start_thread",
+        "Flight.start_apart",
         replace("daemon=self._is_daemon", "daemon=True"),
         tests=("guarantees/test_lifecycle.py::test_a_flight_is_finished_at_exit[requests]",),
     ),
@@ -62,7 +62,7 @@ MUTANTS = (
         13,
         "where no thread can start nobody does the work",
         "Flight.start",
-        drop("is_done_here = context.run(self._run)"),
+        drop("is_done_here = context.run(self.run_here)"),
         tests=("units/test_flight.py::test_where_no_thread_can_start_the_caller_does_the_work",),
     ),
     Mutant(
@@ -92,7 +92,7 @@ MUTANTS = (
         13,
         "close() doesn't wait for a flight",
         "TokenSource.wait_idle",
-        replace("yield Landing(flight, None if has_flushed else LOGIN_CHECK, is_quiet=True)", "return"),
+        replace("yield Landing(flight, None if has_flushed else _LOGIN_CHECK, is_quiet=True)", "return"),
         tests=("guarantees/test_lifecycle.py::test_close_lets_a_flight_end[requests-close]",),
     ),
     Mutant(
@@ -151,16 +151,18 @@ MUTANTS = (
     Mutant(
         15,
         "a new token is told without its lifetime",
-        "Landings._land",
-        drop("expires_in=result.token.expires_in"),
+        "land_token",
+        replace(
+            '{"duration": flown.duration, "expires_in": acquired.token.expires_in}', '{"duration": flown.duration}'
+        ),
         tests=("guarantees/test_events.py::test_a_record_carries_its_event[requests-acquired]",),
     ),
     Mutant(
         15,
         "a sibling's token is told as one's own",
-        "Landings._land",
+        "land_token",
         replace(
-            '"adopted" if not result.is_own else "acquired" if held is None else "renewed"',
+            '"adopted" if not acquired.is_own else "acquired" if held is None else "renewed"',
             '"acquired" if held is None else "renewed"',
         ),
         tests=("guarantees/test_logging.py::test_it_says_that_a_token_was_adopted[requests]",),
@@ -168,15 +170,15 @@ MUTANTS = (
     Mutant(
         15,
         "a failure isn't told as a warning",
-        "Landings._land_failed",
+        "land_failed",
         replace("logging.WARNING", "logging.DEBUG"),
         tests=("guarantees/test_logging.py::test_it_says_that_a_token_call_failed[requests]",),
     ),
     Mutant(
         15,
         "a rejection isn't told",
-        "_replacement",
-        drop("rejection.emit_rejection(can_replay=is_repeatable)"),
+        "_Course._replace",
+        drop("summary.emit_rejection(can_replay=is_repeatable)"),
         tests=(
             "guarantees/test_logging.py::test_it_says_that_a_token_was_rejected_and_the_request_replayed[requests]",
         ),
@@ -232,7 +234,7 @@ MUTANTS = (
     Mutant(
         15,
         "events are told before those who wait have the outcome",
-        "Flight._take_up",
+        "Flight.take_up",
         never("self._holds_events"),
         tests=("units/test_held_events.py::test_it_is_over_when_its_events_are_told",),
     ),
@@ -309,7 +311,7 @@ MUTANTS = (
     Mutant(
         15,
         "a saver's events are told at its end",
-        "Renewer._conclude",
+        "Renewals._mind_saver",
         drop("holds_events=False"),
         tests=("guarantees/test_log_handlers.py::test_what_a_saver_does_is_told_as_it_happens",),
     ),
@@ -531,11 +533,11 @@ MUTANTS = (
     Mutant(
         17,
         "a server that is down makes a browser open",
-        "TokenMaking._make",
+        "Making._make",
         replace(
-            "if (again := self._live_refresh_token()) is not None and again.refresh_token == live.refresh_token: ...",
+            "if (again := tokens.live_refresh_token()) is not None and again.refresh_token == live.refresh_token: ...",
             """
-            if (again := self._live_refresh_token()) is not None and again.refresh_token == live.refresh_token:
+            if (again := tokens.live_refresh_token()) is not None and again.refresh_token == live.refresh_token:
                 break
             """,
         ),
@@ -613,8 +615,8 @@ MUTANTS = (
         "a logout leaves no mark for siblings",
         "Logins._forget",
         replace(
-            "ended and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended)))",
-            "False and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended)))",
+            "ended and (yield from do(Save(Entry(None, self._grant.dump_state(), logged_out=ended))))",
+            "False and (yield from do(Save(Entry(None, self._grant.dump_state(), logged_out=ended))))",
         ),
         tests=("units/test_acquisition.py::test_a_logout_leaves_a_mark",),
     ),

@@ -12,8 +12,8 @@ MUTANTS = (
     Mutant(
         1,
         "each caller launches a renewal of its own",
-        "Decider._decide",
-        replace("self._under_way()", "None"),
+        "TokenSource._decide",
+        replace("slot.flight", "None"),
         tests=("guarantees/test_one_flight.py::test_requests_at_once_share_one_call[requests]",),
     ),
     Mutant(
@@ -36,31 +36,40 @@ MUTANTS = (
     Mutant(
         1,
         "callers share one exception object",
-        "Decider._settle",
-        replace(
-            '(outcome.error or TokenError("the renewal was deferred")).without_traceback(about)',
-            'outcome.error or TokenError("the renewal was deferred")',
-        ),
+        "TokenSource._still_good",
+        replace("error.without_traceback(about)", "error"),
         tests=("guarantees/test_one_flight.py::test_an_exception_of_one_caller_is_no_business_of_others[requests]",),
     ),
     Mutant(
         1,
         "who joined a flight that brings no token fails instead of deciding anew",
         "TokenSource.obtain",
-        replace("if not outcome.is_inconclusive: ...", "return self._settle(outcome)"),
+        replace(
+            "while True: ...",
+            """
+            for _ in range(1): ...
+            raise TokenError("the renewal was deferred")
+            """,
+        ),
         tests=("guarantees/test_revocation.py::test_requests_meanwhile_get_a_first_token[requests]",),
     ),
     Mutant(
         1,
         "who joined such a flight with a rejected request fails instead of deciding anew",
         "TokenSource.replace",
-        drop("outcome.is_inconclusive"),
+        replace(
+            "for _ in range(3): ...",
+            """
+            for _ in range(1): ...
+            raise TokenError("the renewal was deferred")
+            """,
+        ),
         tests=("guarantees/test_revocation.py::test_requests_meanwhile_get_another_token[requests]",),
     ),
     Mutant(
         1,
         "a callback waits for the flight that it's part of",
-        "joined",
+        "_landing",
         never("flight.is_reentrant"),
         tests=(
             "guarantees/test_one_flight.py::test_a_provider_that_uses_its_own_auth_object_gets_an_error[requests-get_token]",
@@ -69,7 +78,7 @@ MUTANTS = (
     Mutant(
         1,
         "a flight forgets the flights that it's part of",
-        "Flight._take_up",
+        "Flight.take_up",
         drop("*(flight for flight in _current_flights.get() if flight.is_under_way)"),
         tests=("units/test_flight.py::test_a_flight_within_a_flight_is_both",),
     ),
@@ -79,6 +88,18 @@ MUTANTS = (
         "_arrival_in_asyncio",
         replace("asyncio.timeout(timeout)", "asyncio.timeout(None)"),
         tests=("units/test_flight.py::test_a_wait_may_end_before_the_flight",),
+    ),
+    Mutant(
+        1,
+        "a first token that was found is what refresh() asks for",
+        "land_token",
+        replace(
+            "held is not None and held.header != credential.header", "held is None or held.header != credential.header"
+        ),
+        tests=(
+            "units/test_landing.py::test_which_token_is_new",
+            "units/test_landing.py::test_a_first_token_that_was_found_is_not_what_a_refresh_asks_for",
+        ),
     ),
     # -- 2: Nobody waits for a renewal that isn't due -----------------------------------------------------------------
     Mutant(
@@ -94,7 +115,7 @@ MUTANTS = (
         2,
         "the request that begins a background renewal waits for it",
         "TokenSource.obtain",
-        replace("flight.start(in_background=True)", "yield Landing(flight)"),
+        replace("_begin(flight)", "if flight is not None: yield Landing(flight)"),
         tests=("guarantees/test_renewal_windows.py::test_nobody_waits_in_the_refresh_window[requests]",),
     ),
     Mutant(
@@ -159,8 +180,8 @@ MUTANTS = (
     Mutant(
         3,
         "who waited for a renewal that failed gets its error, though the old token is good",
-        "Decider._settle",
-        never("current is not None and not forced and current.header != rejected"),
+        "TokenSource._still_good",
+        never("current is not None and current.header != rejected"),
         tests=(
             "guarantees/test_renewal_windows.py::test_a_failed_renewal_takes_no_token_away[requests-provider-fails]",
         ),
@@ -244,12 +265,26 @@ MUTANTS = (
         ),
         tests=("units/test_decisions.py::test_a_new_token_ends_all_that_was",),
     ),
+    Mutant(
+        3,
+        "who learns of siblings' failures pauses as if it were the first",
+        "land_failed",
+        drop("times=shared_times"),
+        tests=("units/test_landing.py::test_failures_of_the_fleet_count",),
+    ),
+    Mutant(
+        3,
+        "what siblings count of failures doesn't reach the landing",
+        "Renewals._land_failed",
+        replace("shared_times=times", "shared_times=0"),
+        tests=("units/test_landing.py::test_a_source_counts_the_failures_of_its_siblings",),
+    ),
     # -- 4: Token calls are retried -----------------------------------------------------------------------------------
     Mutant(
         4,
         "there are two attempts",
-        "EndpointCalls.call",
-        replace("self.pauses", "self.pauses[:1]"),
+        "Attempts.__init__",
+        replace("calls.pauses", "calls.pauses[:1]"),
         tests=("units/test_calls.py::test_trouble_that_passes_is_tried_again",),
     ),
     Mutant(
@@ -289,29 +324,29 @@ MUTANTS = (
     Mutant(
         4,
         "the pause that the server asks for isn't kept between attempts",
-        "EndpointCalls.call",
+        "Attempts._pause_after",
         replace("max(self._chance.uniform(*bounds), failure.retry_after or 0.0)", "self._chance.uniform(*bounds)"),
         tests=("units/test_calls.py::test_retry_after_makes_the_pause_longer",),
     ),
     Mutant(
         4,
         "a pause beyond the time-out is waited for",
-        "EndpointCalls.call",
-        never("self._clock().monotonic + pause + _WORTHWHILE > deadline"),
+        "Attempts._pause_after",
+        always("pause + _WORTHWHILE <= self._left()"),
         tests=("units/test_calls.py::test_a_pause_beyond_the_time_out_is_not_waited_for",),
     ),
     Mutant(
         4,
         "one attempt may take all the time",
-        "EndpointCalls.call",
-        replace("min(self.timeout / 2, left)", "left"),
+        "Attempts.make",
+        replace("min(self._calls.timeout / 2, left)", "left"),
         tests=("units/test_calls.py::test_one_attempt_is_enough_if_it_works",),
     ),
     Mutant(
         4,
         "a refresh token is sent again while its answer may still come",
-        "EndpointCalls.call",
-        replace("left if single_use else half", "half"),
+        "Attempts.make",
+        replace("left if self._is_single_use else half", "half"),
         tests=("units/test_calls.py::test_what_may_be_used_once_is_waited_for",),
     ),
     Mutant(
@@ -360,8 +395,8 @@ MUTANTS = (
     Mutant(
         5,
         "a renewal that helped doesn't reset an origin's count",
-        "TokenSource.record_acceptance",
-        never("is_replay or path in breaker.vain_paths or breaker.is_over(self._clock())"),
+        "Breakers.accepted",
+        never("is_replay or path in breaker.vain_paths or breaker.is_over(now)"),
         tests=("guarantees/test_rejection.py::test_acceptance_resets_the_count_of_an_origin[requests]",),
     ),
     Mutant(
@@ -374,8 +409,8 @@ MUTANTS = (
     Mutant(
         5,
         "a rejected replay is replayed",
-        "_replacing_rejected",
-        drop("replacement.is_final"),
+        "due",
+        drop("progress.is_final"),
         tests=(
             "guarantees/test_rejection.py::test_second_rejection_is_returned[requests]",
             "guarantees/test_rejection.py::test_second_rejection_is_returned[httpx]",
@@ -387,6 +422,20 @@ MUTANTS = (
         "TokenSource.replace",
         drop("about=about"),
         tests=("guarantees/test_rejection.py::test_error_of_the_renewal_is_raised[requests-invalid_client]",),
+    ),
+    Mutant(
+        5,
+        "a token that an API has rejected is sent while a better one is made",
+        "landing:provide",
+        drop("credential.header != rejected"),
+        tests=("units/test_landing.py::test_what_is_provided",),
+    ),
+    Mutant(
+        5,
+        "what an API has rejected isn't told to who provides a token meanwhile",
+        "Renewals._renew",
+        replace("rejected=purpose.rejected", "rejected=None"),
+        tests=("units/test_landing.py::test_a_source_sends_no_rejected_token_meanwhile",),
     ),
     # -- 6: Replays ---------------------------------------------------------------------------------------------------
     Mutant(
@@ -435,7 +484,7 @@ MUTANTS = (
     Mutant(
         6,
         "a failed renewal takes the answer to a spent body away",
-        "_replacement",
+        "_Course._replace",
         replace("suppress(OAuthError)", "suppress(KeyError)"),
         tests=(
             "guarantees/test_replay.py::test_rejection_of_a_spent_body_is_returned_though_the_renewal_fails[requests]",
@@ -466,7 +515,7 @@ MUTANTS = (
     Mutant(
         6,
         "requests: the rejection isn't in the history",
-        "RequestsExchange._take",
+        "RequestsExchange.take",
         drop("answer.history.extend(self._past)"),
         tests=("guarantees/test_replay.py::test_rejection_is_in_the_history_and_the_token_call_is_not[requests]",),
     ),
@@ -474,7 +523,7 @@ MUTANTS = (
         6,
         "requests: the rejection's connection isn't used again",
         "RequestsExchange._read",
-        replace("self._read_raw(raw) if self.may_be_short else None", "None"),
+        replace("self._read_raw(raw) if is_worthwhile else None", "None"),
         tests=(
             "guarantees/test_replay.py::test_connection_of_a_streamed_rejection_is_used_again[requests]",
             "guarantees/test_replay.py::test_connection_of_the_rejection_is_used_again[requests-plain]",
@@ -483,7 +532,7 @@ MUTANTS = (
     Mutant(
         6,
         "the rejection's connection is held while the token is renewed",
-        "_replacement",
+        "_Course._replace",
         drop("Do(exchange.drain)"),
         tests=("guarantees/test_replay.py::test_connection_of_the_rejection_serves_others_while_the_token_is_renewed",),
     ),

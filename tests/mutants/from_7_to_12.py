@@ -13,10 +13,7 @@ MUTANTS = (
         7,
         "requests: another origin's rejection counts as the first one's",
         "RequestsExchange.carried",
-        replace(
-            'same and header.startswith(_OURS if header else "") and self.is_within_reach',
-            'header.startswith(_OURS if header else "") and self.is_within_reach',
-        ),
+        replace('same and header.startswith(_OURS if header else "")', 'header.startswith(_OURS if header else "")'),
         tests=(
             "guarantees/test_origins.py::test_rejection_by_another_origin_that_got_the_token_renews_nothing[requests]",
         ),
@@ -25,10 +22,7 @@ MUTANTS = (
         7,
         "niquests: another origin's rejection counts as the first one's",
         "RequestsExchange.carried",
-        replace(
-            'same and header.startswith(_OURS if header else "") and self.is_within_reach',
-            'header.startswith(_OURS if header else "") and self.is_within_reach',
-        ),
+        replace('same and header.startswith(_OURS if header else "")', 'header.startswith(_OURS if header else "")'),
         tests=(
             (
                 "guarantees/test_origins.py::"
@@ -40,7 +34,7 @@ MUTANTS = (
         7,
         "httpx: another origin's rejection counts as the first one's",
         "HttpxExchange._carries",
-        drop("self._origin_of(request) == self.origin"),
+        drop("not self._leaves(request)"),
         tests=(
             "guarantees/test_origins.py::test_rejection_by_another_origin_that_got_the_token_renews_nothing[httpx]",
         ),
@@ -216,49 +210,49 @@ MUTANTS = (
     Mutant(
         9,
         "the store isn't looked into under the lock",
-        "TokenMaking._under_lock",
+        "Making.under_lock",
         drop("if token is not None: ..."),
         tests=("units/test_acquisition.py::test_a_siblings_token_is_taken_under_the_lock",),
     ),
     Mutant(
         9,
         "the store isn't looked into after a refusal",
-        "TokenMaking._make",
-        replace("yield from self._look(excluded)", "None"),
+        "Making._make",
+        replace("yield from tokens.look(excluded)", "None"),
         tests=("units/test_acquisition.py::test_after_a_refused_refresh_token_the_store_is_looked_into",),
     ),
     Mutant(
         9,
         "a new token isn't saved",
-        "TokenMaking._keep",
-        drop("yield from self._save()"),
+        "Making.keep",
+        drop("yield from tokens.save()"),
         tests=("units/test_acquisition.py::test_a_first_token_is_made_under_the_lock_and_saved",),
     ),
     Mutant(
         9,
         "who lost the lock overwrites what a sibling saved",
-        "TokenMaking._keep",
-        always("yield StillHeld()"),
+        "Making.keep",
+        always("yield from do(StillHeld())"),
         tests=("units/test_acquisition.py::test_who_lost_the_lock_takes_what_a_sibling_saved",),
     ),
     Mutant(
         9,
         "who has a good token waits for a sibling's lock",
-        "_NO_WAIT_FOR_LOCK",
+        "Reason.waits_for_lock",
         replace("{Reason.DUE, Reason.STALE, Reason.UNSAVED}", "{Reason.UNSAVED}"),
         tests=("units/test_acquisition.py::test_a_lock_that_is_taken_is_not_waited_for_with_a_good_token",),
     ),
     Mutant(
         9,
         "a lock that nothing comes of is waited for all day",
-        "TokenMaking._take_lock",
+        "Making.take_lock",
         replace("begun + self._entry.lock_wait", "begun + 86400"),
         tests=("units/test_acquisition.py::test_a_lock_is_gone_without_after_30_seconds_of_nothing",),
     ),
     Mutant(
         9,
         "a sibling's failure of a moment ago isn't shared",
-        "KnownTokens._raise_shared_failure",
+        "Tokens.raise_shared_failure",
         replace("raise failure.restored(self._grant.transport_error, now)", "return"),
         tests=("units/test_acquisition.py::test_who_takes_the_lock_shares_the_last_failure",),
     ),
@@ -272,7 +266,7 @@ MUTANTS = (
     Mutant(
         9,
         "what couldn't be saved isn't tried again",
-        "Renewer._conclude",
+        "Renewals._mind_saver",
         never("saver is None and is_at_stake"),
         tests=(
             (
@@ -280,6 +274,13 @@ MUTANTS = (
                 "test_a_token_that_could_not_be_saved_is_saved_without_a_request[requests-False]"
             ),
         ),
+    ),
+    Mutant(
+        9,
+        "the previous token's refresh asks for the last one's scope",
+        "Tokens.live_refresh_token",
+        replace("token.scope", "None if self.known.last is None else self.known.last.scope"),
+        tests=("units/test_tokens.py::test_a_refresh_token_goes_with_its_own_scope",),
     ),
     # -- 10: Real servers' answers are read ---------------------------------------------------------------------------
     Mutant(
@@ -367,7 +368,7 @@ MUTANTS = (
     Mutant(
         10,
         "a lifetime counts from when the answer was read",
-        "EndpointCalls.call",
+        "Attempts.make",
         replace("response._replace(received_at=arrived)", "response"),
         tests=("units/test_calls.py::test_an_answer_counts_from_when_it_arrived",),
     ),

@@ -86,23 +86,26 @@ MUTANTS = (
     Mutant(
         21,
         "a replay goes over the connection that shows the old certificate",
-        "Exchange.may_be_short",
-        drop("not self._shows_certificate"),
+        "TokenAuth._take",
+        never("settings.certificate is not None"),
         tests=("guarantees/test_mutual_tls.py::test_a_rotated_certificate_is_shown_by_the_replay",),
     ),
     # -- 22: A challenge is answered with a proof ---------------------------------------------------------------------
     Mutant(
         22,
         "whether a nonce is news is asked of what is known",
-        "EndpointCalls._is_about_proof",
-        replace("challenges.answer(error, had, given)", "challenges.answer(error, self.server.nonce, given)"),
+        "Attempts._is_about_proof",
+        replace(
+            "self._challenges.answer(error, had, given)",
+            "self._challenges.answer(error, self._calls.server.nonce, given)",
+        ),
         tests=(f"{PROOFS_OF_CALLS}::test_a_nonce_is_taken_at_once",),
     ),
     Mutant(
         22,
         "a challenge counts among a call's attempts",
-        "EndpointCalls.call",
-        insert("next(pauses, None)", before="continue"),
+        "Attempts.make",
+        insert("next(self._pauses, None)", before="continue"),
         tests=(f"{PROOFS_OF_CALLS}::test_challenges_do_not_count_as_attempts",),
     ),
     Mutant(
@@ -115,8 +118,8 @@ MUTANTS = (
     Mutant(
         22,
         "a refused proof is made anew for ever",
-        "Challenges.answer",
-        drop("not self._has_renewed"),
+        "is_answerable",
+        drop("error not in answered"),
         tests=(f"{PROOFS_OF_CALLS}::test_a_second_refusal_of_the_proof_is_raised",),
     ),
     Mutant(
@@ -151,7 +154,7 @@ MUTANTS = (
     Mutant(
         23,
         "the key isn't stored",
-        "KnownTokens._save",
+        "Tokens.save",
         drop("key=key"),
         tests=(f"{BOUND_KEYS}::test_a_refresh_proves_the_key_of_its_own_token",),
     ),
@@ -165,7 +168,7 @@ MUTANTS = (
     Mutant(
         23,
         "a token whose key is lost is taken from the store",
-        "KnownTokens._look",
+        "Tokens.look",
         drop("self.can_send(last)"),
         tests=(f"{BOUND_KEYS}::test_a_token_without_its_key_is_of_no_use",),
     ),
@@ -282,14 +285,14 @@ MUTANTS = (
     Mutant(
         25,
         "an exchanged token outlives the login that it was made of",
-        "LoginSource._end_dependents",
+        "TokenSource._end_dependents",
         replace("tuple(self._dependents or ())", "()"),
         tests=("guarantees/test_whose_tokens.py::test_an_exchanged_token_ends_with_the_login_it_was_made_of",),
     ),
     Mutant(
         25,
         "users whose logins are kept elsewhere share an exchanged token",
-        "_name_of",
+        "name_of_source",
         replace(
             "isinstance(source, TokenAuth) and store is not None and source._store is store",
             "isinstance(source, TokenAuth) and True",

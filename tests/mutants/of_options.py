@@ -34,9 +34,7 @@ MUTANTS = (
         17,
         "a sibling's token takes the place of a new login",
         "Logins.complete_login",
-        replace(
-            "self._under_lock(Purpose(Reason.LOGIN), None, make)", "self._under_lock(Purpose(Reason.LOGIN), (), make)"
-        ),
+        replace("self._making.under_lock(Reason.LOGIN, None, make)", "self._making.under_lock(Reason.LOGIN, (), make)"),
         tests=("units/test_acquisition.py::test_no_siblings_token_takes_the_place_of_a_new_login",),
     ),
     Mutant(
@@ -73,21 +71,21 @@ MUTANTS = (
     Mutant(
         17,
         "a failed login leaves its failure to the requests",
-        "Renewer._complete_login",
-        replace("self._conclude(self._still_valid())", "self._land_failed(error, 0.0)"),
+        "Renewals._complete_login",
+        replace("self._land(Landed(still_valid(self._slot.state, self._flown()), failed))", "self._land_failed(error)"),
         tests=("logins/test_web_logins.py::test_a_failed_login_is_no_failure_of_the_requests[requests]",),
     ),
     Mutant(
         17,
         "the redirect isn't checked",
-        "AuthorizationCodeLogins._complete",
+        "AuthorizationCode._complete",
         replace("request.code_from(redirected_url)", 'redirected_url.partition("code=")[2].partition("&")[0]'),
         tests=("logins/test_web_logins.py::test_a_login_that_fails_changes_nothing[requests]",),
     ),
     Mutant(
         17,
         "a request of another client is taken",
-        "AuthorizationCodeLogins._complete",
+        "AuthorizationCode._complete",
         never("request.client_id != self._client.client_id"),
         tests=("logins/test_web_logins.py::test_what_does_not_belong_together_is_refused[requests]",),
     ),
@@ -95,7 +93,7 @@ MUTANTS = (
         17,
         "the login before is ended though the new one isn't saved",
         "Logins._to_be_ended",
-        drop("self.known.is_unsaved"),
+        drop("self.tokens.known.is_unsaved"),
         tests=("units/test_acquisition.py::test_the_login_before_is_not_ended_until_the_new_one_is_saved",),
     ),
     Mutant(
@@ -108,8 +106,10 @@ MUTANTS = (
     Mutant(
         17,
         "a login whose lock was lost gives way to a renewal of the one before",
-        "Logins._keep_login",
-        replace("known._replace(previous=None)", "self.known if before else known"),
+        "Logins._keep",
+        replace(
+            "tokens.renewed(token, key, is_login=True)", "if before is None: tokens.renewed(token, key, is_login=True)"
+        ),
         tests=("units/test_acquisition.py::test_a_login_is_kept_though_the_lock_was_lost",),
     ),
     Mutant(
@@ -122,7 +122,7 @@ MUTANTS = (
     Mutant(
         17,
         "a request of another server is taken",
-        "AuthorizationCodeLogins._complete",
+        "AuthorizationCode._complete",
         replace(
             'not request.is_for(self._endpoints.issuer, self._endpoints.given.get("authorization_url"))',
             'False and not request.is_for(self._endpoints.issuer, self._endpoints.given.get("authorization_url"))',
@@ -161,8 +161,8 @@ MUTANTS = (
     Mutant(
         18,
         "a hook sees the first attempt alone",
-        "EndpointCalls.call",
-        replace("prepare is None", "prepare is None or statuses[1:]"),
+        "Attempts.make",
+        replace("self._prepare is None", "self._prepare is None or self.statuses[1:]"),
         tests=("guarantees/test_token_hooks.py::test_a_hook_sees_each_attempt[requests]",),
     ),
     Mutant(
@@ -207,7 +207,7 @@ MUTANTS = (
     Mutant(
         14,
         "a class in place of an object is told as a missing argument",
-        "check_arguments.checked",
+        "takes_options.checked",
         never("len(args) > 1"),
         tests=("guarantees/test_mistakes.py::test_a_mistake_is_explained",),
     ),

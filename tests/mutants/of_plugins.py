@@ -31,7 +31,7 @@ MUTANTS = (
         30,
         "requests: a request beyond the resource has the token",
         "RequestsHooks._hook_for",
-        never("self._reach is not None and not self._is_within_reach(url)"),
+        never("reach is not None and not self._is_within_reach(url)"),
         tests=(f"{REACH}::test_beside[requests-/tenants/2]",),
     ),
     # -- niquests -----------------------------------------------------------------------------------------------------
@@ -88,22 +88,22 @@ MUTANTS = (
     Mutant(
         30,
         "httpx: a request beyond the resource has the token, if one within it had",
-        "httpx:ResourceAuth._fast_path",
+        "httpx:HttpxResourceAuth._fast_path",
         remove(),
-        tests=(f"{REACH}::test_two_resources_of_a_host[httpx]",),
+        tests=(f"{REACH}::test_two_resources_of_a_host[httpx-trio]",),
     ),
     Mutant(
         30,
         "httpx2: a request beyond the resource has the token, if one within it had",
-        "httpx2:ResourceAuth._fast_path",
+        "httpx2:Httpx2ResourceAuth._fast_path",
         remove(),
-        tests=(f"{REACH}::test_two_resources_of_a_host[httpx2]",),
+        tests=(f"{REACH}::test_two_resources_of_a_host[httpx2-asyncio]",),
     ),
     Mutant(
         22,
         "httpx: a nonce in an answer isn't taken in",
-        "HttpxFlow._note_nonce",
-        drop("self._proofs.note_nonce(...)"),
+        "note_nonces",
+        drop("proofs.note_nonce(...)"),
         tests=(f"{PROOFS}::test_a_nonce_in_the_answer_to_a_challenged_request_counts[httpx]",),
     ),
     Mutant(

@@ -38,8 +38,8 @@ MUTANTS = (
     Mutant(
         30,
         "a request that a redirect has led out of the resource is sent again with the token",
-        "Exchange.is_within_reach",
-        always("self._reach is None or covers(self._reach, self.target[1])"),
+        "_Course._is_within_reach",
+        always("reach is None or covers(reach, self._exchange.target[1])"),
         tests=(f"{OF_REPLACING}::test_what_demands_nothing_is_left_alone",),
     ),
     Mutant(
@@ -147,7 +147,7 @@ MUTANTS = (
     Mutant(
         28,
         "a server that says nothing of PKCE is taken",
-        "Surroundings._why_not",
+        "Surroundings.why_not",
         never("not isinstance(methods, list) and options.issuer is None"),
         tests=(f"{OF_GRANT}::test_a_named_issuer_need_not_list_pkce",),
     ),
@@ -237,7 +237,7 @@ MUTANTS = (
         33,
         "a client that the server has forgotten is used for ever",
         "ResourceGrant.has_another_client",
-        drop("yield Run(self._forget_client, STORE_SECONDS)"),
+        drop("yield from do(Run(self._forget_client, _STORE_SECONDS))"),
         tests=(f"{OF_GRANT}::test_which_errors_a_new_client_helps_with",),
     ),
     Mutant(
@@ -279,14 +279,14 @@ MUTANTS = (
     Mutant(
         27,
         "a look into the store has the user log in",
-        "Acquisition._renew_on_demand",
-        never("isinstance(result, AuthorizationRequired) and purpose.reason is Reason.LOOK"),
+        "OnDemand._renew",
+        never("is_look and isinstance(result, AuthorizationRequired)"),
         tests=(f"{OF_ACQUISITION}::test_a_look_renews_what_can_be_renewed",),
     ),
     Mutant(
         27,
         "an open resource that is asked has the user log in",
-        "Acquisition._authorize_on_demand",
+        "OnDemand.acquire",
         drop("if demand is None and purpose.reason is Reason.ASK: ..."),
         tests=(f"{OF_ACQUISITION}::test_an_open_resource_that_is_asked_wants_nothing",),
     ),
@@ -308,22 +308,22 @@ MUTANTS = (
     Mutant(
         38,
         "a server that has moved is never noticed",
-        "Acquisition._renew_on_demand",
-        drop("is_elsewhere = yield from grant.has_moved(last)"),
+        "OnDemand._renew",
+        drop("is_elsewhere = yield from self._grant.has_moved(last)"),
         tests=(f"{OF_ACQUISITION}::test_a_server_that_fails_is_asked_about",),
     ),
     Mutant(
         33,
         "with another client a login is tried for ever",
-        "Acquisition._authorize",
+        "OnDemand._authorize",
         replace(
             """
-            cancelled.clear()
-            return (yield from self._authorize_once(...))
+            order.cancelled.clear()
+            return (yield from self._acquisition.authorize(...))
             """,
             """
-            cancelled.clear()
-            return (yield from self._authorize(excluded, cancelled, demand))
+            order.cancelled.clear()
+            return (yield from self._authorize(order, excluded, demand))
             """,
         ),
         tests=(f"{OF_ACQUISITION}::test_no_client_is_tried_for_ever",),
@@ -339,21 +339,21 @@ MUTANTS = (
     Mutant(
         35,
         "a 401 that doesn't end costs a login for each request",
-        "_note_fresh",
-        drop("source.count_vain_demand(origin, path_of(rejection.method, rejection.url))"),
+        "_Course._record",
+        drop("source.count_vain_demand(self._origin, summary.path)"),
         tests=(f"{OF_REPLACING}::test_a_401_that_does_not_end_costs_one_login",),
     ),
     Mutant(
         35,
         "ten requests that share a login in vain count as ten",
-        "TokenSource.count_vain_demand",
-        always("past is None or past.cooldown.remaining(self._clock()) <= 0"),
+        "Breakers.count_vain_demand",
+        always("past is None or past.cooldown.remaining(now) <= 0"),
         tests=(f"{OF_REPLACING}::test_requests_that_share_a_login_count_as_one",),
     ),
     Mutant(
         35,
         "challenges that grow are followed for ever",
-        "LoginSource.may_step_up",
+        "VainLogins.may_help",
         drop("len(recent) < _MOST_VAIN"),
         tests=(f"{OF_REPLACING}::test_challenges_that_grow_cost_three_logins",),
     ),
@@ -361,7 +361,7 @@ MUTANTS = (
     Mutant(
         36,
         "the login that an API demands isn't asked for",
-        "Acquisition._authorize_once",
+        "Acquisition.authorize",
         replace("demands = {} if demand is None else dict(demand.login)", "demands: dict[str, str] = {}"),
         tests=(f"{OF_ACQUISITION}::test_a_login_for_a_demand",),
     ),

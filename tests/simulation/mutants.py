@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         None,
         "2: what couldn't be saved isn't tried again",
-        "Renewer._conclude",
+        "Renewals._mind_saver",
         never("saver is None and is_at_stake"),
         histories=("store",),
         is_defect=True,
@@ -48,8 +48,8 @@ MUTANTS = (
         "4: a logout leaves no mark",
         "Logins._forget",
         replace(
-            "ended and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended)))",
-            "False and (yield Save(Entry(None, self._grant.dump_state(), logged_out=ended)))",
+            "ended and (yield from do(Save(Entry(None, self._grant.dump_state(), logged_out=ended))))",
+            "False and (yield from do(Save(Entry(None, self._grant.dump_state(), logged_out=ended))))",
         ),
         histories=("logout",),
         is_defect=True,
@@ -57,23 +57,25 @@ MUTANTS = (
     Mutant(
         None,
         "5: any request that is accepted ends the spacing of renewals",
-        "TokenSource.record_acceptance",
-        always("is_replay or path in breaker.vain_paths or breaker.is_over(self._clock())"),
+        "Breakers.accepted",
+        always("is_replay or path in breaker.vain_paths or breaker.is_over(now)"),
         histories=("api",),
         is_defect=True,
     ),
     Mutant(
         None,
         "23: a flight is over before what it brings is published",
-        "Renewer._conclude",
+        "Slot.conclude",
         replace(
             """
-            self._publish(state)
+            self.publish(state)
+            self._kept = None
             self._flight = None
             """,
             """
+            self._kept = None
             self._flight = None
-            self._publish(state)
+            self.publish(state)
             """,
         ),
         histories=("calm",),
@@ -90,15 +92,15 @@ MUTANTS = (
     Mutant(
         None,
         "A: a lock is gone without after 30 s, whether or not it changes hands",
-        "TokenMaking._take_lock",
+        "Making.take_lock",
         replace(
             """
-            if self._stored.entry != seen:
-                begun, seen = (self._clock().monotonic, self._stored.entry)
+            if tokens.stored.entry != seen:
+                begun, seen = self._clock().monotonic, tokens.stored.entry
             if self._clock().monotonic >= begun + self._entry.lock_wait:
                 if is_spare:
                     break
-                is_spare, begun = (True, self._clock().monotonic)
+                is_spare, begun = True, self._clock().monotonic
             """,
             """
             if self._clock().monotonic >= begun + self._entry.lock_wait:
@@ -107,14 +109,15 @@ MUTANTS = (
         ),
         histories=("crowd",),
         is_defect=True,
-        also=(("KnownTokens._raise_shared_failure", replace("self._stored.entry.failure", "None")),),
+        also=(("Tokens.raise_shared_failure", replace("self.stored.entry.failure", "None")),),
     ),
     Mutant(
         None,
         "B: an adopted token that is rejected is final",
-        "Landings._land",
+        "land_token",
         replace(
-            "FlightOutcome(credential, None, is_replacement, is_new)", "FlightOutcome(credential, None, True, is_new)"
+            "Got(credential, ..., is_replacement)",
+            "Got(credential, acquired.is_own or (held is not None and held.header != credential.header), True)",
         ),
         histories=("revoked",),
         is_defect=True,
@@ -307,35 +310,35 @@ MUTANTS = (
     Mutant(
         None,
         "no look before the lock",
-        "Acquisition.acquire",
-        replace("yield from self._look(excluded)", "None"),
+        "Acquisition.find",
+        replace("yield from tokens.look(excluded)", "None"),
         histories=("calm",),
     ),
     Mutant(
         None,
         "no second look under the lock",
-        "TokenMaking._under_lock",
+        "Making.under_lock",
         drop("if token is not None: ..."),
         histories=("calm", "revoked"),
     ),
     Mutant(
         None,
         "no lock",
-        "TokenMaking._under_lock",
-        replace("yield from self._take_lock(purpose, excluded)", "None"),
+        "Making.under_lock",
+        replace("yield from self.take_lock(reason, excluded)", "None"),
         histories=("calm", "revoked"),
     ),
     Mutant(
         None,
         "a lock that's taken is gone without at once",
-        "TokenMaking._take_lock",
-        replace("Deferred()", "None"),
+        "Making.take_lock",
+        replace("Nothing(Why.DEFERRED)", "None"),
         histories=("calm", "server"),
     ),
     Mutant(
         None,
         "all that wait for a stopped holder go on at once",
-        "TokenMaking._take_lock",
+        "Making.take_lock",
         replace(
             "if is_spare: break",
             "break",
@@ -345,11 +348,11 @@ MUTANTS = (
     Mutant(
         None,
         "who waits for the lock doesn't look meanwhile",
-        "TokenMaking._take_lock",
+        "Making.take_lock",
         drop("""
             if token is not None:
                 return Acquired(token, is_own=False)
-            self._raise_shared_failure(purpose)
+            tokens.raise_shared_failure(reason)
             """),
         histories=("crowd", "calm"),
         why_not="whoever gets the lock looks then: the wait is longer in a large fleet, which the fleet's figures show",
@@ -357,22 +360,22 @@ MUTANTS = (
     Mutant(
         None,
         "a token that was made isn't saved",
-        "TokenMaking._keep",
-        drop("yield from self._save()"),
+        "Making.keep",
+        drop("yield from tokens.save()"),
         histories=("calm",),
     ),
     Mutant(
         None,
         "the lock is released before the token is saved",
-        "TokenMaking._keep",
-        insert("yield Unlock()", before="yield from self._save()"),
+        "Making.keep",
+        insert("yield from do(Unlock())", before="yield from tokens.save()"),
         histories=("calm", "revoked", "crowd"),
     ),
     Mutant(
         None,
         "no look after a refusal",
-        "TokenMaking._make",
-        replace("yield from self._look(excluded)", "None"),
+        "Making._make",
+        replace("yield from tokens.look(excluded)", "None"),
         histories=("store", "store loses", "stopped", "mixed"),
         why_not="who holds the lock has looked under it, so only a sibling that went on without the lock can have been "
         "faster: by then the login is lost, by (2), or the store can't be read in this look either",
@@ -380,8 +383,8 @@ MUTANTS = (
     Mutant(
         None,
         "a lock that was lost isn't noticed before saving",
-        "TokenMaking._keep",
-        always("yield StillHeld()"),
+        "Making.keep",
+        always("yield from do(StillHeld())"),
         histories=("stopped", "mixed"),
         why_not="a lock that's lost here is exception (2): where refresh tokens rotate the sibling's refresh has ended "
         "the login; elsewhere both tokens are good, and the one that expires earlier is stored",
@@ -389,21 +392,21 @@ MUTANTS = (
     Mutant(
         None,
         "failures aren't shared",
-        "KnownTokens._raise_shared_failure",
-        replace("self._stored.entry.failure", "None"),
+        "Tokens.raise_shared_failure",
+        replace("self.stored.entry.failure", "None"),
         histories=("crowd", "server"),
     ),
     Mutant(
         None,
         "a shared failure is shared again",
-        "TokenMaking._renew",
+        "Making.renew",
         replace(
-            "result = yield from self._under_lock(purpose, excluded, make)",
+            "result = yield from self.under_lock(purpose.reason, excluded, make)",
             """
             try:
-                result = (yield from self._under_lock(purpose, excluded, make))
+                result = yield from self.under_lock(purpose.reason, excluded, make)
             except TokenError as error:
-                yield from self._share_failure(error, excluded)
+                yield from self._tokens.share_failure(error, excluded)
                 raise
             """,
         ),
@@ -412,15 +415,15 @@ MUTANTS = (
     Mutant(
         None,
         "what is unsaved waits for the lock",
-        "Acquisition.flush_unsaved",
-        drop("not self.known.is_only_here"),
+        "Making.flush",
+        drop("not tokens.known.is_only_here"),
         histories=("store",),
     ),
     Mutant(
         None,
         "what can't be read is overwritten",
-        "KnownTokens._save",
-        drop("self._stored.is_ok"),
+        "Tokens.save",
+        drop("self.stored.is_ok"),
         histories=("store", "mixed"),
         why_not="a store that can't be read can't be written either in the simulated outages, and a save that works "
         "puts the newest token there",
@@ -430,8 +433,8 @@ MUTANTS = (
         "a second logout deletes the first one's mark",
         "Logins._forget",
         replace(
-            "self.known.digests() | in_store | given | (stored.logged_out or frozenset())",
-            "self.known.digests() | in_store | given",
+            "tokens.known.digests() | in_store | given | (stored.logged_out or frozenset())",
+            "tokens.known.digests() | in_store | given",
         ),
         histories=("logout",),
     ),
@@ -439,7 +442,7 @@ MUTANTS = (
     Mutant(
         None,
         "a landing publishes, but the flight isn't over",
-        "Renewer._conclude",
+        "Slot.conclude",
         drop("self._flight = None"),
         histories=("calm",),
         why_not="a flight that has ended counts as none, whether or not it's still referred to",
@@ -447,12 +450,12 @@ MUTANTS = (
     Mutant(
         None,
         "a look that found the lock taken is not repeated",
-        "Landings._land_deferred",
+        "land_without",
         replace(
-            "self._conclude(self._still_valid().deferred(self._clock()))",
+            "return Landed(still_valid(state, flown).deferred(flown.now), nothing)",
             """
-            state = self._still_valid()
-            self._conclude(state.due_again_at(state.credential.stale_at) if state.credential else state)
+            left = still_valid(state, flown)
+            return Landed(left.due_again_at(left.credential.stale_at) if left.credential else left, nothing)
             """,
         ),
         histories=("calm",),
@@ -461,10 +464,10 @@ MUTANTS = (
     Mutant(
         None,
         "a flight that has failed for good lands as deferred",
-        "Landings._land_failed",
+        "land_failed",
         replace(
-            "state.failed(ours, self._clock(), self._chance, times=self.acquisition.shared_times)",
-            "state.deferred(self._clock())",
+            "state.failed(error, flown.now, flown.chance, times=shared_times)",
+            "state.deferred(flown.now)",
         ),
         histories=("server",),
     ),
@@ -472,22 +475,22 @@ MUTANTS = (
     Mutant(
         None,
         "no pause before another attempt",
-        "EndpointCalls.call",
-        drop("yield Sleep(pause)"),
+        "Attempts.make",
+        drop("yield from do(Sleep(pause))"),
         histories=("server",),
     ),
     Mutant(
         None,
         "Retry-After is ignored within a call",
-        "EndpointCalls.call",
+        "Attempts._pause_after",
         replace("max(self._chance.uniform(*bounds), failure.retry_after or 0.0)", "self._chance.uniform(*bounds)"),
         histories=("server",),
     ),
     Mutant(
         None,
         "a refresh token isn't waited for as long as there's time",
-        "EndpointCalls.call",
-        replace("left if single_use else half", "0.2 if single_use else half"),
+        "Attempts.make",
+        replace("left if self._is_single_use else half", "0.2 if self._is_single_use else half"),
         histories=("calm", "answers"),
     ),
     Mutant(
