@@ -225,7 +225,7 @@ class Acquisition:
         self._entry = entry
 
     def acquire(self, order: Order) -> Steps[Acquired | Nothing]:
-        """Return a token that replaces the one that's held. Raises `TokenError`."""
+        """Return a token that replaces the one that's held. Raises `OAuthError`."""
         purpose = order.purpose
         found, excluded = yield from self.find(order)
         if found is not None:

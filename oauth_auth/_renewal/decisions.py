@@ -41,6 +41,7 @@ __all__ = [
     "for_rejection",
     "for_renewal",
     "for_request",
+    "for_step_up",
 ]
 
 CHECK_INTERVAL = 1.0

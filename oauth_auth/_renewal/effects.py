@@ -2,7 +2,8 @@
 
 A renewal is a generator that yields these effects, and those of `_server.calls`, and is sent what they bring, see `do`.
 It holds no thread, clock, store or client, so a simulator can run it in virtual time: each effect is a point where a
-program can be stopped or die. A token call's error is raised at the `yield`; nothing else raises there.
+program can be stopped or die. What raises at the `yield` is a token call's error, the user's code, and a login that
+can't go on; nothing else.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How flights land: what each ending makes of the state that requests are decided by, and of callers' waits. Pure.
+"""How flights land: what each ending makes of the state that requests are decided by. Pure.
 
     a procedure brings    `Acquired`, `Nothing`, or an error
     a landing makes of it a state, an event to emit, and
-    what callers get      `Got`, `Failed` or `Nothing`
+    what `source` gets      `Got`, `Failed` or `Nothing`: it says what callers get
 
-Each function returns `Landed`. What a token is sent with was made before, and who publishes the state is a `Slot`.
+Each `land_*` returns `Landed`. What a token is sent with was made before, and who publishes the state is a `Slot`.
 """
 
 from __future__ import annotations

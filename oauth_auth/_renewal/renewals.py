@@ -1,6 +1,7 @@
-"""What flights do: one acquires a token and publishes the new state; a saver saves later what couldn't be saved.
+"""What flights do: acquire a token, complete or end a login, save what couldn't be saved; each publishes the new state.
 
-Both are procedures of effects, see `effects`. They run in a flight's thread, without the lock that decisions are made
+A flight that has failed lands here, too: what becomes of the state is in `landing`, and who waits goes on in `source`.
+All are procedures of effects, see `effects`. They run in a flight's thread, without the lock that decisions are made
 under, one flight at a time; a simulator can run them in virtual time. At the interpreter's exit the saver makes its
 last attempts.
 """

@@ -229,7 +229,7 @@ class OAuthAuthorizationController:
         repeatable: Callable[[TokenError], bool] = lambda error: error.retryable,
         single_use: bool = False,
     ) -> Steps[OAuthToken]:
-        """Make a token call, see `EndpointCalls.call`, and emit how it went."""
+        """Make a token call, see `EndpointCalls.token_call`, and emit how it went."""
         if field_parameters is not None and not isinstance(field_parameters, Mapping):
             raise ConfigurationError("field parameters must be a mapping of field names to values")
         token_url = yield from self._token_url(server)

@@ -292,7 +292,7 @@ class ResourceGrant(OnDemandGrant):
             scope = self._asked or (None if known is None else known.scope)
             bond, endpoints = self._bond_of_new(found, identity, key)._replace(scope=scope), found.endpoints
         else:
-            assert known is not None  # noqa: S101 - `is_prepared` says so
+            assert known is not None  # noqa: S101 - `needs_authorization` says so
             bond, endpoints = known, self.surroundings.endpoints_of(known.issuer)
         service = ClientCredentialsGrant(self._tokens.calls_of(endpoints, identity, bond))
         return (yield from self._tokens.noted(service.request_token(last, refusal, key), bond, service))

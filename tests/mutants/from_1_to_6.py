@@ -409,7 +409,7 @@ MUTANTS = (
     Mutant(
         5,
         "a rejected replay is replayed",
-        "due",
+        "_due_about_token",
         drop("progress.is_final"),
         tests=(
             "guarantees/test_rejection.py::test_second_rejection_is_returned[requests]",

@@ -425,8 +425,8 @@ MUTANTS = (
     Mutant(
         11,
         "a secret that's the same in its file is sent again",
-        "read_anew",
-        replace("None if text == secret else FileSecret(text, secret.path)", "FileSecret(text, secret.path)"),
+        "FileSecret.read_anew",
+        replace("None if text == self else FileSecret(text, self.path)", "FileSecret(text, self.path)"),
         tests=("guarantees/test_environment.py::test_a_file_without_another_secret_changes_nothing",),
     ),
     Mutant(

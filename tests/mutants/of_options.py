@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         13,
         "a flight imports what it needs",
-        "_load_for_flights",
+        "load_for_flights",
         drop("importlib.import_module(name)"),
         tests=("guarantees/test_lifecycle.py::test_a_flight_imports_nothing[requests-none]",),
     ),
