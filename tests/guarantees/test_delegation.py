@@ -228,11 +228,11 @@ def test_a_subject_may_take_as_long_as_its_user(plugin_mode: Mode, exchanging: E
         return OAuthToken(access_token=SUBJECT, expires_in=3600)
 
     subject = plugin_mode.plugin.TokenProviderAuth(provide, token_timeout=60)
-    auth = exchange(plugin_mode, exchanging, subject, token_timeout=0.3)
+    auth = exchange(plugin_mode, exchanging, subject, token_timeout=1.0)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(plugin_mode.get_token, auth)
         with pytest.raises(TimeoutError):
-            waiting.result(1)
+            waiting.result(1.5)
         released.set()
         assert "token-1" == waiting.result(30).access_token
 

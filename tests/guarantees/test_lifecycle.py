@@ -803,7 +803,7 @@ def test_a_renewal_that_found_no_thread_is_begun_later(
 def soon(condition: Callable[[], bool]) -> bool:
     """Wait for what threads do in the background; tell whether it has come true."""
     moment = threading.Event()
-    return any(condition() or moment.wait(0.005) for _ in range(1000))
+    return any(condition() or moment.wait(0.005) for _ in range(4000))
 
 
 # -- Closing, and what is left behind -------------------------------------------------------------------------------

@@ -312,7 +312,7 @@ def test_a_server_that_hangs_is_given_up(sharing: Mode, tokens: Tokens, gate: Ga
     auth = client_credentials(sharing, tokens, token_timeout=1)
     with pytest.raises(sharing.plugin.TokenTransportError, match="no answer in"):
         sharing.get_token(auth)
-    assert 0.9 < time.monotonic() - begun < 5
+    assert 0.9 < time.monotonic() - begun < 20
     gate.open()
 
 

@@ -288,7 +288,7 @@ def test_one_attempt_takes_at_most_half_of_the_time_out(plugin_mode: Mode, serve
     ended = threading.Event()
     server = serve(lambda _: TOKEN)
     server.script = lambda _: TOKEN if len(server.requests) > 1 or ended.wait(20) else NO_ANSWER
-    token = controller(plugin_mode, server.url, token_timeout=2.0).request_token_o_auth_ccg(BASIC)
+    token = controller(plugin_mode, server.url, token_timeout=3.0).request_token_o_auth_ccg(BASIC)
     ended.set()
     assert ("good", 2) == (token.access_token, len(server.requests))
 
@@ -348,9 +348,9 @@ def test_the_late_answer_to_what_may_be_sent_once_is_waited_for(
     plugin_mode: Mode, serve_raw: ServeRaw, operation: Operation
 ) -> None:
     """A code or refresh token isn't sent again while its answer may still come: it would count as stolen."""
-    server = serve_raw(0.7, LATE_HEADERS, LATE_BODY)
+    server = serve_raw(1.6, LATE_HEADERS, LATE_BODY)
     # Half of the time has long passed by then, and what is left of it is plenty.
-    assert "late" == operation(controller(plugin_mode, server.url, token_timeout=1.3)).access_token
+    assert "late" == operation(controller(plugin_mode, server.url, token_timeout=3.0)).access_token
     assert 1 == server.connections
 
 

@@ -132,7 +132,7 @@ def test_closing_is_not_held_up_by_a_store_that_fails(
         assert 200 == client.get(api.url).status_code
         begun = time.monotonic()
         close(mode, auth, client)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
         assert 200 == client.get(api.url).status_code
         store.failures = 0
         close(mode, auth, client)

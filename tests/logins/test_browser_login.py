@@ -525,7 +525,7 @@ def test_ctrl_c_ends_the_wait_and_the_program(use: str, login: str) -> None:
             begun = time.monotonic()
             assert "interrupted\n" == program.stdout.readline()
             assert 7 == program.wait(20)
-            assert 5 > time.monotonic() - begun
+            assert 20 > time.monotonic() - begun
             assert "Traceback" not in program.stderr.read()
         finally:
             program.kill()

@@ -577,13 +577,13 @@ def getaddrinfo(host, *args, **kwargs):
 socket.getaddrinfo = getaddrinfo
 
 async def main():
-    auth = ClientCredentialsAuth("https://hanging.example/token", "client", "secret", token_timeout=2.0)
+    auth = ClientCredentialsAuth("https://hanging.example/token", "client", "secret", token_timeout=4.0)
     async with aiohttp.ClientSession(middlewares=(auth,)) as session:
         begun = time.monotonic()
         try:
             await session.get("https://api.example/", timeout=aiohttp.ClientTimeout(0.3))
         except TimeoutError:
-            print(time.monotonic() - begun < 1.5, flush=True)
+            print(time.monotonic() - begun < 3, flush=True)
 
 asyncio.run(main())
 print("the loop has ended")

@@ -560,4 +560,4 @@ def test_a_lock_is_refused_in_time(make_store: Callable[[], TokenStore]) -> None
             begun = time.monotonic()
             with pytest.raises(LockTaken), store.lock(KEY, timeout=timeout):
                 pass
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 10  # and not for as long as a lock is waited for
