@@ -624,7 +624,8 @@ def test_100_rounds_leave_nothing_behind() -> None:
             idle.close()
     gc.collect()
     assert threads_of_servers() == threads
-    assert open_files() == files
+    # A round that leaves a socket does so a hundred times; one may be opened meanwhile by what other tests have left.
+    assert open_files() - files < 50
 
 
 class Arrivals(list[ReceivedRequest]):
