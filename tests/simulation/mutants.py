@@ -78,7 +78,7 @@ MUTANTS = (
             self.publish(state)
             """,
         ),
-        histories=("server", "logout"),
+        histories=("calm",),
         is_defect=True,
     ),
     Mutant(
