@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from oauth_auth._clock import Now
-from oauth_auth._renewal.decisions import RenewalSettings
+from oauth_auth._renewal.decisions import RenewalSettings, State
 from oauth_auth._renewal.effects import Unlock
-from oauth_auth._renewal.slot import Landing
+from oauth_auth._renewal.slot import Landing, Slot
 from oauth_auth._renewal.source import TokenSource
 from oauth_auth._renewal.store_entry import StoreEntry
 from oauth_auth._server.calls import Ask, EndpointCalls, Steps
@@ -54,6 +54,7 @@ class Source(TokenSource):
     def __init__(self, worker: Worker, **options: Any) -> None:
         self.worker = worker
         super().__init__(**options)
+        self._slot.__class__ = _Slot
 
     @property
     def current(self) -> Credential | None:
@@ -62,7 +63,6 @@ class Source(TokenSource):
 
     @current.setter
     def current(self, credential: Credential | None) -> None:
-        self.worker.before_publishing()
         _CURRENT.__set__(self, credential)
         self.worker.published(credential)
 
@@ -81,6 +81,18 @@ class Source(TokenSource):
 
 
 _CURRENT: Any = TokenSource.__dict__["current"]
+
+
+class _Slot(Slot):
+    """The shipped slot of a source, with callers who come in before it has the new state."""
+
+    __slots__ = ()
+
+    def publish(self, state: State) -> None:
+        reader = self._reader()
+        if isinstance(reader, Source):
+            reader.worker.before_publishing()
+        super().publish(state)
 
 
 class Worker:
