@@ -185,6 +185,7 @@ def test_a_copy_has_all_settings(plugin_mode: Mode, tokens: Tokens, serve: Calla
     assert auth._source._settings == other._source._settings
 
 
+@pytest.mark.each_plugin
 def test_a_copy_in_the_process_shares_the_token(
     mode: Mode, make: Callable[[Mode], Any], shared_copy: Callable[[Any], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_copy_in_the_process_shares_the_flight(
     assert 1 == tokens.calls
 
 
+@pytest.mark.each_plugin
 def test_copies_for_each_request_cost_no_login(
     mode: Mode, rotation: Rotation, tokens: Tokens, api: ScriptedServer, shared_copy: Callable[[Any], Any]
 ) -> None:
@@ -721,6 +723,7 @@ def own_lock(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "decision_lock", lock)
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("operation", ["get_token", "refresh"])
 @pytest.mark.parametrize("make_auth", [_new, _in_window, _within_leeway])
 def test_ctrl_c_at_any_line_leaves_it_usable(
@@ -737,6 +740,7 @@ def test_ctrl_c_at_any_line_leaves_it_usable(
     assert at > 10
 
 
+@pytest.mark.shared_core
 @pytest.mark.parametrize("operation", ["get_token", "refresh"])
 @pytest.mark.parametrize("make_auth", [_new, _in_window, _within_leeway])
 def test_a_signal_handler_may_use_it_anywhere(
