@@ -243,7 +243,7 @@ MUTANTS = (
             "not isinstance(error, self._library.HTTPError | self._library.InvalidURL)",
             "False and not isinstance(error, self._library.HTTPError | self._library.InvalidURL)",
         ),
-        tests=("guarantees/test_unexpected_errors.py::test_the_next_request_asks_again[httpx-RuntimeError]",),
+        tests=("guarantees/test_unexpected_errors.py::test_the_next_request_asks_again[httpx2-RuntimeError]",),
     ),
     Mutant(
         3,
@@ -413,7 +413,7 @@ MUTANTS = (
         drop("progress.is_final"),
         tests=(
             "guarantees/test_rejection.py::test_second_rejection_is_returned[requests]",
-            "guarantees/test_rejection.py::test_second_rejection_is_returned[httpx]",
+            "guarantees/test_rejection.py::test_second_rejection_is_returned[httpx2]",
         ),
     ),
     Mutant(
@@ -488,7 +488,7 @@ MUTANTS = (
         replace("suppress(OAuthError)", "suppress(KeyError)"),
         tests=(
             "guarantees/test_replay.py::test_rejection_of_a_spent_body_is_returned_though_the_renewal_fails[requests]",
-            "guarantees/test_replay.py::test_rejection_of_a_spent_body_is_returned_though_the_renewal_fails[httpx]",
+            "guarantees/test_replay.py::test_rejection_of_a_spent_body_is_returned_though_the_renewal_fails[httpx2]",
         ),
     ),
     Mutant(
@@ -510,7 +510,7 @@ MUTANTS = (
         "httpx: the rejection's cookies are lost",
         "HttpxExchange._keep_cookies",
         drop("cookies.extract_cookies(self.response)"),
-        tests=("guarantees/test_replay.py::test_cookies_of_the_rejection_are_kept[httpx]",),
+        tests=("guarantees/test_replay.py::test_cookies_of_the_rejection_are_kept[httpx2]",),
     ),
     Mutant(
         6,

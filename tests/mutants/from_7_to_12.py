@@ -55,7 +55,7 @@ MUTANTS = (
         never("self._allowed is not None and (origin := origin_of(url)) not in self._allowed"),
         tests=(
             "guarantees/test_origins.py::test_origin_that_is_not_allowed_gets_the_request_without_the_token[requests-200]",
-            "guarantees/test_origins.py::test_origin_that_is_not_allowed_gets_the_request_without_the_token[httpx-200]",
+            "guarantees/test_origins.py::test_origin_that_is_not_allowed_gets_the_request_without_the_token[httpx2-200]",
         ),
     ),
     Mutant(
@@ -333,7 +333,7 @@ MUTANTS = (
         "an endless answer is read on and on",
         "Body.takes",
         drop("if len(self._bytes) > MAX_BODY: ..."),
-        tests=("guarantees/test_token_calls.py::test_an_endless_body_is_refused[httpx]",),
+        tests=("guarantees/test_token_calls.py::test_an_endless_body_is_refused[httpx2]",),
     ),
     Mutant(
         10,

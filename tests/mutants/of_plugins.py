@@ -76,7 +76,7 @@ MUTANTS = (
         "httpx: an error of a token call is none of the library's",
         "httpx:TokenTransportError",
         replace("httpx.TransportError", "Exception"),
-        tests=(f"{LIBRARYS_OWN}[httpx]",),
+        tests=(f"{LIBRARYS_OWN}[httpx-asyncio]",),
     ),
     Mutant(
         5,
@@ -104,7 +104,7 @@ MUTANTS = (
         "httpx: a nonce in an answer isn't taken in",
         "note_nonces",
         drop("proofs.note_nonce(...)"),
-        tests=(f"{PROOFS}::test_a_nonce_in_the_answer_to_a_challenged_request_counts[httpx]",),
+        tests=(f"{PROOFS}::test_a_nonce_in_the_answer_to_a_challenged_request_counts[httpx2]",),
     ),
     Mutant(
         6,

@@ -53,6 +53,11 @@ class Mode:
         return self.name
 
     @property
+    def code(self) -> str:
+        """Whose code the plug-in is."""
+        return "httpx" if self.is_like_httpx else str(self.library.__name__)
+
+    @property
     def is_like_requests(self) -> bool:
         """Whether the library has the interface of requests."""
         return self.library in {requests, niquests}
@@ -462,21 +467,24 @@ def narrow(candidates: Sequence[Mode], whose: str, test: str) -> list[Mode]:
     """Return the modes in which a test can fail differently, of those that it applies to.
 
     `whose` work it tests is a marker's name, see `WHOSE`. What the plug-ins share is tested in one mode that blocks and
-    one that's awaited; of one mode for each plug-in, in two. Which ones goes by the test's name, so that each plug-in
-    gets its share.
+    one that's awaited; of one mode for each plug-in, in two. httpx and httpx2 have one plug-in between them, whose two
+    names differ in the library alone: one of them blocks, the other one is awaited. Which ones goes by the test's name,
+    so that each gets its share.
     """
-    if whose == "each_mode":
-        return list(candidates)
     sharing = [mode for mode in candidates if mode.shares_loop]
     others = [mode for mode in candidates if not mode.shares_loop]
+    turn = zlib.crc32(test.encode())
     groups = [sharing]
-    if whose == "each_plugin":
+    if whose == "each_mode":
+        kinds = {(mode.code, mode.backend): 0 for mode in others}
+        groups += [[mode for mode in others if (mode.code, mode.backend) == kind] for kind in kinds]
+        groups = [group[::-1] if group and group[0].backend is not None else group for group in groups]
+    elif whose == "each_plugin":
         groups += [[mode for mode in others if mode.plugin is plugin] for plugin in {mode.plugin: 0 for mode in others}]
     elif len({mode.plugin for mode in others}) == len(others):
         groups += [others[:1], others[1:]]
     else:
         groups += [[mode for mode in others if mode.backend is None][:1], [m for m in others if m.backend is not None]]
-    turn = zlib.crc32(test.encode())
     chosen = {group[turn % len(group)] for group in groups if group}
     return [mode for mode in candidates if mode in chosen]
 
