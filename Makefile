@@ -26,21 +26,16 @@ help: ## this list
 demo: $(VENV)/demo.stamp ## the library at work: requests under load through expiry, revocation and an outage
 	$(BIN)/python examples/demo.py
 
-# The simulations, which no load disturbs since their time is virtual, run beside what uses one core alone. What they say is
-# shown once that's done, whatever came of either; the suite has the machine for itself.
-define WITH_SIMULATIONS
-	@$(MAKE) --no-print-directory $(3) >$(VENV)/simulations.log 2>&1 & simulations=$$!; \
-	$(MAKE) --no-print-directory lint types docs $(1); status=$$?; \
-	wait $$simulations || status=1; \
-	cat $(VENV)/simulations.log; exit $$status
-	@$(MAKE) --no-print-directory $(2)
-endef
+# What uses one core alone runs two at a time, and is shown once each is done; the suite has the machine for itself.
+TWO_AT_A_TIME = $(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 test: $(VENV)/dev.stamp $(NODE_MODULES) ## what each change waits for: each test in the modes in which it can fail differently
-	$(call WITH_SIMULATIONS,rehearse,suite,simulations)
+	@$(TWO_AT_A_TIME) simulations types rehearse docs lint
+	@$(MAKE) --no-print-directory suite
 
 test-all: $(VENV)/dev.stamp $(NODE_MODULES) ## before a release: all modes, all Pythons, and the lines that are run
-	$(call WITH_SIMULATIONS,rehearse-all,suite-all,simulations-all)
+	@$(TWO_AT_A_TIME) simulations-all types rehearse-all docs lint
+	@$(MAKE) --no-print-directory suite-all
 
 simulations: $(VENV)/dev.stamp ## fleets in virtual time
 	$(BIN)/python -m pytest tests/simulation

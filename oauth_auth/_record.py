@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar, dataclass_transform
 
-__all__ = ["Outcome", "Record", "capture"]
+__all__ = ["Outcome", "Record", "asdict", "capture", "fields", "replace"]
 
 _T = TypeVar("_T")
+_RecordT = TypeVar("_RecordT", bound="Record")
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -53,12 +54,6 @@ class Record(metaclass=_RecordType):
             raise TypeError(f"{type(self).__name__} takes {', '.join(fields)}")
         return (*values, *rest)
 
-    def _asdict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._fields}
-
-    def _replace(self, **changes: Any) -> Self:
-        return type(self)(**self._asdict() | changes)
-
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         """Restore a copy, or what was pickled."""
         for name, value in state[1].items():
@@ -71,13 +66,28 @@ class Record(metaclass=_RecordType):
         raise AttributeError(f"{type(self).__name__}.{name} can't be deleted: it's immutable")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._asdict() == other._asdict()
+        return type(self) is type(other) and asdict(self) == asdict(other)
 
     def __hash__(self) -> int:
-        return hash((type(self), *self._asdict().values()))
+        return hash((type(self), *asdict(self).values()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in asdict(self).items())})"
+
+
+def fields(record_class: type[Record]) -> tuple[str, ...]:
+    """Return the names of a class's fields."""
+    return record_class._fields
+
+
+def asdict(record: Record) -> dict[str, Any]:
+    """Return the fields of a record by their names."""
+    return {name: getattr(record, name) for name in record._fields}
+
+
+def replace(record: _RecordT, **changes: Any) -> _RecordT:
+    """Return a record with other values in some fields. Raises `TypeError` for a name that's none of its fields."""
+    return type(record)(**asdict(record) | changes)
 
 
 class Outcome(Record, Generic[_T_co]):

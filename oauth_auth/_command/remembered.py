@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .._record import Record
+from .._record import Record, replace
 from ..errors import ConfigurationError
 from ..stores._file import file_lock, make_folder, replace_file
 
@@ -66,13 +66,13 @@ class Remembered(Record):
     def after_login(self, profile: str, settings: _Settings, resource: str | None = None) -> Remembered:
         """Return what is remembered once a login with these settings has succeeded, to a resource if that's given."""
         if resource is None:
-            return self._replace(profiles={**self.profiles, profile: settings}, last=profile)
+            return replace(self, profiles={**self.profiles, profile: settings}, last=profile)
         logins = self.of(resource).after_login(profile, settings)
-        return self._replace(resources={**self.resources, resource: logins})
+        return replace(self, resources={**self.resources, resource: logins})
 
     def of(self, resource: str | None) -> Remembered:
         """Return what is remembered of the logins to a resource; with None, of those that name a server."""
-        return self._replace(resources={}) if resource is None else self.resources.get(resource, Remembered())
+        return replace(self, resources={}) if resource is None else self.resources.get(resource, Remembered())
 
     @property
     def unnamed(self) -> Remembered:
@@ -95,7 +95,7 @@ def parse(content: bytes) -> Remembered:
     remembered, resources = _read(fields), fields.get("resources", {})
     if not isinstance(resources, dict):
         raise ValueError("it's damaged")  # noqa: TRY004 - as for all that the file may hold
-    return remembered._replace(resources={name: _read(logins) for name, logins in resources.items()})
+    return replace(remembered, resources={name: _read(logins) for name, logins in resources.items()})
 
 
 def _read(fields: object) -> Remembered:

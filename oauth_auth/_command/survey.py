@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .._record import Record
+from .._record import Record, replace
 from .._server.discover import Asked, Candidate, ask_resource, candidates_for, examine, find_resource
 from .._wire.challenges import scope_to_ask
 from .._wire.identifiers import leads_inside, without_lone_slash
@@ -86,7 +86,7 @@ def survey(surroundings: Surroundings, logins: Mapping[str, Any]) -> Steps[Surve
         )
         reasons = {}
         for name, login in logins.items():
-            reasons[name] = yield from _why_not(surroundings, candidate, options._replace(login=login))
+            reasons[name] = yield from _why_not(surroundings, candidate, replace(options, login=login))
         servers.append((yield from _server(candidate, reasons)))
     scope = scope_to_ask(demand, given=options.scope, supported=known.scopes)
     is_guess = not known.servers and options.issuer is None

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .._flight import run, run_async
-from .._record import Record
+from .._record import Record, replace
 from .._wire.identifiers import covers
 from .._wire.token import NO_TOKEN, Prover
 from .auth import AsyncTokens
@@ -251,7 +251,7 @@ class FastPath(Record):
 
     def by_path(self) -> FastPath:
         """Return the same for tokens that may not go to all paths of an origin."""
-        return self._replace(place_of=_place if self.origin_of is _origin else _place_private)
+        return replace(self, place_of=_place if self.origin_of is _origin else _place_private)
 
 
 def _position(stream: Any) -> int | None:

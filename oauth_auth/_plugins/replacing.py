@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .._events import emit
 from .._flight import Step
-from .._record import Record
+from .._record import Record, asdict, replace
 from .._server.server_state import is_answerable
 from .._wire.challenges import Demand
 from .._wire.identifiers import covers
@@ -82,7 +82,7 @@ class Progress(Record):
 
     def after_proof(self, url: str, error: str) -> Progress:
         """Return it after another proof was sent."""
-        return self._replace(proved=(*self.proved, (url, error)))
+        return replace(self, proved=(*self.proved, (url, error)))
 
     def after_demand(self, *, is_fresh: bool) -> Progress:
         """Return it after a request without a token was sent with one."""
@@ -90,7 +90,7 @@ class Progress(Record):
 
     def after_step_up(self, login: Demand | None) -> Progress:
         """Return it after a request was sent again with the token of another login, made for it or found."""
-        return self._replace(times_sent=self.times_sent + 1, login=login, proved=())
+        return replace(self, times_sent=self.times_sent + 1, login=login, proved=())
 
     def after_replacement(self, *, is_final: bool) -> Progress:
         """Return it after a request was sent again in place of one whose token was rejected."""
@@ -383,37 +383,37 @@ class Rejection(Record):
             logging.INFO,
             "rejected",
             "token rejected: %(method)s %(url)s was answered with %(status)s",
-            **self._asdict(),
+            **asdict(self),
         )
         if not can_replay:
             text = "not replayed, since the body can't be sent again: %(method)s %(url)s, answered with %(status)s"
-            emit(logging.WARNING, "not_replayed", text, **self._asdict())
+            emit(logging.WARNING, "not_replayed", text, **asdict(self))
 
     def emit_replay(self) -> None:
         """Log that the request is sent again."""
         text = "replayed with another token: %(method)s %(url)s, answered with %(status)s before"
-        emit(logging.INFO, "replayed", text, **self._asdict())
+        emit(logging.INFO, "replayed", text, **asdict(self))
 
     def emit_challenged(self, error: str) -> None:
         """Log that it's about the proof alone, and that another one is sent."""
         text = "another proof is sent: %(method)s %(url)s was answered with %(status)s, error %(error)s"
-        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=error, scope=None)
+        emit(logging.DEBUG, "challenged", text, **asdict(self), error=error, scope=None)
 
     def emit_demand(self, demand: Demand) -> None:
         """Log that it asks for a token."""
         text = "a token is asked for: %(method)s %(url)s was answered with %(status)s, wants scope %(scope)s"
-        emit(logging.DEBUG, "challenged", text, **self._asdict(), error=demand.error, scope=_shown(demand.scope))
+        emit(logging.DEBUG, "challenged", text, **asdict(self), error=demand.error, scope=_shown(demand.scope))
 
     def emit_step_up(self, demand: Demand) -> None:
         """Log that it asks for another login, or for more scope."""
         text = "another authorization is asked for: %(method)s %(url)s was answered with %(status)s, wants %(demands)s"
         wanted = {} if demand.scope is None else {"scope": _shown(demand.scope)}
-        emit(logging.INFO, "step_up", text, **self._asdict(), demands={**dict(demand.login), **wanted})
+        emit(logging.INFO, "step_up", text, **asdict(self), demands={**dict(demand.login), **wanted})
 
     def emit_stepped_up(self) -> None:
         """Log that it's sent again with the token of another login."""
         text = "stepped up, sent again with another token: %(method)s %(url)s, answered with %(status)s before"
-        emit(logging.INFO, "stepped_up", text, **self._asdict())
+        emit(logging.INFO, "stepped_up", text, **asdict(self))
 
     def emit_rejected_again(self, error: str | None) -> None:
         """Log that it rejects a new token, too; `error` is the challenge's."""
@@ -421,7 +421,7 @@ class Rejection(Record):
             "a new token was rejected, too: %(method)s %(url)s was answered with %(status)s, error %(error)s; "
             "does the API want another audience or scope, or the tokens of another server?"
         )
-        emit(logging.WARNING, "rejected_again", text, **self._asdict(), error=error)
+        emit(logging.WARNING, "rejected_again", text, **asdict(self), error=error)
 
     def emit_insufficient_scope(self, wanted: str | None, present: str) -> None:
         """Log that the token's scope isn't enough."""
@@ -433,7 +433,7 @@ class Rejection(Record):
             logging.WARNING,
             "insufficient_scope",
             text,
-            **self._asdict(),
+            **asdict(self),
             wanted_scope=wanted,
             token_scope=present,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 from urllib.parse import urlsplit
 
 from .._flight import Step
+from .._record import replace
 from .._renewal.store_entry import StoreEntry
 from .._server.calls import EndpointCalls, Steps
 from .._wire.challenges import Kind
@@ -87,7 +88,7 @@ class Resource(ServerAuth["ResourceParameters[HTTPClient]"]):
         insecure = bool(parameters.get("allow_insecure_transport"))
         resource = check_protected_resource(parameters.get("resource"), allow_insecure=insecure)
         settings = read_options({**parameters, "resource": None})
-        settings = settings._replace(allowed_origins=frozenset({str(origin_of(resource))}))
+        settings = replace(settings, allowed_origins=frozenset({str(origin_of(resource))}))
         options = _read_options(parameters, settings, resource)
         transport = self._controller_class._make_transport(settings.token_client, settings.certificate)  # noqa: SLF001 - of the package
         registrations = StoredRegistrations(settings.store, options.redirect_uri, options.client_metadata)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from .._clock import Chance, Now
-from .._record import Record
+from .._record import Record, replace
 from .._wire.challenges import Demand
 from .._wire.urls import MOST_ORIGINS
 from ..errors import OAuthError, ReauthorizationRequired, TokenError
@@ -125,7 +125,7 @@ class OriginBreaker(Record):
         cooldown = Cooldown.begin(now, seconds)
         if past is None:
             return cls(times, cooldown, frozenset({path}))
-        return past._replace(times=times, cooldown=cooldown, vain_paths=_bounded(past.vain_paths, path))
+        return replace(past, times=times, cooldown=cooldown, vain_paths=_bounded(past.vain_paths, path))
 
     def blocks(self, now: Now, path: str, header: str) -> bool:
         """Return whether a renewal because this path has rejected this token would be vain, as far as is known.
@@ -139,7 +139,7 @@ class OriginBreaker(Record):
         """Return the breaker after it was told that the origin has rejected a new token; nothing more is counted."""
         if past is None:
             return cls(0, Cooldown.begin(now, 0.0), frozenset({path}), is_told=True)
-        return past._replace(is_told=True)
+        return replace(past, is_told=True)
 
     def accepted(self, path: str, header: str) -> OriginBreaker:
         """Return the breaker after a path has accepted a token; what accepted other tokens is forgotten."""
@@ -149,7 +149,7 @@ class OriginBreaker(Record):
             accepting = _bounded(kept, (path, header))
         elif not self.is_told:
             return self
-        return self._replace(accepting=accepting, is_told=False)
+        return replace(self, accepting=accepting, is_told=False)
 
     def is_over(self, now: Now) -> bool:
         """Return whether the last vain renewal was long enough ago to be forgotten."""

@@ -16,7 +16,7 @@ import enum
 from collections.abc import Callable
 
 from .._clock import Chance, Now
-from .._record import Record
+from .._record import Record, replace
 from .._wire.challenges import Demand
 from .._wire.token import Credential, OAuthToken
 from ..errors import OAuthError, TokenError
@@ -195,12 +195,12 @@ class State(Record):
         held = self.credential
         if held is None or held.header != credential.header:
             return State(credential, is_replacement=is_replacement)
-        same = self._replace(credential=credential)
+        same = replace(self, credential=credential)
         return same.failed(SameToken("the renewal brought the same token again"), now, chance)
 
     def provided(self, credential: Credential) -> State:
         """Return the state with a token in its last seconds, to be sent if there will be no better one."""
-        return self._replace(credential=credential)
+        return replace(self, credential=credential)
 
     def failed(self, error: OAuthError, now: Now, chance: Chance, *, times: int = 0) -> State:
         """Return the state after a renewal that failed; one that was due is postponed until the cooldown ends.
@@ -208,7 +208,7 @@ class State(Record):
         `times` is how many failures in a row siblings have counted.
         """
         failure = Failure.after(self.failure, error, now, chance, times=times)
-        state = self._replace(failure=failure)
+        state = replace(self, failure=failure)
         current = self.credential
         if current is None or now.wall < current.due_at:
             return state
@@ -221,12 +221,12 @@ class State(Record):
             return self
         deadline = current.next_deadline(now.wall)
         pause = min(CHECK_INTERVAL, max((deadline - now.wall) / 4, 0.05))
-        return self._replace(deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
+        return replace(self, deferred_at=now.wall).due_again_at(min(now.wall + pause, deadline))
 
     def due_again_at(self, refresh_at: float) -> State:
         """Return the state with a later renewal: until then requests take the fast path."""
         assert self.credential is not None  # noqa: S101 - callers have looked
-        return self._replace(credential=self.credential._replace(refresh_at=refresh_at))
+        return replace(self, credential=replace(self.credential, refresh_at=refresh_at))
 
     def waiting_is_pointless(self, around: Around) -> bool:
         """Return whether a renewal has failed, or was deferred, since this token fell due, or is failing now."""
@@ -275,7 +275,7 @@ def for_offer(state: State, now: Now, around: Around, *, asks: bool = False) -> 
         return for_request(state, now, around, Reason.LOOK)
     if around.is_running or state.looked.remaining(now) > 0:
         return Bare(), state
-    return Bare(Purpose(Reason.LOOK)), state._replace(looked=Cooldown.begin(now, CHECK_INTERVAL))
+    return Bare(Purpose(Reason.LOOK)), replace(state, looked=Cooldown.begin(now, CHECK_INTERVAL))
 
 
 def for_demand(state: State, now: Now, around: Around, *, demand: Demand) -> tuple[Send | Wait | Fail, State]:
@@ -310,7 +310,7 @@ def for_rejection(
     # After the pause that follows vain renewals.
     doubts = breaker is not None and breaker.cooldown.length > 0 and (path, rejected) not in breaker.accepting
     decision, state = _launch(state, Purpose(Reason.REJECTED, rejected, doubts_server=doubts), now, around)
-    return (decision._replace(counts=counts) if isinstance(decision, Wait) else decision), state
+    return (replace(decision, counts=counts) if isinstance(decision, Wait) else decision), state
 
 
 def for_renewal(state: State, around: Around, reason: Reason) -> tuple[Wait, State]:
@@ -343,5 +343,5 @@ def _launch(state: State, purpose: Purpose, now: Now, around: Around) -> tuple[W
         return Wait(purpose), state
     if not around.is_shared or (state.checked is not None and state.checked.remaining(now) > 0):
         return Fail(failure.error), state
-    checked = state._replace(checked=Cooldown.begin(now, CHECK_INTERVAL))
-    return Wait(purpose._replace(check_only=True)), checked
+    checked = replace(state, checked=Cooldown.begin(now, CHECK_INTERVAL))
+    return Wait(replace(purpose, check_only=True)), checked

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from .._clock import Now
-from .._record import Record
+from .._record import Record, asdict, fields
 from .._wire.token import OAuthToken, digest
 from ..errors import (
     ConfigurationError,
@@ -79,23 +79,23 @@ class SharedFailure(Record):
 
     @classmethod
     def read(cls, value: object) -> Self | None:
-        """Return what `_asdict` has written, or None if it's damaged."""
+        """Return what `asdict` has written, or None if it's damaged."""
         if not isinstance(value, dict):
             return None
-        by, kind, text, fields, times, at, pause = (value.get(name) for name in cls._fields)
+        by, kind, text, said, times, at, pause = (value.get(name) for name in fields(cls))
         is_valid = (
             isinstance(kind, str)
             and kind in _SHARED_ERRORS
             and isinstance(by, str)
             and isinstance(text, str)
-            and isinstance(fields, dict)
-            and all(_is_shared_field(name, field) for name, field in fields.items())
+            and isinstance(said, dict)
+            and all(_is_shared_field(name, field) for name, field in said.items())
             and isinstance(times, int)
             and 0 < times < 1e6
             and _is_number(at)
             and _is_number(pause)
         )
-        return cls(by, kind, text, fields, times, at, min(pause, _LONGEST_PAUSE)) if is_valid else None  # type: ignore[arg-type, type-var]
+        return cls(by, kind, text, said, times, at, min(pause, _LONGEST_PAUSE)) if is_valid else None  # type: ignore[arg-type, type-var]
 
     def is_recent(self, now: Now) -> bool:
         """Return whether the pause lasts; one in the future, by another machine's clock, counts as over."""
@@ -159,7 +159,7 @@ def pack(entry: Entry, owner: Mapping[str, str]) -> OAuthToken:
     if entry.logged_out is not None:
         state["logged_out"] = sorted(entry.logged_out)
     if entry.failure is not None:
-        state["failure"] = entry.failure._asdict()
+        state["failure"] = asdict(entry.failure)
     if entry.superseded:
         state["superseded"] = list(entry.superseded[-_MOST_SUPERSEDED:])
     if entry.key is not None:

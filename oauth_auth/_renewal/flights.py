@@ -86,7 +86,7 @@ class RenewalFlight(Flight[Any]):
 
     def take_over(self) -> bool:
         """Return whether the procedure is the caller's to carry out, and nobody else's."""
-        is_ours = self.take_up()
+        is_ours = super().take_up()
         if is_ours:
             self.runner = Runner(self._entry.session(), HoldUps(self._clock))
         return is_ours

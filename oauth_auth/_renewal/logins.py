@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._events import emit
 from .._flight import do
-from .._record import Record
+from .._record import Record, replace
 from .._server.calls import Steps
 from .._server.grant import Grant
 from .._server.grants import reauthorization
@@ -84,7 +84,7 @@ class Logins:
             yield from tokens.look(())  # what a sibling has saved, if the lock was lost; the store may work by now
         before = tokens.known.last
         tokens.renewed(token, key, is_login=True)
-        tokens.known = tokens.known._replace(previous=None)
+        tokens.known = replace(tokens.known, previous=None)
         yield from tokens.save()
         return before
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .._record import Record
+from .._record import Record, replace
 from .._wire.token import OAuthToken, digest
 from .entry import Entry, identity
 
@@ -45,7 +45,7 @@ class Known(Record):
         """Return what is known with a new token, and the key that it's bound to; `is_login` begins a new login."""
         login = identity(token) if is_login or self.login is None else self.login
         known = self.with_key(token, key)
-        return known._replace(last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
+        return replace(known, last=token, is_only_here=True, login=login, superseded=self.superseded_by(token))
 
     def with_key(self, token: OAuthToken, key: DPoPKey | None) -> Known:
         """Return what is known with a token's key; those of tokens that are gone are forgotten."""
@@ -53,7 +53,7 @@ class Known(Record):
             return self
         kept = {identity(one) for one in (self.last, self.previous, self.in_store) if one is not None}
         keys = {name: known for name, known in self.keys.items() if name in kept}
-        return self._replace(keys={**keys, identity(token): key})
+        return replace(self, keys={**keys, identity(token): key})
 
     def key_of(self, token: OAuthToken) -> DPoPKey | None:
         """Return the key that a token is bound to, if it's known."""
@@ -66,7 +66,7 @@ class Known(Record):
 
     def saved(self) -> Known:
         """Return what is known once the last token is in the store."""
-        return self._replace(in_store=self.last, has_read=True, is_unsaved=False, is_only_here=False)
+        return replace(self, in_store=self.last, has_read=True, is_unsaved=False, is_only_here=False)
 
     def logged_out(self) -> Known:
         """Return what is known once the login has ended."""
@@ -96,7 +96,7 @@ class Known(Record):
         """Return what is known with what the store says that its token has replaced."""
         no_news = {*self.superseded, *(() if entry.token is None else _digests_of(entry.token))}
         news = [known for known in entry.superseded if known not in no_news]
-        return self._replace(superseded=(*news, *self.superseded)[-_MOST_SUPERSEDED:]) if news else self
+        return replace(self, superseded=(*news, *self.superseded)[-_MOST_SUPERSEDED:]) if news else self
 
     def has_superseded(self, token: OAuthToken) -> bool:
         """Return whether this token is known to have been replaced."""
@@ -111,22 +111,22 @@ def merge(known: Known, stored: Entry) -> Known:
     live one is to be saved again, as is one whose key the store has lost. The mark of a logout ends the login that it's
     about, and no other.
     """
-    known = known._replace(has_read=known.has_read or stored.token is None)
+    known = replace(known, has_read=known.has_read or stored.token is None)
     if stored.logged_out is not None:
         # The mark names newer tokens of the login, too, which a store that goes back in time may bring.
         named = tuple(sorted(stored.logged_out)[:_MOST_SUPERSEDED])
         ended = known.logged_out().learned(Entry(superseded=named))
-        return ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)
+        return ended if known.is_ended_by(stored.logged_out) else replace(known, in_store=None)
     token = stored.token
     is_last = token is not None and _is_same(token, known.last)
     has_lost_key = is_last and stored.key is None and known.has_key
     if token is None or _is_same(token, known.in_store):
-        return known._replace(has_read=True, is_unsaved=known.is_unsaved or has_lost_key)
+        return replace(known, has_read=True, is_unsaved=known.is_unsaved or has_lost_key)
     known = known.with_key(token, stored.key)
     if is_last:
-        return known.saved()._replace(is_unsaved=has_lost_key).learned(stored)
+        return replace(known.saved(), is_unsaved=has_lost_key).learned(stored)
     if known.has_superseded(token):
-        return known._replace(in_store=token, has_read=True, is_unsaved=known.last is not None)
+        return replace(known, in_store=token, has_read=True, is_unsaved=known.last is not None)
     trusts_store = known.has_read and not known.is_unsaved
     if trusts_store or known.last is None or _expiry(token) >= _expiry(known.last):
         login = stored.login or identity(token)
@@ -137,7 +137,7 @@ def merge(known: Known, stored: Entry) -> Known:
         return Known(
             token, previous, token, has_read=True, login=login, superseded=superseded, keys=known.keys
         ).learned(stored)
-    return known._replace(previous=token, in_store=token, has_read=True)
+    return replace(known, previous=token, in_store=token, has_read=True)
 
 
 def _digests_of(token: OAuthToken) -> set[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._clock import Chance, Clock
 from .._flight import do
-from .._record import Record
+from .._record import Record, replace
 from .._server.calls import Steps
 from .._server.grant import Grant, OnDemandGrant
 from .._wire.token import Credential, OAuthToken, digest
@@ -174,7 +174,7 @@ class Tokens:
         # The entry is read again, since it's replaced as a whole; the store may work by now.
         token = yield from self.look(excluded)
         if token is None and failure is not None and is_ours and self.stored.is_ok:
-            yield from do(Save(self.stored.entry._replace(failure=failure)))
+            yield from do(Save(replace(self.stored.entry, failure=failure)))
         return token
 
     def save(self) -> Steps[None]:
@@ -188,7 +188,7 @@ class Tokens:
         if self.stored.is_ok and (yield from do(Save(entry))):
             self.known = self.known.saved()
         else:
-            self.known = self.known._replace(is_unsaved=True)
+            self.known = replace(self.known, is_unsaved=True)
 
     def live_refresh_token(self) -> LiveRefreshToken | None:
         """Return a refresh token to renew with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from .._record import Record
+from .._record import Record, asdict, fields
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
 
@@ -36,19 +36,19 @@ class Bond(Record):
 
     @classmethod
     def read(cls, value: object) -> Self | None:
-        """Return what `_asdict` has written, or None if it's damaged."""
+        """Return what `asdict` has written, or None if it's damaged."""
         if not isinstance(value, dict):
             return None
-        fields = {name: value[name] for name in cls._fields if name in value}
-        texts = [fields.get(name) for name in ("issuer", "client_id", "resource")]
-        optional = [fields.get(name) for name in ("scope", "redirect_uri")]
+        given = {name: value[name] for name in fields(cls) if name in value}
+        texts = [given.get(name) for name in ("issuer", "client_id", "resource")]
+        optional = [given.get(name) for name in ("scope", "redirect_uri")]
         is_valid = (
             all(isinstance(text, str) and text for text in texts)
             and all(text is None or isinstance(text, str) for text in optional)
-            and all(isinstance(fields.get(name, False), bool) for name in ("is_registered", "is_bound"))
-            and isinstance(fields.get("learned", {}), dict)
+            and all(isinstance(given.get(name, False), bool) for name in ("is_registered", "is_bound"))
+            and isinstance(given.get("learned", {}), dict)
         )
-        return cls(**fields) if is_valid else None
+        return cls(**given) if is_valid else None
 
 
 class Bonds:
@@ -91,7 +91,7 @@ class Bonds:
 
     def dump(self) -> dict[str, Any]:
         """Return them as JSON."""
-        return {_FIELD: {key: bond._asdict() for key, bond in self._of.items()}} if self._of else {}
+        return {_FIELD: {key: asdict(bond) for key, bond in self._of.items()}} if self._of else {}
 
     def load(self, state: Mapping[str, Any], may_be_called: Callable[[str], bool] = lambda _: True) -> None:
         """Take in what `dump` returned, here or in another program; what is damaged is ignored.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from .._clock import CHANCE, Chance, Clock, Now
 from .._events import emit
 from .._flight import Effect, Standby, attempt, carry_out, do, mark_retrying
-from .._record import Record
+from .._record import Record, replace
 from .._wire.checks import require_encodable
 from .._wire.messages import TokenResponse, read_token_response
 from .._wire.token import OAuthToken
@@ -293,7 +293,7 @@ class Attempts(Generic[_T]):
                 response = yield from self._ask(sent, half, left if self._is_single_use else half)
                 arrived = self._clock().wall
                 nonce = self._calls.server.note(response.headers, arrived) if self._call.per_attempt else None
-                return self._read(sent, response._replace(received_at=arrived))
+                return self._read(sent, replace(response, received_at=arrived))
             except TokenError as error:
                 self.statuses[-1] = error.status_code
                 failure = error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .._record import Record
+from .._record import Record, replace
 from .._wire.client_auth import (
     ClientAuthentication,
     ClientAuthParameters,
@@ -118,7 +118,7 @@ class Client:
 
     def _parameters(self, way: _Way) -> ClientAuthParameters:
         made = way.method.authenticate(self.client_id, self._client_secret)
-        return made if not self._always_named else made._replace(fields={"client_id": self.client_id, **made.fields})
+        return made if not self._always_named else replace(made, fields={"client_id": self.client_id, **made.fields})
 
     def _ways(self) -> tuple[_Way, ...]:
         """Return the ways that the server may take, the first one first; the one that it does, once that's known."""

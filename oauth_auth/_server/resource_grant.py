@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .._flight import do
 from .._keys.dpop import Binding
 from .._lazy import loading
+from .._record import replace
 from .._wire.challenges import Demand, Kind, is_within, scope_to_ask
 from .._wire.identifiers import is_same_issuer
 from .._wire.token import OAuthToken, digest
@@ -290,7 +291,7 @@ class ResourceGrant(OnDemandGrant):
         found, known = self.surroundings.found, self._tokens.bonds.latest
         if found is not None:
             scope = self._asked or (None if known is None else known.scope)
-            bond, endpoints = self._bond_of_new(found, identity, key)._replace(scope=scope), found.endpoints
+            bond, endpoints = replace(self._bond_of_new(found, identity, key), scope=scope), found.endpoints
         else:
             assert known is not None  # noqa: S101 - `needs_authorization` says so
             bond, endpoints = known, self.surroundings.endpoints_of(known.issuer)
@@ -446,7 +447,7 @@ class ResourceTokens:
     def noted(self, steps: Steps[OAuthToken], bond: Bond, grant: TokenEndpointGrant) -> Steps[OAuthToken]:
         """Get a token by these steps; note where it's from."""
         token = yield from steps
-        self.bonds.note(token, bond._replace(learned=grant.client.dump_state()))
+        self.bonds.note(token, replace(bond, learned=grant.client.dump_state()))
         return token
 
     def calls_of(self, endpoints: Endpoints, identity: ClientIdentity, bond: Bond) -> TokenCalls:

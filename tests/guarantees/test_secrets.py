@@ -49,7 +49,7 @@ from oauth_auth import (
 )
 from oauth_auth._flight import Outcome
 from oauth_auth._plugins.options import read_options
-from oauth_auth._record import Record
+from oauth_auth._record import Record, asdict
 from oauth_auth._wire.client_auth import ClientAuthentication, ClientAuthParameters
 from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token import Credential
@@ -613,7 +613,7 @@ def expanded(root: object) -> Iterator[object]:
         elif isinstance(thing, Sequence | AbstractSet) and not isinstance(thing, str | bytes):
             left += thing
         elif isinstance(thing, Record):
-            left += thing._asdict().values()
+            left += asdict(thing).values()
         elif dataclasses.is_dataclass(thing) and not isinstance(thing, type):
             left += [getattr(thing, field.name) for field in dataclasses.fields(thing)]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthToken
+from oauth_auth._record import replace
 from oauth_auth.stores import RedisTokenStore, TokenStore
 from tests.servers.redis import RedisServer
 from tests.support import modes
@@ -177,7 +178,7 @@ def test_the_live_token_is_asked_before_the_one_given(
     assert worker.works()  # it has only seen the second, and what an older version saved doesn't name the first
     store.save("k", old)
     source = worker.auth._source
-    source._tokens.known = source._tokens.known._replace(superseded=())
+    source._tokens.known = replace(source._tokens.known, superseded=())
     # A server that refuses a spent token, and doesn't end its family.
     rotation.before = refusing_what_is_spent(rotation)
     tokens.revoke()

@@ -170,7 +170,7 @@ MUTANTS = (
         "State.failed",
         replace(
             """
-            state = self._replace(failure=failure)
+            state = replace(self, failure=failure)
             current = self.credential
             """,
             "state, current = State(failure=failure), None",
@@ -261,7 +261,7 @@ MUTANTS = (
         "State.renewed",
         replace(
             "State(credential, is_replacement=is_replacement)",
-            "self._replace(credential=credential, is_replacement=is_replacement)",
+            "replace(self, credential=credential, is_replacement=is_replacement)",
         ),
         tests=("units/test_decisions.py::test_a_new_token_ends_all_that_was",),
     ),

@@ -174,8 +174,8 @@ MUTANTS = (
         "a logout isn't heeded by siblings",
         "merge",
         replace(
-            "ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
-            "known._replace(in_store=None)",
+            "ended if known.is_ended_by(stored.logged_out) else replace(known, in_store=None)",
+            "replace(known, in_store=None)",
         ),
         tests=("units/test_merge.py::test_a_mark_ends_the_login_that_it_is_about",),
     ),
@@ -369,7 +369,7 @@ MUTANTS = (
         10,
         "a lifetime counts from when the answer was read",
         "Attempts.make",
-        replace("response._replace(received_at=arrived)", "response"),
+        replace("replace(response, received_at=arrived)", "response"),
         tests=("units/test_calls.py::test_an_answer_counts_from_when_it_arrived",),
     ),
     # -- 11: Basic client authentication ------------------------------------------------------------------------------

@@ -369,14 +369,14 @@ MUTANTS = (
         37,
         "a second process doesn't know where a token is from",
         "Bonds.dump",
-        replace("{_FIELD: {key: bond._asdict() for key, bond in self._of.items()}} if self._of else {}", "{}"),
+        replace("{_FIELD: {key: asdict(bond) for key, bond in self._of.items()}} if self._of else {}", "{}"),
         tests=(f"{OF_GRANT}::test_the_first_renewal_of_a_second_process_costs_two_calls",),
     ),
     Mutant(
         39,
         "a client shows its secret",
         "ClientIdentity.__repr__",
-        replace('f"{type(self).__name__}(…)"', 'f"{self._asdict()}"'),
+        replace('f"{type(self).__name__}(…)"', 'f"{asdict(self)}"'),
         tests=(f"{OF_GRANT}::test_nothing_secret_is_shown",),
     ),
 )

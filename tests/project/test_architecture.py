@@ -147,8 +147,6 @@ def test_modules_are_readable_in_one_sitting() -> None:
     assert {} == {name: lines for name, path in modules().items() if (lines := path.read_text().count("\n")) > 500}
 
 
-OF_RECORDS = {"_asdict", "_fields", "_replace"}
-"""What every record has for all to use: the names can't be those of fields, as with named tuples."""
 REACHING = {"_command": 7, "_plugins": 93, "_server": 16, "aiohttp": 19, "niquests": 29, "requests": 8, "stores": 2}
 """How often folders and modules use private members that another file of an inheritance chain defines: ever less."""
 
@@ -199,7 +197,7 @@ def test_private_members_are_used_where_they_are_defined() -> None:
     where = []
     for key, node in all_classes.items():
         bases = bases_of(key)
-        here = members[key].union(*(members[base] for base in bases if base[0] == key[0])) | OF_RECORDS
+        here = members[key].union(*(members[base] for base in bases if base[0] == key[0]))
         elsewhere = set[str]().union(*(members[base] for base in bases if base[0] != key[0]))
         for use in ast.walk(node):
             if not isinstance(use, ast.Attribute) or not is_of_self(use.value) or use.attr not in elsewhere:

@@ -135,7 +135,7 @@ MUTANTS = (
         None,
         "a decision writes while a flight is under way",
         "for_request",
-        replace("(Wait(), state)", "(Wait(), state._replace())"),
+        replace("(Wait(), state)", "(Wait(), replace(state))"),
         histories=("calm",),
     ),
     Mutant(
@@ -191,7 +191,7 @@ MUTANTS = (
         None,
         "a failed renewal takes the token away",
         "State.failed",
-        replace("state = self._replace(failure=failure)", "return State(failure=failure)"),
+        replace("state = replace(self, failure=failure)", "return State(failure=failure)"),
         histories=("server",),
     ),
     Mutant(
@@ -301,8 +301,8 @@ MUTANTS = (
         "a mark of a logout is overlooked",
         "merge",
         replace(
-            "ended if known.is_ended_by(stored.logged_out) else known._replace(in_store=None)",
-            "known._replace(in_store=None)",
+            "ended if known.is_ended_by(stored.logged_out) else replace(known, in_store=None)",
+            "replace(known, in_store=None)",
         ),
         histories=("logout",),
     ),

@@ -23,6 +23,7 @@ from oauth_auth import (
     TokenTransportError,
 )
 from oauth_auth._flight import Outcome, capture
+from oauth_auth._record import replace
 from oauth_auth._renewal.acquisition import Acquisition, Making, Order
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings
 from oauth_auth._renewal.effects import (
@@ -272,9 +273,9 @@ def test_who_wants_a_new_token_does_not_take_the_stored_one() -> None:
 def test_a_sibling_alone_will_do_where_the_server_has_refused() -> None:
     """A mere look brings a sibling's token or nothing, and no call."""
     world = World()
-    assert Nothing(Why.DEFERRED) == world.acquire(MISSING._replace(check_only=True))
+    assert Nothing(Why.DEFERRED) == world.acquire(replace(MISSING, check_only=True))
     world.entry = THEIRS
-    assert Acquired(token("theirs"), is_own=False) == world.acquire(MISSING._replace(check_only=True))
+    assert Acquired(token("theirs"), is_own=False) == world.acquire(replace(MISSING, check_only=True))
     assert ["Load", "Load"] == world.trace
 
 
@@ -624,7 +625,7 @@ def test_a_refresh_token_is_not_risked_while_the_store_fails(can_wait: bool, is_
     """While the store is in trouble and there's time, no refresh token is used, which a sibling may use, too."""
     world = World(password(), NEW, last=token("held", 200, refresh_token="refresh"))
     world.store_entry.failed("load", OSError("down"))
-    result = world.acquire(DUE._replace(can_wait=can_wait), held=token("held", 200))
+    result = world.acquire(replace(DUE, can_wait=can_wait), held=token("held", 200))
     assert is_deferred is (result == Nothing(Why.DEFERRED))
     assert is_deferred is ([] == world.forms)
 
@@ -655,7 +656,7 @@ def test_a_lock_that_is_taken_puts_saving_off() -> None:
     world = World()
     world.acquire()
     world.effects.clear()
-    world.tokens.known = world.tokens.known._replace(is_unsaved=True)
+    world.tokens.known = replace(world.tokens.known, is_unsaved=True)
     world.locks = [Locked.TAKEN]
     assert Nothing(Why.DEFERRED) == world.ending(world.making.flush(None))
     assert (["Lock"], True) == (world.trace, world.tokens.known.is_unsaved)
@@ -823,7 +824,7 @@ def test_a_completed_login_is_not_completed_twice() -> None:
 def test_a_code_that_was_only_spent_is_no_login() -> None:
     """Where a code was given at construction and refused, the store's mark of it doesn't stand for a login."""
     world = led_elsewhere(CODE_ANSWER, answer(200))
-    world.entry = BEFORE._replace(grant_state={"code": digest("code")})
+    world.entry = replace(BEFORE, grant_state={"code": digest("code")})
     assert "new" == completing(world).token.access_token
 
 
@@ -1142,7 +1143,7 @@ def test_an_open_resource_that_is_asked_wants_nothing() -> None:
     assert ["ask"] == grant.calls
 
 
-@pytest.mark.parametrize(("purpose", "asks"), [(ASK, True), (MISSING, True), (MISSING._replace(demand=WANTED), False)])
+@pytest.mark.parametrize(("purpose", "asks"), [(ASK, True), (MISSING, True), (replace(MISSING, demand=WANTED), False)])
 def test_what_the_resource_demands_is_known_before_a_login(purpose: Purpose, asks: bool) -> None:
     """From the answer that led to it, else by asking; then all is found out, without the lock, and the user logs in."""
     world, grant = on_demand(NEW_TOKEN, demand=WANTED)
@@ -1171,7 +1172,7 @@ def test_what_cannot_be_found_out_is_an_error(failing: str, error: TokenError) -
 def test_a_service_asks_under_the_lock_once_all_is_known() -> None:
     """Without a user, too, discovery comes before the first token, and not again."""
     world, grant = on_demand(NEW_TOKEN, token("next"), has_login=False)
-    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(MISSING._replace(demand=WANTED))
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(replace(MISSING, demand=WANTED))
     assert [("prepare", WANTED), "request"] == grant.calls
     assert ["Load", "Lock", "Load", "Unlock", "Lock", "Load", "StillHeld", "Save"] == world.trace
     assert Acquired(token("next"), is_own=True) == world.acquire(REJECTED, held=NEW_TOKEN)
@@ -1193,7 +1194,7 @@ def test_a_token_is_renewed_where_it_is_from(purpose: Purpose) -> None:
 def test_a_server_that_is_doubted_is_asked_about_first(moved: Any) -> None:
     """A token fresh from it was rejected; where that can't be found out it's renewed where it's from."""
     world, grant = on_demand(last=HELD, refreshes=[NEW_TOKEN], moved=[moved])
-    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(REJECTED._replace(doubts_server=True), held=HELD)
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(replace(REJECTED, doubts_server=True), held=HELD)
     assert ["moved?", "refresh"] == grant.calls
 
 
@@ -1240,7 +1241,7 @@ def test_before_a_user_is_asked_the_resource_is_read_anew() -> None:
 def test_a_login_for_a_demand(demand: Demand, parameters: dict[str, str]) -> None:
     """Not by a refresh: the user logs in as is demanded."""
     world, grant = on_demand(NEW_TOKEN, last=HELD, refreshes=[])
-    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(LOGIN._replace(demand=demand), held=HELD)
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(replace(LOGIN, demand=demand), held=HELD)
     assert [("prepare", demand), "log in", "request"] == grant.calls
     assert [parameters] == grant.demands
 
@@ -1248,13 +1249,13 @@ def test_a_login_for_a_demand(demand: Demand, parameters: dict[str, str]) -> Non
 def test_a_login_that_could_bring_no_more_is_not_asked_for() -> None:
     """All of it was granted already, or asked for in vain."""
     world, grant = on_demand(last=HELD, brings_more=False)
-    assert Nothing(Why.VAIN) == world.acquire(LOGIN._replace(demand=MORE), held=HELD)
+    assert Nothing(Why.VAIN) == world.acquire(replace(LOGIN, demand=MORE), held=HELD)
     assert [("prepare", MORE)] == grant.calls
 
 
 def test_a_siblings_token_may_be_of_the_login_that_is_demanded() -> None:
     """It's tried first; a program that wants a login for itself gets one."""
-    for purpose, is_own in ((LOGIN._replace(demand=MORE), False), (LOGIN, True)):
+    for purpose, is_own in ((replace(LOGIN, demand=MORE), False), (LOGIN, True)):
         world, grant = on_demand(NEW_TOKEN, last=HELD)
         world.entry = THEIRS
         assert is_own is world.acquire(purpose, held=HELD).is_own
@@ -1267,7 +1268,7 @@ def test_a_siblings_token_may_be_of_the_login_that_is_demanded() -> None:
 def test_with_another_client_a_login_is_tried_once_more() -> None:
     """What the server says of the first is no failure, if another can be had; the lock is free in between."""
     world, grant = on_demand(FINAL, NEW_TOKEN, forgotten=[True])
-    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(MISSING._replace(demand=WANTED))
+    assert Acquired(NEW_TOKEN, is_own=True) == world.acquire(replace(MISSING, demand=WANTED))
     assert [("prepare", WANTED), "log in", "request", "client?", "log in", "request"] == grant.calls
     assert ["Unlock", "Authorize"] == world.trace[-7:-5]
 
@@ -1276,12 +1277,12 @@ def test_with_another_client_a_login_is_tried_once_more() -> None:
 def test_no_client_is_tried_for_ever(forgotten: list[bool], logins: int) -> None:
     """Once more in a flight, and only where the error is about the client."""
     world, grant = on_demand(FINAL, PASSING, NEW_TOKEN, forgotten=forgotten)
-    assert (FINAL if logins == 1 else PASSING) == world.acquire(MISSING._replace(demand=WANTED))
+    assert (FINAL if logins == 1 else PASSING) == world.acquire(replace(MISSING, demand=WANTED))
     assert (logins, 1) == (grant.calls.count("log in"), grant.calls.count("client?"))
 
 
 def test_a_demand_goes_along_with_the_other_client() -> None:
     """It's the same login."""
     world, grant = on_demand(FINAL, NEW_TOKEN, last=HELD, forgotten=[True])
-    assert world.acquire(LOGIN._replace(demand=STRONGER), held=HELD).is_own
+    assert world.acquire(replace(LOGIN, demand=STRONGER), held=HELD).is_own
     assert [{"acr_values": "gold"}] * 2 == grant.demands

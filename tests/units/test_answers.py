@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oauth_auth._plugins.answers import NOTHING, Reading, Rules, error_said, read
+from oauth_auth._record import replace
 from oauth_auth._wire.challenges import Demand, Kind
 
 BEARER, BOUND = "Bearer secret-token", "DPoP secret-token"
@@ -28,7 +29,7 @@ ANEW = Demand(Kind.LOGIN, login=(("acr_values", "gold"),), error="insufficient_u
         (503, None, BEARER, USER, NOTHING),
         (401, None, BEARER, PLAIN, Reading(rejects=True)),
         (401, INVALID, BEARER, PLAIN, Reading(rejects=True)),
-        (401, INVALID, BEARER, PLAIN._replace(renews=False), NOTHING),
+        (401, INVALID, BEARER, replace(PLAIN, renews=False), NOTHING),
         (403, INVALID, BEARER, PLAIN, Reading(accepts=True)),
         (403, None, BEARER, Rules((401, 403)), Reading(rejects=True, accepts=True)),
         (403, SCOPE, BEARER, PLAIN, Reading(lacks_scope=True, wanted_scope="write", accepts=True)),

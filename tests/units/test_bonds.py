@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import OAuthToken
+from oauth_auth._record import asdict, replace
 from oauth_auth._server.bonds import Bond, Bonds
 from oauth_auth._wire.token import digest
 
@@ -23,7 +24,7 @@ def token(number: int) -> OAuthToken:
 @pytest.mark.parametrize("bond", [BOND, WHOLE])
 def test_a_bond_is_stored_as_json(bond: Bond) -> None:
     """And what comes back is the same."""
-    assert bond == Bond.read(json.loads(json.dumps(bond._asdict())))
+    assert bond == Bond.read(json.loads(json.dumps(asdict(bond))))
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:
@@ -40,23 +41,23 @@ def test_what_a_later_version_adds_is_left_out() -> None:
         [],
         "bond",
         {},
-        {**BOND._asdict(), "issuer": ""},
-        {**BOND._asdict(), "issuer": None},
-        {**BOND._asdict(), "client_id": 5},
-        {**BOND._asdict(), "resource": ["x"]},
-        {**BOND._asdict(), "scope": 5},
-        {**BOND._asdict(), "redirect_uri": []},
-        {**BOND._asdict(), "is_registered": "yes"},
-        {**BOND._asdict(), "is_bound": 1},
-        {**BOND._asdict(), "learned": []},
-        {**BOND._asdict(), "learned": None},
+        {**asdict(BOND), "issuer": ""},
+        {**asdict(BOND), "issuer": None},
+        {**asdict(BOND), "client_id": 5},
+        {**asdict(BOND), "resource": ["x"]},
+        {**asdict(BOND), "scope": 5},
+        {**asdict(BOND), "redirect_uri": []},
+        {**asdict(BOND), "is_registered": "yes"},
+        {**asdict(BOND), "is_bound": 1},
+        {**asdict(BOND), "learned": []},
+        {**asdict(BOND), "learned": None},
     ],
 )
 def test_what_is_damaged_is_no_bond(value: Any) -> None:
     """A token without one isn't renewed, rather than sent to the wrong server; others aren't affected."""
     assert None is Bond.read(value)
     bonds = Bonds()
-    bonds.load({"bonds": {"damaged": value, digest("refresh-1"): BOND._asdict()}})
+    bonds.load({"bonds": {"damaged": value, digest("refresh-1"): asdict(BOND)}})
     assert BOND == bonds.of_refresh_token("refresh-1")
     assert 1 == len(bonds.dump()["bonds"])
 
@@ -85,7 +86,7 @@ def test_nothing_of_a_token_is_stored() -> None:
     """Digests are."""
     bonds = Bonds()
     bonds.note(token(1), BOND)
-    assert {digest("refresh-1"): BOND._asdict()} == bonds.dump()["bonds"]
+    assert {digest("refresh-1"): asdict(BOND)} == bonds.dump()["bonds"]
     assert "refresh-1" not in json.dumps(bonds.dump())
     assert {} == Bonds().dump()
 
@@ -95,7 +96,7 @@ def test_the_last_eight_are_remembered() -> None:
     bonds = Bonds()
     assert None is bonds.latest
     for number in range(12):
-        bonds.note(token(number), BOND._replace(client_id=f"client-{number}"))
+        bonds.note(token(number), replace(BOND, client_id=f"client-{number}"))
     assert [*[False] * 4, *[True] * 8] == [bonds.of(token(number)) is not None for number in range(12)]
     bonds.note(token(5), WHOLE)
     assert WHOLE == bonds.latest
@@ -108,11 +109,11 @@ def test_what_another_program_has_stored_comes_after_what_was_known() -> None:
     ours.note(token(1), BOND)
     theirs.load(ours.dump())
     theirs.note(token(2), WHOLE)
-    ours.note(token(3), BOND._replace(scope="mine"))
+    ours.note(token(3), replace(BOND, scope="mine"))
     ours.load(json.loads(json.dumps(theirs.dump())))
     assert WHOLE == ours.latest
-    assert [BOND, WHOLE, BOND._replace(scope="mine")] == [ours.of(token(number)) for number in (1, 2, 3)]
-    many = {"bonds": {f"key-{number}": BOND._asdict() for number in range(100)}}
+    assert [BOND, WHOLE, replace(BOND, scope="mine")] == [ours.of(token(number)) for number in (1, 2, 3)]
+    many = {"bonds": {f"key-{number}": asdict(BOND) for number in range(100)}}
     ours.load(many)
     assert 8 == len(ours.dump()["bonds"])
 
@@ -121,6 +122,6 @@ def test_a_server_that_may_not_be_called_is_left_out() -> None:
     """What a store holds is believed no more than what a resource says."""
     ours, theirs = Bonds(), Bonds()
     theirs.note(token(1), BOND)
-    theirs.note(token(2), BOND._replace(issuer="https://10.0.0.1"))
+    theirs.note(token(2), replace(BOND, issuer="https://10.0.0.1"))
     ours.load(theirs.dump(), lambda issuer: issuer == AUTH)
     assert [BOND, None] == [ours.of(token(number)) for number in (1, 2)]

@@ -11,6 +11,7 @@ import pytest
 
 from oauth_auth import DPoPKey, OAuthToken, ReauthorizationRequired, TokenResponseError
 from oauth_auth._keys.dpop import Binding
+from oauth_auth._record import replace
 from oauth_auth._renewal.entry import Entry, identity, pack, unpack
 from oauth_auth._renewal.logins import NewLogin
 from oauth_auth._renewal.merge import Known, merge
@@ -30,7 +31,7 @@ def bound(text: str, seconds: float = 3600.0, **fields: Any) -> OAuthToken:
 
 
 def grant(binding: Binding | None = None) -> AuthorizationCodeGrant:
-    calls = token_calls(client_secret=None)._replace(binding=binding or Binding())
+    calls = replace(token_calls(client_secret=None), binding=binding or Binding())
     return AuthorizationCodeGrant(calls, code=None, redirect_uri="https://app.example/cb", code_verifier=None)
 
 
@@ -98,7 +99,7 @@ def test_an_unsaved_token_keeps_its_key() -> None:
 def test_a_given_key_is_not_stored() -> None:
     """It's the user's own, and the same for all tokens."""
     world = World(grant(Binding(OTHERS)), answer(200, CODE_ANSWER))
-    world.tokens.known, world.entry = KNOWN._replace(keys={}), stored(SPENT)
+    world.tokens.known, world.entry = replace(KNOWN, keys={}), stored(SPENT)
     world.acquire()
     assert [OTHERS.thumbprint] == asked_with(world)
     assert world.entry.key is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from oauth_auth import OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._clock import Now
+from oauth_auth._record import replace
 from oauth_auth._renewal.backoff import Cooldown, Failure, OriginBreaker
 from oauth_auth._renewal.decisions import (
     Around,
@@ -80,7 +81,7 @@ def plain(decision: Any) -> Any:
     if not isinstance(decision, Send):
         return decision
     sent = decision.credential
-    return decision._replace(credential=sent._replace(refresh_at=sent.due_at))
+    return replace(decision, credential=replace(sent, refresh_at=sent.due_at))
 
 
 # -- The state's deadlines, as the tables below take them -----------------------------------------------------------
@@ -153,7 +154,7 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
     "unending": (State(UNENDING), 1e6, IDLE, Send(UNENDING), None),
     "failing, while the token is good": (failed_at(DUE), DUE + 1, IDLE, Send(HELD), None),
     "failing, due again": (
-        failed_at(DUE)._replace(credential=HELD),
+        replace(failed_at(DUE), credential=HELD),
         DUE + 0.5,
         IDLE,
         Send(HELD),
@@ -196,7 +197,7 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
     ),
     "due, an error of an unknown kind": (failed_at(DUE, UNEXPECTED), DUE + 1, IDLE, Send(HELD), None),
     "due, an error of an unknown kind, due again": (
-        failed_at(DUE, UNEXPECTED)._replace(credential=HELD),
+        replace(failed_at(DUE, UNEXPECTED), credential=HELD),
         DUE + 0.5,
         IDLE,
         Send(HELD),
@@ -232,21 +233,21 @@ REQUESTS: dict[str, tuple[State, float, Around, Decision, Callable[[State], Stat
         0.5,
         SHARED,
         Wait(Purpose(Reason.MISSING, check_only=True)),
-        lambda state: state._replace(checked=Cooldown.begin(at(0.5), 1.0)),
+        lambda state: replace(state, checked=Cooldown.begin(at(0.5), 1.0)),
     ),
     "no token, refused, looked for a sibling's a moment ago": (
-        failed_at(0, FINAL, EMPTY)._replace(checked=Cooldown.begin(at(0.5), 1.0)),
+        replace(failed_at(0, FINAL, EMPTY), checked=Cooldown.begin(at(0.5), 1.0)),
         1.4,
         SHARED,
         Fail(FINAL),
         None,
     ),
     "no token, refused, looked for a sibling's a while ago": (
-        failed_at(0, FINAL, EMPTY)._replace(checked=Cooldown.begin(at(0.5), 1.0)),
+        replace(failed_at(0, FINAL, EMPTY), checked=Cooldown.begin(at(0.5), 1.0)),
         1.5,
         SHARED,
         Wait(Purpose(Reason.MISSING, check_only=True)),
-        lambda state: state._replace(checked=Cooldown.begin(at(1.5), 1.0)),
+        lambda state: replace(state, checked=Cooldown.begin(at(1.5), 1.0)),
     ),
     "expired, refused for good": (failed_at(LIFETIME, FINAL), LIFETIME + 1, IDLE, Fail(FINAL), None),
 }
@@ -389,7 +390,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         0,
         IDLE,
         HELD.header,
-        FREE._replace(accepting=frozenset({("/path", HELD.header)})),
+        replace(FREE, accepting=frozenset({("/path", HELD.header)})),
         RENEW,
     ),
     "after a vain renewal, of a token that another path has accepted": (
@@ -397,7 +398,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         0,
         IDLE,
         HELD.header,
-        FREE._replace(accepting=frozenset({("/other", HELD.header)})),
+        replace(FREE, accepting=frozenset({("/other", HELD.header)})),
         RENEW,
     ),
     "after a vain renewal, of another token than this path has accepted": (
@@ -405,7 +406,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         0,
         IDLE,
         HELD.header,
-        FREE._replace(accepting=frozenset({("/path", OTHER)})),
+        replace(FREE, accepting=frozenset({("/path", OTHER)})),
         RENEW,
     ),
     "by an origin that was told of": (FRESH, 0, IDLE, HELD.header, TOLD, RENEW),
@@ -415,7 +416,7 @@ REJECTIONS: dict[str, tuple[State, float, Around, str, OriginBreaker | None, Dec
         9,
         IDLE,
         HELD.header,
-        BLOCKING._replace(vain_paths=frozenset(), accepting=frozenset({("/path", HELD.header)})),
+        replace(BLOCKING, vain_paths=frozenset(), accepting=frozenset({("/path", HELD.header)})),
         RENEW,
     ),
 }
@@ -435,7 +436,7 @@ def test_a_rejection_after_a_refusal_looks_for_a_siblings_token() -> None:
     state = failed_at(0, FINAL)
     decision, after = for_rejection(state, at(1), SHARED, rejected=HELD.header, path="/", breaker=None)
     assert Wait(Purpose(Reason.REJECTED, HELD.header, check_only=True)) == decision
-    assert state._replace(checked=Cooldown.begin(at(1), 1.0)) == after
+    assert replace(state, checked=Cooldown.begin(at(1), 1.0)) == after
     again, last = for_rejection(after, at(1.5), SHARED, rejected=HELD.header, path="/", breaker=None)
     assert (Fail(FINAL), after) == (again, last)
 
@@ -468,8 +469,8 @@ LAUNCHED = Wait(Purpose(Reason.LOGIN, demand=DEMAND), is_login=True)
         (FRESH, OTHER, IDLE, 0, Send(HELD)),
         (FRESH, OTHER, IDLE, STALE, Send(HELD)),
         (FRESH, OTHER, RUNNING, 0, Wait()),
-        (FRESH, HELD.header, RUNNING._replace(login_for=DEMAND), 0, Wait(is_login=True)),
-        (FRESH, HELD.header, RUNNING._replace(login_for=Demand(Kind.SCOPE, "write")), 0, Wait()),
+        (FRESH, HELD.header, replace(RUNNING, login_for=DEMAND), 0, Wait(is_login=True)),
+        (FRESH, HELD.header, replace(RUNNING, login_for=Demand(Kind.SCOPE, "write")), 0, Wait()),
         (FRESH, OTHER, IDLE, LIFETIME, LAUNCHED),
         # What failed before was no login, or an older one.
         (failed_at(0, FINAL), HELD.header, IDLE, 1, LAUNCHED),
@@ -504,23 +505,23 @@ def test_what_is_demanded_goes_into_the_flight(demand: Demand) -> None:
 
 # -- Where the API may want no token --------------------------------------------------------------------------------
 
-LOOKED = EMPTY._replace(looked=Cooldown.begin(at(0), 1.0))
+LOOKED = replace(EMPTY, looked=Cooldown.begin(at(0), 1.0))
 OFFERS: dict[str, tuple[State, float, Around, bool, Decision, Callable[[State], State] | None]] = {
     # Nothing is asked for before it's demanded; where there's a store, it's looked into once.
     "no token": (EMPTY, 0, IDLE, False, Bare(), None),
     "no token, a login under way": (EMPTY, 0, RUNNING, False, Bare(), None),
     "no token, a login has failed": (failed_at(0, CLOSED, EMPTY), 0.5, IDLE, False, Bare(), None),
     "no token, a store": (EMPTY, 0, SHARED, False, Wait(Purpose(Reason.LOOK)), None),
-    "no token, a store, somebody looks": (EMPTY, 0, SHARED._replace(is_running=True), False, Wait(), None),
+    "no token, a store, somebody looks": (EMPTY, 0, replace(SHARED, is_running=True), False, Wait(), None),
     "no token, a store, looked just now": (LOOKED, 0.9, SHARED, False, Bare(), None),
-    "no token, a store, looked, somebody looks": (LOOKED, 5, SHARED._replace(is_running=True), False, Bare(), None),
+    "no token, a store, looked, somebody looks": (LOOKED, 5, replace(SHARED, is_running=True), False, Bare(), None),
     "no token, a store, looked a while ago": (
         LOOKED,
         1,
         SHARED,
         False,
         Bare(Purpose(Reason.LOOK)),
-        lambda state: state._replace(looked=Cooldown.begin(at(1), 1.0)),
+        lambda state: replace(state, looked=Cooldown.begin(at(1), 1.0)),
     ),
     # A body that can't be sent again: the resource is asked first, unless a renewal couldn't end otherwise now.
     "no token, can't be sent again": (EMPTY, 0, IDLE, True, Wait(Purpose(Reason.ASK)), None),
@@ -608,7 +609,7 @@ def test_after_a_refusal_a_siblings_token_is_looked_for() -> None:
     state = failed_at(0, FINAL, EMPTY)
     decision, after = for_demand(state, at(0.5), SHARED, demand=WANTED)
     assert Wait(Purpose(Reason.MISSING, check_only=True, demand=WANTED)) == decision
-    assert state._replace(checked=Cooldown.begin(at(0.5), 1.0)) == after
+    assert replace(state, checked=Cooldown.begin(at(0.5), 1.0)) == after
     assert (Fail(FINAL), after) == for_demand(after, at(1), SHARED, demand=WANTED)
 
 
@@ -623,7 +624,7 @@ STATES = {
     "asked to pause": failed_at(DUE, ASKED),
     "same token": failed_at(DUE, SameToken("same")),
     "refused, nothing held": failed_at(DUE, FINAL, EMPTY),
-    "refused, looked": failed_at(DUE, FINAL)._replace(checked=Cooldown.begin(at(DUE), 1.0)),
+    "refused, looked": replace(failed_at(DUE, FINAL), checked=Cooldown.begin(at(DUE), 1.0)),
     "deferred": FRESH.deferred(at(DUE)),
     "put off": due_again(DUE + 10),
     "provided": EMPTY.provided(HELD),
@@ -713,7 +714,7 @@ def test_the_same_token_again_is_a_failure() -> None:
 @pytest.mark.parametrize("before", STATES.values(), ids=list(STATES))
 def test_a_token_that_is_provided_changes_nothing_else(before: State) -> None:
     """A token in its last seconds is there to be sent, and what failed is still known."""
-    assert before._replace(credential=NEWER) == before.provided(NEWER)
+    assert replace(before, credential=NEWER) == before.provided(NEWER)
 
 
 @pytest.mark.parametrize(
@@ -731,7 +732,7 @@ def test_a_failure_puts_off_the_renewal_that_was_due(seconds: float, refresh_at:
     """After a failure the next renewal comes when the pause ends, or where callers would begin to wait."""
     after = failed_at(seconds)
     assert after.credential is not None
-    assert HELD._replace(refresh_at=at(refresh_at).wall) == after.credential
+    assert replace(HELD, refresh_at=at(refresh_at).wall) == after.credential
     assert Failure(PASSING, 1, Cooldown.begin(at(seconds), 2.0), at(seconds).wall) == after.failure
 
 
@@ -845,7 +846,7 @@ def test_whatever_happened_one_background_renewal_is_launched(history: tuple[Sta
     state, now = history
     decision, after = for_request(state, now, around)
     if isinstance(decision, Send) and decision.launch is not None:
-        assert isinstance(for_request(after, now, around._replace(is_running=True))[0], Send)
+        assert isinstance(for_request(after, now, replace(around, is_running=True))[0], Send)
         again, last = for_request(after, now, around)
         assert isinstance(again, Send)
         assert again.launch is None
@@ -861,7 +862,7 @@ def test_whatever_happened_a_failure_takes_no_token_away(history: tuple[State, N
         before, kept = state.credential, after.credential
         assert (before is None) == (kept is None)
         if before is not None and kept is not None:
-            assert before._replace(refresh_at=0) == kept._replace(refresh_at=0)
+            assert replace(before, refresh_at=0) == replace(kept, refresh_at=0)
 
 
 @thorough

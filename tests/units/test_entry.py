@@ -20,6 +20,7 @@ from oauth_auth import (
     TokenStoreError,
     TokenTransportError,
 )
+from oauth_auth._record import asdict, replace
 from oauth_auth._renewal.entry import Entry, SharedFailure, identity, pack, unpack
 from tests.support.steps import at
 
@@ -153,26 +154,26 @@ def test_what_can_be_read_of_a_mark_counts() -> None:
         "text",
         [],
         {},
-        *({**FAILURE._asdict(), name: None} for name in FAILURE._fields),
-        {**FAILURE._asdict(), "kind": "OSError"},
-        {**FAILURE._asdict(), "kind": "ReauthorizationRequired"},
-        {**FAILURE._asdict(), "kind": ["TokenError"]},
-        {**FAILURE._asdict(), "fields": {"__class__": "x"}},
-        {**FAILURE._asdict(), "fields": {"status_code": [503]}},
-        {**FAILURE._asdict(), "fields": {"status_code": "503"}},
-        {**FAILURE._asdict(), "fields": {"retry_after": "soon"}},
-        {**FAILURE._asdict(), "fields": {"retry_after": math.nan}},
-        {**FAILURE._asdict(), "fields": {"retry_after": True}},
-        {**FAILURE._asdict(), "fields": {"error": 5}},
-        {**FAILURE._asdict(), "times": 0},
-        {**FAILURE._asdict(), "times": -1},
-        {**FAILURE._asdict(), "times": 10**9},
-        {**FAILURE._asdict(), "times": 1.5},
-        {**FAILURE._asdict(), "at": "now"},
-        {**FAILURE._asdict(), "at": True},
-        {**FAILURE._asdict(), "at": 10**400},
-        {**FAILURE._asdict(), "pause": "long"},
-        {name: value for name, value in FAILURE._asdict().items() if name != "by"},
+        *({**asdict(FAILURE), name: None} for name in FAILURE._fields),
+        {**asdict(FAILURE), "kind": "OSError"},
+        {**asdict(FAILURE), "kind": "ReauthorizationRequired"},
+        {**asdict(FAILURE), "kind": ["TokenError"]},
+        {**asdict(FAILURE), "fields": {"__class__": "x"}},
+        {**asdict(FAILURE), "fields": {"status_code": [503]}},
+        {**asdict(FAILURE), "fields": {"status_code": "503"}},
+        {**asdict(FAILURE), "fields": {"retry_after": "soon"}},
+        {**asdict(FAILURE), "fields": {"retry_after": math.nan}},
+        {**asdict(FAILURE), "fields": {"retry_after": True}},
+        {**asdict(FAILURE), "fields": {"error": 5}},
+        {**asdict(FAILURE), "times": 0},
+        {**asdict(FAILURE), "times": -1},
+        {**asdict(FAILURE), "times": 10**9},
+        {**asdict(FAILURE), "times": 1.5},
+        {**asdict(FAILURE), "at": "now"},
+        {**asdict(FAILURE), "at": True},
+        {**asdict(FAILURE), "at": 10**400},
+        {**asdict(FAILURE), "pause": "long"},
+        {name: value for name, value in asdict(FAILURE).items() if name != "by"},
     ],
     ids=str,
 )
@@ -207,7 +208,7 @@ states = st.fixed_dictionaries(
 
 def text(entry: Entry) -> str:
     """Return an entry's text, in which NaN is like itself, and a set has an order."""
-    return repr(entry._replace(logged_out=entry.logged_out and sorted(entry.logged_out)))
+    return repr(replace(entry, logged_out=entry.logged_out and sorted(entry.logged_out)))
 
 
 @given(states | anything)
@@ -273,7 +274,7 @@ def test_a_failure_is_restored(name: str) -> None:
     error = ERRORS[name]
     failure = SharedFailure.of(error, by="program", times=3, now=at(0), pause=5.0)
     assert failure is not None
-    read = SharedFailure.read(json.loads(json.dumps(failure._asdict())))
+    read = SharedFailure.read(json.loads(json.dumps(asdict(failure))))
     assert failure == read
     restored = failure.restored(PluginsTransportError, at(3))
     kind = PluginsTransportError if name == "transport" else type(error)
@@ -291,7 +292,7 @@ def test_a_failure_is_restored(name: str) -> None:
 )
 def test_what_is_left_of_a_pause_is_shared(retry_after: float, pause: float, seconds: float, left: float) -> None:
     """A server that asks for a pause asks each program for what is left of it when that one learns of it."""
-    failure = FAILURE._replace(fields={"retry_after": retry_after}, pause=pause)
+    failure = replace(FAILURE, fields={"retry_after": retry_after}, pause=pause)
     assert left == failure.restored(TokenTransportError, at(seconds)).retry_after
 
 
@@ -316,7 +317,7 @@ def test_a_failure_is_shared_for_a_while(seconds: float, expected: bool) -> None
 
 def test_a_pause_is_bounded() -> None:
     """No entry holds siblings up for longer than five minutes."""
-    read = SharedFailure.read({**FAILURE._asdict(), "pause": 1e9})
+    read = SharedFailure.read({**asdict(FAILURE), "pause": 1e9})
     assert read is not None
     assert 300.0 == read.pause
 

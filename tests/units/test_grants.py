@@ -19,6 +19,7 @@ from oauth_auth import (
     TokenStoreError,
     TokenTransportError,
 )
+from oauth_auth._record import replace
 from oauth_auth._server.calls import GivenUp, Run
 from oauth_auth._server.code_grant import AuthorizationCodeGrant
 from oauth_auth._server.device_grant import DeviceCodeGrant
@@ -244,7 +245,7 @@ def test_the_password_is_used_again() -> None:
 
 def test_client_and_field_parameters_go_along() -> None:
     """Form fields that authenticate the client, and those of the user, are sent; the user's have the last word."""
-    calls = token_calls(client_secret=None)._replace(field_parameters={"audience": "api", "client_id": "mine"})
+    calls = replace(token_calls(client_secret=None), field_parameters={"audience": "api", "client_id": "mine"})
     script = Script(TOKEN)
     play(ClientCredentialsGrant(calls).request_token(None, None), script)
     assert [{"grant_type": "client_credentials", "client_id": "mine", "audience": "api"}] == script.forms

@@ -10,6 +10,7 @@ import pytest
 
 from oauth_auth import MemoryTokenStore, OAuthError, OAuthToken, ReauthorizationRequired, TokenError
 from oauth_auth._flight import run
+from oauth_auth._record import replace
 from oauth_auth._renewal.backoff import Cooldown, Failure
 from oauth_auth._renewal.decisions import Purpose, Reason, RenewalSettings, SameToken, State
 from oauth_auth._renewal.effects import carry_out_renewal
@@ -46,8 +47,8 @@ HELD, OTHER = credential("held"), credential("other", 5000.0)
 FAILURE = Failure(TokenError("before"), 2, Cooldown.begin(at(0), 4.0), at(0).wall)
 HOLDING, FAILED = State(HELD), State(HELD, FAILURE)
 NOW = Flown(at(100), Lowest(), HELD, duration=2.5)
-COLD = NOW._replace(held=None)
-LOGGED_OUT = NOW._replace(has_token=False)
+COLD = replace(NOW, held=None)
+LOGGED_OUT = replace(NOW, has_token=False)
 DEMAND = Demand(Kind.SCOPE, "write")
 MISSING, DUE, REJECTED = Purpose(Reason.MISSING), Purpose(Reason.DUE), Purpose(Reason.REJECTED, HELD.header)
 WRONG = TokenError("wrong")
@@ -106,7 +107,7 @@ def test_the_same_token_again_is_no_renewal() -> None:
 
 # -- With nothing ---------------------------------------------------------------------------------------------------
 
-CHECKED = FAILED._replace(checked=Cooldown.begin(at(99), 1.0))
+CHECKED = replace(FAILED, checked=Cooldown.begin(at(99), 1.0))
 LOOKED = Cooldown.begin(at(100), 1.0)
 
 
@@ -118,12 +119,12 @@ LOOKED = Cooldown.begin(at(100), 1.0)
         (Why.DEFERRED, DUE, HOLDING, LOGGED_OUT, State(), None),
         (Why.DEFERRED, MISSING, State(), COLD, State(), None),
         # A look for a sibling's token that finds none has the failure that led to it.
-        (Why.DEFERRED, MISSING._replace(check_only=True), CHECKED, NOW, CHECKED, Failed(FAILURE.error)),
+        (Why.DEFERRED, replace(MISSING, check_only=True), CHECKED, NOW, CHECKED, Failed(FAILURE.error)),
         (
-            *(Why.DEFERRED, MISSING._replace(check_only=True), CHECKED, LOGGED_OUT),
+            *(Why.DEFERRED, replace(MISSING, check_only=True), CHECKED, LOGGED_OUT),
             *(State(failure=FAILURE), Failed(FAILURE.error)),
         ),
-        (Why.DEFERRED, MISSING._replace(check_only=True), HOLDING, NOW, HOLDING.deferred(at(100)), None),
+        (Why.DEFERRED, replace(MISSING, check_only=True), HOLDING, NOW, HOLDING.deferred(at(100)), None),
         (Why.ABSENT, Purpose(Reason.LOOK), State(), COLD, State(looked=LOOKED), None),
         (Why.ABSENT, Purpose(Reason.LOOK), FAILED, NOW, State(failure=FAILURE, looked=LOOKED), None),
         (Why.BARE, Purpose(Reason.ASK), FAILED, NOW, State(failure=FAILURE, looked=LOOKED), None),
@@ -350,7 +351,7 @@ def test_a_saver_is_begun_and_ended() -> None:
     tokens = source._tokens
     source._renewals._mind_saver()
     assert source._renewals._saver is None
-    tokens.known = tokens.known._replace(last=spent, is_unsaved=True)
+    tokens.known = replace(tokens.known, last=spent, is_unsaved=True)
     source._renewals._mind_saver()
     saver: Any = source._renewals._saver
     assert not saver.is_done.is_set()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oauth_auth import OAuthToken
+from oauth_auth._record import replace
 from oauth_auth._renewal.entry import Entry, SharedFailure, identity
 from oauth_auth._renewal.merge import Known, merge
 from oauth_auth._wire.token import digest
@@ -85,7 +86,7 @@ def test_what_a_sibling_has_replaced_is_not_kept() -> None:
 
 def test_what_was_there_before_is_no_news() -> None:
     """A token that the store held at the last look isn't adopted at the next one."""
-    known = READ._replace(in_store=EARLIER)
+    known = replace(READ, in_store=EARLIER)
     assert known == merge(known, entry(EARLIER))
 
 
@@ -120,14 +121,14 @@ def test_an_entry_that_was_deleted_takes_no_token_away() -> None:
 )
 def test_while_a_token_is_unsaved_the_later_expiry_wins(stored: OAuthToken, last: OAuthToken, is_unsaved: bool) -> None:
     """A sibling that knew nothing of an unsaved token may have got an older or a newer one."""
-    known = READ._replace(in_store=token("replaced"), is_unsaved=True)
+    known = replace(READ, in_store=token("replaced"), is_unsaved=True)
     after = merge(known, entry(stored))
     assert (last, is_unsaved) == (after.last, after.is_unsaved)
 
 
 def test_a_save_that_worked_after_all_is_noticed() -> None:
     """A token that was thought unsaved, and is in the store, is saved."""
-    known = READ._replace(in_store=token("replaced"), is_unsaved=True)
+    known = replace(READ, in_store=token("replaced"), is_unsaved=True)
     assert READ == merge(known, entry(OURS))
 
 
@@ -141,8 +142,8 @@ def test_a_save_that_worked_after_all_is_noticed() -> None:
 )
 def test_a_replaced_token_is_no_news(stored: OAuthToken) -> None:
     """A stored token that is known to have been replaced isn't adopted: the live one is to be saved again."""
-    known = READ._replace(superseded=(digest("before"), digest("refresh-before")))
-    assert known._replace(in_store=stored, is_unsaved=True) == merge(known, entry(stored))
+    known = replace(READ, superseded=(digest("before"), digest("refresh-before")))
+    assert replace(known, in_store=stored, is_unsaved=True) == merge(known, entry(stored))
 
 
 def test_who_joins_later_learns_what_was_replaced() -> None:
@@ -208,7 +209,7 @@ def test_a_mark_ends_the_login_that_it_is_about(mark: frozenset[str], ends: bool
         assert after.has_superseded(token("ours"))
         assert after.has_superseded(token("x", refresh_token="refresh"))
     else:
-        assert LOGGED_IN._replace(in_store=None) == after
+        assert replace(LOGGED_IN, in_store=None) == after
 
 
 def test_a_login_without_a_name_is_that_of_its_token() -> None:
@@ -237,7 +238,7 @@ def test_a_login_of_its_own_outlives_the_mark_of_another() -> None:
 
 def test_the_mark_of_a_logout_names_all_that_it_ends() -> None:
     """The mark has digests of the newest token and the one before, and the login; no token."""
-    known = LOGGED_IN._replace(previous=token("before", refresh_token="refresh-before"))
+    known = replace(LOGGED_IN, previous=token("before", refresh_token="refresh-before"))
     assert digests("ours", "refresh", "before", "refresh-before") | {"here"} == known.digests()
     assert frozenset() == Known().digests()
 
@@ -251,7 +252,7 @@ def test_the_mark_of_a_logout_names_all_that_it_ends() -> None:
 )
 def test_a_renewal_goes_on_with_a_login(login: str | None, is_login: bool, expected: str) -> None:
     """A token made with a refresh token belongs to the login of before; any other begins one of its own."""
-    known = READ._replace(login=login).renewed(THEIRS, is_login=is_login)
+    known = replace(READ, login=login).renewed(THEIRS, is_login=is_login)
     assert (THEIRS, expected, (digest("ours"),)) == (known.last, known.login, known.superseded)
     assert known.is_only_here
     assert OURS == known.in_store
@@ -259,7 +260,7 @@ def test_a_renewal_goes_on_with_a_login(login: str | None, is_login: bool, expec
 
 def test_a_renewed_token_is_saved() -> None:
     """Once the newest token is saved, it's what the store holds."""
-    known = READ.renewed(THEIRS, is_login=False)._replace(is_unsaved=True).saved()
+    known = replace(READ.renewed(THEIRS, is_login=False), is_unsaved=True).saved()
     assert (THEIRS, True, False, False) == (known.in_store, known.has_read, known.is_unsaved, known.is_only_here)
 
 

@@ -18,6 +18,7 @@ from oauth_auth import (
     TokenError,
     TokenResponseError,
 )
+from oauth_auth._record import replace
 from oauth_auth._wire.http_fields import read_retry_after
 from oauth_auth._wire.messages import (
     MAX_BODY,
@@ -46,7 +47,7 @@ def text(body: str | bytes, content_type: str | None, status: int = 200) -> Toke
 
 def read(response: TokenResponse) -> OAuthToken:
     """Return the token of an answer that arrived at a known time."""
-    return read_token_response(REQUEST, response._replace(received_at=at(0).wall))
+    return read_token_response(REQUEST, replace(response, received_at=at(0).wall))
 
 
 # -- Lifetimes ------------------------------------------------------------------------------------------------------
@@ -567,15 +568,15 @@ READ = DeviceResponse("d", "WDJB-MJHT", "https://x.example/device", None, 600.0,
     ("fields", "expected"),
     [
         ({}, READ),
-        ({"expires_in": 900, "interval": 3}, READ._replace(expires_in=900.0, interval=3.0)),
-        ({"expires_in": "900", "interval": "3"}, READ._replace(expires_in=900.0, interval=3.0)),
+        ({"expires_in": 900, "interval": 3}, replace(READ, expires_in=900.0, interval=3.0)),
+        ({"expires_in": "900", "interval": "3"}, replace(READ, expires_in=900.0, interval=3.0)),
         ({"expires_in": -1, "interval": -1}, READ),
         ({"expires_in": 10**400, "interval": "soon"}, READ),
         ({"expires_in": None, "interval": [5]}, READ),
         ({"expires_in": float("nan"), "interval": {}}, READ),
         (
             {"verification_uri_complete": "https://x.example/c"},
-            READ._replace(verification_uri_complete="https://x.example/c"),
+            replace(READ, verification_uri_complete="https://x.example/c"),
         ),
         ({"verification_uri_complete": "https://x.example/\x1b[31m"}, READ),
         ({"verification_uri_complete": 5}, READ),

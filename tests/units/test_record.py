@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from oauth_auth._record import Record
+from oauth_auth._record import Record, replace
 
 
 class Point(Record):
@@ -39,7 +39,7 @@ class Named(Point):
         (Point(1, 2), "Point(x=1, y=2)"),
         (Point(y=2, x=1), "Point(x=1, y=2)"),
         (Named(1, name="home"), "Named(x=1, y=0, name='home')"),
-        (Point(1)._replace(y=3), "Point(x=1, y=3)"),
+        (replace(Point(1), y=3), "Point(x=1, y=3)"),
     ],
 )
 def test_fields_are_given_by_place_or_name(record: Point, text: str) -> None:
@@ -54,7 +54,7 @@ def test_fields_are_given_by_place_or_name(record: Point, text: str) -> None:
         (lambda: Point(1, 2, 3), "x, y"),  # type: ignore[call-arg]
         (lambda: Point(1, 2, y=3), "x, y"),  # type: ignore[misc]
         (lambda: Point(1, z=3), "x, y"),  # type: ignore[call-arg]
-        (lambda: Point(1)._replace(z=3), "x, y"),
+        (lambda: replace(Point(1), z=3), "x, y"),
         (lambda: Named(y=1, name="home"), "x, y, name"),  # type: ignore[call-arg]
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oauth_auth import OAuthError, OAuthProviderException, OAuthToken, RegistrationError, TokenResponseError
+from oauth_auth._record import replace
 from oauth_auth._wire.client_auth import ClientSecretBasic, ClientSecretPost, PublicClient
 from oauth_auth._wire.registration import (
     Registration,
@@ -28,7 +29,7 @@ WHOLE = Registration(ISSUER, "client", "s3cret", "client_secret_post", LOOPBACK,
 
 
 @pytest.mark.parametrize(
-    "kept", [PUBLIC, WHOLE, WHOLE._replace(redirect_uri=None), WHOLE._replace(scope=None, expires_at=None)]
+    "kept", [PUBLIC, WHOLE, replace(WHOLE, redirect_uri=None), replace(WHOLE, scope=None, expires_at=None)]
 )
 def test_it_is_kept_as_a_token_is(kept: Registration) -> None:
     """In the shape in which every store takes it; the secret is where they encrypt."""
@@ -93,7 +94,7 @@ def test_it_shows_no_secret() -> None:
 )
 def test_how_long_it_serves(scope: str | None, asked: str | None, expires_at: float | None, expected: bool) -> None:
     """Until its secret expires, and for what it was registered with; where no scope was told, for any."""
-    assert expected is WHOLE._replace(scope=scope, expires_at=expires_at).serves(asked, 1000.0)
+    assert expected is replace(WHOLE, scope=scope, expires_at=expires_at).serves(asked, 1000.0)
 
 
 # -- What is asked for ------------------------------------------------------------------------------------------------
@@ -190,17 +191,17 @@ def read(status: int = 201, body: Any = None, *, asked: dict[str, Any] | None = 
 @pytest.mark.parametrize(
     ("asked", "fields", "expected"),
     [
-        ({}, {}, PUBLIC._replace(scope="a")),
+        ({}, {}, replace(PUBLIC, scope="a")),
         ({"scope": None}, {}, PUBLIC),
         # The answer wins.
-        ({}, {"scope": "b c"}, PUBLIC._replace(scope="b c")),
+        ({}, {"scope": "b c"}, replace(PUBLIC, scope="b c")),
         ({}, {"scope": ""}, PUBLIC),
         ({}, {"scope": None}, PUBLIC),
         ({}, {"scope": ["a"]}, PUBLIC),
         (
             {},
             {"token_endpoint_auth_method": "client_secret_post", "client_secret": "s3cret"},
-            WHOLE._replace(scope="a", expires_at=None),
+            replace(WHOLE, scope="a", expires_at=None),
         ),
         (
             {"token_endpoint_auth_method": "client_secret_post"},
@@ -211,11 +212,11 @@ def read(status: int = 201, body: Any = None, *, asked: dict[str, Any] | None = 
         (
             {},
             {"client_secret": "s3cret", "client_secret_expires_at": 2000},
-            PUBLIC._replace(scope="a", expires_at=2000),
+            replace(PUBLIC, scope="a", expires_at=2000),
         ),
-        ({}, {"client_secret_expires_at": 2000}, PUBLIC._replace(scope="a")),
+        ({}, {"client_secret_expires_at": 2000}, replace(PUBLIC, scope="a")),
         # What isn't compared
-        ({}, {"redirect_uris": ["http://localhost/"], "issuer": "https://evil.example"}, PUBLIC._replace(scope="a")),
+        ({}, {"redirect_uris": ["http://localhost/"], "issuer": "https://evil.example"}, replace(PUBLIC, scope="a")),
     ],
 )
 def test_what_the_answer_says_wins(asked: dict[str, Any], fields: dict[str, Any], expected: Registration) -> None:

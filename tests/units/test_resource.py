@@ -21,6 +21,7 @@ from oauth_auth import (
     TokenResponseError,
     TokenTransportError,
 )
+from oauth_auth._record import asdict, replace
 from oauth_auth._renewal.registrations import StoredRegistrations
 from oauth_auth._server.bonds import Bond
 from oauth_auth._server.calls import Ask, Run, Sleep, TokenHooks
@@ -267,7 +268,7 @@ def test_the_places_of_a_resources_metadata_are_asked_in_turn() -> None:
     own = "https://api.example/meta"
     for named in (own, f"{AUTH}/meta", "https://api.example@evil.example/meta", "nonsense", None):
         web.calls.clear()
-        error = Program(web).log_in(TOKEN._replace(resource_metadata=named))
+        error = Program(web).log_in(replace(TOKEN, resource_metadata=named))
         assert isinstance(error, DiscoveryError)
         places = [RESOURCE_PLACE, "https://api.example/.well-known/oauth-protected-resource"]
         assert [*([own] if named == own else []), *places] == web.asked[: len(places) + (named == own)]
@@ -434,7 +435,7 @@ def test_the_place_that_a_challenge_names_is_known_where_there_is_none() -> None
     web.places[place] = web.places.pop(RESOURCE_PLACE)
     web.places[API] = answer(401, www_authenticate=f'Bearer resource_metadata="{place}"')
     program = Program(web)
-    assert isinstance(program.log_in(TOKEN._replace(resource_metadata=place)), OAuthToken)
+    assert isinstance(program.log_in(replace(TOKEN, resource_metadata=place)), OAuthToken)
     assert API not in web.asked
     token = program.log_in(None)
     assert isinstance(token, OAuthToken)
@@ -480,7 +481,7 @@ def test_the_scope_that_is_registered_is_the_ceiling() -> None:
     web = Web()
     web.set_resource(AUTH, scopes_supported=["read", "write"])
     web.add_server(AUTH, scopes_supported=["admin"])
-    Program(web).log_in(TOKEN._replace(scope="read"))
+    Program(web).log_in(replace(TOKEN, scope="read"))
     assert ["read write admin"] == [client["scope"] for client in web.clients.values()]
     assert "read" == web.logins[-1]["scope"]
 
@@ -489,7 +490,7 @@ def test_the_scope_that_is_registered_is_the_ceiling() -> None:
         return web._register(metadata) if is_short else answer(400, {"error": "invalid_client_metadata"})
 
     web.places[f"{AUTH}/register"] = picky
-    assert isinstance(Program(web).log_in(TOKEN._replace(scope="read")), OAuthToken)
+    assert isinstance(Program(web).log_in(replace(TOKEN, scope="read")), OAuthToken)
     assert "read" == web.clients["client-2"]["scope"]
 
 
@@ -505,9 +506,9 @@ def test_without_a_scope_to_ask_for_none_is_registered() -> None:
 def test_a_registration_that_does_not_cover_the_scope_is_replaced() -> None:
     """What a client may ask for is bounded by what it was registered with."""
     web, store = Web(), MemoryTokenStore()
-    Program(web, store).log_in(TOKEN._replace(scope="read"))
-    Program(web, store).log_in(TOKEN._replace(scope="read"))
-    Program(web, store).log_in(TOKEN._replace(scope="read write"))
+    Program(web, store).log_in(replace(TOKEN, scope="read"))
+    Program(web, store).log_in(replace(TOKEN, scope="read"))
+    Program(web, store).log_in(replace(TOKEN, scope="read write"))
     assert ["read", "read write"] == [client["scope"] for client in web.clients.values()]
 
 
@@ -625,7 +626,7 @@ def test_more_scope_is_asked_for_with_all_that_was() -> None:
     """By a new authorization; where all of it was asked for already, none could bring more."""
     web = Web()
     program = Program(web, MemoryTokenStore())
-    first = program.log_in(TOKEN._replace(scope="read"))
+    first = program.log_in(replace(TOKEN, scope="read"))
     more = Demand(Kind.SCOPE, scope="write")
     second = program.log_in(more, first)
     assert ["read", "read write"] == [login["scope"] for login in web.logins]
@@ -640,7 +641,7 @@ def test_what_was_granted_counts_where_the_server_tells_it() -> None:
     web = Web()
     program = Program(web, MemoryTokenStore())
     web.places[f"{AUTH}/token"] = lambda form: answer(200, {"access_token": "narrow", "scope": "read"})
-    token = program.log_in(TOKEN._replace(scope="read write"))
+    token = program.log_in(replace(TOKEN, scope="read write"))
     assert True is program.run(program.grant.prepare(Demand(Kind.SCOPE, scope="write"), token))
 
 
@@ -658,7 +659,7 @@ def test_offline_access(options: dict[str, Any], listed: list[str], expected: tu
     """It's added where the server lists it, unless the user has said which scope; it's registered, too."""
     web = Web()
     web.add_server(AUTH, scopes_supported=listed)
-    Program(web, **options).log_in(TOKEN._replace(scope="read"))
+    Program(web, **options).log_in(replace(TOKEN, scope="read"))
     assert expected == (web.logins[-1]["scope"], web.logins[-1].get("prompt"))
     registered = web.clients["client-1"]["scope"].split()
     assert {*expected[0].split()} <= {*registered}
@@ -708,7 +709,7 @@ def test_nothing_of_the_old_server_reaches_the_new_one() -> None:
     web, store = Web(), MemoryTokenStore()
     web.add_server(OTHER)
     program = Program(web, store)
-    token = program.log_in(TOKEN._replace(scope="read"))
+    token = program.log_in(replace(TOKEN, scope="read"))
     assert False is program.run(program.grant.has_moved(token))
     web.set_resource(OTHER)
     web.calls.clear()
@@ -911,7 +912,7 @@ def test_a_resource_that_wants_bound_tokens(says: object) -> None:
     assert (says is True) == (program.grant.binding is not None)
     bond = Bond(AUTH, "client", API, is_bound=says is True)
     again = Program(web).grant
-    again.load_state({"bonds": {"digest": bond._asdict()}})
+    again.load_state({"bonds": {"digest": asdict(bond)}})
     assert (says is True) == (again.binding is not None)
 
 
@@ -948,9 +949,9 @@ def test_a_stored_bonds_server_is_not_called(issuer: str) -> None:
     web = Web()
     program = Program(web)
     token = OAuthToken(access_token="a", refresh_token="refresh")
-    program.grant.load_state({"bonds": {digest("refresh"): Bond(issuer, "client", API)._asdict()}})
+    program.grant.load_state({"bonds": {digest("refresh"): asdict(Bond(issuer, "client", API))}})
     assert None is program.grant.live_refresh_token(token)
     program.run(program.grant.revoke(token))
     assert [] == web.asked
-    program.grant.load_state({"bonds": {digest("refresh"): Bond(AUTH, "client", API)._asdict()}})
+    program.grant.load_state({"bonds": {digest("refresh"): asdict(Bond(AUTH, "client", API))}})
     assert "refresh" == program.grant.live_refresh_token(token)

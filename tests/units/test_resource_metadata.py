@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oauth_auth import OAuthError, TokenResponseError
+from oauth_auth._record import replace
 from oauth_auth._wire.identifiers import is_at_or_above, is_same_issuer, resource_metadata_places
 from oauth_auth._wire.messages import MAX_BODY, TokenResponse
 from oauth_auth._wire.metadata import (
@@ -106,7 +107,7 @@ def test_a_document_may_have_128_kib() -> None:
     longest = answer(200, {"resource": GIVEN, "x": "y" * (LONGEST_DOCUMENT - frame)})
     assert (128 * 1024, LONGEST_DOCUMENT) == (LONGEST_DOCUMENT, len(longest.body))
     assert GIVEN == read(longest)["resource"]
-    error = read(longest._replace(body=longest.body + b" "))
+    error = read(replace(longest, body=longest.body + b" "))
     assert (TokenResponseError, False) == (type(error), error.retryable)
     assert "longer than 131072 bytes" in str(error)
     document = {"issuer": ORIGIN, "x": "y" * LONGEST_DOCUMENT}
