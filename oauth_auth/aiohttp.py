@@ -21,6 +21,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSess
 from . import errors
 from ._flight import run_async
 from ._plugins.aiohttp_transport import AiohttpTokenTransport
+from ._plugins.answers import Answer
 from ._plugins.auth import AsyncTokens, auth_classes
 from ._plugins.exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_short, may_be_short, rewind, with_new_cookies
 from ._plugins.origins import Proofs, take_off
@@ -220,21 +221,10 @@ class _Exchange:
         self.response = response
         self.was_replayed = False
 
-    @property
-    def status(self) -> int:
-        return int(self.response.status)
-
-    @property
-    def challenges(self) -> str | None:
-        return ", ".join(self.response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-
-    @property
-    def target(self) -> tuple[str | None, str]:
-        return self._request.method, str(self._request.url)
-
-    @property
-    def proof(self) -> str | None:
-        return self._request.headers.get("DPoP")
+    def answer(self) -> Answer:
+        response, request = self.response, self._request
+        challenges = ", ".join(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+        return Answer(response.status, challenges, request.method, str(request.url), request.headers.get("DPoP"))
 
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
@@ -244,11 +234,11 @@ class _Exchange:
 
     def led_on(self, header: str) -> tuple[str | None, str] | None:
         location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
-        leads = self.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
-        return self.target if leads and self.carried(header) else None
+        leads = self.response.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
+        return (self._request.method, str(self._request.url)) if leads and self.carried(header) else None
 
     def mind_proofs(self, proofs: Proofs) -> None:
-        proofs.note_nonce(self.target[1], self.response.headers.get("DPoP-Nonce"))
+        proofs.note_nonce(str(self._request.url), self.response.headers.get("DPoP-Nonce"))
 
     def can_replay(self) -> bool:
         # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.

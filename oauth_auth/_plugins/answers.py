@@ -16,10 +16,23 @@ from .._wire.challenges import (
 )
 from .._wire.words import redact
 
-__all__ = ["NOTHING", "Reading", "Rules", "error_said", "read"]
+__all__ = ["NOTHING", "Answer", "Reading", "Rules", "error_said", "read"]
 
 _LONGEST_CHALLENGES = 16 * 1024
 """More than is read of them."""
+
+
+class Answer(Record):
+    """What is looked at of an answer, and of the request that it answers; each library says it in its own words."""
+
+    status: int
+    challenges: str | None
+    """Its `WWW-Authenticate` headers, joined by commas."""
+    method: str | None
+    """The method and the URL of the request."""
+    url: str
+    proof: str | None
+    """The proof that the request had, if any (`DPoP`)."""
 
 
 class Rules(Record):

@@ -16,6 +16,7 @@ from .._wire.http_fields import can_decompress
 
 if TYPE_CHECKING:
     from .._wire.token import Credential
+    from .answers import Answer
     from .origins import Proofs
 
 __all__ = [
@@ -47,24 +48,8 @@ class Exchange(Protocol):
     was_replayed: bool
     """Whether it was sent again with another token, itself or before a redirect led to it: that's done once."""
 
-    @property
-    def status(self) -> int:
-        """The answer's status."""
-        ...
-
-    @property
-    def challenges(self) -> str | None:
-        """Its `WWW-Authenticate` headers, joined by commas."""
-        ...
-
-    @property
-    def target(self) -> tuple[str | None, str]:
-        """The method and the URL of the request that it answers."""
-        ...
-
-    @property
-    def proof(self) -> str | None:
-        """The proof that the request which it answers had, if any."""
+    def answer(self) -> Answer:
+        """Return what the latest answer says, and to which request."""
         ...
 
     def carried(self, header: str) -> bool:

@@ -11,6 +11,7 @@ from .._record import Record
 from .._wire.http_fields import decompress
 from .._wire.messages import MAX_BODY
 from .._wire.token import Credential
+from .answers import Answer
 from .exchange import (
     DRAIN_LIMIT,
     DRAIN_SECONDS,
@@ -54,23 +55,10 @@ class HttpxExchange:
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
-    @property
-    def status(self) -> int:
-        return int(self.response.status_code)
-
-    @property
-    def challenges(self) -> str | None:
-        found: str | None = self.response.headers.get("WWW-Authenticate")
-        return found
-
-    @property
-    def target(self) -> tuple[str | None, str]:
-        return _target(self.response.request)
-
-    @property
-    def proof(self) -> str | None:
-        found: str | None = self.response.request.headers.get("DPoP")
-        return found
+    def answer(self) -> Answer:
+        response, request = self.response, self.response.request
+        challenges, proof = response.headers.get("WWW-Authenticate"), request.headers.get("DPoP")
+        return Answer(response.status_code, challenges, *_target(request), proof)
 
     def carried(self, header: str) -> bool:
         # A token is taken off by the library where a redirect leads elsewhere; without one that must be looked at.
@@ -83,7 +71,7 @@ class HttpxExchange:
             past = (past.request for past in self.response.history if self._carries(header, past.request))
             return next(map(_target, past), None)
         following = self.response.next_request
-        return None if following is None or not self._leaves(following) else self.target
+        return None if following is None or not self._leaves(following) else _target(self.response.request)
 
     def mind_proofs(self, proofs: Proofs) -> None:
         note_nonces(proofs, self.response)

@@ -174,13 +174,14 @@ def note_answer(parts: Parts, origin: Hashable, header: str, exchange: Exchange,
 class _Course:
     """The course of one request, from the first answer to it until one is the caller's."""
 
-    __slots__ = ("_exchange", "_header", "_origin", "_parts", "_progress")
+    __slots__ = ("_answer", "_exchange", "_header", "_origin", "_parts", "_progress")
 
     def __init__(self, parts: Parts, origin: Hashable, header: str, exchange: Exchange) -> None:
         self._parts = parts
         self._origin = origin
         self._header = header
         self._exchange = exchange
+        self._answer = exchange.answer()
         is_usual = header and not exchange.was_replayed
         self._progress = _BEGUN if is_usual else Progress(bool(header), exchange.was_replayed)
 
@@ -198,50 +199,50 @@ class _Course:
             if credential is None:
                 return
             yield SendAgain(partial(exchange.send_again, credential, self._proof(credential)))
+            self._answer = exchange.answer()
             if self._parts.proofs is not None:
                 exchange.mind_proofs(self._parts.proofs)
             self._header = credential.header
 
     def reading(self, *, demands: bool = True) -> Reading:
         """Return what the latest answer says of the token."""
-        exchange, header = self._exchange, self._header
-        if not self._is_within_reach() or not exchange.carried(header):
+        answer, header = self._answer, self._header
+        if not self._is_within_reach() or not self._exchange.carried(header):
             return NOTHING
-        return read(exchange.status, exchange.challenges, header, self._parts.rules, demands=demands)
+        return read(answer.status, answer.challenges, header, self._parts.rules, demands=demands)
 
     def note(self, reading: Reading, *, is_replay: bool) -> None:
         """Note what an answer says of the token, but for that it's rejected."""
-        exchange, parts = self._exchange, self._parts
+        answer, parts = self._answer, self._parts
         if reading.lacks_scope:
             wanted = reading.wanted_scope
-            if parts.origins.is_news("insufficient_scope", origin_of(exchange.target[1]), wanted):
+            if parts.origins.is_news("insufficient_scope", origin_of(answer.url), wanted):
                 self._summary().emit_insufficient_scope(wanted, parts.source.scope_of(self._header) or "unknown")
         if reading.accepts:
-            accepted: tuple[str | None, str] | None = exchange.target
+            accepted: tuple[str | None, str] | None = (answer.method, answer.url)
         else:
-            accepted = exchange.led_on(self._header) if self._is_within_reach() else None
+            accepted = self._exchange.led_on(self._header) if self._is_within_reach() else None
         if accepted is not None:
             parts.source.record_acceptance(self._origin, path_of(*accepted), self._header, is_replay=is_replay)
 
     def _is_within_reach(self) -> bool:
         """Return whether the latest request went to where the token may be: a redirect may have led it away."""
         reach = self._parts.rules.reach
-        return reach is None or covers(reach, self._exchange.target[1])
+        return reach is None or covers(reach, self._answer.url)
 
     def _summary(self) -> Rejection:
-        status, (method, url) = self._exchange.status, self._exchange.target
-        return Rejection(method, without_query(url), status)
+        answer = self._answer
+        return Rejection(answer.method, without_query(answer.url), answer.status)
 
     def _proof(self, credential: Credential) -> str | None:
         """Return the proof of the request that is sent again with this token, if it's bound to a key.
 
         It has the nonce that came with the answer: one that others were given since may be used up by them.
         """
-        proofs, exchange = self._parts.proofs, self._exchange
+        proofs, method, url = self._parts.proofs, self._answer.method, self._answer.url
         if proofs is None:
             return None
-        method, url = exchange.target
-        nonce = proofs.note_nonce(url, exchange.response.headers.get("DPoP-Nonce"))
+        nonce = proofs.note_nonce(url, self._exchange.response.headers.get("DPoP-Nonce"))
         return None if credential.proof is None else proofs.header(credential.proof, method, url, nonce)
 
     def _follow(self, reading: Reading) -> _Sending:
@@ -277,18 +278,18 @@ class _Course:
         elif step == "count a vain demand":
             source.count_vain_demand(self._origin, summary.path)
         elif step == "tell that a new token is rejected" and source.record_rejection_of_new(self._origin, summary.path):
-            summary.emit_rejected_again(error_said(self._exchange.challenges, self._header))
+            summary.emit_rejected_again(error_said(self._answer.challenges, self._header))
 
     def _prove(self, reading: Reading) -> _Sending:
         """Have the request sent with the same token, or the one that has just replaced it, and another proof."""
         exchange, proofs, error = self._exchange, self._parts.proofs, reading.proof_error
         assert proofs is not None and error is not None  # noqa: S101, PT018 - there's an error about one
-        url, headers = exchange.target[1], exchange.response.headers
+        url, headers = self._answer.url, exchange.response.headers
         given = proofs.note_nonce(url, headers.get("DPoP-Nonce"))
         if error == "invalid_dpop_proof":
             proofs.note_date(url, headers)
         credential = self._parts.source.current
-        if not self._progress.may_prove(url, error, nonce_in(exchange.proof), given):
+        if not self._progress.may_prove(url, error, nonce_in(self._answer.proof), given):
             return None
         if credential is None or credential.proof is None or not (yield Do(exchange.can_replay)):
             return None

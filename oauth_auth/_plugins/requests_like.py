@@ -20,6 +20,7 @@ from .._wire.identifiers import covers
 from .._wire.messages import MAX_BODY
 from .._wire.token import NO_TOKEN, Credential, Header
 from .._wire.urls import MOST_ORIGINS, leads_elsewhere, origin_of
+from .answers import Answer
 from .auth import TokenAuth
 from .exchange import DRAIN_LIMIT, DRAIN_SECONDS, is_fixed, is_short, may_be_short, rewind
 from .origins import Proofs, take_off
@@ -253,33 +254,20 @@ class RequestsExchange:
 
     # -- What the answer says -----------------------------------------------------------------------------------
 
-    @property
-    def status(self) -> int:
-        return int(self.response.status_code)
-
-    @property
-    def challenges(self) -> str | None:
-        found: str | None = self.response.headers.get("WWW-Authenticate")
-        return found
-
-    @property
-    def target(self) -> tuple[str | None, str]:
-        request = self.response.request
-        return request.method, request.url or ""
-
-    @property
-    def proof(self) -> str | None:
-        found: str | None = self.response.request.headers.get("DPoP")
-        return found
+    def answer(self) -> Answer:
+        response, request = self.response, self.response.request
+        challenges, proof = response.headers.get("WWW-Authenticate"), request.headers.get("DPoP")
+        return Answer(response.status_code, challenges, request.method, request.url or "", proof)
 
     def carried(self, header: str) -> bool:
-        (_, url), origin = self.target, self.sent.origin
+        url, origin = self.response.request.url or "", self.sent.origin
         same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
         return same and header.startswith(_OURS if header else "")
 
     def led_on(self, header: str) -> tuple[str | None, str] | None:
-        leads = self.response.is_redirect and leads_elsewhere(self.target[1], self.response.headers["Location"])
-        return self.target if leads and self.carried(header) else None
+        request, response = self.response.request, self.response
+        leads = response.is_redirect and leads_elsewhere(request.url or "", response.headers["Location"])
+        return (request.method, request.url or "") if leads and self.carried(header) else None
 
     def mind_proofs(self, proofs: Proofs) -> None:
         self.sent.mind_proofs(proofs, self.response)

@@ -10,7 +10,7 @@ import pytest
 
 from oauth_auth import OAuthError, OAuthToken, ReauthorizationRequired
 from oauth_auth._flight import run
-from oauth_auth._plugins.answers import NOTHING, Reading, Rules
+from oauth_auth._plugins.answers import NOTHING, Answer, Reading, Rules
 from oauth_auth._plugins.replacing import Due, Parts, Progress, due, replacing
 from oauth_auth._renewal.slot import Landing
 from oauth_auth._wire.challenges import Demand, Kind
@@ -63,11 +63,8 @@ class Answered:
         run(replacing(self.parts, ORIGIN, header, self))
         return self.status
 
-    @property
-    def target(self) -> tuple[str | None, str]:
-        return "GET", self.url
-
-    proof = None
+    def answer(self) -> Answer:
+        return Answer(self.status, self.challenges, "GET", self.url, None)
 
     def carried(self, header: str) -> bool:
         return header.removeprefix("Bearer ") == self.sent[-1]
