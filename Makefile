@@ -17,6 +17,8 @@ HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls 
 # tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
+# Programs would compile what they import, each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all suite suite-all simulations simulations-all lint types unit units rehearse rehearse-all release mutants docs figures bench fleet chaos foreign format clean
 
