@@ -19,6 +19,8 @@ export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
 # The conformance tool is started for each of its scenarios: what Node has compiled is kept.
 export NODE_COMPILE_CACHE = $(abspath $(VENV))/node
+# Programs would compile what they import, each time anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all suite suite-all simulations simulations-all lint types unit units rehearse rehearse-all release mutants docs figures bench fleet chaos foreign format clean
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -76,6 +77,18 @@ def is_counted(item: pytest.Item) -> bool:
     """Return whether a test may run lines of the package that no other test does."""
     is_from_outside = item.path.relative_to(Path(__file__).parent).parts[0] in _FROM_OUTSIDE
     return not is_from_outside and item.get_closest_marker("beyond") is None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Have the garbage collector look at no test and no module: they stay, and each look at so many takes its time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -834,7 +834,7 @@ WAYS_TO_CLOSE: dict[str, Callable[[Any], None]] = {
     ],
 )
 def test_close_lets_a_flight_end(
-    mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, young: None, close: Callable[[Any], None]
+    mode: Mode, tokens: Tokens, gate: Gate, pool: ThreadPoolExecutor, close: Callable[[Any], None]
 ) -> None:
     """`close()` during a flight waits for its end, and leaves no socket open; those that wait get the token."""
     auth = client_credentials(mode, tokens)
@@ -893,15 +893,7 @@ def test_it_is_an_async_context_manager(dual_mode: Mode, tokens: Tokens, gate: G
     assert "token-1" == auth.token.access_token
 
 
-@pytest.fixture
-def young() -> Iterator[None]:
-    """Have the garbage collector look at nothing that was there before the test: looking is then fast."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-def test_nothing_is_left_behind(mode: Mode, tokens: Tokens, api: ScriptedServer, clock: Clock, young: None) -> None:
+def test_nothing_is_left_behind(mode: Mode, tokens: Tokens, api: ScriptedServer, clock: Clock) -> None:
     """After tokens were fetched, renewed, rejected and not had, no thread, socket or ResourceWarning remains."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -926,9 +918,7 @@ def test_nothing_is_left_behind(mode: Mode, tokens: Tokens, api: ScriptedServer,
     assert [] == [str(warning.message) for warning in caught]
 
 
-def test_a_call_without_an_answer_leaves_nothing_behind(
-    plugin_mode: Mode, tokens: Tokens, gate: Gate, young: None
-) -> None:
+def test_a_call_without_an_answer_leaves_nothing_behind(plugin_mode: Mode, tokens: Tokens, gate: Gate) -> None:
     """A token call that is given up, since the server doesn't answer, leaves no thread and no socket open."""
     auth = client_credentials(plugin_mode, tokens, token_timeout=0.3)
     assert isinstance(promptly(auth.get_token), TokenError)
@@ -939,7 +929,7 @@ def test_a_call_without_an_answer_leaves_nothing_behind(
 
 
 def test_it_is_garbage_in_the_end(
-    plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer], young: None
+    plugin_mode: Mode, make: Callable[[Mode], Any], serve: Callable[..., ScriptedServer]
 ) -> None:
     """Nothing in the library keeps an auth object that nobody uses any more."""
     api = serve(lambda request: Answer(200))
@@ -969,7 +959,7 @@ def test_an_object_dropped_during_a_flight_is_garbage_after_it(plugin_mode: Mode
     assert ["token-1"] == updated
 
 
-def test_renewals_begun_by_callbacks_keep_nothing(plugin_mode: Mode, young: None) -> None:
+def test_renewals_begun_by_callbacks_keep_nothing(plugin_mode: Mode) -> None:
     """A callback's context, in which the next renewal is begun, and so on, doesn't keep all earlier renewals."""
     contexts: list[contextvars.Context] = []
     auth = plugin_mode.plugin.TokenProviderAuth(
@@ -1008,7 +998,7 @@ SMALL: dict[str, Callable[..., Any]] = {
 
 @forks
 @pytest.mark.parametrize("name", SMALL)
-def test_an_unused_object_is_small(plugin_mode: Mode, tokens: Tokens, name: str, young: None) -> None:
+def test_an_unused_object_is_small(plugin_mode: Mode, tokens: Tokens, name: str) -> None:
     """An auth object that hasn't been used yet takes 4 KiB at most."""
 
     def size() -> float:

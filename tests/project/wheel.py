@@ -83,11 +83,8 @@ def interpreter(version: str) -> str | None:
 def install(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
     """Install the wheel and what tests need in a new environment, with the tests beside it; return their folder."""
     libraries = oldest_libraries() if folder.name == OLDEST else []
-    run(python, "-m", "venv", str(folder / "venv"))
-    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile")
-    run(*pip, "--upgrade", "pip>=25.1")
     groups = [part for name in ("core", "demo") for part in ("--group", f"{ROOT / 'pyproject.toml'}:{name}")]
-    run(*pip, f"oauth_auth @ {wheel.as_uri()}", *groups, *libraries, env=environment(folder))
+    install_in(folder, python, f"oauth_auth @ {wheel.as_uri()}", *groups, *libraries)
     for name in ("tests", "examples"):
         shutil.copytree(unpacked / name, folder / name)
     shutil.copy(unpacked / "pyproject.toml", folder)
@@ -97,11 +94,16 @@ def install(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
 def install_plugins(python: str, wheel: Path, unpacked: Path, folder: Path) -> Path:
     """Install the wheel with what the plug-ins alone need, and `once_through` beside it; return their folder."""
     libraries = oldest_libraries() if folder.name == OLDEST else []
-    run(python, "-m", "venv", str(folder / "venv"))
-    pip = (str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile")
-    run(*pip, f"oauth_auth[{_PLUGINS}] @ {wheel.as_uri()}", *libraries, env=environment(folder))
+    install_in(folder, python, f"oauth_auth[{_PLUGINS}] @ {wheel.as_uri()}", *libraries)
     shutil.copy(unpacked / "tests" / "project" / "once_through.py", folder)
     return folder
+
+
+def install_in(folder: Path, python: str, *requirements: str) -> None:
+    """Install requirements in a new environment there, by the pip that's here: a new one takes as long as they do."""
+    run(python, "-m", "venv", "--without-pip", str(folder / "venv"))
+    pip = (sys.executable, "-m", "pip", "--python", str(folder / "venv" / "bin" / "python"))
+    run(*pip, "install", "--quiet", "--no-compile", *requirements, env=environment(folder))
 
 
 def environment(folder: Path) -> dict[str, str]:
