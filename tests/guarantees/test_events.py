@@ -19,6 +19,7 @@ import oauth_auth
 from oauth_auth import BrowserLogin, MemoryTokenStore, OAuthToken, TokenError, _events
 from oauth_auth._flight import Flight
 from oauth_auth._plugins.replacing import Rejection
+from oauth_auth._record import fields
 from oauth_auth._server import operations as controller
 from oauth_auth.stores import FileTokenStore
 from oauth_auth.testing import LocalProvider
@@ -115,8 +116,8 @@ def fields_of(call: ast.Call) -> Iterator[str]:
         if keyword.arg is not None:
             yield keyword.arg
         else:
-            assert ast.unparse(keyword.value) == "self._asdict()", ast.unparse(keyword)
-            yield from Rejection._fields
+            assert ast.unparse(keyword.value) == "asdict(self)", ast.unparse(keyword)
+            yield from fields(Rejection)
 
 
 def test_the_table_has_all_events() -> None:

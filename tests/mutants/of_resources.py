@@ -39,7 +39,7 @@ MUTANTS = (
         30,
         "a request that a redirect has led out of the resource is sent again with the token",
         "_Course._is_within_reach",
-        always("reach is None or covers(reach, self._exchange.target[1])"),
+        always("reach is None or covers(reach, self._answer.url)"),
         tests=(f"{OF_REPLACING}::test_what_demands_nothing_is_left_alone",),
     ),
     Mutant(
