@@ -8,18 +8,56 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
 
-__all__ = ["attach", "find_moved_modules", "loading"]
+__all__ = ["attach", "find_moved_modules", "hold_across_forks", "loading"]
 
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
 
+
+class _Fork:
+    """Holds locks across forks, so that a child finds nothing half done, and no lock that nobody will release.
+
+    A module that's loaded while a fork waits for that may bring a lock of its own: then it begins anew.
+    """
+
+    locks: ClassVar[list[threading.RLock]] = []
+    held: ClassVar[tuple[threading.RLock, ...]] = ()
+
+    @classmethod
+    def begin(cls) -> None:
+        """Take `loading` last: whoever has another of them may be about to import."""
+        while True:
+            locks = (*reversed(cls.locks), loading)
+            for lock in locks:
+                lock.acquire()
+            if len(locks) > len(cls.locks):
+                cls.held = locks
+                return
+            cls._release(locks)
+
+    @classmethod
+    def end(cls) -> None:
+        """Release what was taken."""
+        cls._release(cls.held)
+
+    @staticmethod
+    def _release(locks: tuple[threading.RLock, ...]) -> None:
+        for lock in reversed(locks):
+            lock.release()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release)
+    os.register_at_fork(before=_Fork.begin, after_in_parent=_Fork.end, after_in_child=_Fork.end)
+
+
+def hold_across_forks(lock: threading.RLock) -> None:
+    """Have forks wait for a lock, and hold it meanwhile."""
+    _Fork.locks.append(lock)
 
 
 def attach(

@@ -8,7 +8,6 @@ connection is begun meanwhile, since OpenSSL, which doesn't lock contexts, would
 from __future__ import annotations
 
 import hashlib
-import os
 import ssl
 import threading
 import weakref
@@ -16,6 +15,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Self
 
+from .._lazy import hold_across_forks
 from ..errors import ConfigurationError, TokenError
 
 __all__ = ["ClientCertificate"]
@@ -29,8 +29,7 @@ _FOREIGN = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED
 _lock = threading.RLock()
 """Guards the certificates of contexts in use: held for a millisecond, never across a handshake."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+hold_across_forks(_lock)
 
 
 class _Unusable(ValueError):

@@ -48,7 +48,12 @@ class TokenAuth:
     """The resource that the token stays in, where a request goes without one until that demands it."""
     _source: TokenSource
 
-    if not TYPE_CHECKING:  # with it, type checkers would let any name be set
+    if not TYPE_CHECKING:  # with it, type checkers would take any argument, and let any name be set
+
+        def __new__(cls, *args: object, **options: object) -> Self:  # noqa: ARG004 - the constructor's
+            """Have there be what flights need: a pickle would name it one by one, and a fork not wait for that."""
+            load_for_flights()
+            return super().__new__(cls)
 
         def __setattr__(self, name: str, value: object) -> None:
             """Set an attribute that there is; an object of a class of ours has no others, but a subclass's may."""
@@ -99,7 +104,6 @@ class TokenAuth:
         return {name: value for name, value in self.__dict__.items() if name not in self._momentary}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        load_for_flights()
         self.__dict__.update(state)
         self._prepare()
 
@@ -255,7 +259,7 @@ def auth_classes(
 
     `base` is the plug-in's own for its library; a `ResourceAuth` may have another one.
     """
-    module = sys.modules[plugin]
+    module, made = sys.modules[plugin], dict[str, type]()
 
     def find(name: str) -> Any:
         if name not in _GRANTS:
@@ -263,10 +267,12 @@ def auth_classes(
                 raise ImportError(f"{name} isn't in {plugin}: write from oauth_auth import {name}")
             raise AttributeError(f"module {plugin!r} has no attribute {name!r}")
         with loading:
-            if name not in module.__dict__:
+            if name not in made:
                 chosen = of_resource if name == "ResourceAuth" and of_resource is not None else base
-                setattr(module, name, _make_class(plugin, name, chosen))
-        return module.__dict__[name]
+                made[name] = _make_class(plugin, name, chosen)
+            # Whoever replaces it for a while, such as `mock.patch`, deletes it in the end if it wasn't there before.
+            setattr(module, name, made[name])
+        return made[name]
 
     def list_names() -> list[str]:
         return sorted({*module.__dict__, *module.__all__})

@@ -100,6 +100,8 @@ def takes_options(function: _Function) -> _Function:
     """
     signature = _signature_of(function)
     known = frozenset(signature.parameters)
+    # A variable that's missing is told before an argument that is.
+    needed = _needed(signature) if function.__name__ == "from_env" else ()
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
@@ -108,7 +110,7 @@ def takes_options(function: _Function) -> _Function:
         if len(args) > 1 and type(args[1]).__module__.partition(".")[0] in PLUGINS:
             name = type(args[0]).__name__
             raise TypeError(f"the class {name} was given in place of an object: write {name}(…), with its options")
-        return function(*args, **options)
+        return function(*args, **(dict.fromkeys(needed) | options if needed else options))
 
     checked.__signature__ = signature  # type: ignore[attr-defined]
     del checked.__wrapped__  # whose source has other parameters: Sphinx would take their defaults from it
@@ -122,10 +124,15 @@ def family_of(function: Callable[..., Any]) -> type:
     return family
 
 
+def _needed(signature: inspect.Signature) -> tuple[str, ...]:
+    named = [one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY]
+    return tuple(one.name for one in named if one.default is one.empty)
+
+
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     named = list(inspect.signature(function).parameters.values())[:-1]
     taken = [one for kind in family_of(function).__mro__ for one in _parameters_of(kind)]
-    return inspect.Signature([*named, *taken])
+    return inspect.Signature([*named, *taken], return_annotation=function.__annotations__["return"])
 
 
 @functools.cache
@@ -176,7 +183,6 @@ def read_options(options: Mapping[str, Any]) -> Settings:
 
     Raises `ConfigurationError` with a text that says what to write instead.
     """
-    load_for_flights()
     token, store_key = options.get("token"), options.get("store_key")
     if token is not None and not isinstance(token, OAuthToken):
         raise ConfigurationError(f"token must be an OAuthToken, not {type(token).__name__}: OAuthToken(access_token=…)")

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["TokenExchange", "name_of_source", "source_of"]
 
 
+_TYPES: TokenExchangeOptions[Any] = {"subject_token_type": ACCESS_TOKEN, "actor_token_type": ACCESS_TOKEN}
+"""Part of the key that tokens are stored under, but for objects that are made from the environment."""
+
+
 class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
     """Authorize requests with tokens that are exchanged for others, as a service acts for its caller (RFC 8693).
 
@@ -49,6 +53,7 @@ class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
                 "client_id": client_id,
                 "client_secret": client_secret,
                 "subject_token": subject_token,
+                **_TYPES,
                 **options,
             }
         )
@@ -77,6 +82,7 @@ class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
                 "client_secret": client_secret,
                 "token_url": token_url,
                 "subject_token": subject_token,
+                **_TYPES,
                 **options,
             }
         )

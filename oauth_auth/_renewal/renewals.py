@@ -298,16 +298,17 @@ class Renewals:
         if saver is None and is_at_stake:
             is_done = threading.Event()
             # Nobody waits for a saver, which may go on for as long as the program.
-            flight = self._make_flight(self._save_later(is_done), "saver", holds_events=False)
+            flight = self._make_flight(self._save_later(is_done, self._slot.reader), "saver", holds_events=False)
             self._saver = saver = _Saver(flight, is_done)
         if saver is not None:
             # Where no thread can begin, callers don't do it meanwhile: it takes as long as the store is out.
             saver.flight.start(in_background=threading.main_thread().is_alive())
 
-    def _save_later(self, is_done: threading.Event) -> Steps[None]:
+    def _save_later(self, is_done: threading.Event, reader: object) -> Steps[None]:
         """Try to save an unsaved token after growing pauses until it's saved, whether or not requests are made.
 
-        At exit the interpreter waits for the last attempts, a few seconds.
+        At exit the interpreter waits for the last attempts, a few seconds. The reader is kept until then: a logout that
+        ends the tokens of others with the user's finds this one.
         """
         pauses, is_ending = list(self.save_pauses), False
         while pauses and not is_done.is_set():

@@ -6,7 +6,6 @@ A flight publishes the new state, and then ends: so a decision that finds no fli
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 from .._events import emit
 from .._flight import Effect
+from .._lazy import hold_across_forks
 from .._wire.token import Credential, OAuthToken
 from .decisions import Purpose, State
 from .landing import FlightOutcome
@@ -28,11 +28,7 @@ A flight publishes without it, else such a handler would wait for a flight that 
 a flight is the only one to write while it's under way, and decisions look first for a flight, then at what it wrote.
 """
 
-if hasattr(os, "register_at_fork"):
-    # Held across a fork, so that the child finds no decision half made and no lock that nobody will release.
-    os.register_at_fork(
-        before=decision_lock.acquire, after_in_parent=decision_lock.release, after_in_child=decision_lock.release
-    )
+hold_across_forks(decision_lock)
 
 
 class FlightLike(Protocol):
@@ -99,6 +95,11 @@ class Slot:
         """The newest token known when the last flight landed; with a store to look at first, it's not sent yet."""
         self.state: State
         self.publish(state)
+
+    @property
+    def reader(self) -> Reader | None:
+        """Where requests read the credential; None if nobody uses it any more."""
+        return self._reader()
 
     @property
     def flight(self) -> FlightLike | None:

@@ -730,3 +730,17 @@ def test_a_redis_that_is_not_there_harms_nothing(
     assert "token store failed" in caplog.text
     assert SECRET not in caplog.text + repr(auth) + repr(store_of(auth))
     assert RedisTokenStore is type(store_of(auth))
+
+
+@pytest.mark.parametrize(("name", "missing"), [("TokenExchangeAuth", "subject_token"), ("JwtBearerAuth", "assertion")])
+def test_an_argument_that_is_missing_is_told_after_the_variables(
+    plugin_mode: Mode, monkeypatch: pytest.MonkeyPatch, name: str, missing: str
+) -> None:
+    """What the environment lacks comes first, then what no variable can say, as an error that says what to give."""
+    auth_class = getattr(plugin_mode.plugin, name)
+    with pytest.raises(ConfigurationError, match="OAUTH_TOKEN_URL"):
+        auth_class.from_env()
+    monkeypatch.setenv("OAUTH_TOKEN_URL", "https://auth.example/token")
+    monkeypatch.setenv("OAUTH_CLIENT_ID", "client")
+    with pytest.raises(ConfigurationError, match=f"{missing} must be"):
+        auth_class.from_env()

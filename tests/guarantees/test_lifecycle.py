@@ -28,7 +28,7 @@ import pytest
 import trio
 
 import oauth_auth
-from oauth_auth import ClientSecretPost, OAuthToken, TokenError
+from oauth_auth import ClientSecretPost, OAuthToken, TokenError, _lazy
 from oauth_auth._flight import Flight
 from oauth_auth._renewal import renewals, slot, source
 from oauth_auth.stores import MemoryTokenStore
@@ -425,6 +425,66 @@ def test_a_flight_imports_nothing(plugin_mode: Mode, keys: str) -> None:
     command = [sys.executable, "-c", IN_FLIGHT, plugin_mode.plugin.__name__.rpartition(".")[2], keys]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "[]\n" == finished.stdout
+
+
+UNPICKLING = """
+import pickle, sys
+from oauth_auth._lazy import loading
+
+class Looking:
+    def find_spec(self, sought, *places):
+        if sought.startswith(("oauth_auth._renewal.", "oauth_auth._server.")) and not loading._is_owned():
+            print(sought)
+
+import oauth_auth.{plugin}
+sys.meta_path.insert(0, Looking())
+print(type(pickle.loads({pickled!r})).__name__)
+"""
+
+
+def test_a_fork_waits_for_what_is_loaded_for_a_pickle(plugin_mode: Mode, tokens: Tokens) -> None:
+    """What a program's first auth object needs is loaded where a fork waits for it, though it comes from a pickle."""
+    plugin = plugin_mode.plugin.__name__.rpartition(".")[2]
+    code = UNPICKLING.format(plugin=plugin, pickled=pickle.dumps(client_credentials(plugin_mode, tokens)))
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "ClientCredentialsAuth\n" == finished.stdout
+
+
+class Told:
+    """A lock that tells when a fork takes it, and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_taken = threading.Event()
+
+    def acquire(self) -> None:
+        self.count += 1
+        self.is_taken.set()
+
+    def release(self) -> None:
+        self.count -= 1
+
+
+@forks
+def test_a_lock_that_comes_while_a_fork_waits_is_held_as_well(
+    monkeypatch: pytest.MonkeyPatch, pool: ThreadPoolExecutor
+) -> None:
+    """A fork that waits for a module to be loaded takes the lock that this brings, and each lock is released once."""
+    locks: list[Any] = [Told()]
+    monkeypatch.setattr(_lazy._Fork, "locks", locks)
+    is_loading = threading.Event()
+
+    def load() -> None:
+        with _lazy.loading:
+            is_loading.set()
+            locks[0].is_taken.wait(10)
+            _lazy.hold_across_forks(Told())  # type: ignore[arg-type]
+
+    loaded = pool.submit(load)
+    is_loading.wait(10)
+    assert [(0, True)] * 2 == in_child(lambda: [(lock.count, lock.is_taken.is_set()) for lock in locks])
+    loaded.result(10)
+    assert [(0, True)] * 2 == [(lock.count, lock.is_taken.is_set()) for lock in locks]
 
 
 @forks

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oauth_auth import MemoryTokenStore, OAuthToken
+from oauth_auth import MemoryTokenStore
 from oauth_auth._renewal.renewals import Renewals
 from oauth_auth.stores import FileTokenStore, RedisTokenStore, TokenStore
 from tests.servers.redis import RedisServer
@@ -22,25 +22,10 @@ from tests.support import modes
 from tests.support.modes import Mode
 from tests.support.rotation import Rotation, code, refresh_token
 from tests.support.scripted import ScriptedServer
+from tests.support.stores import Failing
 from tests.support.tokens import Tokens, token_that_expires_in
 
 pytestmark = pytest.mark.shared_core
-
-
-class Failing(MemoryTokenStore):
-    """A store that fails to save as often as it's told; `saved` is set when it has saved."""
-
-    def __init__(self, failures: float) -> None:
-        super().__init__()
-        self.failures = failures
-        self.saved = threading.Event()
-
-    def save(self, key: str, token: OAuthToken) -> None:
-        if self.failures > 0:
-            self.failures -= 1
-            raise OSError("no space left")
-        super().save(key, token)
-        self.saved.set()
 
 
 def given(store: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 
@@ -38,3 +39,19 @@ def store_maker(request: pytest.FixtureRequest, name: str) -> Callable[[], Token
 def token_in(store: TokenStore, key: str) -> OAuthToken | None:
     """Return the token that a store has under a key; the mark of a logout is none."""
     return unpack(store.load(key), {}).token
+
+
+class Failing(MemoryTokenStore):
+    """A store that fails to save as often as it's told; `saved` is set when it has saved."""
+
+    def __init__(self, failures: float) -> None:
+        super().__init__()
+        self.failures = failures
+        self.saved = threading.Event()
+
+    def save(self, key: str, token: OAuthToken) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise OSError("no space left")
+        super().save(key, token)
+        self.saved.set()

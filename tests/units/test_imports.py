@@ -74,6 +74,18 @@ def run(code: str, *args: str, folder: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_class_is_the_same_after_it_was_replaced_for_a_while(plugin: str) -> None:
+    """Who replaces it before it was asked for, as a test does, deletes it in the end: it's not made a second time."""
+    code = (
+        f"from unittest import mock; import oauth_auth.{plugin} as plugin\n"
+        "patcher = mock.patch.object(plugin, 'PasswordAuth')\n"
+        "with patcher: one = patcher.temp_original\n"
+        "print(plugin.PasswordAuth is one)"
+    )
+    assert "True\n" == run(code)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_class_is_loaded_when_it_is_asked_for(plugin: str) -> None:
     """A program loads what its own grant needs; another class is there from then on, and it's always the same."""
     code = (
