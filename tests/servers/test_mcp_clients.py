@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -135,20 +136,40 @@ WAYS = [
     *IN_SESSIONS,
 ]
 
-way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
-session = pytest.mark.parametrize("way", IN_SESSIONS, ids=lambda way: way.name)
+
+def at_servers(ways: list[Way], turn: int) -> pytest.MarkDecorator:
+    """Have a test run in each way, and at each server; with `--all-modes` in each way at each server.
+
+    Tests have different turns, and so together bring each way and each server together.
+    """
+    narrow = {way: (number + turn) % len(SERVERS) for number, way in enumerate(ways)}
+    values = [
+        pytest.param(
+            kind, way, marks=() if place == narrow[way] else pytest.mark.beyond, id=f"{kind.__name__}-{way.name}"
+        )
+        for place, kind in enumerate(SERVERS)
+        for way in ways
+    ]
+    return pytest.mark.parametrize(("server", "way"), values, indirect=["server"])
 
 
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda kind: kind.__name__)
-def running(request: pytest.FixtureRequest) -> Iterator[ResourceServer]:
-    with request.param() as server:
-        yield server
+@pytest.fixture(scope="module")
+def running() -> Iterator[Callable[[type[ResourceServer]], ResourceServer]]:
+    """Each server as it was at the start; it's started when a test first asks for it."""
+    with contextlib.ExitStack() as stack:
+        start = functools.cache(lambda kind: stack.enter_context(kind()))
+
+        def take(kind: type[ResourceServer]) -> ResourceServer:
+            server: ResourceServer = start(kind)
+            server.reset()
+            return server
+
+        yield take
 
 
-@pytest.fixture
-def server(running: ResourceServer) -> ResourceServer:
-    running.reset()
-    return running
+@pytest.fixture(params=SERVERS, ids=lambda kind: kind.__name__)
+def server(request: pytest.FixtureRequest, running: Callable[[type[ResourceServer]], ResourceServer]) -> ResourceServer:
+    return running(request.param)
 
 
 def counts(server: ResourceServer) -> tuple[int, int, int]:
@@ -166,7 +187,7 @@ def converse(conversation: Awaitable[None]) -> None:
     asyncio.run(run())
 
 
-@way
+@at_servers(WAYS, 1)
 def test_a_revocation_under_ten_calls(server: ResourceServer, way: Way) -> None:
     """The URL is enough; ten calls at once with a token that was revoked cost one refresh, and no login."""
 
@@ -181,7 +202,7 @@ def test_a_revocation_under_ten_calls(server: ResourceServer, way: Way) -> None:
     converse(conversation())
 
 
-@way
+@at_servers(WAYS, 2)
 def test_more_scope_for_ten_calls(server: ResourceServer, way: Way) -> None:
     """Ten calls at once that want more scope cost one login, of the same client, and the session goes on."""
 
@@ -198,7 +219,7 @@ def test_more_scope_for_ten_calls(server: ResourceServer, way: Way) -> None:
     converse(conversation())
 
 
-@session
+@at_servers(IN_SESSIONS, 0)
 def test_streams(server: ResourceServer, way: Way) -> None:
     """A revocation within an answer ends neither that, nor the session's own stream; what's told meanwhile arrives."""
 
@@ -217,7 +238,7 @@ def test_streams(server: ResourceServer, way: Way) -> None:
     converse(conversation())
 
 
-def test_tokens_expire_under_sessions() -> None:
+def test_tokens_expire_under_sessions(running: Callable[[type[ResourceServer]], ResourceServer]) -> None:
     """Calls and sessions that last longer than tokens of two seconds don't notice, and nobody logs in again.
 
     All servers and ways at once, since this one waits for the servers' clocks.
@@ -234,18 +255,24 @@ def test_tokens_expire_under_sessions() -> None:
     async def conversations(server: ResourceServer) -> list[str | None]:
         return await asyncio.gather(*(conversation(way, server) for way in WAYS))
 
-    def use(kind: type[ResourceServer]) -> tuple[int, int, int]:
-        with kind() as server:
-            server.set_access_token_lifetime(2)
-            asyncio.run(conversations(server))
-            return counts(server)
+    def use(server: ResourceServer) -> tuple[int, int, int]:
+        server.set_access_token_lifetime(2)
+        asyncio.run(conversations(server))
+        return counts(server)
 
     with ThreadPoolExecutor(len(SERVERS)) as pool:
-        for registrations, logins, token_requests in pool.map(use, SERVERS):
+        for registrations, logins, token_requests in pool.map(use, map(running, SERVERS)):
             assert len(WAYS) == registrations == logins
             assert 3 * len(WAYS) <= token_requests  # more where a renewal came before the end of a token
 
 
+@pytest.mark.parametrize(
+    "server",
+    # What another process finds is in the store; `test_in_browser.py` has other processes at each server.
+    [TypeScriptServer, *(pytest.param(kind, marks=pytest.mark.beyond) for kind in (PythonServer, FastMcpServer))],
+    ids=lambda kind: kind.__name__,
+    indirect=True,
+)
 def test_another_process_needs_no_login(server: ResourceServer, tmp_path: Path) -> None:
     """What one process has stored, another uses: the first request has the token, and nothing else is asked."""
 
@@ -271,7 +298,7 @@ def test_another_process_needs_no_login(server: ResourceServer, tmp_path: Path) 
     assert (1, 1, 2, before + 1) == (*counts(server), server.metadata_requests)
 
 
-@way
+@at_servers(WAYS, 0)
 def test_the_server_forgets_the_client(server: ResourceServer, way: Way) -> None:
     """A server that knows the client no more gets another one, in the middle of it all.
 
@@ -298,7 +325,7 @@ def test_the_server_forgets_the_client(server: ResourceServer, way: Way) -> None
     converse(conversation())
 
 
-@way
+@at_servers(WAYS, 2)
 def test_our_error_reaches_the_program(server: ResourceServer, way: Way) -> None:
     """Where nobody can log in, the client's error has ours in it, which says what to do."""
 
@@ -316,7 +343,7 @@ def test_our_error_reaches_the_program(server: ResourceServer, way: Way) -> None
     assert (0, 0, 0) == counts(server)
 
 
-@session
+@at_servers(IN_SESSIONS, 1)
 def test_a_login_outlasts_the_client_s_patience(server: ResourceServer, way: Way) -> None:
     """A client that doesn't wait for a login ends; the login goes on, and whoever comes next has its token."""
     may_go_on = threading.Event()
@@ -343,7 +370,7 @@ def test_a_login_outlasts_the_client_s_patience(server: ResourceServer, way: Way
     assert (1, 1, 1) == counts(server)
 
 
-@session
+@at_servers(IN_SESSIONS, 2)
 def test_a_call_that_is_given_up_leaves_the_session(server: ResourceServer, way: Way) -> None:
     """A call that doesn't wait for the login which it led to ends alone; the session, and the login, go on."""
     may_go_on = threading.Event()
@@ -370,6 +397,7 @@ def test_a_call_that_is_given_up_leaves_the_session(server: ResourceServer, way:
     converse(conversation())
 
 
+@pytest.mark.shared_core
 def test_each_way_to_prove_the_client(plugin_mode: Mode, server: ResourceServer) -> None:
     """In whichever way that the server lists the client is to prove itself, it's known, in logins and refreshes.
 
