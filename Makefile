@@ -6,8 +6,8 @@ BIN = $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BENCH = .venv-bench
 FOREIGN = .venv-foreign
 NODE_MODULES = $(patsubst %,tests/servers/%/node_modules/.package-lock.json,oidc mcp)
-# Two more than there are cores, since many tests wait for time to pass.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
+# More than there are cores, since many tests wait for time to pass.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 3)')
 SUITE = -n $(WORKERS) --dist worksteal
 # What decides about tokens: of frozen state, without a file, a key or a server.
 HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls decisions effects flight grants \

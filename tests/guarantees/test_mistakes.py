@@ -34,6 +34,7 @@ from oauth_auth import (
 from tests.servers.tls import certificate_for_loopback, tls_before
 from tests.support import modes
 from tests.support.modes import Mode
+from tests.support.ports import free_port
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens
 from tests.units.test_trouble import TROUBLE
@@ -279,7 +280,7 @@ def not_found(stage: Stage) -> Any:
 
 
 def nobody_listens(stage: Stage) -> Any:
-    return stage.auth(url=f"http://127.0.0.1:{closed_port()}/token")
+    return stage.auth(url=f"http://127.0.0.1:{free_port()}/token")
 
 
 def no_answer(stage: Stage) -> Any:
@@ -301,15 +302,8 @@ def missing_certificates(stage: Stage) -> Any:
     return certificate(stage)
 
 
-def closed_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
-
-
 def proxy_without_listener(stage: Stage) -> Any:
-    return stage.elsewhere(https_proxy=f"http://john:s3cret@127.0.0.1:{closed_port()}")
+    return stage.elsewhere(https_proxy=f"http://john:s3cret@127.0.0.1:{free_port()}")
 
 
 def proxy_that_answers(status: int) -> Callable[[Stage], Any]:
@@ -464,7 +458,7 @@ MISTAKES |= {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Have a server with a certificate that nobody trusts; its port is in the folder's file `port`."""
     folder = tmp_path_factory.mktemp("mistakes")
-    with tls_before(closed_port(), certificate_for_loopback(folder)) as port:
+    with tls_before(free_port(), certificate_for_loopback(folder)) as port:
         (folder / "port").write_text(str(port))
         yield folder
 

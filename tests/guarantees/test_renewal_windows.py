@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from oauth_auth import OAuthProviderException, OAuthToken, ReauthorizationRequir
 from oauth_auth.stores import MemoryTokenStore
 from tests.support.clock import Clock
 from tests.support.modes import Mode
+from tests.support.ports import free_port
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Gate, Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_waiting, outcome_of
@@ -193,9 +193,7 @@ def test_a_token_without_expiry_is_never_renewed(
 
 
 def _closed_port() -> str:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{unused.getsockname()[1]}/token"
+    return f"http://127.0.0.1:{free_port()}/token"
 
 
 class BrokenStore:

@@ -24,6 +24,7 @@ from tests.support.clock import Clock
 from tests.support.log import Log
 from tests.support.logins import Browser
 from tests.support.modes import Mode
+from tests.support.ports import free_port
 from tests.support.registering import REDIRECT_URI, SECRET, Registry
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.waiting import outcome_of
@@ -569,12 +570,6 @@ def _occupied(port: int) -> Any:
     return listener
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.mark.parametrize("way", ["port", "redirect_uri"])
 def test_the_users_choice_wins(plugin_mode: Mode, provider: LocalProvider, way: str) -> None:
     """`port=` and `redirect_uri=` are commands, though another port is registered."""
@@ -583,7 +578,7 @@ def test_the_users_choice_wins(plugin_mode: Mode, provider: LocalProvider, way: 
         provider.api_url, login=BrowserLogin(open_browser=browser, quiet=True), store=store, store_key="one"
     )
     assert 200 == get(plugin_mode, auth, provider.api_url)
-    port = _free_port()
+    port = free_port()
     options: dict[str, Any] = {"redirect_uri": f"http://127.0.0.1:{port}/there"} if way == "redirect_uri" else {}
     login = BrowserLogin(open_browser=browser, quiet=True, port=port if way == "port" else 0)
     auth = plugin_mode.plugin.ResourceAuth(provider.api_url, login=login, store=store, store_key="two", **options)

@@ -9,7 +9,6 @@ import gc
 import logging
 import pickle
 import re
-import socket
 import sys
 import threading
 import traceback
@@ -55,6 +54,7 @@ from oauth_auth._wire.messages import TokenResponse
 from oauth_auth._wire.token import Credential
 from tests.support.jwts import claims_of
 from tests.support.modes import HTTPX, HTTPX2, OF_REQUESTS, Mode
+from tests.support.ports import free_port
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, accepting, token_that_expires_in
 from tests.support.waiting import await_silence, outcome_of
@@ -483,12 +483,6 @@ def test_a_session_that_is_spoiled_shows_no_key(plugin_mode: Mode) -> None:
         assert [] == leaks(caught.value)
 
 
-def closed_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 @pytest.mark.each_plugin
 @MAKE
 def test_an_endpoint_out_of_reach_shows_no_secret(
@@ -496,7 +490,7 @@ def test_an_endpoint_out_of_reach_shows_no_secret(
 ) -> None:
     """A connection that is refused shows no secret, though the library's error is the cause."""
     with pytest.raises(plugin_mode.plugin.TokenTransportError) as caught:
-        make(plugin_mode, closed_port()).get_token()
+        make(plugin_mode, f"http://127.0.0.1:{free_port()}").get_token()
     assert caught.value.__cause__ is not None
     assert [] == leaks(caught.value)
     assert [] == log_leaks(caplog)
@@ -543,7 +537,7 @@ def test_the_query_of_an_endpoint_is_not_shown(
     answer = TROUBLES[trouble]
     tokens.answer = lambda _: answer
     for query in QUERIES:
-        url = f"{tokens.server.url if answer else closed_port()}/endpoint?{query}"
+        url = f"{tokens.server.url if answer else f'http://127.0.0.1:{free_port()}'}/endpoint?{query}"
         error = outcome_of(call, plugin_mode, tokens, url)
         if (call, trouble) != (revocation, "empty"):  # which is a success there
             assert isinstance(error, TokenError)

@@ -12,7 +12,6 @@ import gc
 import gzip
 import json
 import pickle
-import socket
 import threading
 import time
 import tracemalloc
@@ -44,6 +43,7 @@ from oauth_auth import (
 from tests.servers.tls import certificate_for_loopback, tls_before
 from tests.support.clock import RetryClock
 from tests.support.modes import Mode
+from tests.support.ports import free_port
 from tests.support.raw import ServeRaw
 from tests.support.scripted import Answer, Received, ScriptedServer
 from tests.support.tokens import Tokens, client_credentials
@@ -756,6 +756,4 @@ def test_a_code_that_is_used_up_needs_a_user(plugin_mode: Mode, serve: Serve, cl
 
 def closed_port() -> str:
     """Return a URL at which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}/token"
+    return f"http://127.0.0.1:{free_port()}/token"

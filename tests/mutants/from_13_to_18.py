@@ -20,7 +20,7 @@ MUTANTS = (
         13,
         "a child inherits a lock that is held",
         "slot:",
-        never('hasattr(os, "register_at_fork")'),
+        drop("hold_across_forks(decision_lock)"),
         tests=("guarantees/test_lifecycle.py::test_a_fork_waits_for_decisions[requests]",),
     ),
     Mutant(

@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +32,7 @@ from oauth_auth.stores import LockTaken, RedisTokenStore
 from tests.servers.redis import RedisServer
 from tests.servers.tls import tls_before
 from tests.support import modes
+from tests.support.ports import free_port
 from tests.support.scripted import Answer, Received
 from tests.support.tokens import Tokens, client_credentials, token_that_expires_in
 from tests.support.waiting import await_end, flights_in_the_air
@@ -213,12 +213,6 @@ def test_a_process_that_was_stopped(store: RedisTokenStore, own_redis: RedisServ
 
 
 # -- Clients of one's own -------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def decoding(stack: ExitStack, folder: Path) -> Any:

@@ -23,6 +23,7 @@ import requests
 
 from oauth_auth import AuthorizationRequest, BrowserLogin
 from oauth_auth.login import LoginContext
+from tests.support.ports import free_port
 
 ISSUER = "https://auth.example.com"
 
@@ -148,9 +149,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @contextmanager
 def running_example(name: str, **environment: str) -> Iterator[str]:
     """Run an example that's a web app; return its address, once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryFile() as output:
         program = subprocess.Popen(
             [sys.executable, "-W", "error", str(EXAMPLES / name)],
