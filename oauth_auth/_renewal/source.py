@@ -60,6 +60,9 @@ _LOGIN_CHECK = 0.5
 """Seconds between two attempts to cancel a login, which may have just begun."""
 
 
+_NOTHING_YET = State(None)  # one for all objects
+
+
 class Replacement(Record):
     """What to send in place of a rejected token."""
 
@@ -127,7 +130,7 @@ class TokenSource:
     ) -> None:
         """Make the parts, and what copies in other processes don't share."""
         self._clock = clock
-        self._slot = Slot(self, State(credential), newest)
+        self._slot = Slot(self, _NOTHING_YET if credential is None else State(credential), newest)
         self._renewals = Renewals(
             self._slot,
             self._tokens,

@@ -143,7 +143,7 @@ def redis_wants_password(request: pytest.FixtureRequest) -> Trouble:
             client.config_set("requirepass", new)
             for connection in client.client_list():
                 if connection["cmd"] != "client|list":
-                    client.client_kill(connection["addr"])
+                    client.client_kill_filter(_id=connection["id"])  # which may have ended meanwhile
 
     store = RedisTokenStore(own_redis.url)
     return Trouble(store, lambda: set_password("", "open sesame"), lambda: set_password("open sesame", ""))

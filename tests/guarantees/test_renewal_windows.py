@@ -641,12 +641,12 @@ def test_a_token_that_expires_while_its_renewal_is_waited_for(
     plugin_mode: Mode, tokens: Tokens, gate: Gate, open_api: ScriptedServer, clock: Clock
 ) -> None:
     """A caller who would send the old token then, but finds that it has expired meanwhile, waits on for the new one."""
-    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=token_that_expires_in(0.2))) as client:
+    with plugin_mode.client(client_credentials(plugin_mode, tokens, token=token_that_expires_in(3))) as client:
         request = client.begin("GET", open_api.url)
         gate.await_call()
-        clock.advance(1)
+        clock.advance(3)  # long before the caller has waited so long
         with pytest.raises(TimeoutError):
-            request.result(0.4)
+            request.result(3.5)
         gate.open()
         assert 200 == request.result(20).status_code
     assert ["Bearer token-1"] == sent(open_api)
