@@ -17,8 +17,6 @@ HEART = $(wildcard $(patsubst %,tests/units/test_%.py,acquisition backoff calls 
 # tests/project/wheel.py runs with both ways.
 export URLLIB3_NO_OVERRIDE = 1
 export PIP_NO_BINARY = urllib3-future
-# The conformance tool is started for each of its scenarios: what Node has compiled is kept.
-export NODE_COMPILE_CACHE = $(abspath $(VENV))/node
 # Programs would compile what they import, each time anew.
 unexport PYTHONDONTWRITEBYTECODE
 
