@@ -376,7 +376,7 @@ MUTANTS = (
         39,
         "a client shows its secret",
         "ClientIdentity.__repr__",
-        replace('f"{type(self).__name__}(…)"', 'f"{asdict(self)}"'),
+        replace('f"{type(self).__name__}(…)"', 'f"{self.client_secret}"'),
         tests=(f"{OF_GRANT}::test_nothing_secret_is_shown",),
     ),
 )
