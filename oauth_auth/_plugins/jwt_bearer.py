@@ -17,7 +17,7 @@ from .token_exchange import name_of_source, source_of
 
 if TYPE_CHECKING:
     from .._keys.assertions import JwtAssertion
-    from .option_types import EndpointOptions, EndpointParameters, JwtBearerParameters
+    from .option_types import EndpointOptions, JwtBearerParameters
 
 __all__ = ["JwtBearer"]
 
@@ -83,18 +83,12 @@ class JwtBearer(TokenEndpointAuth["JwtBearerParameters[HTTPClient]"]):
 
     @classmethod
     @takes_options
-    def from_env(
-        cls,
-        prefix: str = "OAUTH_",
-        *,
-        assertion: JwtAssertion | str | Path | Callable[[], str],
-        **options: Unpack[EndpointParameters[HTTPClient]],
-    ) -> Self:
+    def from_env(cls, prefix: str = "OAUTH_", **options: Unpack[JwtBearerParameters[HTTPClient]]) -> Self:
         """Make one from environment variables; options override them.
 
         It reads what `ClientCredentialsAuth.from_env` reads. Raises `ConfigurationError`, which names the variable.
         """
-        return cls._read_environment(prefix, {"assertion": assertion, **options})
+        return cls._read_environment(prefix, options)
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: JwtBearerParameters[Any]) -> Grant:
         from .._server.delegated_grants import JwtBearerGrant  # noqa: PLC0415 - not before there's an object

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Generic, Protocol, TypedDict
+    from typing import Generic, Protocol, Required, TypedDict
 
     from .._keys.assertions import JwtAssertion
     from .._keys.certificate import ClientCertificate
@@ -73,7 +73,6 @@ __all__ = [
     "ResourceAuthOptions",
     "ResourceParameters",
     "ServerOptions",
-    "TokenExchangeEnvironment",
     "TokenExchangeOptions",
     "TokenExchangeParameters",
 ]
@@ -288,14 +287,10 @@ class TokenExchangeOptions(EndpointOptions[HTTPClient], total=False):
     """The type of the token that's wanted; None leaves it to the server."""
 
 
-class TokenExchangeEnvironment(TokenExchangeOptions[HTTPClient], EndpointParameters[HTTPClient], total=False):
-    """Those of `TokenExchangeAuth.from_env`."""
-
-
-class TokenExchangeParameters(TokenExchangeEnvironment[HTTPClient], total=False):
+class TokenExchangeParameters(TokenExchangeOptions[HTTPClient], EndpointParameters[HTTPClient], total=False):
     """All that a `TokenExchangeAuth` is made of."""
 
-    subject_token: str | Path | Callable[[], str] | AuthObject
+    subject_token: Required[str | Path | Callable[[], str] | AuthObject]
     """For whom the token is to be: text, the `Path` of a file, a function, or another auth object: its live token is
     used, and stays its own."""
 
@@ -303,7 +298,7 @@ class TokenExchangeParameters(TokenExchangeEnvironment[HTTPClient], total=False)
 class JwtBearerParameters(EndpointParameters[HTTPClient], total=False):
     """All that a `JwtBearerAuth` is made of."""
 
-    assertion: JwtAssertion | str | Path | Callable[[], str]
+    assertion: Required[JwtAssertion | str | Path | Callable[[], str]]
     """A `JwtAssertion`, which makes one for each attempt; or one that others make: the `Path` of a file, a function, or
     text, which soon expires."""
 

@@ -100,8 +100,6 @@ def takes_options(function: _Function) -> _Function:
     """
     signature = _signature_of(function)
     known = frozenset(signature.parameters)
-    # A variable that's missing is told before an argument that is.
-    needed = _needed(signature) if function.__name__ == "from_env" else ()
 
     @functools.wraps(function)
     def checked(*args: Any, **options: Any) -> Any:
@@ -110,7 +108,7 @@ def takes_options(function: _Function) -> _Function:
         if len(args) > 1 and type(args[1]).__module__.partition(".")[0] in PLUGINS:
             name = type(args[0]).__name__
             raise TypeError(f"the class {name} was given in place of an object: write {name}(…), with its options")
-        return function(*args, **(dict.fromkeys(needed) | options if needed else options))
+        return function(*args, **options)
 
     checked.__signature__ = signature  # type: ignore[attr-defined]
     del checked.__wrapped__  # whose source has other parameters: Sphinx would take their defaults from it
@@ -124,11 +122,6 @@ def family_of(function: Callable[..., Any]) -> type:
     return family
 
 
-def _needed(signature: inspect.Signature) -> tuple[str, ...]:
-    named = [one for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY]
-    return tuple(one.name for one in named if one.default is one.empty)
-
-
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
     named = list(inspect.signature(function).parameters.values())[:-1]
     taken = [one for kind in family_of(function).__mro__ for one in _parameters_of(kind)]
@@ -138,10 +131,14 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
 @functools.cache
 def _parameters_of(kind: type) -> tuple[inspect.Parameter, ...]:
     """Return the parameters that a typed dictionary adds to those of its bases."""
-    return tuple(
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS.get(name), annotation=annotation)
-        for name, annotation in inspect.get_annotations(kind).items()
-    )
+    found = []
+    for name, annotation in inspect.get_annotations(kind).items():
+        required = annotation.removeprefix("Required[")
+        is_required = required != annotation
+        default = inspect.Parameter.empty if is_required else DEFAULTS.get(name)
+        text = required.removesuffix("]") if is_required else annotation
+        found.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=text))
+    return tuple(found)
 
 
 def _refuse_unknown(options: Mapping[str, Any], parameters: frozenset[str], needless: Mapping[str, str]) -> None:

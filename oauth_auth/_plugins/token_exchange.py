@@ -17,10 +17,9 @@ from .options import Settings, takes_options
 from .token_endpoint import TokenEndpointAuth
 
 if TYPE_CHECKING:
-    from .option_types import TokenExchangeEnvironment, TokenExchangeOptions, TokenExchangeParameters
+    from .option_types import AuthObject, TokenExchangeOptions, TokenExchangeParameters
 
 __all__ = ["TokenExchange", "name_of_source", "source_of"]
-
 
 _TYPES: TokenExchangeOptions[Any] = {"subject_token_type": ACCESS_TOKEN, "actor_token_type": ACCESS_TOKEN}
 """Part of the key that tokens are stored under, but for objects that are made from the environment."""
@@ -42,7 +41,7 @@ class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
         client_id: str,
         client_secret: str | None = None,
         *,
-        subject_token: str | Path | Callable[[], str] | TokenAuth,
+        subject_token: str | Path | Callable[[], str] | AuthObject,
         **options: Unpack[TokenExchangeOptions[HTTPClient]],
     ) -> None:
         """Take the options; nothing is sent before a token is needed. Raises `ConfigurationError`."""
@@ -66,7 +65,7 @@ class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
         client_id: str,
         client_secret: str | None = None,
         *,
-        subject_token: str | Path | Callable[[], str] | TokenAuth,
+        subject_token: str | Path | Callable[[], str] | AuthObject,
         token_url: str | None = None,
         **options: Unpack[TokenExchangeOptions[HTTPClient]],
     ) -> Self:
@@ -89,18 +88,12 @@ class TokenExchange(TokenEndpointAuth["TokenExchangeParameters[HTTPClient]"]):
 
     @classmethod
     @takes_options
-    def from_env(
-        cls,
-        prefix: str = "OAUTH_",
-        *,
-        subject_token: str | Path | Callable[[], str] | TokenAuth,
-        **options: Unpack[TokenExchangeEnvironment[HTTPClient]],
-    ) -> Self:
+    def from_env(cls, prefix: str = "OAUTH_", **options: Unpack[TokenExchangeParameters[HTTPClient]]) -> Self:
         """Make one from environment variables; options override them.
 
         It reads what `ClientCredentialsAuth.from_env` reads. Raises `ConfigurationError`, which names the variable.
         """
-        return cls._read_environment(prefix, {"subject_token": subject_token, **options})
+        return cls._read_environment(prefix, options)
 
     def _make_grant(self, calls: TokenCalls, settings: Settings, own: TokenExchangeParameters[Any]) -> Grant:
         from .._server.delegated_grants import TokenExchangeGrant  # noqa: PLC0415 - not before there's an object
