@@ -1,4 +1,7 @@
-"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562); modules that have moved."""
+"""Names of a module that are imported at their first use, or that are elsewhere (PEP 562); modules that have moved.
+
+And what forks wait for: imports, and locks.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -18,46 +21,39 @@ __all__ = ["attach", "find_moved_modules", "hold_across_forks", "loading"]
 loading = threading.RLock()
 """Held by flights while they import: a fork in another thread waits, since in its child the import would never end."""
 
-
-class _Fork:
-    """Holds locks across forks, so that a child finds nothing half done, and no lock that nobody will release.
-
-    A module that's loaded while a fork waits for that may bring a lock of its own: then it begins anew.
-    """
-
-    locks: ClassVar[list[threading.RLock]] = []
-    held: ClassVar[tuple[threading.RLock, ...]] = ()
-
-    @classmethod
-    def begin(cls) -> None:
-        """Take `loading` last: whoever has another of them may be about to import."""
-        while True:
-            locks = (*reversed(cls.locks), loading)
-            for lock in locks:
-                lock.acquire()
-            if len(locks) > len(cls.locks):
-                cls.held = locks
-                return
-            cls._release(locks)
-
-    @classmethod
-    def end(cls) -> None:
-        """Release what was taken."""
-        cls._release(cls.held)
-
-    @staticmethod
-    def _release(locks: tuple[threading.RLock, ...]) -> None:
-        for lock in reversed(locks):
-            lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_Fork.begin, after_in_parent=_Fork.end, after_in_child=_Fork.end)
+_locks: list[threading.RLock] = []
+_taken: list[threading.RLock] = []
+"""Those that the fork under way has taken."""
 
 
 def hold_across_forks(lock: threading.RLock) -> None:
-    """Have forks wait for a lock, and hold it meanwhile."""
-    _Fork.locks.append(lock)
+    """Have forks wait for a lock, and hold it meanwhile: so a child finds nothing half done, and no lock held."""
+    _locks.append(lock)
+
+
+def _before_fork() -> None:
+    """Take the locks, `loading` last, since whoever has another of them may be about to import.
+
+    What is being imported meanwhile may bring a lock of its own: then it begins anew.
+    """
+    while True:
+        locks = [*reversed(_locks), loading]
+        for lock in locks:
+            lock.acquire()
+        if len(locks) == len(_locks) + 1:
+            _taken[:] = locks
+            return
+        for lock in locks:
+            lock.release()
+
+
+def _after_fork() -> None:
+    for lock in reversed(_taken):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def attach(

@@ -471,7 +471,7 @@ def test_a_lock_that_comes_while_a_fork_waits_is_held_as_well(
 ) -> None:
     """A fork that waits for a module to be loaded takes the lock that this brings, and each lock is released once."""
     locks: list[Any] = [Told()]
-    monkeypatch.setattr(_lazy._Fork, "locks", locks)
+    monkeypatch.setattr(_lazy, "_locks", locks)
     is_loading = threading.Event()
 
     def load() -> None:
