@@ -205,6 +205,10 @@ class _Course(aiohttp.tracing.Trace):
         return self._origin is None
 
 
+def _target(request: ClientRequest) -> tuple[str | None, str]:
+    return request.method, str(request.url)
+
+
 class _Exchange:
     """A request of a session, and its latest answer."""
 
@@ -224,7 +228,7 @@ class _Exchange:
     def answer(self) -> Answer:
         response, request = self.response, self._request
         challenges = ", ".join(response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-        return Answer(response.status, challenges, request.method, str(request.url), request.headers.get("DPoP"))
+        return Answer(response.status, challenges, *_target(request), request.headers.get("DPoP"))
 
     def carried(self, header: str) -> bool:
         """Return whether the request is as it was given on: another middleware may have changed it."""
@@ -235,10 +239,10 @@ class _Exchange:
     def led_on(self, header: str) -> tuple[str | None, str] | None:
         location = self.response.headers.get(hdrs.LOCATION) or self.response.headers.get(hdrs.URI) or ""
         leads = self.response.status in _REDIRECTS and leads_elsewhere(str(self.response.url), location)
-        return (self._request.method, str(self._request.url)) if leads and self.carried(header) else None
+        return _target(self._request) if leads and self.carried(header) else None
 
     def mind_proofs(self, proofs: Proofs) -> None:
-        proofs.note_nonce(str(self._request.url), self.response.headers.get("DPoP-Nonce"))
+        proofs.note_nonce(_target(self._request)[1], self.response.headers.get("DPoP-Nonce"))
 
     def can_replay(self) -> bool:
         # Where another middleware comes after ours, a sending that was cut short may look as if it had ended.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import functools
 import importlib
 import inspect
 import sys
@@ -259,7 +260,7 @@ def auth_classes(
 
     `base` is the plug-in's own for its library; a `ResourceAuth` may have another one.
     """
-    module, made = sys.modules[plugin], dict[str, type]()
+    module = sys.modules[plugin]
 
     def find(name: str) -> Any:
         if name not in _GRANTS:
@@ -267,12 +268,10 @@ def auth_classes(
                 raise ImportError(f"{name} isn't in {plugin}: write from oauth_auth import {name}")
             raise AttributeError(f"module {plugin!r} has no attribute {name!r}")
         with loading:
-            if name not in made:
-                chosen = of_resource if name == "ResourceAuth" and of_resource is not None else base
-                made[name] = _make_class(plugin, name, chosen)
-            # Whoever replaces it for a while, such as `mock.patch`, deletes it in the end if it wasn't there before.
-            setattr(module, name, made[name])
-        return made[name]
+            chosen: type = of_resource if name == "ResourceAuth" and of_resource is not None else base
+            auth_class = _make_class(plugin, name, chosen)
+            setattr(module, name, auth_class)
+        return auth_class
 
     def list_names() -> list[str]:
         return sorted({*module.__dict__, *module.__all__})
@@ -280,6 +279,7 @@ def auth_classes(
     return find, list_names
 
 
+@functools.cache  # whoever replaces it for a while, as `mock.patch` does, deletes it from the module in the end
 def _make_class(plugin: str, name: str, base: type) -> type:
     place, of_grant = _GRANTS[name]
     grant = getattr(importlib.import_module(f"{__package__}.{place}"), of_grant)

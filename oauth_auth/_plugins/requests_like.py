@@ -241,6 +241,10 @@ class Sent(Record):
     shows_certificate: bool
 
 
+def _target(request: Any) -> tuple[str | None, str]:
+    return request.method, request.url or ""
+
+
 class RequestsExchange:
     """A request of a session, and its latest answer."""
 
@@ -257,17 +261,17 @@ class RequestsExchange:
     def answer(self) -> Answer:
         response, request = self.response, self.response.request
         challenges, proof = response.headers.get("WWW-Authenticate"), request.headers.get("DPoP")
-        return Answer(response.status_code, challenges, request.method, request.url or "", proof)
+        return Answer(response.status_code, challenges, *_target(request), proof)
 
     def carried(self, header: str) -> bool:
-        url, origin = self.response.request.url or "", self.sent.origin
+        (_, url), origin = _target(self.response.request), self.sent.origin
         same = url.startswith(f"{origin}/") or origin_of(url) == origin_of(origin)
         return same and header.startswith(_OURS if header else "")
 
     def led_on(self, header: str) -> tuple[str | None, str] | None:
-        request, response = self.response.request, self.response
-        leads = response.is_redirect and leads_elsewhere(request.url or "", response.headers["Location"])
-        return (request.method, request.url or "") if leads and self.carried(header) else None
+        response, target = self.response, _target(self.response.request)
+        leads = response.is_redirect and leads_elsewhere(target[1], response.headers["Location"])
+        return target if leads and self.carried(header) else None
 
     def mind_proofs(self, proofs: Proofs) -> None:
         self.sent.mind_proofs(proofs, self.response)

@@ -59,7 +59,6 @@ Waiting = Generator[Step, Any, Any]
 _LOGIN_CHECK = 0.5
 """Seconds between two attempts to cancel a login, which may have just begun."""
 
-
 _NOTHING_YET = State(None)  # one for all objects
 
 

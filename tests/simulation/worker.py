@@ -89,7 +89,7 @@ class _Slot(Slot):
     __slots__ = ()
 
     def publish(self, state: State) -> None:
-        reader = self._reader()
+        reader = self.reader
         if isinstance(reader, Source):
             reader.worker.before_publishing()
         super().publish(state)
