@@ -33,6 +33,8 @@ from tests.servers.resource_server import log_in
 _FIRST_WITHOUT_HANDSHAKE = "2026-07-28"
 _AT_ONCE = 2
 """So many clients run at a time, since the tool starts all at once."""
+_LONGEST = 30.0
+"""Seconds that a client may take: the tool's own time-out, within which others have their turns here."""
 
 
 class Clients(socketserver.ThreadingTCPServer):
@@ -89,7 +91,8 @@ def _run(url: str, scenario: str, told: dict[str, str]) -> tuple[str, str]:
     """Run a client; return the traceback if there is one, and how it ended."""
     context = json.loads(told.get("MCP_CONFORMANCE_CONTEXT", "{}"))
     try:
-        asyncio.run(_call(url, told["MCP_CONFORMANCE_PROTOCOL_VERSION"], options(scenario, url, context)))
+        conversation = _call(url, told["MCP_CONFORMANCE_PROTOCOL_VERSION"], options(scenario, url, context))
+        asyncio.run(asyncio.wait_for(conversation, _LONGEST))
     except Exception as error:
         return traceback.format_exc(), " ".join(type(cause).__name__ for cause in causes(error))
     return "", "done"
