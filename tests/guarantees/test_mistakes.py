@@ -318,21 +318,21 @@ def proxy_that_wants_a_login_for_plain_http(stage: Stage) -> Any:
     return stage.auth(url="http://auth.example/token", allow_insecure_transport=True)
 
 
-EFFORT = ("attempts in ", " s; token_timeout is ")
+EFFORT = " s; token_timeout is "
 
 MISTAKES |= {
     "a host that doesn't exist": Mistake(
         not_found,
         TokenTransportError,
-        ("could not be reached: auth.example was not found", "(3 attempts in ", EFFORT[1]),
+        ("could not be reached: auth.example was not found", "(3 attempts in ", EFFORT),
     ),
     "a port where nobody listens": Mistake(
         nobody_listens,
         TokenTransportError,
-        ("refused the connection: nobody listens there", "(3 attempts in ", EFFORT[1]),
+        ("refused the connection: nobody listens there", "(3 attempts in ", EFFORT),
     ),
     "a server that doesn't answer": Mistake(
-        no_answer, TokenTransportError, ("timed out: no answer in time", *EFFORT, "token_timeout is 0.25 s")
+        no_answer, TokenTransportError, ("timed out: no answer in time", " attempt", EFFORT, "token_timeout is 0.25 s")
     ),
     "a certificate of a private authority": Mistake(
         certificate,

@@ -389,7 +389,8 @@ def test_a_body_that_unpacks_to_gigabytes_is_refused_before_it_does(
     plugin_mode: Mode, serve: Serve, encoding: str
 ) -> None:
     """A few kilobytes that would be unpacked to 128 MiB take no more memory than other answers."""
-    server = serve(lambda _: Answer(200, bomb(encoding), (("Content-Encoding", encoding),)))
+    packed = bomb(encoding)  # which takes longer than an answer may
+    server = serve(lambda _: Answer(200, packed, (("Content-Encoding", encoding),)))
     calls = controller(plugin_mode, server.url)
     tracemalloc.start()
     try:
