@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from oauth_auth._flight import Flight
+from oauth_auth._plugins.exchange import DRAIN_SECONDS
 from oauth_auth._server.calls import EndpointCalls
 from oauth_auth.stores import TokenStore
 from oauth_auth.testing import LocalProvider
@@ -148,6 +150,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if metafunc.config.getoption("--all-modes"):
                 values = [mode if mode in narrow else pytest.param(mode, marks=pytest.mark.beyond) for mode in having]
             metafunc.parametrize(name, values, ids=str, indirect=True)
+
+
+READERS = "_plugins.requests_like", "_plugins.httpx_exchange", "niquests", "aiohttp"
+"""The modules that read rejected answers to their end."""
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Have rejected answers read to their end, however long that takes a busy machine.
+
+    Returns what makes it as long as is shipped, for tests of answers that have none.
+    """
+
+    def give(seconds: float) -> None:
+        for name in READERS:
+            monkeypatch.setattr(f"oauth_auth.{name}.DRAIN_SECONDS", seconds)
+
+    give(60.0)
+    return partial(give, DRAIN_SECONDS)
 
 
 @pytest.fixture(autouse=True)

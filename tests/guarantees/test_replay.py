@@ -944,9 +944,10 @@ ENDLESS = {
 
 @pytest.mark.parametrize(("name", "streamed"), [*((name, False) for name in ENDLESS), ("drops", True)])
 def test_endless_rejection_is_replaced_in_time(
-    mode: Mode, tokens: Tokens, serve_raw: ServeRaw, name: str, streamed: bool
+    mode: Mode, tokens: Tokens, serve_raw: ServeRaw, name: str, streamed: bool, unhurried: Callable[[], None]
 ) -> None:
     """A 401 that doesn't end is read for a second at most, streamed or not; then it's closed, and a replay follows."""
+    unhurried()
     head, drip = ENDLESS[name]
     stuck = serve_raw(head, *([] if drip else [30.0]), drip=drip, every=0.005, accepted={"Bearer token-1"})
     with mode.client(client_credentials(mode, tokens, token=GIVEN)) as client:

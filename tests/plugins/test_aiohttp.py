@@ -1132,9 +1132,10 @@ def test_it_is_no_middleware_of_a_server(tokens: Tokens, log: Any) -> None:
 
 @pytest.mark.parametrize("when", ["the renewal", "the rest of the answer"])
 def test_a_rejected_answer_is_closed_when_its_caller_is_cancelled(
-    tokens: Tokens, serve_raw: ServeRaw, when: str, monkeypatch: pytest.MonkeyPatch
+    tokens: Tokens, serve_raw: ServeRaw, when: str, monkeypatch: pytest.MonkeyPatch, unhurried: Callable[[], None]
 ) -> None:
     """A pool of one isn't lost to a 401 whose caller was cancelled while it waited for the renewal, or its own end."""
+    unhurried()
     stuck = serve_raw(b"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n\r\n", 30.0, accepted={"Bearer token-1"})
     gate = Gate()
     tokens.answer = gate if when == "the renewal" else None
