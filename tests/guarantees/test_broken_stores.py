@@ -60,7 +60,8 @@ def full_disk(request: pytest.FixtureRequest) -> Trouble:
     store, filler = FileTokenStore(folder), folder / "filler"
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "tmpfs", str(folder)]
     if os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0:
-        request.addfinalizer(lambda: subprocess.run(["umount", str(folder)], check=True))
+        # Lazily: a thread that saves may have a file open for a moment yet.
+        request.addfinalizer(lambda: subprocess.run(["umount", "--lazy", str(folder)], check=True))
 
         def fill() -> None:
             with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
