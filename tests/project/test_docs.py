@@ -79,6 +79,7 @@ def test_code_runs(
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             **hosts.environment,
             "PATH": f"{programs[number]}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_DEBUG_TEMPROOT": str(folder),  # else other suites on the machine tidy up what it's looking at
             "HOME": str(home),
             "PYTHON_KEYRING_BACKEND": "keyring_in_files.KeyringInFiles",
             FOLDER: str(home / "keyring"),
